@@ -1,0 +1,58 @@
+"""Anybody's own ratings: a delimited text file with a header."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from recsys.data.dataset import Dataset, encode
+from recsys.data.ratings_file import OnBadRows, RatingsFormat, read_ratings
+from recsys.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A ratings file and how to read it; see conf/data/csv.yaml.
+
+    Attributes:
+        path: the file.
+        name: what the data set is called in results.
+        user: the name of the column of user ids (numbers or text).
+        movie: the name of the column of item ids (numbers or text).
+        rating: the name of the column of ratings.
+        timestamp: the name of the column of times in seconds since 1970, or None.
+        separator: one character.
+        scale: the lowest and the highest rating possible.
+        on_bad_rows: "error" or "drop".
+    """
+
+    path: str
+    name: str = "csv"
+    user: str = "user"
+    movie: str = "movie"
+    rating: str = "rating"
+    timestamp: str | None = None
+    separator: str = ","
+    scale: tuple[float, float] = (1, 5)
+    on_bad_rows: OnBadRows = "error"
+
+    def load(self) -> Dataset:
+        """Read and encode the file.
+
+        Raises:
+            DataError: the file is not there or a row is bad; names file, line and value.
+        """
+        file = Path(self.path).expanduser()
+        try:
+            data = file.read_bytes()
+        except OSError as problem:
+            raise DataError(f"data.path={self.path}: {problem.strerror or problem}") from None
+        columns = (self.user, self.movie, self.rating, self.timestamp)
+        form = RatingsFormat(self.separator, columns, header=True, text_ids=True, quoted=True)
+        scale = (float(self.scale[0]), float(self.scale[1]))
+        ratings, dropped = read_ratings(data, str(file), form, scale, self.on_bad_rows)
+        untitled = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})
+        return encode(self.name, ratings, untitled, scale, dropped)

@@ -1,0 +1,146 @@
+"""Dataset: the one currency that passes through every later stage, and its memory-mapped form on disk."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import feather
+
+from recsys.data.ids import IdMap
+
+CACHE_FORMAT = 1  # raised whenever the encoded files change, so that older ones are made anew
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Encoded ratings: n rows of (user row, movie row, rating, timestamp), and what the rows stand for.
+
+    Attributes:
+        name: the data set's name, such as "ml-100k".
+        users: shape (n,), int32; the user row of every rating.
+        movies: shape (n,), int32; the movie row of every rating.
+        ratings: shape (n,), float32; on `scale`.
+        timestamps: shape (n,), int64; seconds since 1970, 0 where unknown.
+        user_ids: raw user ids.
+        movie_ids: raw ids of the movies that have at least one rating.
+        catalogue: one line per movie row: title, year (missing where unknown), genres ("Drama|War").
+        scale: the lowest and the highest rating possible.
+        sha256: of the raw rating rows, in their order.
+        dropped: how many bad rows were left out on the user's word.
+    """
+
+    name: str
+    users: NDArray[np.int32]
+    movies: NDArray[np.int32]
+    ratings: NDArray[np.float32]
+    timestamps: NDArray[np.int64]
+    user_ids: IdMap
+    movie_ids: IdMap
+    catalogue: pd.DataFrame
+    scale: tuple[float, float]
+    sha256: str
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ratings)
+
+    @property
+    def has_timestamps(self) -> bool:
+        """Whether every rating has a known time."""
+        return bool(len(self)) and bool((np.asarray(self.timestamps) > 0).all())
+
+
+def encode(
+    name: str, ratings: pd.DataFrame, movies: pd.DataFrame, scale: Sequence[float], dropped: int = 0
+) -> Dataset:
+    """Replace raw ids by rows.
+
+    Args:
+        name: the data set's name.
+        ratings: columns user, movie, rating, timestamp (0: unknown).
+        movies: columns movie, title, year, genres; movies without a rating are left out, and a rated movie
+            that is missing here is called by its id.
+        scale: the lowest and the highest rating possible.
+        dropped: passed on.
+    """
+    raw_users, raw_movies = _plain(ratings["user"]), _plain(ratings["movie"])
+    values = ratings["rating"].to_numpy(np.float32)
+    timestamps = ratings["timestamp"].to_numpy(np.int64)
+    user_ids = IdMap.from_values(raw_users, "user")
+    movie_ids = IdMap.from_values(raw_movies, "movie")
+    known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
+    catalogue = known.reindex(movie_ids.ids).reset_index(drop=True)
+    fallback = pd.Series([f"movie {id}" for id in movie_ids.ids])
+    catalogue["title"] = catalogue["title"].fillna(fallback).astype(str)
+    catalogue["genres"] = catalogue["genres"].fillna("").astype(str)
+    catalogue["year"] = catalogue["year"].astype("Int32")
+    return Dataset(
+        name=name,
+        users=user_ids.to_rows(raw_users),
+        movies=movie_ids.to_rows(raw_movies),
+        ratings=values,
+        timestamps=timestamps,
+        user_ids=user_ids,
+        movie_ids=movie_ids,
+        catalogue=catalogue,
+        scale=(float(scale[0]), float(scale[1])),
+        sha256=_fingerprint(raw_users, raw_movies, values, timestamps),
+        dropped=dropped,
+    )
+
+
+def save(dataset: Dataset, folder: Path) -> None:
+    """Write the dataset to `folder`: whole, or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+    try:
+        columns = {column: getattr(dataset, column) for column in ("users", "movies", "ratings", "timestamps")}
+        # One uncompressed record batch, so that the columns can be mapped into memory as they lie.
+        table, rows = pa.table(columns), max(len(dataset), 1)
+        feather.write_feather(table, str(temporary / "ratings.arrow"), compression="uncompressed", chunksize=rows)
+        users = pa.table({"id": dataset.user_ids.ids})
+        feather.write_feather(users, str(temporary / "users.arrow"))
+        movies = dataset.catalogue.assign(id=dataset.movie_ids.ids)
+        feather.write_feather(movies, str(temporary / "movies.arrow"))
+        facts = {key: getattr(dataset, key) for key in ("name", "scale", "sha256", "dropped")}
+        (temporary / "dataset.json").write_text(json.dumps(facts))
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load(folder: Path) -> Dataset:
+    """Map a saved dataset into memory; no rating is read until it is used."""
+    facts = json.loads((folder / "dataset.json").read_text())
+    table = feather.read_table(str(folder / "ratings.arrow"), memory_map=True)
+    columns = {name: table[name].chunk(0).to_numpy() for name in table.column_names} if len(table) else {}
+    users = feather.read_table(str(folder / "users.arrow"))["id"].to_numpy()
+    movies = feather.read_feather(str(folder / "movies.arrow"))
+    return Dataset(
+        **{**facts, "scale": tuple(facts["scale"])},
+        **columns,
+        user_ids=IdMap(_plain(pd.Series(users)), "user"),
+        movie_ids=IdMap(_plain(movies.pop("id")), "movie"),
+        catalogue=movies,
+    )
+
+
+def _plain(ids: pd.Series) -> NDArray:
+    """Ids as int64, or as numpy text."""
+    return ids.to_numpy(np.int64) if ids.dtype.kind in "iu" else ids.to_numpy().astype(str)
+
+
+def _fingerprint(*columns: NDArray) -> str:
+    digest = hashlib.sha256()
+    for column in columns:
+        plain = column if column.dtype.kind in "iuf" else np.char.encode(column, "utf-8")
+        digest.update(np.ascontiguousarray(plain).data)
+    return digest.hexdigest()

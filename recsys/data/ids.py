@@ -1,0 +1,99 @@
+"""IdMap: raw ids and the table rows they stand for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recsys.errors import UnknownIdError
+
+
+@dataclass(frozen=True, eq=False)
+class IdMap:
+    """A frozen two-way map between raw ids and rows 0..n-1.
+
+    Attributes:
+        ids: shape (n,); `ids[row]` is the raw id of that row. Sorted and unique; int64 or text.
+        name: what the ids name ("user" or "movie"), for messages.
+    """
+
+    ids: NDArray
+    name: str = "id"
+
+    @classmethod
+    def from_values(cls, values: ArrayLike, name: str = "id") -> "IdMap":
+        """Map every distinct value, in ascending order, to one row."""
+        array = np.asarray(values)
+        if array.dtype == object:
+            array = array.astype(str)
+        if _is_dense(array):
+            present = np.zeros(int(array.max()) + 1, dtype=bool)
+            present[array] = True
+            return cls(np.flatnonzero(present).astype(np.int64), name)
+        return cls(np.unique(array), name)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to_ids(self, rows: ArrayLike) -> NDArray:
+        """Raw ids of `rows`, in the shape of `rows`."""
+        return self.ids[np.asarray(rows)]
+
+    def to_rows(self, ids: ArrayLike) -> NDArray[np.int32]:
+        """Rows of raw `ids`, in the shape of `ids`.
+
+        Raises:
+            UnknownIdError: an id is not in the map, or is text where the ids are numbers (or the reverse).
+        """
+        asked = np.asarray(ids)
+        if asked.size == 0:
+            return np.zeros(asked.shape, dtype=np.int32)
+        if (asked.dtype.kind in "iu") != (self.ids.dtype.kind in "iu"):
+            kinds = {True: "numbers", False: "text"}
+            raise UnknownIdError(
+                f"{self.name} ids are {kinds[self.ids.dtype.kind in 'iu']} here, "
+                f"but {asked.flat[0]!r} is {kinds[asked.dtype.kind in 'iu']}"
+            )
+        rows, known = self._find(asked)
+        if not known.all():
+            raise UnknownIdError(self._describe_unknown(np.unique(asked[~known])))
+        return rows
+
+    def __contains__(self, id: object) -> bool:
+        asked = np.asarray(id)
+        same_kind = (asked.dtype.kind in "iu") == (self.ids.dtype.kind in "iu")
+        return bool(same_kind and self._find(asked)[1])
+
+    def _find(self, asked: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        if self._row_of is not None:
+            known = (asked >= 0) & (asked < len(self._row_of))
+            rows = self._row_of[np.where(known, asked, 0)]
+            return rows, known & (rows >= 0)
+        rows = np.searchsorted(self.ids, asked).clip(max=len(self) - 1).astype(np.int32)
+        return rows, self.ids[rows] == asked
+
+    @cached_property
+    def _row_of(self) -> NDArray[np.int32] | None:
+        """A table from raw id to row (-1: none), where the ids are small enough numbers for one."""
+        if not _is_dense(self.ids):
+            return None
+        table = np.full(int(self.ids.max()) + 1, -1, dtype=np.int32)
+        table[self.ids] = np.arange(len(self.ids), dtype=np.int32)
+        return table
+
+    def _describe_unknown(self, unknown: Sequence) -> str:
+        shown = ", ".join(str(id) for id in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        plural = "s" if len(unknown) > 1 else ""
+        message = f"unknown {self.name} id{plural}: {shown}"
+        if self.ids.dtype.kind in "iu":
+            position = int(np.searchsorted(self.ids, unknown[0]))
+            near = self.ids[max(position - 1, 0) : position + 1]
+            message += f" (the nearest known: {', '.join(map(str, near))})"
+        return message
+
+
+def _is_dense(ids: NDArray) -> bool:
+    """Whether a lookup table over 0..max(ids) is cheap: whole numbers below 4 million plus 8 per entry."""
+    return ids.dtype.kind in "iu" and ids.size > 0 and ids.min() >= 0 and ids.max() < 4_000_000 + 8 * ids.size

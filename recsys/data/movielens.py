@@ -1,0 +1,84 @@
+"""A MovieLens release: fetched, read, encoded once, and mapped from the cache ever after."""
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from recsys.data.dataset import CACHE_FORMAT, Dataset, encode, load, save
+from recsys.data.download import Archive, data_folder, fetch
+from recsys.data.ratings_file import OnBadRows
+from recsys.data.readers import Tables
+
+log = logging.getLogger(__name__)
+
+Reader = Callable[[Path, str, tuple[float, float], OnBadRows], Tables]
+
+
+@dataclass(frozen=True)
+class MovieLens:
+    """One public release; its facts stand in conf/data/<name>.yaml.
+
+    Attributes:
+        name: the archive's name without ".zip".
+        folder: the folder inside the archive.
+        reader: a function of `recsys.data.readers`.
+        scale: the lowest and the highest rating.
+        address: where GroupLens keeps the archive.
+        md5: of the whole archive, or None.
+        members: sha256 of single members.
+        package: requirement and wheel sha256 of a Python package that holds a copy, or None.
+        mirror: a folder or an address asked first.
+        verify: whether checksums must agree.
+        on_bad_rows: "error" or "drop".
+    """
+
+    name: str
+    folder: str
+    reader: Reader
+    scale: tuple[float, float]
+    address: str
+    md5: str | None = None
+    members: dict[str, str] = field(default_factory=dict)
+    package: tuple[str, str] | None = None
+    mirror: str | None = None
+    verify: bool = True
+    on_bad_rows: OnBadRows = "error"
+
+    def load(self) -> Dataset:
+        """The encoded data set; a second call, in this process or another, only maps files into memory.
+
+        Raises:
+            DownloadError: no mirror has it.
+            DataError: it cannot be read.
+        """
+        kept = data_folder()
+        kept.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept / f".{self.name}.lock"):  # jobs that start together fetch and encode once
+            encoded = kept / "encoded" / f"{self.name}-{self._key(None)}"
+            if self.verify and encoded.is_dir():
+                return load(encoded)
+            archive = fetch(self._archive(), kept / "archives", self.mirror, self.verify)
+            if not self.verify:  # anything may lie there, so the file itself is part of the name
+                encoded = kept / "encoded" / f"{self.name}-{self._key(archive)}"
+            if not encoded.is_dir():
+                log.info("%s: reading %s", self.name, archive)
+                scale = (float(self.scale[0]), float(self.scale[1]))
+                tables = self.reader(archive, self.folder, scale, self.on_bad_rows)
+                save(encode(self.name, tables.ratings, tables.movies, scale, tables.dropped), encoded)
+            return load(encoded)
+
+    def _archive(self) -> Archive:
+        known = {item.name: getattr(self, item.name) for item in dataclasses.fields(Archive)}
+        return Archive(**known)
+
+    def _key(self, archive: Path | None) -> str:
+        parts = [CACHE_FORMAT, self.md5, self.members, list(self.scale), self.on_bad_rows]
+        if archive is not None:
+            with archive.open("rb") as file:
+                parts.append(hashlib.file_digest(file, "md5").hexdigest())
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

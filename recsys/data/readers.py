@@ -1,0 +1,128 @@
+"""MovieLens archives to Ratings and Movies frames, one reader per format.
+
+Members are read inside the archive and never unpacked, so no path in it can reach the disk.
+
+Ratings frames have the columns user, movie, rating, timestamp (0: unknown); Movies frames have movie, title
+("Name (Year)"), year (missing where the title has none) and genres ("Drama|War").
+"""
+
+import csv
+import io
+import re
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from recsys.data.ratings_file import OnBadRows, RatingsFormat, read_ratings
+from recsys.errors import DataError
+
+LARGEST_MEMBER = 4 * 2**30  # bytes; the largest real one, ratings.csv of ml-32m, has 0.9 GB
+LARGEST_RATIO = 100  # unpacked to packed; MovieLens text packs to about a fifth
+
+
+class Tables(NamedTuple):
+    """What an archive holds: both frames, and how many bad rating rows were left out."""
+
+    ratings: pd.DataFrame
+    movies: pd.DataFrame
+    dropped: int
+
+
+def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
+    """ml-100k: u.data with tabs; u.item with | between 24 fields and latin-1 letters; u.genre."""
+    with _open(archive) as file:
+        data = _read(file, f"{folder}/u.data")
+        items = _decode(_read(file, f"{folder}/u.item"))
+        genres = _decode(_read(file, f"{folder}/u.genre"))
+    form = RatingsFormat(separator="\t")
+    ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/u.data", form, scale, on_bad_rows)
+    genre_names = [line.split("|")[0] for line in genres.splitlines() if "|" in line]
+    rows = []
+    for number, line in enumerate(items.splitlines(), 1):
+        fields = line.split("|")
+        if len(fields) != 5 + len(genre_names):
+            raise DataError(f"{archive.name}: {folder}/u.item line {number}: {len(fields)} fields")
+        flags = zip(genre_names, fields[5:], strict=True)
+        rows.append((fields[0], fields[1], "|".join(genre for genre, flag in flags if flag == "1")))
+    return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/u.item"), dropped)
+
+
+def read_colons(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
+    """ml-1m and ml-10m: :: between fields; movies.dat is latin-1 in the first and UTF-8 in the second."""
+    with _open(archive) as file:
+        # No field holds a tab, so a tab can stand for :: and the columnar parser reads the rest.
+        data = _read(file, f"{folder}/ratings.dat").replace(b"::", b"\t")
+        movies = _decode(_read(file, f"{folder}/movies.dat"))
+    form = RatingsFormat(separator="\t")
+    ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/ratings.dat", form, scale, on_bad_rows)
+    rows = [line.split("::") for line in movies.splitlines()]
+    return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/movies.dat"), dropped)
+
+
+def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
+    """ml-20m, ml-25m, ml-32m, ml-latest and ml-latest-small: comma-separated, with header, UTF-8."""
+    with _open(archive) as file:
+        data = _read(file, f"{folder}/ratings.csv")
+        movies = _decode(_read(file, f"{folder}/movies.csv"))
+    form = RatingsFormat(
+        separator=",", columns=("userId", "movieId", "rating", "timestamp"), header=True, quoted=True
+    )
+    ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/ratings.csv", form, scale, on_bad_rows)
+    rows = list(csv.reader(io.StringIO(movies, newline="")))[1:]
+    return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/movies.csv", header=1), dropped)
+
+
+def year_of(title: str) -> int | None:
+    """The year at the end of a title: 1995 of "Heat (1995)" and of "Hunted, The (1995) (V)"."""
+    found = re.search(r"\((\d{4})(?:[-–]\d{0,4})?\)(?:\s*\(\w+\))?$", title)
+    return int(found[1]) if found else None
+
+
+def _movies(rows: list, where: str, header: int = 0) -> pd.DataFrame:
+    """A Movies frame from (id, title, genres) rows."""
+    ids, titles, genres = [], [], []
+    for number, row in enumerate(rows, 1 + header):
+        if len(row) != 3 or not row[0].strip().isdigit():
+            raise DataError(f"{where} line {number}: id, title and genres expected, found {row!r:.80}")
+        ids.append(int(row[0]))
+        titles.append(row[1].strip())
+        genres.append("" if row[2] == "(no genres listed)" else row[2].strip())
+    years = pd.array([year_of(title) for title in titles], dtype="Int32")
+    return pd.DataFrame({"movie": ids, "title": titles, "year": years, "genres": genres})
+
+
+def _open(archive: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(archive)
+    except zipfile.BadZipFile:
+        raise DataError(f"{archive}: not a zip archive. Remove the file and it is fetched again") from None
+
+
+def _read(file: zipfile.ZipFile, member: str) -> bytes:
+    """One member's bytes, where its size is a sane one."""
+    try:
+        info = file.getinfo(member)
+    except KeyError:
+        held = ", ".join(file.namelist()[:8])
+        raise DataError(f"{file.filename}: holds no {member} (it holds {held})") from None
+    if info.file_size > min(LARGEST_MEMBER, LARGEST_RATIO * (info.compress_size + 1000)):
+        raise DataError(
+            f"{file.filename}: {member} claims to unpack {info.compress_size} bytes to {info.file_size}: refused"
+        )
+    try:
+        return file.read(info)
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as problem:
+        raise DataError(
+            f"{file.filename}: {member} is damaged ({problem}). Remove the file and it is fetched again"
+        ) from None
+
+
+def _decode(data: bytes) -> str:
+    """UTF-8 where the bytes are that, latin-1 otherwise; newlines as \\n."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n")

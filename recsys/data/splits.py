@@ -1,0 +1,153 @@
+"""Ratings to train / val / test row numbers; every function is pure and seeded.
+
+Each takes the dataset first and returns a `Split` whose parts are disjoint and complete. In the protocols
+with a stated test part (`official`, `kfold`), validation is a seeded share of the rest.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+
+from recsys.data.dataset import Dataset
+from recsys.errors import DataError
+from recsys.limits import Fraction, NonNegativeInt
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row numbers of the three parts, each in ascending order."""
+
+    train: Rows
+    val: Rows
+    test: Rows
+
+    def __post_init__(self) -> None:
+        for part in ("train", "val", "test"):
+            if len(getattr(self, part)) == 0:
+                raise DataError(f"split: the {part} part is empty; give it more ratings")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for the same rows in the same parts, on every machine."""
+        digest = hashlib.sha256()
+        for rows in (self.train, self.val, self.test):
+            digest.update(len(rows).to_bytes(8, "little"))
+            digest.update(rows.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+def random(dataset: Dataset, *, seed: NonNegativeInt = 0, val: Fraction = 0.1, test: Fraction = 0.1) -> Split:
+    """Every rating falls into a part by chance; `val` and `test` are shares of all ratings."""
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    n_test, n_val = round(test * len(dataset)), round(val * len(dataset))
+    return _parts(order[n_test + n_val :], order[n_test : n_test + n_val], order[:n_test])
+
+
+def kfold(
+    dataset: Dataset,
+    *,
+    k: Annotated[int, Ge(2)] = 5,
+    fold: NonNegativeInt = 0,
+    seed: NonNegativeInt = 0,
+    val: Fraction = 0.05,
+) -> Split:
+    """Cross-validation: `fold` of `k` equal parts drawn by chance is the test part."""
+    if fold >= k:
+        raise DataError(f"split.fold={fold}: folds are 0 to {k - 1} (split.k={k})")
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    test = np.array_split(order, k)[fold]
+    return _hold_out(dataset, test, seed, val)
+
+
+def official(dataset: Dataset, *, fold: str = "u1", seed: NonNegativeInt = 0, val: Fraction = 0.05) -> Split:
+    """The folds that GroupLens names: u1..u5, ua, ub of ml-100k; r1..r5, ra, rb of ml-10m.
+
+    They follow from the order of the ratings file. Number k of the five is the k-th fifth of its lines (what
+    a division leaves over joins the last); fold a tests on the first ten ratings of every user, fold b on the
+    next ten. That is what the scripts in the archives do (mku.sh, split_ratings.sh, allbut.pl), so the test
+    parts equal the archives' own files, and no file has to be read twice.
+    """
+    if fold not in (known := official_folds(dataset.name)):
+        raise DataError(f"split.fold={fold}: {_folds_of(dataset.name, known)}")
+    if fold[1] in "ab":
+        start = {"a": 0, "b": 10}[fold[1]]
+        place = _place_within_user(dataset.users)
+        test = np.flatnonzero((place >= start) & (place < start + 10))
+    else:
+        fifth, number = len(dataset) // 5, int(fold[1])
+        stop = len(dataset) if number == 5 else fifth * number
+        test = np.arange(fifth * (number - 1), stop)
+    return _hold_out(dataset, test, seed, val)
+
+
+def temporal(dataset: Dataset, *, val: Fraction = 0.1, test: Fraction = 0.1) -> Split:
+    """Train on the past: the latest `test` share of all ratings, the `val` share before it, the rest."""
+    _need_timestamps(dataset, "temporal")
+    order = np.argsort(dataset.timestamps, kind="stable")
+    n_test, n_val = round(test * len(dataset)), round(val * len(dataset))
+    stop = len(order) - n_test
+    return _parts(order[: stop - n_val], order[stop - n_val : stop], order[stop:])
+
+
+def leave_last(dataset: Dataset) -> Split:
+    """Every user's last rating is tested on, the one before is for validation; users need three to have any."""
+    _need_timestamps(dataset, "leave-last")
+    order = np.lexsort((np.arange(len(dataset)), dataset.timestamps, dataset.users))
+    from_end = np.empty(len(dataset), dtype=np.int64)
+    from_end[order[::-1]] = _place_within_user(dataset.users[order[::-1]])
+    few = np.bincount(dataset.users)[dataset.users] < 3
+    part = np.where(few | (from_end >= 2), 2, from_end)
+    return _parts(np.flatnonzero(part == 2), np.flatnonzero(part == 1), np.flatnonzero(part == 0))
+
+
+def official_folds(data_name: str) -> tuple[str, ...]:
+    """Names of the official folds of a data set; empty where it has none."""
+    letter = {"ml-100k": "u", "ml-10m": "r"}.get(data_name)
+    return tuple(f"{letter}{end}" for end in "12345ab") if letter else ()
+
+
+def _folds_of(data_name: str, known: tuple[str, ...]) -> str:
+    if known:
+        return f"the folds of {data_name} are {', '.join(known)}"
+    return f"{data_name} has no official folds (data=ml-100k and data=ml-10m have)"
+
+
+def _need_timestamps(dataset: Dataset, split: str) -> None:
+    if not dataset.has_timestamps:
+        unknown = int((np.asarray(dataset.timestamps) <= 0).sum())
+        raise DataError(
+            f"split={split} needs the time of every rating, but {dataset.name} lacks {unknown} of "
+            f"{len(dataset)}. Use split=random or split=kfold"
+        )
+
+
+def _place_within_user(users: NDArray) -> Rows:
+    """0 for a user's first row, 1 for the second, and so on."""
+    order = np.argsort(users, kind="stable")
+    counts = np.bincount(users)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    place = np.empty(len(users), dtype=np.int64)
+    place[order] = np.arange(len(users)) - starts
+    return place
+
+
+def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
+    """Validation by chance out of what the test part leaves; other draws than the test part's."""
+    is_rest = np.ones(len(dataset), dtype=bool)
+    is_rest[test] = False
+    rest = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(is_rest))
+    n_val = round(val * len(rest))
+    return _parts(rest[n_val:], rest[:n_val], test)
+
+
+def _parts(train: Rows, val: Rows, test: Rows) -> Split:
+    return Split(np.sort(train), np.sort(val), np.sort(test))
+
+

@@ -1,0 +1,75 @@
+"""Ratings with a known truth: biases and a low-rank product, plus noise. For tests, demos and benchmarks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys.data.dataset import Dataset, encode
+from recsys.errors import DataError
+from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """rating(u, m) = 3 + b_u + b_m + p_u . q_m + noise, clipped to 1..5; the pairs are drawn without repeats.
+
+    b_u and b_m have standard deviation 0.3; the product of the `rank`-dimensional factors has 0.5. So the
+    global mean misses by about sqrt(.3^2 + .3^2 + .5^2 + noise^2), biases alone by sqrt(.5^2 + noise^2), and
+    no model can do better than `noise`, up to what clipping takes off.
+
+    Attributes:
+        name: what the data set is called in results.
+        ratings: how many.
+        users: how many.
+        movies: how many.
+        rank: dimensions of the factors.
+        noise: standard deviation of what cannot be predicted.
+        seed: of everything drawn.
+    """
+
+    name: str = "synthetic"
+    ratings: PositiveInt = 20_000
+    users: PositiveInt = 300
+    movies: PositiveInt = 200
+    rank: PositiveInt = 2
+    noise: NonNegativeFloat = 0.3
+    seed: NonNegativeInt = 0
+
+    def truth(self) -> NDArray[np.float32]:
+        """The noiseless ratings before clipping, shape (users, movies)."""
+        random = np.random.default_rng([self.seed, 0])
+        user_bias = random.normal(0, 0.3, (self.users, 1))
+        movie_bias = random.normal(0, 0.3, (1, self.movies))
+        side = (0.5 / np.sqrt(self.rank)) ** 0.5  # product of two such factors, summed over rank: sd 0.5
+        factors = random.normal(0, side, (self.users, self.rank)) @ random.normal(0, side, (self.rank, self.movies))
+        return (3 + user_bias + movie_bias + factors).astype(np.float32)
+
+    def load(self) -> Dataset:
+        """Draw the ratings; ids are 1..users and 1..movies, times rise with the rows."""
+        cells = self.users * self.movies
+        if self.ratings > cells:
+            raise DataError(f"data.ratings={self.ratings} is more than data.users x data.movies = {cells}")
+        random = np.random.default_rng([self.seed, 1])
+        users, movies = np.divmod(random.choice(cells, self.ratings, replace=False), self.movies)
+        noisy = self.truth()[users, movies] + random.normal(0, self.noise, self.ratings)
+        ratings = pd.DataFrame(
+            {
+                "user": users + 1,
+                "movie": movies + 1,
+                "rating": np.clip(noisy, 1, 5).astype(np.float32),
+                "timestamp": 1_000_000_000 + np.sort(random.integers(0, 10**8, self.ratings)),
+            }
+        )
+        ids = np.arange(1, self.movies + 1)
+        years = 1930 + ids % 90
+        catalogue = pd.DataFrame(
+            {
+                "movie": ids,
+                "title": [f"Synthetic Movie {id} ({year})" for id, year in zip(ids, years, strict=True)],
+                "year": years,
+                "genres": np.where(ids % 2 == 0, "Drama", "Comedy|Romance"),
+            }
+        )
+        return encode(self.name, ratings, catalogue, (1.0, 5.0))

@@ -1,0 +1,29 @@
+"""What can go wrong by a user's hand; each message names the thing at fault, its value and the way out."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: shown as it stands, without a traceback."""
+
+
+class ConfigError(UserError):
+    """Values in the configuration that cannot work."""
+
+
+class DataError(UserError):
+    """Data that cannot be read, or cannot be used as asked."""
+
+
+class DownloadError(UserError):
+    """No mirror gave a usable archive."""
+
+
+class UnknownIdError(UserError):
+    """A raw user or movie id that the model has never seen."""
+
+
+class RunError(UserError):
+    """A run folder that is not there, not finished, or not readable."""
+
+
+class TrainingError(UserError):
+    """Training went wrong in a way that no later step can mend, such as a loss that is not finite."""
