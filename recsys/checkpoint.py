@@ -1,0 +1,103 @@
+"""Checkpoints: plain types and tensors only, and everything in them that is needed to predict again."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import get_class
+from numpy.typing import NDArray
+
+from recsys.data.dataset import Dataset
+from recsys.data.ids import IdMap
+from recsys.errors import RunError
+from recsys.models.network import RatingNetwork
+
+FORMAT = 1  # of the card; raised when its keys change
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network as it was saved, and what its rows and outputs mean.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        user_ids: raw user ids.
+        movie_ids: raw movie ids.
+        config: the run's whole configuration.
+        epoch: the epoch (from 0) after which it was saved.
+    """
+
+    network: RatingNetwork
+    user_ids: IdMap
+    movie_ids: IdMap
+    config: dict[str, Any]
+    epoch: int
+
+
+def make_card(network: RatingNetwork, arguments: dict[str, Any], dataset: Dataset, config: dict) -> dict[str, Any]:
+    """What `RatingModule` adds to each checkpoint.
+
+    Args:
+        network: the network.
+        arguments: the keyword arguments it was built with, as plain values.
+        dataset: for the id maps and the scale.
+        config: the resolved configuration, as plain values.
+    """
+    return {
+        "format": FORMAT,
+        "network": f"{type(network).__module__}.{type(network).__qualname__}",
+        "arguments": arguments,
+        "user_ids": _to_plain(dataset.user_ids.ids),
+        "movie_ids": _to_plain(dataset.movie_ids.ids),
+        "scale": list(dataset.scale),
+        "config": config,
+    }
+
+
+def load_checkpoint(path: Path) -> Trained:
+    """Rebuild a network from a checkpoint file alone.
+
+    Raises:
+        RunError: the file is not there, is damaged, holds more than plain types and tensors, or does not
+            describe a rating network.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such checkpoint") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise RunError(f"{path}: not a checkpoint of this project, or damaged ({reason})") from None
+    card = content.get("recsys") if isinstance(content, dict) else None
+    if card is None:
+        raise RunError(f"{path}: a checkpoint, but not of this project")
+    if card["format"] != FORMAT:
+        raise RunError(f"{path}: has format {card['format']}, this version reads {FORMAT}: train again")
+    network_class = get_class(card["network"])
+    if not issubclass(network_class, RatingNetwork):
+        raise RunError(f"{path}: {card['network']} is no RatingNetwork")
+    network = network_class(**card["arguments"])
+    prefix = "network."
+    state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as problem:
+        raise RunError(f"{path}: weights do not fit the network ({str(problem).splitlines()[-1].strip()})") from None
+    return Trained(
+        network=network.eval(),
+        user_ids=IdMap(_from_plain(card["user_ids"]), "user"),
+        movie_ids=IdMap(_from_plain(card["movie_ids"]), "movie"),
+        config=card["config"],
+        epoch=content["epoch"],
+    )
+
+
+def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:
+    return torch.from_numpy(ids.copy()) if ids.dtype.kind in "iu" else ids.tolist()
+
+
+def _from_plain(ids: torch.Tensor | list[str]) -> NDArray:
+    return ids.numpy() if isinstance(ids, torch.Tensor) else np.asarray(ids, dtype=str)

@@ -1,0 +1,89 @@
+"""Tensors on a device to shuffled slices: an epoch is a permutation, a batch is a slice."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from recsys.data.dataset import Dataset
+from recsys.data.splits import Rows
+from recsys.seeds import seed_for
+
+
+class Batch(NamedTuple):
+    """B ratings: user rows int32 (B,), movie rows int32 (B,), ratings float32 (B,)."""
+
+    users: Tensor
+    movies: Tensor
+    ratings: Tensor
+
+
+def to_tensors(dataset: Dataset, rows: Rows, device: torch.device | str) -> Batch:
+    """The given rows of a dataset as one big batch on a device."""
+    columns = (dataset.users, dataset.movies, dataset.ratings)
+    return Batch(*(torch.from_numpy(column[rows]).to(device) for column in columns))
+
+
+class Shuffle:
+    """The order of an epoch's rows, decided by seed and epoch alone.
+
+    Lightning tells a loader's `sampler` the epoch, in `set_epoch`; so a resumed run sees the same orders.
+
+    Args:
+        n: how many rows.
+        seed: of the permutations.
+        device: where they are drawn.
+        rank: which of `world` processes this one is.
+        world: how many processes share the rows. Each gets every `world`-th row of the same permutation, and
+            as many as the others: where that does not come out even, up to `world` - 1 rows are seen twice.
+    """
+
+    def __init__(
+        self, n: int, seed: int, device: torch.device | str = "cpu", rank: int = 0, world: int = 1
+    ) -> None:
+        self.n, self.seed, self.device, self.rank, self.world = n, seed, torch.device(device), rank, world
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.n // self.world)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next permutation is for."""
+        self.epoch = epoch
+
+    def permutation(self) -> Tensor:
+        """Row numbers of this process in the order of this epoch; int64 (len(self),)."""
+        generator = torch.Generator(self.device).manual_seed(seed_for(self.seed, "shuffle", self.epoch))
+        order = torch.randperm(self.n, generator=generator, device=self.device)
+        if self.world == 1:
+            return order
+        even = torch.cat([order, order[: len(self) * self.world - self.n]])
+        return even[self.rank :: self.world]
+
+
+class Batches:
+    """An iterable of batches, each a view into columns that lie on the device already.
+
+    Args:
+        columns: all rows.
+        batch_size: rows of a batch; the last one may have fewer, and no row is left out.
+        sampler: their order; None: as they are.
+    """
+
+    batch_sampler = None  # Lightning asks whatever has a sampler for this too
+
+    def __init__(self, columns: Batch, batch_size: int, sampler: Shuffle | None = None) -> None:
+        self.columns, self.batch_size, self.sampler = columns, batch_size, sampler
+
+    def __len__(self) -> int:
+        rows = len(self.columns.ratings) if self.sampler is None else len(self.sampler)
+        return -(-rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        columns = self.columns
+        if self.sampler is not None:
+            order = self.sampler.permutation()
+            columns = Batch(*(column[order] for column in columns))  # one gather an epoch; batches are views
+        for parts in zip(*(column.split(self.batch_size) for column in columns), strict=True):
+            yield Batch(*parts)

@@ -1,0 +1,70 @@
+"""The network of Ilia Zaitsev's 2018 article: two embeddings, side by side, through layers of any depth."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
+from recsys.models.dropout import Dropout
+from recsys.models.network import RatingNetwork
+
+
+class EmbeddingNet(RatingNetwork):
+    """Concatenated embeddings -> dropout -> [Linear, ReLU, dropout] x depth -> Linear -> bounded rating.
+
+    A sigmoid, stretched `margin` beyond both ends of the scale so that the ends themselves can be reached,
+    bounds the output. Embeddings start uniform in (-0.05, 0.05), linear layers Xavier-uniform with biases of
+    0.01, as in the article.
+
+    Args:
+        n_users: how many user rows.
+        n_movies: how many movie rows.
+        scale: the lowest and the highest rating possible.
+        mean: the mean rating of the training part; not used.
+        embedding_dim: the length of a user's and of a movie's vector.
+        hidden: widths of the layers; a number is one layer, an empty list none.
+        dropouts: dropout after each layer; a list's last value repeats for the layers beyond it.
+        embedding_dropout: dropout on the concatenated vectors.
+        margin: how far the sigmoid reaches beyond the scale, in rating points.
+    """
+
+    def __init__(
+        self,
+        n_users: int,
+        n_movies: int,
+        scale: Sequence[float],
+        mean: float,
+        embedding_dim: PositiveInt = 50,
+        hidden: PositiveInt | list[PositiveInt] = 100,
+        dropouts: DropoutRate | list[DropoutRate] = 0.2,
+        embedding_dropout: DropoutRate = 0.02,
+        margin: NonNegativeFloat = 0.5,
+    ) -> None:
+        super().__init__(n_users, n_movies, scale, mean)
+        widths = [hidden] if isinstance(hidden, int) else list(hidden)
+        rates = list(dropouts) if isinstance(dropouts, Sequence) else [dropouts]
+        self.user_embedding = nn.Embedding(n_users, embedding_dim)
+        self.movie_embedding = nn.Embedding(n_movies, embedding_dim)
+        layers: list[nn.Module] = [Dropout(embedding_dropout)]
+        width_in = 2 * embedding_dim
+        for depth, width in enumerate(widths):
+            layers += [nn.Linear(width_in, width), nn.ReLU(), Dropout(rates[min(depth, len(rates) - 1)])]
+            width_in = width
+        self.layers = nn.Sequential(*layers, nn.Linear(width_in, 1))
+        self.low, self.high = self.scale[0] - margin, self.scale[1] + margin
+        self._initialise()
+
+    def forward(self, users: Tensor, movies: Tensor) -> Tensor:
+        """Ratings of pairs: (B,) and (B,) to (B,)."""
+        vectors = torch.cat([self.user_embedding(users), self.movie_embedding(movies)], dim=1)  # (B, 2d)
+        logits = self.layers(vectors).squeeze(-1).float()  # (B,)
+        return self.low + (self.high - self.low) * torch.sigmoid(logits)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.uniform_(module.weight, -0.05, 0.05)
+            elif isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.constant_(module.bias, 0.01)

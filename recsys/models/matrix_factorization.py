@@ -1,0 +1,46 @@
+"""Biased matrix factorization: the plainest strong model of ratings."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from recsys.limits import NonNegativeFloat, PositiveInt
+from recsys.models.network import RatingNetwork
+
+
+class MatrixFactorization(RatingNetwork):
+    """rating = mean + b_u + b_m + p_u . q_m (Koren, Bell and Volinsky 2009, equation 4).
+
+    Args:
+        n_users: how many user rows.
+        n_movies: how many movie rows.
+        scale: the lowest and the highest rating possible.
+        mean: the mean rating of the training part.
+        embedding_dim: the length of p_u and q_m.
+        init_std: their standard deviation at the start; small, so that training starts at the biases.
+    """
+
+    def __init__(
+        self,
+        n_users: int,
+        n_movies: int,
+        scale: Sequence[float],
+        mean: float,
+        embedding_dim: PositiveInt = 50,
+        init_std: NonNegativeFloat = 0.1,
+    ) -> None:
+        super().__init__(n_users, n_movies, scale, mean)
+        self.user_bias = nn.Embedding(n_users, 1)
+        self.movie_bias = nn.Embedding(n_movies, 1)
+        self.user_embedding = nn.Embedding(n_users, embedding_dim)
+        self.movie_embedding = nn.Embedding(n_movies, embedding_dim)
+        nn.init.zeros_(self.user_bias.weight)
+        nn.init.zeros_(self.movie_bias.weight)
+        nn.init.normal_(self.user_embedding.weight, std=init_std)
+        nn.init.normal_(self.movie_embedding.weight, std=init_std)
+
+    def forward(self, users: Tensor, movies: Tensor) -> Tensor:
+        """Ratings of pairs: (B,) and (B,) to (B,)."""
+        biases = (self.user_bias(users) + self.movie_bias(movies)).squeeze(-1)  # (B,)
+        product = (self.user_embedding(users) * self.movie_embedding(movies)).sum(-1)  # (B,)
+        return self.mean + biases + product

@@ -1,0 +1,70 @@
+"""What a run tells at its end: the facts in result.json, and the closing table."""
+
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from recsys.data.datamodule import MovieLensDataModule
+
+
+def kebab(target: str) -> str:
+    """The name people type for a class or function: "embedding-net" of "recsys.models...EmbeddingNet"."""
+    last = target.rsplit(".", 1)[-1]
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", last).lower()
+
+
+def describe_data(config: dict[str, Any], data: MovieLensDataModule) -> dict[str, Any]:
+    """What was trained and tested on; enough to tell whether two runs may be compared."""
+    dataset, split = data.dataset, data.split
+    assert dataset is not None
+    choices = [f"{key}={value}" for key, value in config["split"].items() if not key.startswith("_")]
+    return {
+        "name": dataset.name,
+        "ratings": len(dataset),
+        "users": len(dataset.user_ids),
+        "movies": len(dataset.movie_ids),
+        "sha256": dataset.sha256,
+        "split": f"{kebab(config['split']['_target_'])}({', '.join(choices)}) {split.fingerprint}",
+        "train": len(split.train),
+        "val": len(split.val),
+        "test": len(split.test),
+        "dropped": dataset.dropped,
+        # pairs whose user or movie has no training rating: they predict from the mean row
+        "cold": {part: data.count_cold(getattr(split, part)) for part in ("val", "test")},
+    }
+
+
+def versions() -> dict[str, Any]:
+    """What the numbers may depend on; on a CPU also the number of threads."""
+    import torch
+
+    names = ("recsys", "torch", "pytorch-lightning", "hydra-core", "numpy")
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python, **{name: version(name) for name in names}, "threads": torch.get_num_threads()}
+
+
+def print_summary(result: dict[str, Any], folder: Path) -> None:
+    """The closing table: this run and the baselines on the same test pairs."""
+    data, metrics = result["data"], result["metrics"]
+    table = Table(title=f"{data['name']}, {data['test']:,} test pairs", title_justify="left")
+    table.add_column("model")
+    for column in ("test RMSE", "test MAE", "val RMSE"):
+        table.add_column(column, justify="right")
+    for name, baseline in result["baselines"].items():
+        table.add_row(name, f"{baseline['test/rmse']:.4f}", f"{baseline['test/mae']:.4f}", "")
+    own = (f"{metrics[name]:.4f}" for name in ("test/rmse", "test/mae", "val/rmse"))
+    table.add_row(result["model"]["name"], *own, style="bold")
+    console = Console()
+    console.print(table)
+    time, objective = result["time"], result["objective"]
+    told = (
+        f"best after epoch {objective['epoch'] + 1} of {time['epochs']}, {result['model']['parameters']:,} "
+        f"parameters, {time['seconds']:.0f} s, {time['train_ratings_per_second']:,.0f} ratings/s"
+    )
+    for line in (told, f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
+        console.print(line, soft_wrap=True, highlight=False)

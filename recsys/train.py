@@ -1,0 +1,114 @@
+"""Train a network: validate, load, fit, test the best weights once, write result.json.
+
+`train(cfg)` is the plain function; `main` is its Hydra skin, `recsys-train`.
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from recsys.command import run_command
+from recsys.errors import ConfigError
+from recsys.runs import RESULT, new_folder, write_failure, write_json
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """`recsys-train`."""
+    run_command("train", _task)
+
+
+def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | None = None) -> dict[str, Any]:
+    """Train as configured, and leave a complete run in `folder`.
+
+    Args:
+        cfg: conf/train.yaml, composed.
+        folder: where checkpoints, events and result.json go; None: a new one under ./outputs/runs.
+        overrides: what the user typed, for the record.
+
+    Returns:
+        The content of result.json; in the helper processes of a DDP run, nothing.
+
+    Raises:
+        UserError: the configuration or the data cannot work, or the loss was not finite.
+    """
+    # torch and Lightning take seconds to import: a command that only prints help should not pay for them.
+    from recsys.checkpoint import load_checkpoint
+    from recsys.evaluation.baselines import baseline_metrics
+    from recsys.evaluation.rating_metrics import measure
+    from recsys.plots import plot_cross_table
+    from recsys.report import describe_data, kebab, print_summary, versions
+    from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer
+    from recsys.training.tensorboard import show_figure, show_hparams
+    from recsys.training.throughput import Throughput
+    from recsys.validate import validate
+
+    start = time.perf_counter()
+    validate(cfg)
+    folder = folder or Path(new_folder("runs"))
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    data = build_data(cfg)
+    data.setup()
+    assert data.dataset is not None
+    module = build_module(cfg, config, data)
+    throughput = Throughput()
+    trainer = build_trainer(cfg, folder, throughput)
+    show_figure(trainer, "data/cross-table", plot_cross_table(data.dataset))
+    trainer.fit(module, data)
+    if not trainer.is_global_zero:
+        return {}
+
+    best = load_checkpoint(best_checkpoint(folder))
+    network = best.network.to(trainer.strategy.root_device)
+    val = measure(network, data.whole("val")).metrics("val")
+    test = measure(network, data.whole("test")).metrics("test")
+    show_hparams(trainer, config, val)
+    result = {
+        "status": "completed",
+        "seed": cfg.seed,
+        "overrides": overrides or [],
+        "objective": {"name": "val/rmse", "value": val["val/rmse"], "epoch": best.epoch},
+        "metrics": val | test,
+        "baselines": baseline_metrics(data.dataset, data.split),
+        "data": describe_data(config, data),
+        "model": {
+            "name": kebab(config["model"]["_target_"]),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        },
+        "time": {
+            "epochs": trainer.current_epoch,
+            "seconds": round(time.perf_counter() - start, 3),
+            "train_ratings_per_second": round(throughput.ratings_per_second, 1),
+        },
+        "versions": versions(),
+    }
+    write_json(folder / RESULT, result)
+    print_summary(result, folder)
+    return result
+
+
+def _task(cfg: DictConfig) -> float | None:
+    """One run under Hydra: hands the best validation value to whoever sweeps; leaves failed.json if it fails."""
+    hydra = HydraConfig.get()
+    folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    try:
+        if hydra.mode is RunMode.MULTIRUN and cfg.hardware.strategy == "ddp":
+            raise ConfigError(
+                "hardware.strategy=ddp in a sweep: Lightning would start every process with the whole sweep. "
+                "Sweep with one device per job, or use hardware.strategy=ddp_spawn"
+            )
+        result = train(cfg, folder, overrides)
+    except BaseException as error:
+        write_failure(folder, error, overrides)
+        raise
+    return result["objective"]["value"] if result else None
+
+
+if __name__ == "__main__":
+    main()

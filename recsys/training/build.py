@@ -1,0 +1,110 @@
+"""From a configuration to the objects that train: data, module, trainer."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+
+from recsys.checkpoint import make_card
+from recsys.data.datamodule import MovieLensDataModule
+from recsys.seeds import seed_for
+from recsys.training.module import RatingModule
+
+
+def build_data(cfg: DictConfig) -> MovieLensDataModule:
+    """The data module of cfg.data and cfg.split; nothing is fetched yet."""
+    source = instantiate(cfg.data, _convert_="all")
+    split = instantiate(cfg.split, _partial_=True, _convert_="all")
+    return MovieLensDataModule(source, split, cfg.batch_size, cfg.seed)
+
+
+def build_module(cfg: DictConfig, config: dict[str, Any], data: MovieLensDataModule) -> RatingModule:
+    """The network of cfg.model in the sizes of the data, and what trains it.
+
+    Args:
+        cfg: the configuration.
+        config: the same, resolved, as plain values: saved into checkpoints.
+        data: set up.
+    """
+    assert data.dataset is not None
+    dataset = data.dataset
+    facts = {
+        "n_users": len(dataset.user_ids),
+        "n_movies": len(dataset.movie_ids),
+        "scale": list(dataset.scale),
+        "mean": data.mean,
+    }
+    choices: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
+    network_class = get_class(choices.pop("_target_"))
+    torch.manual_seed(seed_for(cfg.seed, "init"))
+    network = network_class(**facts, **choices)
+    if cfg.hardware.compile:
+        network.compile()
+    return RatingModule(
+        network,
+        instantiate(cfg.optimizer, _partial_=True, _convert_="all"),
+        instantiate(cfg.schedule, _partial_=True, _convert_="all"),
+        data.trained_users,
+        data.trained_movies,
+        make_card(network, facts | choices, dataset, config),
+        cfg.seed,
+    )
+
+
+def build_trainer(cfg: DictConfig, folder: Path, *more: Callback) -> pl.Trainer:
+    """A trainer that stops early, keeps the best and the last weights in `folder`, and logs as configured."""
+    _quieten_lightning()
+    logger = instantiate(cfg.logger) if cfg.logger else False
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            folder / "checkpoints", "best", monitor="val/rmse", save_last=True, enable_version_counter=False
+        ),
+        # A metric that is not finite raises in the module; EarlyStopping would end the run as if all were well.
+        EarlyStopping("val/rmse", patience=cfg.patience, check_finite=False),
+        TQDMProgressBar(refresh_rate=20),
+        *more,
+    ]
+    if logger:
+        callbacks.append(LearningRateMonitor("step"))
+    hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
+    hardware.pop("compile")
+    return pl.Trainer(
+        **hardware,
+        max_epochs=cfg.max_epochs,
+        gradient_clip_val=cfg.gradient_clip or None,
+        logger=logger,
+        callbacks=callbacks,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # batches know their process already
+        enable_model_summary=False,
+    )
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """Where a run keeps its best weights."""
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def _quieten_lightning() -> None:
+    """Leave out what says nothing to a user of this project."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # batches are slices of tensors
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 on torch 2.13
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,54 @@
+"""What a run shows in TensorBoard beside its curves: figures, and a row of the HParams table."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from matplotlib.figure import Figure
+from pytorch_lightning.loggers import TensorBoardLogger
+
+# The keys people vary; a column each in the HParams table.
+SHOWN = ("seed", "batch_size", "data", "split", "model", "optimizer", "schedule", "hardware.precision")
+HIDDEN = ("_target_", "_partial_", "address", "md5", "members", "package", "reader", "folder", "mirror", "verify")
+
+
+def show_figure(trainer: pl.Trainer, tag: str, figure: Figure) -> None:
+    """Add a figure, where TensorBoard is the logger."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_figure(tag, figure)
+
+
+def show_hparams(trainer: pl.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:
+    """Add the run's row to the HParams table, once, with its final validation metrics.
+
+    The metrics stand under names of their own (`best/val_rmse`), since the table shows a curve's last value,
+    and the last epoch is not the best one.
+
+    Args:
+        trainer: whose loggers are used.
+        config: the run's configuration.
+        metrics: such as {"val/rmse": 0.9}.
+    """
+    shown = {f"best/{name.replace('/', '_')}": value for name, value in metrics.items()}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(hparams(config), shown, step=trainer.global_step)
+            logger.save()
+
+
+def hparams(config: dict[str, Any]) -> dict[str, Any]:
+    """The shown part of a configuration, flat: {"model.embedding_dim": 50, ...}."""
+    flat: dict[str, Any] = {}
+
+    def walk(key: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                if name not in HIDDEN:
+                    walk(f"{key}.{name}" if key else name, inner)
+            if target := value.get("_target_"):
+                flat[key] = target.rsplit(".", 1)[-1]
+        else:
+            flat[key] = str(value) if isinstance(value, list) or value is None else value
+
+    walk("", config)
+    return {key: value for key, value in flat.items() if key.startswith(SHOWN)}

@@ -1,0 +1,191 @@
+"""Is this configuration one that can run? Every error is found at once, before anything is downloaded.
+
+Ranges and types stand where the values are used: in the signature of whatever a `_target_` names. So a new
+model, split or schedule is checked without a line here. What no signature can say (top-level keys, hardware,
+pairs of values that exclude each other) stands below.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_type_hints
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from recsys.data.splits import official_folds
+from recsys.errors import ConfigError
+from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Group = dict[str, Any]
+
+
+class Optimizer(BaseModel):
+    """What torch's own signatures leave open."""
+
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+
+
+class Hardware(BaseModel):
+    """How training runs; all but `compile` are arguments of Lightning's Trainer."""
+
+    model_config = ConfigDict(extra="forbid")
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    devices: PositiveInt
+    num_nodes: PositiveInt
+    strategy: Literal["auto", "ddp", "ddp_spawn"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    compile: bool
+
+
+class TrainConfig(BaseModel):
+    """The top-level keys of conf/train.yaml."""
+
+    model_config = ConfigDict(extra="forbid")
+    seed: NonNegativeInt
+    batch_size: PositiveInt
+    max_epochs: PositiveInt
+    patience: PositiveInt
+    gradient_clip: NonNegativeFloat
+    output_dir: str | None
+    data: Group
+    split: Group
+    model: Group
+    optimizer: Optimizer
+    schedule: Group
+    hardware: Hardware
+    logger: Group
+
+
+def validate(cfg: DictConfig) -> None:
+    """Check a composed training configuration.
+
+    Raises:
+        ConfigError: one line per error, each with the key, its value and what would do.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ConfigError("\n".join(f"{key}: needs a value ({key}=...)" for key in missing))
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as problem:
+        raise ConfigError(str(problem).splitlines()[0]) from None
+    assert isinstance(plain, dict)
+    errors = list(_type_errors("", TrainConfig, plain))
+    for group in ("data", "split", "model", "optimizer", "schedule", "logger"):
+        if isinstance(plain.get(group), dict):
+            errors += _target_errors(group, plain[group])
+    if not errors:  # pairs are compared only where each value is sound by itself
+        errors = [error for rule in PAIRS for error in rule(plain)]
+    if errors:
+        raise ConfigError("\n".join(dict.fromkeys(errors)))
+
+
+def _target_errors(key: str, node: Group) -> Iterator[str]:
+    """Errors of a node's values against the signature of its `_target_`, and of nodes inside it."""
+    if "_target_" not in node:
+        return
+    try:
+        target = get_object(node["_target_"])
+    except Exception as problem:
+        yield f"{key}._target_={node['_target_']}: cannot be imported ({str(problem).splitlines()[0]})"
+        return
+    parameters = inspect.signature(target).parameters
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError:  # a library's own forward reference
+        hints = {}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for name, value in node.items():
+        if name in ("_target_", "_partial_", "_convert_", "_recursive_"):
+            continue
+        path = f"{key}.{name}"
+        if name not in parameters and not takes_any:
+            yield f"{path}={value}: {node['_target_']} takes no {name!r}; it takes {', '.join(parameters)}"
+        elif isinstance(value, dict) and "_target_" in value:
+            yield from _target_errors(path, value)
+        elif name in hints:
+            yield from _type_errors(path, hints[name], value)
+
+
+def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
+    """Errors of one value against one type, in words."""
+    is_model = inspect.isclass(kind) and issubclass(kind, BaseModel)
+    try:
+        adapter = TypeAdapter(kind, config=None if is_model else ConfigDict(arbitrary_types_allowed=True))
+        # Strict JSON rules: 3 is a float and a list a tuple, but "3" and true are no numbers.
+        adapter.validate_json(json.dumps(value, default=str), strict=True)
+    except PydanticSchemaGenerationError:
+        return
+    except ValidationError as problem:
+        found: dict[str, tuple[Any, list[str]]] = {}
+        for error in problem.errors():
+            # A union reports each of its branches: what a list should have been is no news to a number.
+            says_list = error["type"] in ("list_type", "tuple_type")
+            is_branch = isinstance(value, list) and len(error["loc"]) == 1 and not is_model
+            if (says_list or is_branch) and len(problem.errors()) > 1 and error["type"] != "missing":
+                continue
+            where = [str(part) for part in error["loc"] if is_model] if is_model else []
+            path = ".".join([*([key] if key else []), *where])
+            found.setdefault(path, (error["input"] if is_model else value, []))[1].append(
+                error["msg"].removeprefix("Input ").removeprefix("Value ")
+            )
+        for path, (given, messages) in found.items():
+            yield f"{path}={given}: {' or '.join(dict.fromkeys(messages))}"
+
+
+def _hardware_is_there(cfg: Group) -> Iterator[str]:
+    import torch
+
+    accelerator, devices = cfg["hardware"]["accelerator"], cfg["hardware"]["devices"]
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        yield "hardware.accelerator=gpu: torch sees no GPU here; hardware=auto takes what there is"
+    elif accelerator == "gpu" and devices > torch.cuda.device_count():
+        yield f"hardware.devices={devices}: torch sees {torch.cuda.device_count()} GPUs here"
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        yield "hardware.accelerator=mps: torch sees no Apple GPU here; hardware=auto takes what there is"
+    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
+    if cfg["hardware"]["precision"] == "16-mixed" and not on_gpu:
+        yield "hardware.precision=16-mixed: only a GPU has it; bf16-mixed runs everywhere"
+    if devices > 1 and cfg["hardware"]["strategy"] == "auto":
+        yield f"hardware.devices={devices}: several devices need hardware.strategy=ddp (hardware=ddp)"
+
+
+def _split_can_be_made(cfg: Group) -> Iterator[str]:
+    split, data = cfg["split"], cfg["data"].get("name")
+    val, test = split.get("val"), split.get("test")
+    if val is not None and test is not None and val + test >= 1:
+        yield f"split.val={val} and split.test={test} leave nothing to train on"
+    if "k" in split and split["fold"] >= split["k"]:
+        yield f"split.fold={split['fold']}: folds are 0 to {split['k'] - 1} (split.k={split['k']})"
+    if split["_target_"].endswith(".official"):
+        known = official_folds(data)
+        if not known:
+            yield f"split=official with data={data}: only data=ml-100k and data=ml-10m have official folds"
+        elif split["fold"] not in known:
+            yield f"split.fold={split['fold']}: the folds of {data} are {', '.join(known)}"
+
+
+def _scale_rises(cfg: Group) -> Iterator[str]:
+    scale = cfg["data"].get("scale")
+    if scale and not scale[0] < scale[1]:
+        yield f"data.scale={scale}: the lowest rating comes first, the highest second"
+
+
+def _synthetic_pairs_suffice(cfg: Group) -> Iterator[str]:
+    data = cfg["data"]
+    if "noise" in data and data["ratings"] > (cells := data["users"] * data["movies"]):
+        yield f"data.ratings={data['ratings']}: data.users x data.movies is only {cells} pairs"
+
+
+PAIRS: tuple[Callable[[Group], Iterator[str]], ...] = (
+    _hardware_is_there,
+    _split_can_be_made,
+    _scale_rises,
+    _synthetic_pairs_suffice,
+)
