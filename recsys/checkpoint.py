@@ -37,7 +37,9 @@ class Trained:
     epoch: int
 
 
-def make_card(network: RatingNetwork, arguments: dict[str, Any], dataset: Dataset, config: dict) -> dict[str, Any]:
+def make_card(
+    network: RatingNetwork, arguments: dict[str, Any], dataset: Dataset, config: dict
+) -> dict[str, Any]:
     """What `RatingModule` adds to each checkpoint.
 
     Args:
@@ -68,7 +70,7 @@ def load_checkpoint(path: Path) -> Trained:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path}: no such checkpoint") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as problem:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise RunError(f"{path}: not a checkpoint of this project, or damaged ({reason})") from None
     card = content.get("recsys") if isinstance(content, dict) else None
@@ -81,11 +83,17 @@ def load_checkpoint(path: Path) -> Trained:
         raise RunError(f"{path}: {card['network']} is no RatingNetwork")
     network = network_class(**card["arguments"])
     prefix = "network."
-    state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    state = {
+        key.removeprefix(prefix): value
+        for key, value in content["state_dict"].items()
+        if key.startswith(prefix)
+    }
     try:
         network.load_state_dict(state)
     except RuntimeError as problem:
-        raise RunError(f"{path}: weights do not fit the network ({str(problem).splitlines()[-1].strip()})") from None
+        raise RunError(
+            f"{path}: weights do not fit the network ({str(problem).splitlines()[-1].strip()})"
+        ) from None
     return Trained(
         network=network.eval(),
         user_ids=IdMap(_from_plain(card["user_ids"]), "user"),

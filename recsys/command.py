@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -39,14 +41,25 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
     """
     register_resolvers()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them itself
+
+    def job(cfg: DictConfig) -> Any:
+        try:
+            return task(cfg)
+        except UserError as mistake:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:  # an exit would end the other jobs
+                raise
+            _exit(str(mistake))
+
     try:
-        hydra.main(version_base="1.3", config_path=config_folder(), config_name=name)(task)()
+        hydra.main(version_base="1.3", config_path=config_folder(), config_name=name)(job)()
     except UserError as mistake:
         _exit(str(mistake))
     except (HydraException, OmegaConfBaseException) as mistake:
         _exit(_explain(mistake, name))
     except KeyboardInterrupt:
         _exit("stopped by the keyboard", 130)
+    except BrokenPipeError:  # whoever reads our output has read enough (| head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def register_resolvers() -> None:
@@ -60,26 +73,26 @@ def _exit(message: str, code: int = 1) -> NoReturn:
 
 
 def _explain(mistake: Exception, name: str) -> str:
-    """Hydra's message without its internals, and the nearest key that exists."""
-    cause: BaseException | None = mistake
-    while cause is not None:  # a mistake of our own may lie under an interpolation
-        if isinstance(cause, UserError):
-            return str(cause)
-        cause = cause.__cause__
-    lines = [line for line in str(mistake).splitlines() if line.strip()]
-    causes = [line for line in str(mistake.__cause__ or "").splitlines()[:1] if line not in lines]
-    told = [line.strip() for line in [*lines, *causes] if not line.strip().startswith(("full_key", "object_type", "To append"))]
-    wanted = re.search(r"(?:Key '|Could not override '|full_key: )([\w.@/-]+)", str(mistake) + str(mistake.__cause__))
-    if wanted:
-        near = difflib.get_close_matches(_full_key(mistake, wanted[1]), _known_keys(name), n=3, cutoff=0.6)
-        if near:
-            told.append(f"Did you mean {' or '.join(near)}?")
-    return "\n".join(told)
+    """Hydra's message without its internals, and the nearest name that exists."""
+    told = [line.strip() for line in str(mistake).splitlines() if line.strip()]
+    told[0] = re.sub(
+        r"^\w+ raised while resolving interpolation: ", "", told[0]
+    )  # then the words are our own
+    if "Config search path:" in told:  # an unknown option of a group: the known ones stand before this line
+        told = told[: told.index("Config search path:")]
+        wanted = re.search(r"'[\w-]+/([\w-]+)'", told[0])
+        known = [line for line in told[1:] if not line.startswith("Available")]
+        return "\n".join(told) + _nearest(wanted[1] if wanted else "", known)
+    wanted = re.search(r"Could not override '([\w.@/-]+)'", str(mistake))
+    near = _nearest(wanted[1], _known_keys(name)) if wanted else ""
+    if near:
+        return f"{told[0]}{near}"
+    return "\n".join(line for line in told if not line.startswith(("full_key", "object_type")))
 
 
-def _full_key(mistake: Exception, found: str) -> str:
-    override = re.search(r"Could not override '([\w.@/-]+)'", str(mistake))
-    return override[1] if override else found
+def _nearest(wanted: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.8)
+    return f"\nDid you mean {near[0]}?" if near else ""
 
 
 def _known_keys(name: str) -> list[str]:

@@ -11,8 +11,8 @@ def cross_table(dataset: Dataset, n: int = 15) -> tuple[NDArray, NDArray, NDArra
     """Ratings that the most active users gave to the most rated movies, as in the 2018 article.
 
     Returns:
-        (values, users, movies): ratings (n, n), NaN where there is none; user rows (n,); movie rows (n,). Most
-        ratings first, ties by row.
+        (values, users, movies): ratings (n, n), NaN where there is none; user rows (n,); movie rows (n,).
+        Most ratings first, ties by row.
     """
     users = _most_frequent(dataset.users, n)
     movies = _most_frequent(dataset.movies, n)
@@ -35,8 +35,12 @@ def plot_cross_table(dataset: Dataset, n: int = 15) -> Figure:
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             middle = sum(dataset.scale) / 2
-            axes.text(column, row, f"{value:g}", ha="center", va="center", color="w" if value < middle else "k")
-    titles = [title if len(title) <= 34 else title[:31] + "..." for title in dataset.catalogue["title"].iloc[movies]]
+            axes.text(
+                column, row, f"{value:g}", ha="center", va="center", color="w" if value < middle else "k"
+            )
+    titles = [
+        title if len(title) <= 34 else title[:31] + "..." for title in dataset.catalogue["title"].iloc[movies]
+    ]
     axes.set_xticks(range(len(movies)), titles, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(users)), [str(id) for id in dataset.user_ids.to_ids(users)], fontsize=8)
     axes.set_ylabel("user, most ratings first")

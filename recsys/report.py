@@ -64,7 +64,9 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
     time, objective = result["time"], result["objective"]
     told = (
         f"best after epoch {objective['epoch'] + 1} of {time['epochs']}, {result['model']['parameters']:,} "
-        f"parameters, {time['seconds']:.0f} s, {time['train_ratings_per_second']:,.0f} ratings/s"
+        f"parameters, {time['seconds']:.0f} s"
     )
+    if time["train_ratings_per_second"]:
+        told += f", training at {time['train_ratings_per_second']:,.0f} ratings/s"
     for line in (told, f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
         console.print(line, soft_wrap=True, highlight=False)

@@ -25,18 +25,28 @@ def new_folder(kind: str, chosen: str | None = None, name: str | None = None) ->
         ConfigError: the chosen folder holds a run.
     """
     if chosen is not None:
-        held = [file for file in (RESULT, FAILED, ".hydra", "multirun.yaml") if (Path(chosen) / file).exists()]
+        held = [
+            file for file in (RESULT, FAILED, ".hydra", "multirun.yaml") if (Path(chosen) / file).exists()
+        ]
         if held:
             raise ConfigError(f"output_dir={chosen}: holds a run already ({held[0]}); choose another folder")
+        try:
+            Path(chosen).mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise ConfigError(f"output_dir={chosen}: cannot be made ({problem.strerror})") from None
         return chosen
     stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}" + (f"_{name}" if name else "")
     for number in range(1, 1000):
         folder = Path("outputs") / kind / (stem if number == 1 else f"{stem}_{number}")
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
         except FileExistsError:
             continue
+        except OSError as problem:
+            raise ConfigError(
+                f"{folder.absolute()}: cannot be made ({problem.strerror}); output_dir=... names another"
+            ) from None
         return str(folder)
     raise RunError(f"outputs/{kind}/{stem}: a thousand of them exist")
 

@@ -4,6 +4,7 @@
 """
 
 import logging
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,12 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     Raises:
         UserError: the configuration or the data cannot work, or the loss was not finite.
     """
-    # torch and Lightning take seconds to import: a command that only prints help should not pay for them.
+    # torch and Lightning take seconds to import: who asks for help, or mistypes, should not wait for them.
+    from recsys.validate import validate
+
+    start = time.perf_counter()
+    validate(cfg)
+
     from recsys.checkpoint import load_checkpoint
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.rating_metrics import measure
@@ -47,10 +53,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer
     from recsys.training.tensorboard import show_figure, show_hparams
     from recsys.training.throughput import Throughput
-    from recsys.validate import validate
 
-    start = time.perf_counter()
-    validate(cfg)
     folder = folder or Path(new_folder("runs"))
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     data = build_data(cfg)
@@ -94,16 +97,22 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
 
 def _task(cfg: DictConfig) -> float | None:
-    """One run under Hydra: hands the best validation value to whoever sweeps; leaves failed.json if it fails."""
+    """One run under Hydra: hands the best validation value to whoever sweeps, or leaves failed.json."""
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     try:
         if hydra.mode is RunMode.MULTIRUN and cfg.hardware.strategy == "ddp":
             raise ConfigError(
-                "hardware.strategy=ddp in a sweep: Lightning would start every process with the whole sweep. "
-                "Sweep with one device per job, or use hardware.strategy=ddp_spawn"
+                "hardware.strategy=ddp in a sweep: Lightning would start each process with the whole sweep; "
+                "sweep with one device per job (hardware=auto)"
             )
         result = train(cfg, folder, overrides)
+    except ConfigError:
+        if hydra.mode is RunMode.RUN and cfg.output_dir is None:
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # nothing has begun: a slip of the hand leaves no folder
+        raise
     except BaseException as error:
         write_failure(folder, error, overrides)
         raise

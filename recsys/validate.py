@@ -37,7 +37,7 @@ class Hardware(BaseModel):
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     devices: PositiveInt
     num_nodes: PositiveInt
-    strategy: Literal["auto", "ddp", "ddp_spawn"]
+    strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     compile: bool
 
@@ -67,20 +67,38 @@ def validate(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one line per error, each with the key, its value and what would do.
     """
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ConfigError("\n".join(f"{key}: needs a value ({key}=...)" for key in missing))
-    try:
-        plain = OmegaConf.to_container(cfg, resolve=True)
-    except OmegaConfBaseException as problem:
-        raise ConfigError(str(problem).splitlines()[0]) from None
-    assert isinstance(plain, dict)
+    plain = _resolve(cfg)
     errors = list(_type_errors("", TrainConfig, plain))
     for group in ("data", "split", "model", "optimizer", "schedule", "logger"):
         if isinstance(plain.get(group), dict):
             errors += _target_errors(group, plain[group])
     if not errors:  # pairs are compared only where each value is sound by itself
         errors = [error for rule in PAIRS for error in rule(plain)]
+    _raise(errors)
+
+
+def validate_data(cfg: DictConfig) -> None:
+    """Check cfg.data alone, for commands that have no more.
+
+    Raises:
+        ConfigError: as `validate`.
+    """
+    data = _resolve(cfg)["data"]
+    errors = list(_target_errors("data", data))
+    _raise(errors or [error for rule in DATA_PAIRS for error in rule({"data": data})])
+
+
+def _resolve(cfg: DictConfig) -> Group:
+    """The configuration as plain values, none of them missing."""
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ConfigError("\n".join(f"{key}: needs a value ({key}=...)" for key in missing))
+    try:
+        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as problem:
+        raise ConfigError(str(problem).splitlines()[0]) from None
+
+
+def _raise(errors: list[str]) -> None:
     if errors:
         raise ConfigError("\n".join(dict.fromkeys(errors)))
 
@@ -132,9 +150,10 @@ def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
                 continue
             where = [str(part) for part in error["loc"] if is_model] if is_model else []
             path = ".".join([*([key] if key else []), *where])
-            found.setdefault(path, (error["input"] if is_model else value, []))[1].append(
-                error["msg"].removeprefix("Input ").removeprefix("Value ")
+            told = (
+                "no such key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Input ")
             )
+            found.setdefault(path, (error["input"] if is_model else value, []))[1].append(told)
         for path, (given, messages) in found.items():
             yield f"{path}={given}: {' or '.join(dict.fromkeys(messages))}"
 
@@ -183,9 +202,6 @@ def _synthetic_pairs_suffice(cfg: Group) -> Iterator[str]:
         yield f"data.ratings={data['ratings']}: data.users x data.movies is only {cells} pairs"
 
 
-PAIRS: tuple[Callable[[Group], Iterator[str]], ...] = (
-    _hardware_is_there,
-    _split_can_be_made,
-    _scale_rises,
-    _synthetic_pairs_suffice,
-)
+Rule = Callable[[Group], Iterator[str]]
+DATA_PAIRS: tuple[Rule, ...] = (_scale_rises, _synthetic_pairs_suffice)
+PAIRS: tuple[Rule, ...] = (_hardware_is_there, _split_can_be_made, *DATA_PAIRS)

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
@@ -101,7 +103,7 @@ class MovieLensDataModule(pl.LightningDataModule):
         return self.trainer.global_rank, self.trainer.world_size
 
 
-def _present(rows: Rows, n: int) -> Tensor:
+def _present(rows: NDArray[np.int32], n: int) -> Tensor:
     present = torch.zeros(n, dtype=torch.bool)
     present[torch.from_numpy(rows)] = True
     return present

@@ -102,10 +102,14 @@ def save(dataset: Dataset, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
     try:
-        columns = {column: getattr(dataset, column) for column in ("users", "movies", "ratings", "timestamps")}
+        columns = {
+            column: getattr(dataset, column) for column in ("users", "movies", "ratings", "timestamps")
+        }
         # One uncompressed record batch, so that the columns can be mapped into memory as they lie.
         table, rows = pa.table(columns), max(len(dataset), 1)
-        feather.write_feather(table, str(temporary / "ratings.arrow"), compression="uncompressed", chunksize=rows)
+        feather.write_feather(
+            table, str(temporary / "ratings.arrow"), compression="uncompressed", chunksize=rows
+        )
         users = pa.table({"id": dataset.user_ids.ids})
         feather.write_feather(users, str(temporary / "users.arrow"))
         movies = dataset.catalogue.assign(id=dataset.movie_ids.ids)

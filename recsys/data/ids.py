@@ -1,6 +1,5 @@
 """IdMap: raw ids and the table rows they stand for."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -83,7 +82,7 @@ class IdMap:
         table[self.ids] = np.arange(len(self.ids), dtype=np.int32)
         return table
 
-    def _describe_unknown(self, unknown: Sequence) -> str:
+    def _describe_unknown(self, unknown: NDArray) -> str:
         shown = ", ".join(str(id) for id in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         plural = "s" if len(unknown) > 1 else ""
         message = f"unknown {self.name} id{plural}: {shown}"

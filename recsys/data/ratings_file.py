@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -160,7 +160,7 @@ def _parse_rows(
         except ValueError as problem:
             if on_bad_rows == "error":
                 raise DataError(
-                    f"{name} line {line}: {problem}. data.on_bad_rows=drop leaves such rows out and counts them"
+                    f"{name} line {line}: {problem}. data.on_bad_rows=drop leaves such rows out"
                 ) from None
             dropped += 1
             continue
@@ -172,8 +172,9 @@ def _parse_rows(
 
 def _lines(data: bytes, form: RatingsFormat, name: str) -> Iterator[tuple[int, list[str]]]:
     text = io.StringIO(data.decode("utf-8-sig", errors="replace"), newline="")
-    quoting = csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE
-    reader = csv.reader(text, delimiter=form.separator, quoting=quoting)
+    reader = csv.reader(
+        text, delimiter=form.separator, quoting=csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE
+    )
     blank: list[int] = []  # blank lines at the very end are no rows; others are bad ones
     try:
         for fields in reader:
@@ -201,9 +202,9 @@ def _parse_row(
     for column, value in zip(names, values, strict=True):
         if not value:
             raise ValueError(f"{column} is missing")
-    parsers: list[Callable] = [parse_id, parse_id, float, int][: len(values)]
+    parsers: list[Callable[[str], Any]] = [parse_id, parse_id, float, int]
     parsed: list = []
-    for column, value, parse in zip(names, values, parsers, strict=True):
+    for column, value, parse in zip(names, values, parsers, strict=False):
         try:
             parsed.append(parse(value))
         except ValueError:
@@ -213,7 +214,9 @@ def _parse_row(
             raise ValueError(f"{column} {value!r} does not fit into 64 bits")
     rating = parsed[2]
     if not math.isfinite(rating) or not scale[0] <= rating <= scale[1]:
-        raise ValueError(f"{names[2]} {values[2]!r} is off the scale {scale[0]:g} to {scale[1]:g} (data.scale)")
+        raise ValueError(
+            f"{names[2]} {values[2]!r} is off the scale {scale[0]:g} to {scale[1]:g} (data.scale)"
+        )
     if len(parsed) == 4 and parsed[3] < 0:
         raise ValueError(f"{names[3]} {values[3]!r} is before 1970")
     return parsed[0], parsed[1], rating, parsed[3] if len(parsed) == 4 else 0

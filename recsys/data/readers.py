@@ -76,7 +76,7 @@ def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows
 
 def year_of(title: str) -> int | None:
     """The year at the end of a title: 1995 of "Heat (1995)" and of "Hunted, The (1995) (V)"."""
-    found = re.search(r"\((\d{4})(?:[-–]\d{0,4})?\)(?:\s*\(\w+\))?$", title)
+    found = re.search(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)(?:\s*\(\w+\))?$", title)
     return int(found[1]) if found else None
 
 
@@ -109,7 +109,7 @@ def _read(file: zipfile.ZipFile, member: str) -> bytes:
         raise DataError(f"{file.filename}: holds no {member} (it holds {held})") from None
     if info.file_size > min(LARGEST_MEMBER, LARGEST_RATIO * (info.compress_size + 1000)):
         raise DataError(
-            f"{file.filename}: {member} claims to unpack {info.compress_size} bytes to {info.file_size}: refused"
+            f"{file.filename}: {member} claims to unpack {info.compress_size} bytes to {info.file_size}"
         )
     try:
         return file.read(info)

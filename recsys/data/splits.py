@@ -97,7 +97,7 @@ def temporal(dataset: Dataset, *, val: Fraction = 0.1, test: Fraction = 0.1) -> 
 
 
 def leave_last(dataset: Dataset) -> Split:
-    """Every user's last rating is tested on, the one before is for validation; users need three to have any."""
+    """Test on every user's last rating, validate on the one before; those of fewer than three only train."""
     _need_timestamps(dataset, "leave-last")
     order = np.lexsort((np.arange(len(dataset)), dataset.timestamps, dataset.users))
     from_end = np.empty(len(dataset), dtype=np.int64)
@@ -149,5 +149,3 @@ def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
 
 def _parts(train: Rows, val: Rows, test: Rows) -> Split:
     return Split(np.sort(train), np.sort(val), np.sort(test))
-
-

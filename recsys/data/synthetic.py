@@ -43,7 +43,9 @@ class Synthetic:
         user_bias = random.normal(0, 0.3, (self.users, 1))
         movie_bias = random.normal(0, 0.3, (1, self.movies))
         side = (0.5 / np.sqrt(self.rank)) ** 0.5  # product of two such factors, summed over rank: sd 0.5
-        factors = random.normal(0, side, (self.users, self.rank)) @ random.normal(0, side, (self.rank, self.movies))
+        factors = random.normal(0, side, (self.users, self.rank)) @ random.normal(
+            0, side, (self.rank, self.movies)
+        )
         return (3 + user_bias + movie_bias + factors).astype(np.float32)
 
     def load(self) -> Dataset:

@@ -8,8 +8,8 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows, Split
 from recsys.evaluation.rating_metrics import RatingErrors
 
-# Ratings of the prior mean that every user and movie is given beforehand: the values of Koren 2010, "Factor in
-# the neighbors", section 2.1, as used in Surprise's BaselineOnly.
+# Ratings of the prior mean that every user and movie is given beforehand: the values of Koren 2010,
+# "Factor in the neighbors", section 2.1, and of Surprise's BaselineOnly.
 MOVIE_DAMPING = 10.0
 USER_DAMPING = 15.0
 

@@ -31,7 +31,7 @@ class RatingNetwork(nn.Module):
         raise NotImplementedError("a network implements forward(users, movies)")
 
     def predict(self, users: Tensor, movies: Tensor) -> Tensor:
-        """Ratings of pairs in float32, clipped to the scale: what metrics see and people get; (B,) to (B,)."""
+        """Ratings of pairs in float32, clipped to the scale: what metrics and people get; (B,) to (B,)."""
         with torch.autocast(users.device.type, enabled=False):
             return self(users, movies).float().clamp(*self.scale)
 

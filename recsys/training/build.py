@@ -1,6 +1,7 @@
 """From a configuration to the objects that train: data, module, trainer."""
 
 import logging
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from pytorch_lightning.callbacks import (
     EarlyStopping,
     LearningRateMonitor,
     ModelCheckpoint,
-    TQDMProgressBar,
 )
 
 from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.seeds import seed_for
 from recsys.training.module import RatingModule
+from recsys.training.progress import EpochBar, EpochLog
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
@@ -66,14 +67,14 @@ def build_module(cfg: DictConfig, config: dict[str, Any], data: MovieLensDataMod
 def build_trainer(cfg: DictConfig, folder: Path, *more: Callback) -> pl.Trainer:
     """A trainer that stops early, keeps the best and the last weights in `folder`, and logs as configured."""
     _quieten_lightning()
-    logger = instantiate(cfg.logger) if cfg.logger else False
+    logger = instantiate(cfg.logger, save_dir=str(folder)) if cfg.logger else False
+    keep, on_terminal = folder / "checkpoints", sys.stdout.isatty()
     callbacks: list[Callback] = [
-        ModelCheckpoint(
-            folder / "checkpoints", "best", monitor="val/rmse", save_last=True, enable_version_counter=False
-        ),
-        # A metric that is not finite raises in the module; EarlyStopping would end the run as if all were well.
+        ModelCheckpoint(keep, "best", monitor="val/rmse", enable_version_counter=False),
+        ModelCheckpoint(keep, "last", enable_version_counter=False),
+        # A metric that is not finite raises in the module; EarlyStopping would end the run as if done.
         EarlyStopping("val/rmse", patience=cfg.patience, check_finite=False),
-        TQDMProgressBar(refresh_rate=20),
+        EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
     ]
     if logger:
@@ -86,6 +87,7 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback) -> pl.Trainer:
         gradient_clip_val=cfg.gradient_clip or None,
         logger=logger,
         callbacks=callbacks,
+        enable_progress_bar=on_terminal,
         log_every_n_steps=10,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # batches know their process already
@@ -105,6 +107,7 @@ def _quieten_lightning() -> None:
         ".*does not have many workers.*",  # batches are slices of tensors
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 on torch 2.13
         ".*smaller than the logging interval.*",
+        ".*sync_dist=True.*",  # metrics are summed over all processes before they are logged
         ".*Checkpoint directory .* exists and is not empty.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -113,6 +113,6 @@ class RatingModule(pl.LightningModule):
             if not math.isfinite(value):
                 lr = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else math.nan
                 raise TrainingError(
-                    f"{name} is {value} in epoch {self.current_epoch} (step {self.global_step}, learning rate "
-                    f"{lr:.3g}): a smaller optimizer.lr or gradient_clip=1 may help"
+                    f"{name} is {value} in epoch {self.current_epoch} (step {self.global_step}, "
+                    f"learning rate {lr:.3g}): a smaller optimizer.lr or gradient_clip=1 may help"
                 )

@@ -8,7 +8,18 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 # The keys people vary; a column each in the HParams table.
 SHOWN = ("seed", "batch_size", "data", "split", "model", "optimizer", "schedule", "hardware.precision")
-HIDDEN = ("_target_", "_partial_", "address", "md5", "members", "package", "reader", "folder", "mirror", "verify")
+HIDDEN = (
+    "_target_",
+    "_partial_",
+    "address",
+    "md5",
+    "members",
+    "package",
+    "reader",
+    "folder",
+    "mirror",
+    "verify",
+)
 
 
 def show_figure(trainer: pl.Trainer, tag: str, figure: Figure) -> None:
@@ -33,7 +44,7 @@ def show_hparams(trainer: pl.Trainer, config: dict[str, Any], metrics: dict[str,
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hparams(config), shown, step=trainer.global_step)
-            logger.save()
+            logger.experiment.flush()
 
 
 def hparams(config: dict[str, Any]) -> dict[str, Any]:

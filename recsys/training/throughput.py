@@ -27,7 +27,9 @@ class Throughput(pl.Callback):
         """0 where the run was too short to tell."""
         return self.ratings / self.seconds if self.seconds else 0.0
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int
+    ) -> None:
         """Start the clock at the epoch's first counted batch."""
         if self._start is None and trainer.global_step >= WARM_UP_STEPS:
             self._wait(module)

@@ -1,0 +1,68 @@
+"""Measure a finished run again, from its checkpoint and its own configuration: `recsys-evaluate`."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from recsys.command import run_command
+from recsys.errors import ConfigError, RunError
+from recsys.output import check_format, print_rows
+from recsys.runs import find_run
+
+PARTS = ("train", "val", "test")
+
+
+def main() -> None:
+    """`recsys-evaluate`."""
+    run_command("evaluate", _task)
+
+
+def evaluate(run: str = "latest", part: str = "test", checkpoint: str = "best") -> list[dict[str, Any]]:
+    """Metrics of a run's network and of the baselines on the same pairs.
+
+    Args:
+        run: a run folder, or "latest".
+        part: "train", "val" or "test" of the run's own split.
+        checkpoint: "best" or "last".
+
+    Returns:
+        One row per model: {"model": name, "<part>/rmse": ..., "<part>/mae": ...}; the run's own row is last.
+
+    Raises:
+        UserError: there is no such run, or its data are not what it was trained on.
+    """
+    if part not in PARTS:
+        raise ConfigError(f"part={part}: choose {', '.join(PARTS)}")
+    if checkpoint not in ("best", "last"):
+        raise ConfigError(f"checkpoint={checkpoint}: choose best or last")
+    from recsys.checkpoint import load_checkpoint
+    from recsys.evaluation.baselines import baseline_metrics
+    from recsys.evaluation.rating_metrics import measure
+    from recsys.report import kebab
+    from recsys.training.build import build_data
+
+    folder = find_run(run)
+    trained = load_checkpoint(folder / "checkpoints" / f"{checkpoint}.ckpt")
+    cfg = OmegaConf.create(trained.config)
+    data = build_data(cfg)
+    data.setup()
+    assert data.dataset is not None
+    same_users = data.dataset.user_ids.ids.tolist() == trained.user_ids.ids.tolist()
+    if not same_users or data.dataset.movie_ids.ids.tolist() != trained.movie_ids.ids.tolist():
+        raise RunError(
+            f"run={run}: the data {cfg.data.name} have other users or movies than the run was trained on"
+        )
+    baselines = baseline_metrics(data.dataset, data.split, part)
+    own = measure(trained.network, data.whole(part)).metrics(part)
+    rows = {**baselines, kebab(cfg.model._target_): own}
+    return [{"model": name, **metrics} for name, metrics in rows.items()]
+
+
+def _task(cfg: DictConfig) -> None:
+    check_format(cfg.format)
+    rows = evaluate(cfg.run, cfg.part, cfg.checkpoint)
+    print_rows(rows, cfg.format, f"{find_run(cfg.run)}, {cfg.checkpoint} weights")
+
+
+if __name__ == "__main__":
+    main()

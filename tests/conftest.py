@@ -1,0 +1,35 @@
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: results depend on the number of threads
+
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import DictConfig
+
+from recsys.command import config_folder, register_resolvers
+
+TINY = ["data=synthetic", "data.ratings=3000", "data.users=60", "data.movies=50", "batch_size=500"]
+QUICK = [*TINY, "max_epochs=2", "hardware=cpu", "logger=none"]
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, mirror or outputs."""
+    monkeypatch.setenv("RECSYS_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("RECSYS_MIRROR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def compose() -> Callable[..., DictConfig]:
+    """Compose conf/<name>.yaml as a command would."""
+    register_resolvers()
+
+    def compose(*overrides: str, name: str = "train") -> DictConfig:
+        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+            return hydra.compose(name, list(overrides))
+
+    return compose

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from recsys.data.splits import random
+from recsys.data.synthetic import Synthetic
+from recsys.evaluation.baselines import baseline_metrics, user_movie_bias
+
+
+def test_biases_minimise_the_damped_squared_error() -> None:
+    """The alternating averages end where the normal equations of the penalised problem have their solution."""
+    dataset = Synthetic(ratings=400, users=20, movies=30).load()
+    rows = np.arange(400)
+    n_users, n_movies = len(dataset.user_ids), len(dataset.movie_ids)
+    design = np.zeros((400, n_users + n_movies))
+    design[rows, dataset.users] = 1
+    design[rows, n_users + dataset.movies] = 1
+    mean = dataset.ratings.mean(dtype=float)
+    penalty = np.diag([15.0] * n_users + [10.0] * n_movies)
+    biases = np.linalg.solve(design.T @ design + penalty, design.T @ (dataset.ratings - mean))
+    found = user_movie_bias(dataset, rows, rows, rounds=200)
+    assert found == pytest.approx(mean + design @ biases, abs=1e-9)
+
+
+def test_baselines_see_what_can_be_seen() -> None:
+    dataset = Synthetic(ratings=30_000, users=300, movies=200, noise=0.3).load()
+    metrics = baseline_metrics(dataset, random(dataset))
+    # biases of sd 0.3 each, a product of sd 0.5 and noise of 0.3: see Synthetic
+    assert metrics["global-mean"]["test/rmse"] == pytest.approx(0.72, abs=0.06)
+    assert metrics["user-movie-bias"]["test/rmse"] == pytest.approx((0.5**2 + 0.3**2) ** 0.5, abs=0.05)

@@ -1,0 +1,95 @@
+"""What every network has to do; a new one is one line in NETWORKS."""
+
+import pytest
+import torch
+from torch import nn
+
+from recsys.models.bias import Bias
+from recsys.models.embedding_net import EmbeddingNet
+from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.models.network import RatingNetwork
+
+FACTS = {"n_users": 12, "n_movies": 9, "scale": [1, 5], "mean": 3.4}
+NETWORKS = {
+    "bias": (Bias, {}),
+    "matrix-factorization": (MatrixFactorization, {"embedding_dim": 8}),
+    "embedding-net": (
+        EmbeddingNet,
+        {"embedding_dim": 8, "hidden": [32], "dropouts": 0.0, "embedding_dropout": 0.0},
+    ),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> RatingNetwork:
+    torch.manual_seed(0)
+    kind, arguments = NETWORKS[request.param]
+    return kind(**FACTS, **arguments)
+
+
+@pytest.fixture
+def pairs() -> tuple[torch.Tensor, torch.Tensor]:
+    grid = torch.cartesian_prod(torch.arange(12, dtype=torch.int32), torch.arange(9, dtype=torch.int32))
+    return grid[:, 0], grid[:, 1]
+
+
+def test_rates_pairs_of_rows(network: RatingNetwork, pairs: tuple) -> None:
+    users, movies = pairs
+    ratings = network(users, movies)
+    assert ratings.shape == (108,)
+    assert ratings.dtype == torch.float32
+    assert torch.equal(network.eval()(users[:1], movies[:1]), network(users, movies)[:1])
+
+
+def test_predictions_stay_on_the_scale(network: RatingNetwork, pairs: tuple) -> None:
+    for parameter in network.parameters():
+        parameter.data.mul_(50)
+    predicted = network.predict(*pairs)
+    assert predicted.min() >= 1
+    assert predicted.max() <= 5
+
+
+def test_learns_additive_ratings(network: RatingNetwork, pairs: tuple) -> None:
+    users, movies = pairs
+    true = 3 + 0.15 * (users - 6) + 0.2 * (movies - 4)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(600):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(network(users, movies), true).backward()
+        optimizer.step()
+    assert (network(users, movies) - true).square().mean().sqrt() < 0.1
+
+
+def test_every_row_of_every_table_is_used(network: RatingNetwork, pairs: tuple) -> None:
+    network(*pairs).square().sum().backward()
+    tables = {name: module for name, module in network.named_children() if isinstance(module, nn.Embedding)}
+    assert any(name.startswith("user_") for name in tables)
+    assert any(name.startswith("movie_") for name in tables)
+    for name, table in tables.items():
+        assert table.num_embeddings == (12 if name.startswith("user_") else 9)
+        assert (table.weight.grad.abs().sum(1) > 0).all(), name
+
+
+def test_untrained_rows_become_the_mean_row(network: RatingNetwork) -> None:
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
+    trained_users, trained_movies = torch.arange(12) < 10, torch.arange(9) > 0
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.fill_untrained(trained_users, trained_movies)
+    for name, value in network.state_dict().items():
+        if name.startswith(("user_", "movie_")):
+            trained = trained_users if name.startswith("user_") else trained_movies
+            assert torch.equal(value[trained], before[name][trained])
+            assert torch.allclose(value[~trained], before[name][trained].mean(0))
+        else:
+            assert torch.equal(value, before[name])
+
+
+def test_weights_survive_a_round_trip(network: RatingNetwork, pairs: tuple) -> None:
+    again = type(network)(**FACTS, **NETWORKS[_name_of(network)][1])
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again.eval()(*pairs), network.eval()(*pairs))
+
+
+def _name_of(network: RatingNetwork) -> str:
+    return next(name for name, (kind, _) in NETWORKS.items() if kind is type(network))

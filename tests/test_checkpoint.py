@@ -1,0 +1,107 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import QUICK
+
+from recsys.checkpoint import load_checkpoint
+from recsys.errors import RunError
+from recsys.train import train
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the biases alone."""
+    import hydra
+
+    from recsys.command import config_folder, register_resolvers
+
+    register_resolvers()
+    folder = tmp_path_factory.mktemp("run")
+    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        train(hydra.compose("train", [*QUICK, "model=bias"]), folder)
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def test_is_self_contained(checkpoint: Path) -> None:
+    trained = load_checkpoint(checkpoint)
+    assert trained.user_ids.ids.tolist() == list(range(1, 61))
+    assert trained.movie_ids.ids.tolist() == list(range(1, 51))
+    assert trained.network.scale == (1.0, 5.0)
+    assert not trained.network.training
+    assert trained.config["model"] == {"_target_": "recsys.models.bias.Bias"}
+    user, movie = trained.user_ids.to_rows([7]), trained.movie_ids.to_rows([3])
+    predicted = trained.network.predict(torch.from_numpy(user), torch.from_numpy(movie))
+    assert 1 <= predicted.item() <= 5
+
+
+def test_holds_plain_types_only(checkpoint: Path) -> None:
+    content = torch.load(checkpoint)  # weights_only=True is torch's default, and nothing is allow-listed
+    assert content["recsys"]["format"] == 1
+
+    def walk(value: object) -> None:
+        assert isinstance(value, dict | list | tuple | str | int | float | bool | torch.Tensor | None), type(
+            value
+        )
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            walk(inner)
+
+    walk(content["recsys"])
+
+
+class Intruder:
+    def __reduce__(self) -> tuple:
+        return os.system, ("echo intruder",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps(Intruder()), "damaged"),
+        (b"", "damaged"),
+        (b"PK\x03\x04 no archive", "damaged"),
+    ],
+)
+def test_refuses_what_is_no_checkpoint(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        load_checkpoint(path)
+
+
+def test_refuses_code_in_a_torch_file(tmp_path: Path) -> None:
+    torch.save({"recsys": Intruder()}, tmp_path / "intruder.ckpt")
+    with pytest.raises(RunError, match="damaged"):
+        load_checkpoint(tmp_path / "intruder.ckpt")
+
+
+def test_refuses_a_truncated_file(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "short.ckpt").write_bytes(checkpoint.read_bytes()[:-2000])
+    with pytest.raises(RunError, match="damaged"):
+        load_checkpoint(tmp_path / "short.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"network": "collections.OrderedDict"}, "no RatingNetwork"),
+        ({"arguments": {"n_users": 3, "n_movies": 50, "scale": [1, 5], "mean": 3.0}}, "do not fit"),
+    ],
+)
+def test_refuses_a_card_that_does_not_fit(change, message: str, checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(checkpoint)
+    content["recsys"].update(change)
+    torch.save(content, tmp_path / "changed.ckpt")
+    with pytest.raises(RunError, match=message):
+        load_checkpoint(tmp_path / "changed.ckpt")
+
+
+def test_says_when_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such checkpoint"):
+        load_checkpoint(tmp_path / "none.ckpt")
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(RunError, match="not of this project"):
+        load_checkpoint(tmp_path / "foreign.ckpt")

@@ -1,0 +1,105 @@
+"""Every YAML under conf/ is composed and run."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+import yaml
+from conftest import QUICK, TINY
+from omegaconf import OmegaConf
+
+from recsys.command import config_folder
+from recsys.train import train
+from recsys.validate import validate
+
+CONF = Path(config_folder())
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+OPTIONS = [(str(file.parent), file.stem) for file in FILES if file.parent != Path()]
+HARDWARE_HERE = {"gpu", "gpu-bf16", "mps"}
+
+
+def test_none_is_missed() -> None:
+    groups = {"data", "split", "model", "optimizer", "schedule", "hardware", "logger", "experiment", "sweep"}
+    assert groups <= {group for group, _ in OPTIONS}
+    assert len(FILES) >= 40
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_says_what_it_is_and_how_to_use_it(file: Path) -> None:
+    lines = [line for line in (CONF / file).read_text().splitlines() if "@package" not in line]
+    assert lines[0].startswith("# ")
+    commands = [line for line in lines[1:6] if line.startswith("#   recsys-")]
+    assert commands, "the header holds a command that uses the file"
+    if file.parent != Path() and file.parent.parts[0] != "hydra":
+        assert any(file.stem in line for line in commands), "the command names the file"
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [o for o in OPTIONS if not o[0].startswith("hydra") and o[0] != "sweep"]
+)
+def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    more = {("data", "csv"): ["data.path=x.csv"], ("split", "official"): ["data=ml-100k"]}.get(
+        (group, option), []
+    )
+    validate(compose(f"{group}={option}", *more))
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [o for o in OPTIONS if o[0] in ("split", "model", "optimizer", "schedule", "hardware", "logger")],
+)
+def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> None:
+    if option in HARDWARE_HERE:
+        pytest.skip(f"no such device here: hardware={option}")
+    if option == "ddp":
+        pytest.skip("run as processes of their own in test_commands.py")
+    if option == "official":
+        pytest.skip("needs ml-100k: run from an archive in test_commands.py")
+    result = train(compose(*QUICK, f"{group}={option}"), tmp_path)
+    assert result["status"] == "completed"
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "experiment"])
+def test_every_experiment_runs(compose, option: str, tmp_path: Path) -> None:
+    """With its own choices, on synthetic ratings and for one epoch."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", [f"experiment={option}", "logger=none", "max_epochs=1", "hardware=cpu"])
+    tiny = compose(*TINY)
+    OmegaConf.set_struct(cfg, False)
+    cfg.data = tiny.data
+    result = train(cfg, tmp_path)
+    assert result["status"] == "completed"
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "sweep"])
+def test_every_sweep_switches_multirun_on_over_keys_that_exist(compose, option: str) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", [f"sweep={option}"], return_hydra_config=True)
+    assert cfg.hydra.mode.name == "MULTIRUN"
+    params = OmegaConf.to_container(cfg.hydra.sweeper.params)
+    assert params
+    for key, values in params.items():
+        first = yaml.safe_load(f"[{values}]")[0]
+        validate(compose(f"{key}={first}"))
+
+
+def test_zaitsev_2018_is_the_articles(compose) -> None:
+    cfg = compose("experiment=zaitsev-2018")
+    assert cfg.data.name == "ml-1m"
+    assert (cfg.model.embedding_dim, list(cfg.model.hidden)) == (150, [500, 500, 500])
+    assert (list(cfg.model.dropouts), cfg.model.embedding_dropout) == ([0.5, 0.5, 0.25], 0.05)
+    assert (cfg.batch_size, cfg.optimizer.lr, cfg.schedule.cycle_epochs, cfg.patience) == (2000, 1e-3, 2, 10)
+    assert cfg.split.test == 0.2
+    assert cfg.split.val == pytest.approx(0.05 * (1 - cfg.split.test))
+
+
+def test_only_train_makes_a_folder(compose) -> None:
+    for name in ("evaluate", "prepare"):
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = hydra.compose(name, return_hydra_config=True)
+        assert cfg.hydra.output_subdir is None
+        assert cfg.hydra.run.dir == "."
+        assert "file" not in cfg.hydra.job_logging.handlers

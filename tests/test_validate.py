@@ -1,0 +1,100 @@
+import pytest
+
+from recsys.errors import ConfigError
+from recsys.validate import validate, validate_data
+
+
+def errors(cfg) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        validate(cfg)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["batch_size=0"], "batch_size=0: should be greater than 0"),
+        (["batch_size=2.5"], "batch_size=2.5: should be a valid integer"),
+        (["batch_size=true"], "batch_size=True: should be a valid integer"),
+        (["batch_size='7'"], "batch_size=7: should be a valid integer"),
+        (["max_epochs=null"], "max_epochs=None: should be a valid integer"),
+        (["seed=-1"], "seed=-1: should be greater than or equal to 0"),
+        (["optimizer.lr=0"], "optimizer.lr=0: should be greater than 0"),
+        (["optimizer.weight_decay=-1"], "optimizer.weight_decay=-1: should be greater than or equal to 0"),
+        (["model.embedding_dim=0"], "model.embedding_dim=0: should be greater than 0"),
+        (["model.hidden=0"], "model.hidden=0: should be greater than 0"),
+        (["model.hidden=[10,0]"], "model.hidden=[10, 0]: should be greater than 0"),
+        (["model.dropouts=1"], "model.dropouts=1: should be less than 1"),
+        (["model.dropouts=[0.1,x]"], "model.dropouts=[0.1, 'x']: should be a valid number"),
+        (["schedule.cycle_epochs=0"], "schedule.cycle_epochs=0: should be greater than 0"),
+        (["split.val=1"], "split.val=1: should be less than 1"),
+        (["split=kfold", "split.fold=5"], "split.fold=5: folds are 0 to 4 (split.k=5)"),
+        (["split.val=0.5", "split.test=0.5"], "split.val=0.5 and split.test=0.5 leave nothing to train on"),
+        (["split=official", "split.fold=u9"], "split.fold=u9: the folds of ml-100k are u1, u2"),
+        (
+            ["split=official", "data=ml-1m"],
+            "split=official with data=ml-1m: only data=ml-100k and data=ml-10m",
+        ),
+        (["data.scale=[5,1]"], "data.scale=[5, 1]: the lowest rating comes first"),
+        (["data.on_bad_rows=skip"], "data.on_bad_rows=skip: should be 'error' or 'drop'"),
+        (["data=csv"], "data.path: needs a value (data.path=...)"),
+        (
+            ["data=synthetic", "data.ratings=999999"],
+            "data.ratings=999999: data.users x data.movies is only 60000",
+        ),
+        (["hardware.precision=8"], "hardware.precision=8: should be '32-true', 'bf16-mixed' or '16-mixed'"),
+        (["hardware=cpu", "hardware.precision=16-mixed"], "hardware.precision=16-mixed: only a GPU has it"),
+        (
+            ["hardware=cpu", "hardware.devices=2"],
+            "hardware.devices=2: several devices need hardware.strategy=ddp",
+        ),
+        (["+nonsense=1"], "nonsense=1: no such key"),
+        (["+model.depth=3"], "model.depth=3: recsys.models.embedding_net.EmbeddingNet takes no 'depth'"),
+        (["model._target_=recsys.models.nothing.Net"], "model._target_=recsys.models.nothing.Net: cannot be"),
+    ],
+)
+def test_names_key_value_and_what_would_do(compose, overrides: list[str], expected: str) -> None:
+    (told,) = errors(compose(*overrides))
+    assert told.startswith(expected)
+
+
+def test_reports_every_error_at_once(compose) -> None:
+    told = errors(compose("batch_size=0", "optimizer.lr=-1", "model.hidden=[0]", "split.val=2", "seed=x"))
+    assert [line.split("=")[0] for line in told] == [
+        "seed",
+        "batch_size",
+        "optimizer.lr",
+        "split.val",
+        "model.hidden",
+    ]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.hidden=[]"],
+        ["model.hidden=64", "model.dropouts=[0.5,0.25]"],
+        ["optimizer.lr=1"],
+        ["+optimizer.betas=[0.8,0.99]"],
+        ["split=kfold", "split.fold=4"],
+        ["data=ml-10m", "split=official", "split.fold=rb"],
+        ["schedule.cycle_epochs=0.5", "gradient_clip=1"],
+    ],
+)
+def test_accepts_what_can_run(compose, overrides: list[str]) -> None:
+    validate(compose(*overrides))
+
+
+@pytest.mark.parametrize("gpu", ["gpu", "gpu-bf16", "mps"])
+def test_hardware_that_is_not_there_is_named(compose, gpu: str, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    (told,) = errors(compose(f"hardware={gpu}"))
+    assert "hardware.accelerator=" in told
+    assert "hardware=auto" in told
+
+
+def test_data_alone_can_be_validated(compose) -> None:
+    validate_data(compose("data=synthetic", name="prepare"))
+    with pytest.raises(ConfigError, match="users=0: should be greater than 0"):
+        validate_data(compose("data=synthetic", "data.users=0", name="prepare"))
