@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that --help, --cfg and tab completion answer 
 """
 
 import difflib
+import functools
 import os
 import re
 import sys
@@ -64,7 +65,8 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
 
 def register_resolvers() -> None:
     """What conf/ may use between ${ and }."""
-    OmegaConf.register_new_resolver("new_folder", new_folder, use_cache=True, replace=True)
+    # Hydra composes more than once; a process, be it a run or a sweep, has one folder all the same.
+    OmegaConf.register_new_resolver("new_folder", functools.cache(new_folder), replace=True)
 
 
 def _exit(message: str, code: int = 1) -> NoReturn:

@@ -59,7 +59,7 @@ class Intruder:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps(Intruder()), "damaged"),
+        (pickle.dumps(Intruder(), protocol=2), "damaged"),
         (b"", "damaged"),
         (b"PK\x03\x04 no archive", "damaged"),
     ],

@@ -7,7 +7,7 @@ from recsys.evaluation.baselines import baseline_metrics, user_movie_bias
 
 
 def test_biases_minimise_the_damped_squared_error() -> None:
-    """The alternating averages end where the normal equations of the penalised problem have their solution."""
+    """The alternating averages end where the penalised problem has its solution."""
     dataset = Synthetic(ratings=400, users=20, movies=30).load()
     rows = np.arange(400)
     n_users, n_movies = len(dataset.user_ids), len(dataset.movie_ids)

@@ -1,0 +1,200 @@
+"""The commands as a user runs them: processes of their own, in any folder."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import QUICK
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ("train", "evaluate", "prepare")
+
+
+def run(command: str, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a module; it must end with `code`."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"recsys.{command}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def result_in(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_a_run_from_training_to_evaluation(tmp_path: Path) -> None:
+    trained = run("train", *QUICK, "logger=tensorboard")
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    names = {path.name for path in folder.iterdir()}
+    assert {".hydra", "checkpoints", "train.log", "result.json"} <= names
+    assert any(name.startswith("events.") for name in names)
+    result = result_in(folder)
+    assert result["overrides"] == [*QUICK, "logger=tensorboard"]
+    for told in ("global-mean", "user-movie-bias", "embedding-net", f"{result['metrics']['test/rmse']:.4f}"):
+        assert told in trained.stdout
+    assert "tensorboard --logdir" in trained.stdout
+    assert "epoch 2: val/rmse" in trained.stderr
+
+    before = set(tmp_path.rglob("*"))
+    evaluated = json.loads(run("evaluate", "format=json").stdout)
+    assert evaluated[-1] == {"model": "embedding-net"} | {
+        name: pytest.approx(value, rel=1e-9)
+        for name, value in result["metrics"].items()
+        if name.startswith("test/")
+    }
+    assert evaluated[0]["test/rmse"] == result["baselines"]["global-mean"]["test/rmse"]
+    validated = run("evaluate", f"run={folder}", "part=val", "format=csv").stdout.splitlines()
+    assert validated[0] == "model,val/rmse,val/mae"
+    assert float(validated[-1].split(",")[1]) == pytest.approx(result["objective"]["value"], rel=1e-9)
+    assert "embedding-net" in run("evaluate", "checkpoint=last").stdout
+    assert set(tmp_path.rglob("*")) == before, "a command that reads leaves nothing behind"
+
+
+def test_prepare_tells_what_is_in_a_data_set() -> None:
+    (facts,) = json.loads(run("prepare", "data=synthetic", "data.ratings=3000", "format=json").stdout)
+    assert (facts["ratings"], facts["users"], facts["movies"]) == (3000, 300, 200)
+    assert facts["density"] == pytest.approx(3000 / (300 * 200))
+    assert sum(facts["histogram"].values()) == 3000
+    table = run("prepare", "data=synthetic").stdout
+    assert "The most rated movies" in table
+    assert "Synthetic Movie" in table
+
+
+def test_two_processes_train_and_test_every_pair_once(tmp_path: Path) -> None:
+    options = [
+        "hardware=ddp",
+        "hardware.accelerator=cpu",
+        "data.ratings=2999",
+        f"output_dir={tmp_path / 'run'}",
+    ]
+    run(
+        "train",
+        *[option for option in QUICK if not option.startswith(("hardware", "data.ratings"))],
+        *options,
+    )
+    result = result_in(tmp_path / "run")
+    assert result["data"]["test"] == 300
+    assert not (tmp_path / "run" / "failed.json").exists()
+    (*_, own) = json.loads(run("evaluate", f"run={tmp_path / 'run'}", "format=json").stdout)
+    assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)
+    validated = json.loads(run("evaluate", f"run={tmp_path / 'run'}", "part=val", "format=json").stdout)
+    log = (tmp_path / "run" / "train.log").read_text()
+    best = result["objective"]["epoch"] + 1
+    assert f"epoch {best}: val/rmse {validated[-1]['val/rmse']:.4f}" in log, "both halves were pooled"
+
+
+def test_a_sweep_goes_on_after_a_failure(tmp_path: Path) -> None:
+    options = ["-m", *QUICK, f"output_dir={tmp_path / 'sweep'}", "optimizer.lr=0.001,0.0,0.002"]
+    told = run("train", *options, code=1).stderr
+    assert "optimizer.lr=0.0: should be greater than 0" in told
+    assert "Traceback" not in told
+    assert [(tmp_path / "sweep" / job / "result.json").exists() for job in "012"] == [True, False, True]
+
+
+def test_a_sweep_file_switches_multirun_on_and_names_the_folder(tmp_path: Path) -> None:
+    run("train", "sweep=embedding-size", *QUICK, "hydra.sweeper.params={model.embedding_dim:'3,5'}")
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert sweep.name.endswith("_embedding-size")
+    overrides = [result_in(sweep / job)["overrides"][-1] for job in "01"]
+    assert overrides == ["model.embedding_dim=3", "model.embedding_dim=5"]
+
+
+def test_a_job_of_a_sweep_equals_the_same_run_alone(tmp_path: Path) -> None:
+    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}")
+    run("train", *QUICK, "seed=2", f"output_dir={tmp_path / 'alone'}")
+    assert result_in(tmp_path / "sweep" / "1")["metrics"] == result_in(tmp_path / "alone")["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "told"),
+    [
+        ("train", ["model.embeding_dim=3"], ["model.embeding_dim", "Did you mean model.embedding_dim?"]),
+        ("train", ["modle=bias"], ["modle", "Did you mean model?"]),
+        (
+            "train",
+            ["model=matrix-factorisation"],
+            ["matrix-factorisation", "Did you mean matrix-factorization?"],
+        ),
+        ("train", ["batch_size=0", "max_epochs=a"], ["batch_size=0: should be", "max_epochs=a: should be"]),
+        ("train", ["data=csv", "data.path=none.csv"], ["data.path=none.csv: No such file"]),
+        (
+            "train",
+            ["-m", "hardware=ddp", *QUICK[:4], "hardware.accelerator=cpu"],
+            ["hardware.strategy=ddp in a sweep"],
+        ),
+        ("evaluate", [], ["run=latest: no completed run under ./outputs"]),
+        ("evaluate", ["run=nowhere"], ["run=nowhere: no such folder"]),
+        ("evaluate", ["format=xml"], ["format=xml: choose table, json, csv"]),
+        ("prepare", ["data=synthetic", "data.users=0"], ["data.users=0: should be greater than 0"]),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    command: str, arguments: list[str], told: list[str], tmp_path: Path
+) -> None:
+    done = run(command, *arguments, code=1)
+    for words in told:
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.glob("outputs/runs/*/result.json"))
+    if "-m" not in arguments and "data=csv" not in arguments:
+        assert not list(tmp_path.glob("outputs/runs/*")), "a slip of the hand leaves no folder"
+
+
+def test_a_run_that_fails_says_why_in_its_folder(tmp_path: Path) -> None:
+    wild = ["model=matrix-factorization", "optimizer=sgd", "optimizer.lr=1e30", "schedule=constant"]
+    run("train", *QUICK, *wild, f"output_dir={tmp_path / 'run'}", code=1)
+    failed = json.loads((tmp_path / "run" / "failed.json").read_text())
+    assert failed["status"] == "failed"
+    assert failed["error"].startswith("TrainingError: ")
+    assert "Traceback" in failed["traceback"]
+    assert failed["overrides"][:1] == QUICK[:1]
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert "failed (TrainingError" in run("evaluate", f"run={tmp_path / 'run'}", code=1).stderr
+    assert "holds a run already" in run("train", *QUICK, f"output_dir={tmp_path / 'run'}", code=1).stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_in_our_own_words(command: str) -> None:
+    told = run(command, "--help").stdout
+    assert told.startswith(f"recsys-{command}: ")
+    assert "Examples" in told
+    assert "Powered by Hydra" not in told
+
+
+def test_commands_do_not_import_torch_before_they_need_it() -> None:
+    modules = ", ".join(f"recsys.{command}" for command in COMMANDS)
+    code = (
+        f"import sys, {modules}; print(sorted({{'torch', 'pandas', 'pytorch_lightning'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_completion_offers_options() -> None:
+    line = "recsys-train model="
+    asked = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+    offered = run("train", "-sc", "query=bash", **asked).stdout.split()
+    assert "model=embedding-net" in offered
+
+
+def test_works_from_a_wheel(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").iterdir()
+    installed = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(installed)
+    assert (installed / "recsys" / "conf" / "train.yaml").is_file()
+    run("train", *QUICK, f"output_dir={tmp_path / 'run'}", PYTHONPATH=str(installed))
+    assert (tmp_path / "run" / "result.json").is_file()
