@@ -50,8 +50,11 @@ class CsvFile:
             data = file.read_bytes()
         except OSError as problem:
             raise DataError(f"data.path={self.path}: {problem.strerror or problem}") from None
+        separator = "\t" if self.separator == "\\t" else self.separator  # a shell passes \t as two characters
+        if len(separator) != 1:
+            raise DataError(f"data.separator={self.separator!r}: one character expected")
         columns = (self.user, self.movie, self.rating, self.timestamp)
-        form = RatingsFormat(self.separator, columns, header=True, text_ids=True, quoted=True)
+        form = RatingsFormat(separator, columns, header=True, text_ids=True, quoted=True)
         scale = (float(self.scale[0]), float(self.scale[1]))
         ratings, dropped = read_ratings(data, str(file), form, scale, self.on_bad_rows)
         untitled = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})

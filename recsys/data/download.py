@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from recsys.errors import DownloadError
 
 log = logging.getLogger(__name__)
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # what reading a broken member raises
 TIMEOUT = (5, 60)  # seconds to connect, seconds without a byte
 
 
@@ -75,7 +77,7 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
             try:
                 obtain(copy)
                 checked = _check(copy, archive, verify)
-            except (DownloadError, OSError, requests.RequestException) as problem:
+            except (DownloadError, OSError, requests.RequestException, *DAMAGED) as problem:
                 failures.append(f"  {place}: {_reason(problem)}")
                 continue
             copy.replace(target)
@@ -214,6 +216,8 @@ def _reason(problem: Exception) -> str:
         return f"no connection within {TIMEOUT[0]} seconds"
     if isinstance(problem, requests.exceptions.ConnectionError):
         return "cannot be reached (no network, or the server is down)"
+    if isinstance(problem, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off before the end"
     if isinstance(problem, requests.exceptions.HTTPError) and problem.response is not None:
         return f"the server answered {problem.response.status_code} {problem.response.reason}"
     return str(problem).splitlines()[0] if str(problem) else type(problem).__name__

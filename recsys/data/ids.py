@@ -49,12 +49,9 @@ class IdMap:
         asked = np.asarray(ids)
         if asked.size == 0:
             return np.zeros(asked.shape, dtype=np.int32)
-        if (asked.dtype.kind in "iu") != (self.ids.dtype.kind in "iu"):
-            kinds = {True: "numbers", False: "text"}
-            raise UnknownIdError(
-                f"{self.name} ids are {kinds[self.ids.dtype.kind in 'iu']} here, "
-                f"but {asked.flat[0]!r} is {kinds[asked.dtype.kind in 'iu']}"
-            )
+        if (kind := _kind(self.ids)) != _kind(asked):
+            first = asked.reshape(-1)[:1].tolist()[0]
+            raise UnknownIdError(f"{self.name} ids are {kind} here, which {first!r} is not")
         rows, known = self._find(asked)
         if not known.all():
             raise UnknownIdError(self._describe_unknown(np.unique(asked[~known])))
@@ -62,8 +59,7 @@ class IdMap:
 
     def __contains__(self, id: object) -> bool:
         asked = np.asarray(id)
-        same_kind = (asked.dtype.kind in "iu") == (self.ids.dtype.kind in "iu")
-        return bool(same_kind and self._find(asked)[1])
+        return _kind(asked) == _kind(self.ids) and bool(self._find(asked)[1])
 
     def _find(self, asked: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         if self._row_of is not None:
@@ -91,6 +87,14 @@ class IdMap:
             near = self.ids[max(position - 1, 0) : position + 1]
             message += f" (the nearest known: {', '.join(map(str, near))})"
         return message
+
+
+def _kind(ids: NDArray) -> str:
+    """What ids are, in words: "whole numbers", "text", or neither."""
+    if ids.dtype.kind in "iu":
+        return "whole numbers"
+    is_text = ids.dtype.kind == "U" or all(isinstance(id, str) for id in ids.flat)
+    return "text" if is_text else "neither"
 
 
 def _is_dense(ids: NDArray) -> bool:

@@ -8,6 +8,7 @@ import csv
 import io
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -85,7 +86,8 @@ def read_ratings(
 
 
 def _read_header(data: bytes, name: str, form: RatingsFormat) -> list[str]:
-    line = data[: max(data.find(b"\n"), 0) or len(data)].decode("utf-8-sig", errors="replace").strip("\r\n")
+    start = data[:100_000]  # csv refuses fields longer than that, as a file that is no text may have
+    line = re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig", errors="replace")
     header = next(csv.reader([line], delimiter=form.separator), [])
     missing = [column for column in form.columns if column and column not in header]
     if missing:
@@ -111,9 +113,13 @@ def _parse_whole(data: bytes, form: RatingsFormat) -> pd.DataFrame:
     )
     if any(table[column].null_count for column in names):
         raise pa.ArrowInvalid("a value is missing")
-    if form.text_ids and any(compute.any(compute.equal(table[column], "")).as_py() for column in names[:2]):
-        raise pa.ArrowInvalid("an id is empty")
-    columns = {own: table[column].to_numpy() for own, column in zip(COLUMNS, names, strict=False)}
+    columns = {own: table[column] for own, column in zip(COLUMNS, names, strict=False)}
+    if form.text_ids:
+        for own in ("user", "movie"):
+            columns[own] = compute.utf8_trim_whitespace(columns[own])
+            if compute.any(compute.equal(columns[own], "")).as_py():
+                raise pa.ArrowInvalid("an id is empty")
+    columns = {own: column.to_numpy() for own, column in columns.items()}
     if len(names) == 3:
         columns["timestamp"] = np.zeros(len(table), dtype=np.int64)
     return pd.DataFrame(columns)
@@ -202,10 +208,14 @@ def _parse_row(
     for column, value in zip(names, values, strict=True):
         if not value:
             raise ValueError(f"{column} is missing")
+        if "\ufffd" in value:  # what decoding put in place of bytes it could not read
+            raise ValueError(f"{column} {value!r} is not UTF-8 text")
     parsers: list[Callable[[str], Any]] = [parse_id, parse_id, float, int]
     parsed: list = []
     for column, value, parse in zip(names, values, parsers, strict=False):
         try:
+            if "_" in value and parse is not _text:  # Python reads 1_000 as a number; no data file means it
+                raise ValueError
             parsed.append(parse(value))
         except ValueError:
             kind = "a number" if parse is float else "a whole number"

@@ -10,6 +10,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,9 +39,9 @@ def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_row
         genres = _decode(_read(file, f"{folder}/u.genre"))
     form = RatingsFormat(separator="\t")
     ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/u.data", form, scale, on_bad_rows)
-    genre_names = [line.split("|")[0] for line in genres.splitlines() if "|" in line]
+    genre_names = [line.split("|")[0] for line in _lines(genres) if "|" in line]
     rows = []
-    for number, line in enumerate(items.splitlines(), 1):
+    for number, line in enumerate(_lines(items), 1):
         fields = line.split("|")
         if len(fields) != 5 + len(genre_names):
             raise DataError(f"{archive.name}: {folder}/u.item line {number}: {len(fields)} fields")
@@ -57,7 +58,7 @@ def read_colons(archive: Path, folder: str, scale: tuple[float, float], on_bad_r
         movies = _decode(_read(file, f"{folder}/movies.dat"))
     form = RatingsFormat(separator="\t")
     ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/ratings.dat", form, scale, on_bad_rows)
-    rows = [line.split("::") for line in movies.splitlines()]
+    rows = [line.split("::") for line in _lines(movies)]
     return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/movies.dat"), dropped)
 
 
@@ -76,7 +77,7 @@ def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows
 
 def year_of(title: str) -> int | None:
     """The year at the end of a title: 1995 of "Heat (1995)" and of "Hunted, The (1995) (V)"."""
-    found = re.search(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)(?:\s*\(\w+\))?$", title)
+    found = re.search(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)(?:\s*\([A-Za-z]+\))?$", title)
     return int(found[1]) if found else None
 
 
@@ -84,7 +85,7 @@ def _movies(rows: list, where: str, header: int = 0) -> pd.DataFrame:
     """A Movies frame from (id, title, genres) rows."""
     ids, titles, genres = [], [], []
     for number, row in enumerate(rows, 1 + header):
-        if len(row) != 3 or not row[0].strip().isdigit():
+        if len(row) != 3 or not row[0].strip().isdecimal():
             raise DataError(f"{where} line {number}: id, title and genres expected, found {row!r:.80}")
         ids.append(int(row[0]))
         titles.append(row[1].strip())
@@ -113,10 +114,15 @@ def _read(file: zipfile.ZipFile, member: str) -> bytes:
         )
     try:
         return file.read(info)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as problem:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as problem:
         raise DataError(
             f"{file.filename}: {member} is damaged ({problem}). Remove the file and it is fetched again"
         ) from None
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines(), which also breaks at letters such as \x85 that a title may hold.
+    return text.removesuffix("\n").split("\n")
 
 
 def _decode(data: bytes) -> str:

@@ -26,8 +26,8 @@ class MatrixFactorization(RatingNetwork):
         n_movies: int,
         scale: Sequence[float],
         mean: float,
-        embedding_dim: PositiveInt = 50,
-        init_std: NonNegativeFloat = 0.1,
+        embedding_dim: PositiveInt = 64,
+        init_std: NonNegativeFloat = 0.01,
     ) -> None:
         super().__init__(n_users, n_movies, scale, mean)
         self.user_bias = nn.Embedding(n_users, 1)

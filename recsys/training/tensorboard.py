@@ -7,19 +7,10 @@ from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
 
 # The keys people vary; a column each in the HParams table.
-SHOWN = ("seed", "batch_size", "data", "split", "model", "optimizer", "schedule", "hardware.precision")
-HIDDEN = (
-    "_target_",
-    "_partial_",
-    "address",
-    "md5",
-    "members",
-    "package",
-    "reader",
-    "folder",
-    "mirror",
-    "verify",
-)
+SHOWN = ("seed", "batch_size", "data.", "split", "model", "optimizer", "schedule", "hardware.precision")
+# Facts of the data and technical switches, which nobody varies.
+HIDDEN = {"address", "md5", "members", "package", "reader", "folder", "mirror", "verify", "scale"}
+HIDDEN |= {"on_bad_rows", "_partial_", "fused"}
 
 
 def show_figure(trainer: pl.Trainer, tag: str, figure: Figure) -> None:
@@ -54,10 +45,10 @@ def hparams(config: dict[str, Any]) -> dict[str, Any]:
     def walk(key: str, value: Any) -> None:
         if isinstance(value, dict):
             for name, inner in value.items():
-                if name not in HIDDEN:
+                if name == "_target_":
+                    flat[key] = inner.rsplit(".", 1)[-1]
+                elif name not in HIDDEN:
                     walk(f"{key}.{name}" if key else name, inner)
-            if target := value.get("_target_"):
-                flat[key] = target.rsplit(".", 1)[-1]
         else:
             flat[key] = str(value) if isinstance(value, list) or value is None else value
 

@@ -1,0 +1,62 @@
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+class Web:
+    """A web server on this machine: what stands in `pages` under a path is answered, all else is a 404.
+
+    Attributes:
+        pages: path to (body, the length that the header claims).
+        asked: the paths asked for, in order.
+    """
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[bytes, int]] = {}
+        self.asked: list[str] = []
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                web.asked.append(self.path)
+                if self.path not in web.pages:
+                    return self.send_error(404)
+                body, length = web.pages[self.path]
+                self.send_response(200)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                self.wfile.write(body)
+                return None
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+    def put(self, path: str, body: bytes, length: int | None = None) -> str:
+        """Answer `body` under `path`; its address."""
+        self.pages[path] = body, len(body) if length is None else length
+        return self.address + path
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    web = Web()
+    thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield web
+    web.server.shutdown()
+    web.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def closed(web: Web) -> str:
+    """An address that nothing listens on."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.server_close()
+    return f"http://127.0.0.1:{server.server_port}"

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from recsys.data.csv_file import CsvFile
+from recsys.errors import DataError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "own.csv"
+
+
+def test_own_columns_scale_and_separator(file: Path) -> None:
+    file.write_text('note;stars;what;who;when\nx;10;"Tea; green";eve;5\ny;0;Cup;bob;7\n;7.5;Cup;eve;9\n')
+    source = CsvFile(
+        str(file), "shop", "who", "what", "stars", timestamp="when", separator=";", scale=(0, 10)
+    )
+    dataset = source.load()
+    assert (dataset.name, dataset.scale, len(dataset)) == ("shop", (0.0, 10.0), 3)
+    assert dataset.user_ids.to_ids(dataset.users).tolist() == ["eve", "bob", "eve"]
+    assert dataset.movie_ids.to_ids(dataset.movies).tolist() == ["Tea; green", "Cup", "Cup"]
+    assert dataset.ratings.tolist() == [10, 0, 7.5]
+    assert dataset.timestamps.tolist() == [5, 7, 9]
+    assert dataset.has_timestamps
+    assert dataset.catalogue["title"].tolist() == ["movie Cup", "movie Tea; green"]
+    assert dataset.catalogue["year"].isna().all()
+
+
+def test_whole_numbers_stay_numbers_and_times_may_be_unknown(file: Path) -> None:
+    file.write_text("user,movie,rating,timestamp\n12,5,4,99\n7,5,3,98\n")
+    dataset = CsvFile(str(file)).load()
+    assert dataset.user_ids.ids.tolist() == [7, 12]
+    assert not dataset.has_timestamps
+
+
+@pytest.mark.parametrize("separator", ["\t", r"\t"])
+def test_a_tab_may_be_written_as_a_shell_passes_it(file: Path, separator: str) -> None:
+    file.write_text("user\tmovie\trating\na\tb\t4\n")
+    assert CsvFile(str(file), separator=separator).load().ratings.tolist() == [4]
+
+
+@pytest.mark.parametrize("separator", ["::", ""])
+def test_a_separator_is_one_character(file: Path, separator: str) -> None:
+    file.write_text("user::movie::rating\n")
+    with pytest.raises(DataError, match=f"^data.separator='{separator}': one character expected"):
+        CsvFile(str(file), separator=separator).load()
+
+
+def test_bad_rows_are_errors_or_dropped(file: Path) -> None:
+    file.write_text("user,movie,rating\na,b,4\na,c,9\n")
+    with pytest.raises(DataError, match=r"own\.csv line 3: rating '9' is off the scale 1 to 5"):
+        CsvFile(str(file)).load()
+    dataset = CsvFile(str(file), on_bad_rows="drop").load()
+    assert (len(dataset), dataset.dropped) == (1, 1)
+
+
+@pytest.mark.parametrize(("path", "why"), [("nowhere.csv", "No such file"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_read_is_named(path: str, why: str) -> None:
+    with pytest.raises(DataError, match=f"^data.path={path}: {why}"):
+        CsvFile(path).load()
+
+
+def test_the_home_folder_may_be_written_short(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("user,movie,rating\na,b,4\n")
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert len(CsvFile("~/own.csv").load()) == 1

@@ -1,0 +1,132 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import NO_MOVIES, dataset_of
+from pyarrow import feather
+
+from recsys.data.dataset import Dataset, encode, load, save
+
+RATINGS = pd.DataFrame(
+    {
+        "user": [30, 10, 30, 20],
+        "movie": [7, 900, 900, 5],
+        "rating": np.array([4, 3.5, 1, 5], dtype=np.float32),
+        "timestamp": [40, 10, 30, 20],
+    }
+)
+MOVIES = pd.DataFrame(
+    {
+        "movie": [900, 8, 7],
+        "title": ["Été (1988)", "Unrated (1990)", "Yearless"],
+        "year": pd.array([1988, 1990, None], dtype="Int32"),
+        "genres": ["Drama|War", "Comedy", ""],
+    }
+)
+
+
+def made() -> Dataset:
+    return encode("tiny", RATINGS, MOVIES, (0.5, 5), dropped=3)
+
+
+def test_raw_ids_become_rows_in_their_order() -> None:
+    dataset = made()
+    assert len(dataset) == 4
+    assert dataset.user_ids.ids.tolist() == [10, 20, 30]
+    assert dataset.movie_ids.ids.tolist() == [5, 7, 900]
+    assert dataset.users.tolist() == [2, 0, 2, 1]
+    assert dataset.movies.tolist() == [1, 2, 2, 0]
+    assert dataset.ratings.tolist() == [4, 3.5, 1, 5]
+    assert dataset.timestamps.tolist() == [40, 10, 30, 20]
+    assert (dataset.scale, dataset.dropped) == ((0.5, 5.0), 3)
+    assert [column.dtype for column in (dataset.users, dataset.movies, dataset.ratings)] == [
+        np.int32,
+        np.int32,
+        np.float32,
+    ]
+
+
+def test_the_catalogue_has_a_line_for_each_rated_movie() -> None:
+    catalogue = made().catalogue
+    assert catalogue["title"].tolist() == ["movie 5", "Yearless", "Été (1988)"]
+    assert catalogue["genres"].tolist() == ["", "", "Drama|War"]
+    assert catalogue["year"].isna().tolist() == [True, True, False]
+    assert catalogue["year"][2] == 1988
+
+
+def test_text_ids_need_no_catalogue() -> None:
+    ratings = RATINGS.assign(user=["eve", "bob", "eve", "zoë"])
+    dataset = encode("tiny", ratings, NO_MOVIES, (0.5, 5))
+    assert dataset.user_ids.ids.tolist() == ["bob", "eve", "zoë"]
+    assert dataset.users.tolist() == [1, 0, 1, 2]
+    assert dataset.catalogue["title"].tolist() == ["movie 5", "movie 7", "movie 900"]
+
+
+def test_the_fingerprint_is_of_the_raw_rows() -> None:
+    digest = hashlib.sha256()
+    for column, kind in (("user", "<i8"), ("movie", "<i8"), ("rating", "<f4"), ("timestamp", "<i8")):
+        digest.update(RATINGS[column].to_numpy(kind).tobytes())
+    assert made().sha256 == digest.hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        (RATINGS.iloc[::-1], False),
+        (RATINGS.assign(user=[30, 10, 30, 21]), False),
+        (RATINGS.assign(rating=[4, 3.5, 1.5, 5]), False),
+        (RATINGS.assign(timestamp=0), False),
+        (RATINGS.assign(user=["30", "10", "30", "20"]), False),
+        (RATINGS.copy(), True),
+    ],
+)
+def test_other_rows_have_another_fingerprint(changed: pd.DataFrame, same: bool) -> None:
+    assert (encode("other", changed, NO_MOVIES, (1, 5)).sha256 == made().sha256) is same
+
+
+@pytest.mark.parametrize("users", [[30, 10, 30, 20], ["eve", "bob", "eve", "zoë"]], ids=["numbers", "text"])
+def test_a_saved_dataset_comes_back_the_same(tmp_path: Path, users: list) -> None:
+    dataset = encode("tiny", RATINGS.assign(user=users), MOVIES, (0.5, 5), dropped=3)
+    save(dataset, tmp_path / "deep" / "set")
+    loaded = load(tmp_path / "deep" / "set")
+    for fact in ("name", "scale", "sha256", "dropped"):
+        assert getattr(loaded, fact) == getattr(dataset, fact)
+    for column in ("users", "movies", "ratings", "timestamps"):
+        mine, theirs = getattr(loaded, column), getattr(dataset, column)
+        assert mine.dtype == theirs.dtype
+        assert mine.tolist() == theirs.tolist()
+    for ids in ("user_ids", "movie_ids"):
+        assert getattr(loaded, ids).ids.tolist() == getattr(dataset, ids).ids.tolist()
+        assert getattr(loaded, ids).name == getattr(dataset, ids).name
+    pd.testing.assert_frame_equal(loaded.catalogue, dataset.catalogue)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["set"]
+
+
+def test_loaded_columns_are_mapped_and_cannot_be_changed(tmp_path: Path) -> None:
+    save(made(), tmp_path / "set")
+    loaded = load(tmp_path / "set")
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.ratings[0] = 1
+
+
+def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, written = feather.write_feather, []
+
+    def fail_at_the_third(table: object, path: str, **kwargs: object) -> None:
+        if len(written) == 2:
+            raise OSError("disk full")
+        written.append(path)
+        write(table, path, **kwargs)
+
+    monkeypatch.setattr(feather, "write_feather", fail_at_the_third)
+    with pytest.raises(OSError, match="disk full"):
+        save(made(), tmp_path / "set")
+    assert len(written) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("times", "known"), [([1, 2, 3], True), ([1, 0, 3], False), ([0, 0, 0], False)])
+def test_timestamps_are_there_only_where_every_one_is(times: list[int], known: bool) -> None:
+    assert dataset_of([1, 1, 2], times).has_timestamps is known

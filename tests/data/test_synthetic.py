@@ -1,0 +1,68 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.data.synthetic import Synthetic
+from recsys.errors import DataError
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_pairs_are_distinct_and_ratings_on_the_scale(users: int, movies: int, data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, users * movies))
+    dataset = Synthetic(ratings=n, users=users, movies=movies).load()
+    assert len(dataset) == n
+    assert len(set(zip(dataset.users.tolist(), dataset.movies.tolist(), strict=True))) == n
+    assert set(dataset.user_ids.ids) <= set(range(1, users + 1))
+    assert set(dataset.movie_ids.ids) <= set(range(1, movies + 1))
+    assert dataset.ratings.min() >= 1
+    assert dataset.ratings.max() <= 5
+    assert dataset.has_timestamps
+    assert (np.diff(dataset.timestamps) >= 0).all()
+
+
+def test_more_ratings_than_pairs_are_refused() -> None:
+    with pytest.raises(DataError, match=r"data\.ratings=7 is more than data\.users x data\.movies = 6"):
+        Synthetic(ratings=7, users=2, movies=3).load()
+
+
+def test_the_seed_decides_everything() -> None:
+    source = Synthetic(ratings=500)
+    assert source.load().sha256 == source.load().sha256
+    assert source.load().sha256 != dataclasses.replace(source, seed=1).load().sha256
+
+
+def test_without_noise_the_ratings_are_the_truth_on_the_scale() -> None:
+    source = Synthetic(ratings=600, users=30, movies=20, noise=0)
+    dataset = source.load()
+    truth = source.truth()
+    assert truth.shape == (30, 20)
+    assert truth.max() > 5  # so that clipping is seen
+    assert dataset.ratings.tolist() == truth[dataset.users, dataset.movies].clip(1, 5).tolist()
+
+
+@pytest.mark.parametrize("rank", [1, 2, 8])
+def test_parts_of_the_truth_have_the_stated_deviations(rank: int) -> None:
+    truth = Synthetic(users=3000, movies=2000, rank=rank).truth().astype(float) - 3
+    user, movie = truth.mean(1, keepdims=True), truth.mean(0, keepdims=True)
+    rest = truth - user - movie + truth.mean()
+    assert truth.mean() == pytest.approx(0, abs=0.05)
+    assert [user.std(), movie.std()] == pytest.approx([0.3, 0.3], rel=0.1)
+    assert rest.std() == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_noise_has_the_stated_deviation() -> None:
+    source = Synthetic(noise=0.3)
+    dataset = source.load()
+    truth = source.truth()[dataset.users, dataset.movies]
+    far_from_clipping = (truth > 2.5) & (truth < 3.5)
+    assert (dataset.ratings - truth)[far_from_clipping].std() == pytest.approx(0.3, rel=0.03)
+
+
+def test_every_movie_has_title_year_and_genres() -> None:
+    catalogue = Synthetic().load().catalogue
+    assert catalogue["title"][0] == "Synthetic Movie 1 (1931)"
+    assert catalogue["year"][0] == 1931
+    assert catalogue["genres"].tolist()[:2] == ["Comedy|Romance", "Drama"]
