@@ -11,9 +11,6 @@ from omegaconf import DictConfig
 
 from recsys.command import config_folder, register_resolvers
 
-TINY = ["data=synthetic", "data.ratings=3000", "data.users=60", "data.movies=50", "batch_size=500"]
-QUICK = [*TINY, "max_epochs=2", "hardware=cpu", "logger=none"]
-
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUICK
+from tiny import QUICK
 
 from recsys.checkpoint import load_checkpoint
 from recsys.errors import RunError

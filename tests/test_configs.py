@@ -5,8 +5,8 @@ from pathlib import Path
 import hydra
 import pytest
 import yaml
-from conftest import QUICK, TINY
 from omegaconf import OmegaConf
+from tiny import QUICK, TINY
 
 from recsys.command import config_folder
 from recsys.train import train
@@ -56,9 +56,8 @@ def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> 
         pytest.skip(f"no such device here: hardware={option}")
     if option == "ddp":
         pytest.skip("run as processes of their own in test_commands.py")
-    if option == "official":
-        pytest.skip("needs ml-100k: run from an archive in test_commands.py")
-    result = train(compose(*QUICK, f"{group}={option}"), tmp_path)
+    name = "ml-100k" if option == "official" else "synthetic"  # only some data sets have official folds
+    result = train(compose(*QUICK, f"{group}={option}", f"data.name={name}"), tmp_path)
     assert result["status"] == "completed"
 
 

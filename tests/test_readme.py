@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import QUICK
+from tiny import QUICK
 
 from recsys.command import config_folder
 from recsys.train import train

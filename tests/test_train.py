@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny import QUICK
 
 from recsys.checkpoint import load_checkpoint
 from recsys.data.synthetic import Synthetic

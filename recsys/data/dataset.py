@@ -79,8 +79,9 @@ def encode(
     known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
     catalogue = known.reindex(movie_ids.ids).reset_index(drop=True)
     fallback = pd.Series([f"movie {id}" for id in movie_ids.ids])
-    catalogue["title"] = catalogue["title"].fillna(fallback).astype(str)
-    catalogue["genres"] = catalogue["genres"].fillna("").astype(str)
+    for column, missing in (("title", fallback), ("genres", "")):
+        found = catalogue[column].astype(object)  # a frame without any movie has columns of no type
+        catalogue[column] = found.where(found.notna(), missing).astype(str)
     catalogue["year"] = catalogue["year"].astype("Int32")
     return Dataset(
         name=name,
