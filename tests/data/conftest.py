@@ -3,6 +3,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("data", deadline=None, max_examples=40)  # a busy machine is no failure
+settings.load_profile("data")
 
 
 class Web:

@@ -3,6 +3,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from recsys.data import movielens
 from recsys.data.dataset import Dataset
 from recsys.data.movielens import MovieLens
 from recsys.data.readers import read_tabs
+from recsys.data.splits import official
 from recsys.errors import DataError, DownloadError
 
 ROWS = made_up()
@@ -142,10 +144,6 @@ class TestReal:
         assert dataset.has_timestamps
 
     def test_official_folds_are_the_files_of_the_archive(self, dataset: Dataset) -> None:
-        import zipfile
-
-        from recsys.data.splits import official
-
         rows, found = raw_rows(dataset), {}
         with zipfile.ZipFile(REAL) as file:
             for fold in ("u1", "u2", "u3", "u4", "u5", "ua", "ub"):

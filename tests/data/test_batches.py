@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up import dataset_of
+
+from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
+
+
+def columns(n: int) -> Batch:
+    rows = torch.arange(n, dtype=torch.int32)
+    return Batch(rows, rows + 1000, rows.float() / 2)
+
+
+def test_rows_of_a_dataset_become_columns() -> None:
+    batch = to_tensors(dataset_of([7, 7, 3, 3]), np.array([3, 0]), "cpu")
+    assert [column.tolist() for column in batch] == [[0, 1], [3, 0], [4, 1]]
+    assert [column.dtype for column in batch] == [torch.int32, torch.int32, torch.float32]
+
+
+@given(st.integers(1, 60), st.integers(1, 70))
+def test_batches_in_order_are_views_of_every_row(n: int, batch_size: int) -> None:
+    whole = columns(n)
+    batches = list(Batches(whole, batch_size))
+    assert len(batches) == len(Batches(whole, batch_size))
+    assert [len(batch.users) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert 0 < len(batches[-1].users) <= batch_size
+    for place, column in enumerate(whole):
+        assert torch.equal(torch.cat([batch[place] for batch in batches]), column)
+        assert batches[-1][place].untyped_storage().data_ptr() == column.untyped_storage().data_ptr()
+
+
+@given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 9), st.integers(0, 9))
+def test_shuffled_batches_keep_each_rating_together(n: int, batch_size: int, seed: int, epoch: int) -> None:
+    order = Shuffle(n, seed)
+    order.set_epoch(epoch)
+    batches = list(Batches(columns(n), batch_size, order))
+    assert len(batches) == len(Batches(columns(n), batch_size, order))
+    whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+    assert whole.users.tolist() == order.permutation().tolist()
+    assert sorted(whole.users.tolist()) == list(range(n))
+    assert torch.equal(whole.movies, whole.users + 1000)
+    assert torch.equal(whole.ratings, whole.users.float() / 2)
+
+
+@given(st.integers(1, 5), st.integers(0, 60), st.integers(0, 9), st.integers(0, 9))
+def test_processes_share_all_rows_evenly(world: int, more: int, seed: int, epoch: int) -> None:
+    n, shares = world + more, []
+    for rank in range(world):
+        order = Shuffle(n, seed, rank=rank, world=world)
+        order.set_epoch(epoch)
+        shares.append(order.permutation().tolist())
+        assert len(shares[-1]) == len(order)
+    seen = [row for share in shares for row in share]
+    assert {len(share) for share in shares} == {-(-n // world)}
+    assert set(seen) == set(range(n))
+    assert len(seen) - n < world
+    assert max(seen.count(row) for row in range(n)) <= 2
+
+
+def test_seed_and_epoch_alone_decide_the_order() -> None:
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        shuffle = Shuffle(50, seed)
+        shuffle.set_epoch(epoch)
+        torch.rand(seed + 3)  # whatever else is drawn
+        return tuple(shuffle.permutation().tolist())
+
+    asked = [(seed, epoch) for seed in range(3) for epoch in range(3)]
+    first, again = [order(*pair) for pair in asked], [order(*pair) for pair in reversed(asked)]
+    assert first == again[::-1]
+    assert len(set(first)) == len(asked)
+
+
+def test_drawing_an_order_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    Shuffle(50, 0).permutation()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_batches_stay_on_their_device() -> None:
+    whole = to_tensors(dataset_of([7, 7, 3, 3]), np.arange(4), "cuda")
+    for batch in Batches(whole, 3, Shuffle(4, 0, "cuda")):
+        assert {column.device.type for column in batch} == {"cuda"}
