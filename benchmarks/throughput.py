@@ -10,7 +10,7 @@ ratings in the shape of ML-1M, Adam and a cosine schedule stepped per batch, eve
     dataloader    the same DataLoader in a plain loop
     article       the 2018 article's loop: shuffled arrays cut into batches, tensors made batch by batch
     recsys        this project's own run, with its progress output, logging and checkpoints
-    recsys-bf16   the same with hardware.precision=bf16-mixed
+    recsys-bf16   with --bf16: hardware.precision=bf16-mixed, for processors that have such instructions
 
 The clock stops for validation and set-up and leaves out the first 10 steps, as in result.json.
 """
@@ -33,6 +33,7 @@ from recsys.command import config_folder, register_resolvers  # before torch: se
 
 import pytorch_lightning as pl  # isort: skip
 import torch  # isort: skip
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig  # isort: skip
 from torch import Tensor, nn  # isort: skip
 from torch.utils.data import DataLoader, TensorDataset  # isort: skip
 
@@ -78,7 +79,7 @@ class Stock(pl.LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, and the schedule per batch."""
         optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine(optimizer), "interval": "step"}}
@@ -186,6 +187,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each")
     parser.add_argument("--batch-size", type=int, default=2000, help="ratings of a step")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
+    parser.add_argument("--bf16", action="store_true", help="also measure hardware.precision=bf16-mixed")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
@@ -196,13 +198,8 @@ def main() -> None:
         torch.from_numpy(random.integers(0, MOVIES, RATINGS)),
         torch.from_numpy(random.integers(1, 6, RATINGS).astype(np.float32)),
     )
-    ways: list[Callable[[Columns, int, int, Path], float]] = [
-        lightning,
-        dataloader,
-        article,
-        recsys,
-        recsys_bf16,
-    ]
+    ways: list[Callable[[Columns, int, int, Path], float]] = [lightning, dataloader, article, recsys]
+    ways += [recsys_bf16] if options.bf16 else []
     speeds: dict[str, list[float]] = {way.__name__: [] for way in ways}
     for _ in range(options.rounds):
         for way in ways:

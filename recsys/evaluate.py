@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from recsys.command import run_command
 from recsys.errors import ConfigError, RunError
 from recsys.output import check_format, print_rows
-from recsys.runs import find_run
+from recsys.runs import RESULT, find_run, read_json
 
 PARTS = ("train", "val", "test")
 
@@ -47,10 +47,11 @@ def evaluate(run: str = "latest", part: str = "test", checkpoint: str = "best") 
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
-    same_users = data.dataset.user_ids.ids.tolist() == trained.user_ids.ids.tolist()
-    if not same_users or data.dataset.movie_ids.ids.tolist() != trained.movie_ids.ids.tolist():
+    was = read_json(folder / RESULT)["data"]
+    if data.dataset.sha256 != was["sha256"] or not was["split"].endswith(data.split.fingerprint):
         raise RunError(
-            f"run={run}: the data {cfg.data.name} have other users or movies than the run was trained on"
+            f"run={run}: {cfg.data.name} or its split is no longer what the run was trained on; "
+            f"now {len(data.dataset)} ratings, then {was['ratings']}"
         )
     baselines = baseline_metrics(data.dataset, data.split, part)
     own = measure(trained.network, data.whole(part)).metrics(part)

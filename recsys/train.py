@@ -63,7 +63,10 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     throughput = Throughput()
     trainer = build_trainer(cfg, folder, throughput)
     show_figure(trainer, "data/cross-table", plot_cross_table(data.dataset))
-    trainer.fit(module, data)
+    try:
+        trainer.fit(module, data)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
     if not trainer.is_global_zero:
         return {}
 

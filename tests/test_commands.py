@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -198,3 +199,30 @@ def test_works_from_a_wheel(tmp_path: Path) -> None:
     assert (installed / "recsys" / "conf" / "train.yaml").is_file()
     run("train", *QUICK, f"output_dir={tmp_path / 'run'}", PYTHONPATH=str(installed))
     assert (tmp_path / "run" / "result.json").is_file()
+
+
+def test_a_run_is_not_measured_on_other_data(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    rows = [f"u{user},m{movie},{1 + (user * movie) % 5}" for user in range(30) for movie in range(20)]
+    file.write_text("\n".join(["user,movie,rating", *rows]) + "\n")
+    own = ["data=csv", f"data.path={file}", "max_epochs=1", "logger=none", f"output_dir={tmp_path / 'run'}"]
+    run("train", *own)
+    assert result_in(tmp_path / "run")["data"]["ratings"] == 600
+    file.write_text("\n".join(["user,movie,rating", *rows[:-1]]) + "\n")
+    told = run("evaluate", f"run={tmp_path / 'run'}", code=1).stderr
+    assert "no longer what the run was trained on; now 599 ratings, then 600" in told
+
+
+def test_the_keyboard_stops_a_run_and_the_folder_tells_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "recsys.train", *QUICK, "max_epochs=100000", "patience=100000"]
+    with subprocess.Popen([*command, "output_dir=run"], stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "epoch 2" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "stopped by the keyboard"
+    assert json.loads((tmp_path / "run" / "failed.json").read_text())["error"].startswith("KeyboardInterrupt")
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+    assert not (tmp_path / "run" / "result.json").exists()
