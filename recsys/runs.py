@@ -12,7 +12,9 @@ from recsys.errors import ConfigError, RunError
 RESULT, FAILED = "result.json", "failed.json"
 
 
-def new_folder(kind: str, chosen: str | None = None, name: str | None = None) -> str:
+def new_folder(
+    kind: str, chosen: str | None = None, name: str | None = None, resumed: str | None = None
+) -> str:
     """A folder that no other run has: `outputs/<kind>/<date>_<time>[_name]`, made at once, so that two starts
     in one second get two.
 
@@ -20,10 +22,15 @@ def new_folder(kind: str, chosen: str | None = None, name: str | None = None) ->
         kind: "runs" or "sweeps".
         chosen: the user's own choice instead (output_dir=); it must not hold a run already.
         name: what a sweep is called.
+        resumed: the folder of an earlier sweep to go on in.
 
     Raises:
-        ConfigError: the chosen folder holds a run.
+        ConfigError: the chosen folder holds a run, or the one to go on in holds no sweep.
     """
+    if resumed is not None:
+        if not (Path(resumed) / "multirun.yaml").is_file():
+            raise ConfigError(f"sweep.resume={resumed}: not a sweep's folder (no multirun.yaml)")
+        return resumed
     if chosen is not None:
         held = [
             file for file in (RESULT, FAILED, ".hydra", "multirun.yaml") if (Path(chosen) / file).exists()

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from recsys.command import run_command
 from recsys.errors import ConfigError
 from recsys.runs import RESULT, new_folder, write_failure, write_json
+from recsys.sweeps.job import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
 def _task(cfg: DictConfig) -> float | None:
     """One run under Hydra: hands the best validation value to whoever sweeps, or leaves failed.json."""
+    end_with_parent()
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     try:
@@ -111,7 +113,9 @@ def _task(cfg: DictConfig) -> float | None:
             )
         result = train(cfg, folder, overrides)
     except ConfigError:
-        if hydra.mode is RunMode.RUN and cfg.output_dir is None:
+        if hydra.mode is RunMode.RUN and not any(
+            word.startswith("hydra.run.dir") for word in hydra.overrides.hydra
+        ):
             shutil.rmtree(
                 folder, ignore_errors=True
             )  # nothing has begun: a slip of the hand leaves no folder

@@ -42,6 +42,13 @@ class Hardware(BaseModel):
     compile: bool
 
 
+class Sweep(BaseModel):
+    """What concerns a sweep as a whole."""
+
+    model_config = ConfigDict(extra="forbid")
+    resume: str | None
+
+
 class TrainConfig(BaseModel):
     """The top-level keys of conf/train.yaml."""
 
@@ -52,6 +59,7 @@ class TrainConfig(BaseModel):
     patience: PositiveInt
     gradient_clip: NonNegativeFloat
     output_dir: str | None
+    sweep: Sweep
     data: Group
     split: Group
     model: Group

@@ -1,0 +1,139 @@
+"""One job of a sweep: the single-run command in a process of its own, and what became of it."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys.runs import FAILED, RESULT, read_json, write_json
+
+ENDS_WITH_PARENT = "RECSYS_ENDS_WITH_PARENT"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one job runs, and where.
+
+    Attributes:
+        number: its place in the sweep, from 0; also the name of its folder.
+        overrides: as typed on a command line.
+        folder: the run folder.
+        arguments: further words of the command line, such as --config-dir.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    folder: Path
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> list[str]:
+        """The very command that a user would type for this run alone."""
+        quoted = str(self.folder).replace("\\", "\\\\").replace("'", "\\'")
+        place = [f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
+        return [sys.executable, "-m", "recsys.train", *self.arguments, *self.overrides, *place]
+
+    def is_done(self) -> bool:
+        """Whether an earlier start of the sweep has finished this very job."""
+        result = self.folder / RESULT
+        return result.is_file() and read_json(result)["overrides"] == list(self.overrides)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        value: the best validation value; None where it failed.
+        error: the first line of why; None where it completed.
+        seconds: how long it ran.
+    """
+
+    job: Job
+    value: float | None
+    error: str | None
+    seconds: float
+
+
+class Process:
+    """A job's process while it runs."""
+
+    def __init__(self, job: Job, environment: dict[str, str]) -> None:
+        self.job = job
+        shutil.rmtree(job.folder, ignore_errors=True)  # what an unfinished earlier start left
+        job.folder.mkdir(parents=True)
+        self.start = time.monotonic()
+        with (job.folder / "output.log").open("wb") as output:
+            self.process = subprocess.Popen(
+                job.command,
+                env={**os.environ, **environment, ENDS_WITH_PARENT: "1"},
+                stdin=subprocess.PIPE,  # never written to: it breaks when this process dies
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self, timeout: float | None) -> Outcome:
+        """Wait for the end, or make one after `timeout` seconds."""
+        told = None
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            told = f"stopped after {timeout:g} seconds (hydra.launcher.timeout)"
+            self.stop(grace=0)
+        return self._outcome(told)
+
+    def stop(self, grace: float = 10) -> None:
+        """Ask the job and everything it started to end; make them after `grace` seconds."""
+        if grace and self.process.poll() is None:
+            self._signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(grace)
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def _outcome(self, told: str | None) -> Outcome:
+        if self.process.stdin:
+            self.process.stdin.close()
+        seconds, folder = time.monotonic() - self.start, self.job.folder
+        if (folder / RESULT).is_file():
+            return Outcome(self.job, read_json(folder / RESULT)["objective"]["value"], None, seconds)
+        code = self.process.returncode
+        if told is None and code < 0:
+            told = f"killed by {signal.Signals(-code).name}"
+        if told is None and (folder / FAILED).is_file():
+            told = read_json(folder / FAILED)["error"]
+        else:  # it had no chance to say so itself
+            told = told or f"ended with code {code} and without a result; see output.log"
+            folder.mkdir(parents=True, exist_ok=True)
+            content = {
+                "status": "failed",
+                "error": told,
+                "traceback": "",
+                "overrides": list(self.job.overrides),
+            }
+            write_json(folder / FAILED, content)
+        return Outcome(self.job, None, told, seconds)
+
+
+def end_with_parent() -> None:
+    """In a job: end at once when the process that started it is gone, however it went."""
+    if os.environ.get(ENDS_WITH_PARENT):
+
+        def watch() -> None:
+            while os.read(0, 1):
+                pass
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+
+        threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,126 @@
+"""From Hydra's jobs to ours and back: validated all together, run by a pool, reported as Hydra expects."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict
+
+from recsys.command import config_folder
+from recsys.errors import ConfigError, TrainingError
+from recsys.sweeps.job import Job, Outcome
+
+log = logging.getLogger(__name__)
+
+Run = Callable[[Sequence[Job], DictConfig], list[Outcome]]
+
+
+def launch(
+    context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int, run: Run
+) -> list[JobReturn]:
+    """Validate every job, then run them.
+
+    Args:
+        context: Hydra's, for composing.
+        config: the sweep's configuration.
+        job_overrides: one list per job.
+        first: the number of the first job.
+        run: from jobs and the first job's configuration to outcomes.
+
+    Returns:
+        Hydra's record of each job; the return value is the best validation value.
+
+    Raises:
+        ConfigError: a job cannot work, or two files in one command sweep.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    refuse_two_sweeps(config, job_overrides)
+    configs = []
+    for number, overrides in enumerate(job_overrides, first):
+        job_config = context.config_loader.load_sweep_config(config, list(overrides))
+        with open_dict(job_config):
+            job_config.hydra.job.id = str(number)
+            job_config.hydra.job.num = number
+        configs.append(job_config)
+    validate_jobs(configs, first)
+    folder = Path(config.hydra.sweep.dir).absolute()
+    jobs = [
+        Job(number, without_resume(overrides), folder / str(cfg.hydra.sweep.subdir), command_line(config))
+        for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
+    ]
+    log.info("%d jobs in %s", len(jobs), folder)
+    outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
+    return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
+
+
+def validate_jobs(configs: Sequence[DictConfig], first: int) -> None:
+    """Check the configuration of every job.
+
+    Raises:
+        ConfigError: the errors of all jobs, each with the number of the first job that has it.
+    """
+    from recsys.validate import validate
+
+    errors: dict[str, int] = {}
+    for number, config in enumerate(configs, first):
+        task = config.copy()
+        with open_dict(task):
+            task.pop("hydra")
+        try:
+            validate(task)
+        except ConfigError as problem:
+            for line in str(problem).splitlines():
+                errors.setdefault(line, number)
+    if errors:
+        raise ConfigError("\n".join(f"job {number}: {line}" for line, number in errors.items()))
+
+
+def refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:
+    """Hydra keeps the sweep parameters of one file and drops those of another without a word.
+
+    Raises:
+        ConfigError: names the files.
+    """
+    chosen = {
+        word
+        for overrides in job_overrides
+        for word in overrides
+        if word.startswith(("sweep=", "experiment="))
+    }
+    sweeping = []
+    for word in sorted(chosen):
+        file = Path(config_folder(), *word.split("=", 1)).with_suffix(".yaml")
+        content = yaml.safe_load(file.read_text()) if file.is_file() else {}
+        if content.get("hydra", {}).get("sweeper", {}).get("params"):
+            sweeping.append(word)
+    if len(sweeping) > 1:
+        raise ConfigError(
+            f"{' and '.join(sweeping)}: one file that sweeps at a time; type further keys with -m"
+        )
+
+
+def without_resume(overrides: Sequence[str]) -> tuple[str, ...]:
+    """A job is the same whether its sweep was started or resumed."""
+    return tuple(word for word in overrides if not word.startswith("sweep.resume="))
+
+
+def command_line(config: DictConfig) -> tuple[str, ...]:
+    """What a job's command needs beside its overrides to find the same configuration files."""
+    sources = config.hydra.runtime.config_sources
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    searched = [word for word in config.hydra.overrides.hydra if word.startswith("hydra.searchpath")]
+    return (*(f"--config-dir={folder}" for folder in folders), *searched)
+
+
+def as_hydra_sees(job: Job, config: DictConfig, outcome: Outcome | None) -> JobReturn:
+    """Hydra's record of a job."""
+    done = outcome is not None and outcome.value is not None
+    record = JobReturn(job.overrides, config, config.hydra, str(job.folder))
+    record.status = JobStatus.COMPLETED if done else JobStatus.FAILED
+    why = outcome.error if outcome is not None else "not run: the sweep was stopped before"
+    record.return_value = outcome.value if done and outcome else TrainingError(f"job {job.number}: {why}")
+    return record
