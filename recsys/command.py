@@ -77,9 +77,8 @@ def _exit(message: str, code: int = 1) -> NoReturn:
 def _explain(mistake: Exception, name: str) -> str:
     """Hydra's message without its internals, and the nearest name that exists."""
     told = [line.strip() for line in str(mistake).splitlines() if line.strip()]
-    told[0] = re.sub(
-        r"^\w+ raised while resolving interpolation: ", "", told[0]
-    )  # then the words are our own
+    # Words of our own, said while an interpolation was resolved, stand behind Hydra's.
+    told[0] = re.sub(r"^\w+ raised while resolving interpolation: ", "", told[0])
     if "Config search path:" in told:  # an unknown option of a group: the known ones stand before this line
         told = told[: told.index("Config search path:")]
         wanted = re.search(r"'[\w-]+/([\w-]+)'", told[0])
@@ -89,7 +88,9 @@ def _explain(mistake: Exception, name: str) -> str:
     near = _nearest(wanted[1], _known_keys(name)) if wanted else ""
     if near:
         return f"{told[0]}{near}"
-    return "\n".join(line for line in told if not line.startswith(("full_key", "object_type")))
+    return "\n".join(
+        line for line in told if not line.startswith(("full_key", "object_type", "reference_type"))
+    )
 
 
 def _nearest(wanted: str, known: list[str]) -> str:

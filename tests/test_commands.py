@@ -12,7 +12,7 @@ import pytest
 from tiny import QUICK
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "evaluate", "prepare")
+COMMANDS = ("train", "evaluate", "prepare", "compare")
 
 
 def run(command: str, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -106,6 +106,9 @@ def test_a_sweep_goes_on_after_a_failure(tmp_path: Path) -> None:
     assert "Traceback" not in told
     assert [(tmp_path / "sweep" / job / "result.json").exists() for job in "012"] == [True, False, True]
     assert (tmp_path / "sweep" / "1" / "failed.json").exists()
+    leaderboard = run("compare", f"dir={tmp_path / 'sweep'}").stdout
+    assert "failed: job 1: TrainingError" in leaderboard
+    assert "best: recsys-train data=synthetic" in leaderboard
 
 
 def test_a_sweep_resumes_without_repeating_what_is_done(tmp_path: Path) -> None:
@@ -173,6 +176,7 @@ def test_a_job_of_a_sweep_equals_the_same_run_alone(tmp_path: Path) -> None:
             ["-m", "hydra/launcher=basic", "hardware=ddp", *QUICK[:4], "hardware.accelerator=cpu"],
             ["hardware.strategy=ddp in a sweep"],
         ),
+        ("compare", [], ["dir=latest: no sweep with results under ./outputs/sweeps"]),
         ("evaluate", [], ["run=latest: no completed run under ./outputs"]),
         ("evaluate", ["run=nowhere"], ["run=nowhere: no such folder"]),
         ("evaluate", ["format=xml"], ["format=xml: choose table, json, csv"]),

@@ -10,7 +10,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from recsys.command import config_folder
-from recsys.errors import ConfigError, TrainingError
+from recsys.compare import compare
+from recsys.errors import ConfigError, RunError, TrainingError
 from recsys.sweeps.job import Job, Outcome
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,10 @@ def launch(
     ]
     log.info("%d jobs in %s", len(jobs), folder)
     outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
+    try:
+        compare(folder)
+    except RunError as problem:  # such as jobs on other data: each has its result, there is just no order
+        log.warning("no leaderboard: %s", problem)
     return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
 
 

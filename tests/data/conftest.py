@@ -15,16 +15,20 @@ class Web:
     Attributes:
         pages: path to (body, the length that the header claims).
         asked: the paths asked for, in order.
+        open: while it is cleared, answers wait.
     """
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[bytes, int]] = {}
         self.asked: list[str] = []
+        self.open = threading.Event()
+        self.open.set()
         web = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 web.asked.append(self.path)
+                web.open.wait(30)
                 if self.path not in web.pages:
                     return self.send_error(404)
                 body, length = web.pages[self.path]
@@ -53,6 +57,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield web
+    web.open.set()
     web.server.shutdown()
     web.server.server_close()
     thread.join()

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from made_up import NO_MOVIES, dataset_of
 from pyarrow import feather
@@ -105,8 +106,12 @@ def test_a_saved_dataset_comes_back_the_same(tmp_path: Path, users: list) -> Non
 
 
 def test_loaded_columns_are_mapped_and_cannot_be_changed(tmp_path: Path) -> None:
-    save(made(), tmp_path / "set")
+    many = pd.concat([RATINGS] * 2500)  # of few users and movies, whose tables are not mapped
+    save(encode("many", many, MOVIES, (0.5, 5)), tmp_path / "set")
+    before = pa.total_allocated_bytes()
     loaded = load(tmp_path / "set")
+    assert loaded.ratings.nbytes == 40_000
+    assert pa.total_allocated_bytes() - before < 40_000
     with pytest.raises(ValueError, match="read-only"):
         loaded.ratings[0] = 1
 

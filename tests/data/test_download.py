@@ -257,8 +257,8 @@ class TestPackage:
         pd.testing.assert_frame_equal(mine.ratings, theirs.ratings)
         pd.testing.assert_frame_equal(mine.movies, theirs.movies)
         with zipfile.ZipFile(built) as file:
-            for member in ("u.data", "u.user"):
-                assert file.read(f"ml-100k/{member}").decode() == MEMBERS[f"ml-100k/{member}"]
+            for member in ("u.data", "u.user", "u.genre"):
+                assert file.read(f"ml-100k/{member}").decode().strip() == MEMBERS[f"ml-100k/{member}"].strip()
         assert calls[0][-1] == "some==1.0"
         assert {"--no-deps", "--only-binary=:all:"} < set(calls[0])
         assert held(tmp_path / "kept") == ["ml-100k.zip"]

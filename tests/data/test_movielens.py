@@ -94,6 +94,7 @@ import sys
 from recsys.data.movielens import MovieLens
 from recsys.data.readers import read_tabs
 address, md5 = sys.argv[1:]
+print("ready", flush=True)
 print(MovieLens("ml-100k", "ml-100k", read_tabs, (1, 5), address, md5).load().sha256)
 """
 
@@ -101,6 +102,7 @@ print(MovieLens("ml-100k", "ml-100k", read_tabs, (1, 5), address, md5).load().sh
 def test_two_processes_fetch_and_encode_once(source: MovieLens, web, tmp_path: Path) -> None:
     archive = tmp_path / "mirror" / "ml-100k.zip"
     address = web.put("/ml-100k.zip", archive.read_bytes())
+    web.open.clear()  # the first is kept waiting until the second has come as far
     root = str(Path(movielens.__file__).parents[2])
     started = [
         subprocess.Popen(
@@ -112,6 +114,8 @@ def test_two_processes_fetch_and_encode_once(source: MovieLens, web, tmp_path: P
         )
         for _ in range(2)
     ]
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * 2
+    web.open.set()
     told = [process.communicate() for process in started]
     assert [process.returncode for process in started] == [0, 0], told
     assert {out for out, _ in told} == {f"{source.load().sha256}\n"}

@@ -120,6 +120,20 @@ def test_a_line_of_movies_ends_at_its_newline_only(archive: Path) -> None:
     assert tables.movies["title"].tolist() == ["Wait\x85 What\x1c (1990)"]
 
 
+@pytest.mark.parametrize(
+    ("reader", "members"), [(read_tabs, tabs_members(ROWS)), (read_colons, colons_members(ROWS))]
+)
+def test_newlines_of_other_systems_are_read_alike(archive: Path, reader: Reader, members: dict) -> None:
+    folder = next(iter(members)).split("/")[0]
+    theirs = {
+        name: (data.encode() if isinstance(data, str) else data).replace(b"\n", b"\r\n")
+        for name, data in members.items()
+    }
+    one, other = (reader(pack(archive, held), folder, SCALE, "error") for held in (members, theirs))
+    pd.testing.assert_frame_equal(one.ratings, other.ratings)
+    pd.testing.assert_frame_equal(one.movies, other.movies)
+
+
 def test_a_missing_member_is_named_with_what_there_is(archive: Path) -> None:
     pack(archive, colons_members(ROWS))
     with pytest.raises(DataError, match=r"holds no ml-100k/u\.data \(it holds ml-1m/ratings\.dat, "):

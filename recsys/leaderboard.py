@@ -1,0 +1,154 @@
+"""Runs side by side, from their result.json and failed.json files alone."""
+
+import shlex
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import RunError
+from recsys.runs import FAILED, RESULT, read_json
+
+# Keys that do not make another configuration, only another draw of the same one.
+REPEATS = ("seed", "split.fold", "split.seed")
+# Words of a command line that say where and how a run goes, not what is trained.
+TECHNICAL = ("output_dir", "sweep", "sweep.resume", "logger", "experiment")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished or failed run.
+
+    Attributes:
+        name: its folder, relative to what was asked for.
+        overrides: as typed.
+        content: of result.json, or of failed.json.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    content: dict[str, Any]
+
+    @property
+    def completed(self) -> bool:
+        """Whether it has a result."""
+        return self.content["status"] == "completed"
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Overrides as {key: value}."""
+        return dict(word.lstrip("+~").split("=", 1) for word in self.overrides if "=" in word)
+
+    @property
+    def value(self) -> float:
+        """The validation objective."""
+        return self.content["objective"]["value"]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rows in each part of the split, and of the data."""
+        data = self.content["data"]
+        return f"{data['sha256']} {data['split'].rsplit(' ', 1)[-1]}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One configuration: runs that differ by seed or fold alone, best validation value first among lines."""
+
+    choices: dict[str, str]
+    runs: tuple[Run, ...]
+
+    def mean(self, metric: str) -> float:
+        """Of a metric over the runs."""
+        return statistics.fmean(run.content["metrics"][metric] for run in self.runs)
+
+    def deviation(self, metric: str) -> float | None:
+        """Sample standard deviation of a metric over the runs; None for a single one."""
+        values = [run.content["metrics"][metric] for run in self.runs]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """Every finished or failed run under a folder, by name.
+
+    Raises:
+        RunError: there is none.
+    """
+    runs = []
+    for file in sorted([*folder.glob(f"**/{RESULT}"), *folder.glob(f"**/{FAILED}")]):
+        if file.name == FAILED and file.with_name(RESULT).exists():
+            continue
+        content = read_json(file)
+        runs.append(Run(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
+    if not runs:
+        raise RunError(f"dir={folder}: no finished run in it")
+    return sorted(
+        runs, key=lambda run: [int(part) if part.isdigit() else part for part in run.name.split("/")]
+    )
+
+
+def rank(runs: list[Run]) -> list[Line]:
+    """Completed runs as configurations, the best mean validation value first.
+
+    Raises:
+        RunError: configurations were tested on other rows than one another, so that nothing can be compared.
+    """
+    grouped: dict[tuple, list[Run]] = {}
+    for run in runs:
+        if run.completed:
+            fixed = {k: v for k, v in run.choices.items() if k not in (*REPEATS, *TECHNICAL)}
+            grouped.setdefault(tuple(sorted(fixed.items())), []).append(run)
+    lines = [Line(dict(choices), tuple(members)) for choices, members in grouped.items()]
+    first: Line | None = None
+    for line in lines:
+        first = first or line
+        if {run.fingerprint for run in line.runs} != {run.fingerprint for run in first.runs}:
+            raise RunError(
+                f"{first.runs[0].name} and {line.runs[0].name} were not split alike "
+                f"({first.runs[0].content['data']['split']}; {line.runs[0].content['data']['split']}): "
+                "compare runs that share their test part"
+            )
+    return sorted(lines, key=lambda line: line.mean("val/rmse"))
+
+
+def varied_keys(lines: list[Line]) -> list[str]:
+    """Keys that are not the same in all lines, in the order in which they were typed."""
+    keys = dict.fromkeys(
+        key for line in lines for run in line.runs for key in run.choices if key in line.choices
+    )
+    return [key for key in keys if len({line.choices.get(key) for line in lines}) > 1]
+
+
+def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
+    """One row per configuration; choosing by a test column is what a leaderboard should not teach.
+
+    Args:
+        lines: ranked.
+        test: whether to show the test metric of all lines, and not of the chosen one alone.
+    """
+    keys, repeated = varied_keys(lines), any(len(line.runs) > 1 for line in lines)
+    rows = []
+    for place, line in enumerate(lines):
+        row: dict[str, Any] = {"job": line.runs[0].name if not repeated else len(line.runs)}
+        row |= {key: line.choices.get(key, "") for key in keys}
+        for metric in ("val/rmse", "test/rmse"):
+            shown = metric == "val/rmse" or test or place == 0
+            row[metric] = round(line.mean(metric), 6) if shown else ""
+            if repeated:
+                deviation = line.deviation(metric)
+                row[f"{metric} sd"] = round(deviation, 6) if shown and deviation is not None else ""
+        row["parameters"] = line.runs[0].content["model"]["parameters"]
+        row["seconds"] = round(statistics.fmean(run.content["time"]["seconds"] for run in line.runs))
+        rows.append(row)
+    return [
+        {"runs" if repeated and key == "job" else key: value for key, value in row.items()} for row in rows
+    ]
+
+
+def best_command(lines: list[Line]) -> str:
+    """The command line that trains the best configuration again, alone."""
+    best = min(lines[0].runs, key=lambda run: run.value)
+    words = [
+        word for word in best.overrides if word.split("=")[0] not in ("output_dir", "sweep", "sweep.resume")
+    ]
+    return shlex.join(["recsys-train", *words])

@@ -1,0 +1,109 @@
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from recsys.compare import compare, find_sweep
+from recsys.errors import RunError
+from recsys.leaderboard import best_command, rank, read_runs, table
+
+
+def write_run(
+    folder: Path, overrides: list[str], val: float, test: float = 0.9, split: str = "random(seed=0) aa"
+) -> None:
+    folder.mkdir(parents=True)
+    content = {
+        "status": "completed",
+        "overrides": overrides,
+        "objective": {"name": "val/rmse", "value": val, "epoch": 3},
+        "metrics": {"val/rmse": val, "test/rmse": test},
+        "data": {"sha256": "d", "split": split},
+        "model": {"parameters": 10},
+        "time": {"seconds": 2.0},
+    }
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+def test_ranks_by_validation_and_shows_the_test_of_the_chosen_one_alone(tmp_path: Path) -> None:
+    for job, (dim, val, test) in enumerate([(4, 0.95, 0.80), (8, 0.91, 0.93), (16, 0.92, 0.90)]):
+        write_run(tmp_path / str(job), ["model=bias", f"model.embedding_dim={dim}"], val, test)
+    lines = rank(read_runs(tmp_path))
+    rows = table(lines)
+    assert [row["model.embedding_dim"] for row in rows] == ["8", "16", "4"]
+    assert [row["test/rmse"] for row in rows] == [0.93, "", ""]
+    assert [row["test/rmse"] for row in table(lines, test=True)] == [0.93, 0.90, 0.80]
+    assert "model" not in rows[0], "what is the same everywhere is no column"
+    assert [row["job"] for row in rows] == ["1", "2", "0"]
+
+
+def test_seeds_become_mean_and_deviation(tmp_path: Path) -> None:
+    for job, (dim, seed, val) in enumerate([(4, 1, 0.90), (4, 2, 0.92), (8, 1, 0.95), (8, 2, 0.95)]):
+        write_run(tmp_path / str(job), [f"seed={seed}", f"model.embedding_dim={dim}"], val)
+    first, second = table(rank(read_runs(tmp_path)))
+    assert (first["runs"], first["val/rmse"], first["val/rmse sd"]) == (
+        2,
+        0.91,
+        pytest.approx(0.014142, abs=1e-6),
+    )
+    assert (second["model.embedding_dim"], second["val/rmse sd"]) == ("8", 0.0)
+
+
+def test_folds_are_averaged_where_every_configuration_has_them_all(tmp_path: Path) -> None:
+    for job, (lr, fold) in enumerate([(1, 0), (1, 1), (2, 0), (2, 1)]):
+        write_run(
+            tmp_path / str(job), [f"optimizer.lr={lr}", f"split.fold={fold}"], lr + fold, split=f"k {fold}"
+        )
+    assert [line.mean("val/rmse") for line in rank(read_runs(tmp_path))] == [1.5, 2.5]
+    write_run(tmp_path / "9", ["optimizer.lr=3", "split.fold=0"], 0.1, split="k 0")
+    with pytest.raises(RunError, match="were not split alike"):
+        rank(read_runs(tmp_path))
+
+
+def test_runs_on_other_rows_are_not_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", ["split.test=0.1"], 0.9, split="random aa")
+    write_run(tmp_path / "1", ["split.test=0.2"], 0.8, split="random bb")
+    with pytest.raises(RunError, match=r"0 and 1 were not split alike .*aa.*bb"):
+        rank(read_runs(tmp_path))
+
+
+def test_failures_are_told_and_the_best_command_can_be_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_run(tmp_path / "0", ["sweep=layer-widths", "output_dir=x", "model.hidden=[100,200]", "seed=2"], 0.9)
+    (tmp_path / "10").mkdir()
+    (tmp_path / "10" / "failed.json").write_text(
+        json.dumps(
+            {"status": "failed", "error": "TrainingError: nan", "traceback": "", "overrides": ["seed=3"]}
+        )
+    )
+    compare(tmp_path)
+    told = capsys.readouterr().out
+    assert "failed: job 10: TrainingError: nan" in told
+    assert "best: recsys-train 'model.hidden=[100,200]' seed=2" in told
+    assert shlex.split(best_command(rank(read_runs(tmp_path)))) == [
+        "recsys-train",
+        "model.hidden=[100,200]",
+        "seed=2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "start"), [("markdown", "| job | val/rmse |"), ("csv", "job,val/rmse,"), ("json", "[")]
+)
+def test_formats_for_programs_hold_rows_alone(form: str, start: str, tmp_path: Path, capsys) -> None:
+    write_run(tmp_path / "0", ["seed=1"], 0.9)
+    compare(tmp_path, form)
+    told = capsys.readouterr().out
+    assert told.startswith(start)
+    assert "best:" not in told
+
+
+def test_latest_is_the_newest_sweep_with_results(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no sweep with results"):
+        find_sweep("latest")
+    write_run(tmp_path / "outputs" / "sweeps" / "a" / "0", ["seed=1"], 0.9)
+    (tmp_path / "outputs" / "sweeps" / "b").mkdir()
+    assert find_sweep("latest") == Path("outputs/sweeps/a")
+    with pytest.raises(RunError, match="no finished run"):
+        read_runs(tmp_path / "outputs" / "sweeps" / "b")
