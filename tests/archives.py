@@ -1,5 +1,6 @@
 """Tiny archives in the three layouts of GroupLens, holding ratings and movies made up here."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -40,11 +41,18 @@ def made_up(
     ]
 
 
+def zipped(members: Members, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip archive, the same whenever it is made."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for member, data in members.items():
+            file.writestr(zipfile.ZipInfo(member, (2000, 1, 1, 0, 0, 0)), data, compression)
+    return stream.getvalue()
+
+
 def pack(path: Path, members: Members) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for member, data in members.items():
-            file.writestr(member, data)
+    path.write_bytes(zipped(members))
     return path
 
 

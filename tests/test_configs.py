@@ -81,8 +81,8 @@ def test_every_sweep_switches_multirun_on_over_keys_that_exist(compose, option: 
     params = OmegaConf.to_container(cfg.hydra.sweeper.params)
     assert params
     for key, values in params.items():
-        first = yaml.safe_load(f"[{values}]")[0]
-        validate(compose(f"{key}={first}"))
+        first = 1 if str(values).startswith("range") else yaml.safe_load(f"[{values}]")[0]
+        validate(compose(f"sweep={option}", f"{key}={first}"))
 
 
 def test_zaitsev_2018_is_the_articles(compose) -> None:

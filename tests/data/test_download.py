@@ -1,5 +1,4 @@
 import hashlib
-import io
 import logging
 import subprocess
 import threading
@@ -11,7 +10,7 @@ import pandas as pd
 import pooch
 import pytest
 import requests
-from archives import made_up, pack, package_tables, tabs_members
+from archives import made_up, pack, package_tables, tabs_members, zipped
 
 from recsys.data.download import Archive, data_folder, fetch
 from recsys.data.readers import read_tabs
@@ -20,14 +19,6 @@ from recsys.errors import DownloadError
 MEMBERS = tabs_members(made_up())
 DATA = "ml-100k/u.data"
 PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
-
-
-def zipped(members: dict, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as file:
-        for member, data in members.items():
-            file.writestr(member, data)
-    return stream.getvalue()
 
 
 def sha256(data: str | bytes) -> str:
