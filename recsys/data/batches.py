@@ -56,10 +56,8 @@ class Shuffle:
         """Row numbers of this process in the order of this epoch; int64 (len(self),)."""
         generator = torch.Generator(self.device).manual_seed(seed_for(self.seed, "shuffle", self.epoch))
         order = torch.randperm(self.n, generator=generator, device=self.device)
-        if self.world == 1:
-            return order
-        even = torch.cat([order, order[: len(self) * self.world - self.n]])
-        return even[self.rank :: self.world]
+        needed = len(self) * self.world
+        return order.repeat(-(-needed // self.n))[self.rank : needed : self.world]
 
 
 class Batches:

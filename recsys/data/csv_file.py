@@ -1,16 +1,15 @@
 """Anybody's own ratings: a delimited text file with a header."""
 
-import logging
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file import OnBadRows, RatingsFormat, read_ratings
 from recsys.errors import DataError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,22 +39,30 @@ class CsvFile:
     on_bad_rows: OnBadRows = "error"
 
     def load(self) -> Dataset:
-        """Read and encode the file.
+        """Read and encode the file, or map what was encoded before if the file has not changed since.
 
         Raises:
             DataError: the file is not there or a row is bad; names file, line and value.
         """
-        file = Path(self.path).expanduser()
+        file = Path(self.path).expanduser().absolute()
         try:
-            data = file.read_bytes()
+            facts = file.stat()
+            return cached(
+                self.name,
+                [str(file), facts.st_size, facts.st_mtime_ns, dataclasses.astuple(self)],
+                lambda: self._read(file),
+            )
         except OSError as problem:
             raise DataError(f"data.path={self.path}: {problem.strerror or problem}") from None
+
+    def _read(self, file: Path) -> Dataset:
+        data = file.read_bytes()
         separator = "\t" if self.separator == "\\t" else self.separator  # a shell passes \t as two characters
         if len(separator) != 1:
             raise DataError(f"data.separator={self.separator!r}: one character expected")
         columns = (self.user, self.movie, self.rating, self.timestamp)
         form = RatingsFormat(separator, columns, header=True, text_ids=True, quoted=True)
         scale = (float(self.scale[0]), float(self.scale[1]))
-        ratings, dropped = read_ratings(data, str(file), form, scale, self.on_bad_rows)
+        ratings, dropped = read_ratings(data, self.path, form, scale, self.on_bad_rows)
         untitled = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})
         return encode(self.name, ratings, untitled, scale, dropped)

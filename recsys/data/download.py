@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pooch
 import requests
+from filelock import FileLock
 
 from recsys.errors import DownloadError
 
@@ -44,11 +44,6 @@ class Archive:
     package: tuple[str, str] | None = None
 
 
-def data_folder() -> Path:
-    """Where archives and encoded data are kept: RECSYS_DATA, or the user's cache folder."""
-    return Path(os.environ.get("RECSYS_DATA") or pooch.os_cache("recsys")).expanduser()
-
-
 def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: bool = True) -> Path:
     """Path of the archive on disk, fetched from the first mirror that has a good copy.
 
@@ -70,6 +65,15 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     if target.is_file() and (verify or mirror_folder is None):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{archive.name}.lock")):
+        if target.is_file() and (verify or mirror_folder is None):
+            return target  # another job fetched it meanwhile
+        return _fetch(archive, target, mirror, mirror_folder, verify)
+
+
+def _fetch(
+    archive: Archive, target: Path, mirror: str | None, mirror_folder: Path | None, verify: bool
+) -> Path:
     failures = []
     for place, obtain in _mirrors(archive, mirror, mirror_folder):
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:

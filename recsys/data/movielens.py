@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock
-
-from recsys.data.dataset import CACHE_FORMAT, Dataset, encode, load, save
-from recsys.data.download import Archive, data_folder, fetch
+from recsys.data.cache import cached, data_folder
+from recsys.data.dataset import Dataset, encode
+from recsys.data.download import Archive, fetch
 from recsys.data.ratings_file import OnBadRows
 from recsys.data.readers import Tables
 
@@ -56,29 +55,20 @@ class MovieLens:
             DownloadError: no mirror has it.
             DataError: it cannot be read.
         """
-        kept = data_folder()
-        kept.mkdir(parents=True, exist_ok=True)
-        with FileLock(kept / f".{self.name}.lock"):  # jobs that start together fetch and encode once
-            encoded = kept / "encoded" / f"{self.name}-{self._key(None)}"
-            if self.verify and encoded.is_dir():
-                return load(encoded)
-            archive = fetch(self._archive(), kept / "archives", self.mirror, self.verify)
-            if not self.verify:  # anything may lie there, so the file itself is part of the name
-                encoded = kept / "encoded" / f"{self.name}-{self._key(archive)}"
-            if not encoded.is_dir():
-                log.info("%s: reading %s", self.name, archive)
-                scale = (float(self.scale[0]), float(self.scale[1]))
-                tables = self.reader(archive, self.folder, scale, self.on_bad_rows)
-                save(encode(self.name, tables.ratings, tables.movies, scale, tables.dropped), encoded)
-            return load(encoded)
+        identity = [self.md5, self.members, list(self.scale), self.on_bad_rows]
+        if self.verify:  # what the archive holds is known, so it need not even be there
+            return cached(self.name, identity, lambda: self._read(self._fetch()))
+        archive = self._fetch()
+        with archive.open("rb") as file:
+            content = hashlib.file_digest(file, "md5").hexdigest()
+        return cached(self.name, [*identity, content], lambda: self._read(archive))
 
-    def _archive(self) -> Archive:
+    def _fetch(self) -> Path:
         known = {item.name: getattr(self, item.name) for item in dataclasses.fields(Archive)}
-        return Archive(**known)
+        return fetch(Archive(**known), data_folder() / "archives", self.mirror or None, self.verify)
 
-    def _key(self, archive: Path | None) -> str:
-        parts = [CACHE_FORMAT, self.md5, self.members, list(self.scale), self.on_bad_rows]
-        if archive is not None:
-            with archive.open("rb") as file:
-                parts.append(hashlib.file_digest(file, "md5").hexdigest())
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    def _read(self, archive: Path) -> Dataset:
+        log.info("%s: reading %s", self.name, archive)
+        scale = (float(self.scale[0]), float(self.scale[1]))
+        tables = self.reader(archive, self.folder, scale, self.on_bad_rows)
+        return encode(self.name, tables.ratings, tables.movies, scale, tables.dropped)

@@ -65,3 +65,17 @@ def test_the_home_folder_may_be_written_short(file: Path, monkeypatch: pytest.Mo
     file.write_text("user,movie,rating\na,b,4\n")
     monkeypatch.setenv("HOME", str(file.parent))
     assert len(CsvFile("~/own.csv").load()) == 1
+
+
+def test_a_second_load_maps_what_was_encoded_until_the_file_changes(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text("user,movie,rating\na,x,1\nb,y,2\n")
+    first = CsvFile(str(file)).load()
+    with monkeypatch.context() as patch:
+        patch.setattr("recsys.data.csv_file.read_ratings", lambda *_: pytest.fail("read again"))
+        again = CsvFile(str(file)).load()
+    assert again.user_ids.ids.tolist() == first.user_ids.ids.tolist() == ["a", "b"]
+    assert again.ratings.tolist() == [1, 2]
+    file.write_text("user,movie,rating\na,x,1\nb,y,2\nb,x,5\n")
+    assert len(CsvFile(str(file)).load()) == 3
+    assert CsvFile(str(file), scale=(0, 5)).load().scale == (0, 5)

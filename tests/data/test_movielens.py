@@ -121,8 +121,8 @@ def test_two_processes_fetch_and_encode_once(source: MovieLens, web, tmp_path: P
     assert {out for out, _ in told} == {f"{source.load().sha256}\n"}
     assert web.asked == ["/ml-100k.zip"]
     kept = tmp_path / "data"
-    assert [path.name for path in (kept / "archives").iterdir()] == ["ml-100k.zip"]
-    assert len(list((kept / "encoded").iterdir())) == 1
+    assert [path.name for path in (kept / "archives").glob("[!.]*")] == ["ml-100k.zip"]
+    assert len(list((kept / "encoded").glob("[!.]*"))) == 1
 
 
 MIRROR = os.environ.get("RECSYS_MIRROR", "")  # before the tests take it away

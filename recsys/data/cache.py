@@ -1,0 +1,35 @@
+"""Encoded once, mapped into memory ever after."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pooch
+from filelock import FileLock
+
+from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save
+
+
+def data_folder() -> Path:
+    """Where archives and encoded data are kept: RECSYS_DATA, or the user's cache folder."""
+    return Path(os.environ.get("RECSYS_DATA") or pooch.os_cache("recsys")).expanduser()
+
+
+def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) -> Dataset:
+    """The encoded data set, built if it has not been; jobs that start together build it once.
+
+    Args:
+        name: of the data set, for people who look into the folder.
+        identity: everything that the outcome depends on.
+        build: reads and encodes.
+    """
+    key = hashlib.sha256(repr([CACHE_FORMAT, *identity]).encode()).hexdigest()[:12]
+    readable = re.sub(r"[^\w.-]", "-", name)
+    folder = data_folder() / "encoded" / f"{readable}-{key}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.is_dir():
+            save(build(), folder)
+    return load(folder)
