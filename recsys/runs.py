@@ -1,7 +1,9 @@
 """The run folder: write, find, read."""
 
+import contextlib
 import json
 import os
+import shutil
 import traceback
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +77,20 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
         "overrides": overrides,
     }
     write_json(folder / FAILED, content)
+
+
+def forget(folder: Path) -> None:
+    """Take back what Hydra leaves in the folder of a run that never began; whatever else lies there stays."""
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    for file in folder.glob("train*.log"):
+        file.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # if it is empty
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run, finished or not, lies in a folder."""
+    return any((folder / file).exists() for file in (RESULT, FAILED, ".hydra", "output.log"))
 
 
 def find_run(run: str) -> Path:

@@ -4,8 +4,8 @@
 """
 
 import logging
-import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.command import run_command
 from recsys.errors import ConfigError
-from recsys.runs import RESULT, new_folder, write_failure, write_json
+from recsys.runs import RESULT, forget, new_folder, write_failure, write_json
 from recsys.sweeps.job import end_with_parent
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     module = build_module(cfg, config, data)
     throughput = Throughput()
     trainer = build_trainer(cfg, folder, throughput)
-    show_figure(trainer, "data/cross-table", plot_cross_table(data.dataset))
+    show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
         trainer.fit(module, data)
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -112,16 +112,14 @@ def _task(cfg: DictConfig) -> float | None:
                 "sweep with one device per job (hardware=auto)"
             )
         result = train(cfg, folder, overrides)
-    except ConfigError:
-        if hydra.mode is RunMode.RUN and not any(
-            word.startswith("hydra.run.dir") for word in hydra.overrides.hydra
-        ):
-            shutil.rmtree(
-                folder, ignore_errors=True
-            )  # nothing has begun: a slip of the hand leaves no folder
-        raise
     except BaseException as error:
-        write_failure(folder, error, overrides)
+        alone = hydra.mode is RunMode.RUN and not any(
+            "hydra.run.dir=" in word for word in hydra.overrides.hydra
+        )
+        if alone and isinstance(error, ConfigError):
+            forget(folder)  # nothing has begun: a slip of the hand leaves no folder
+        else:
+            write_failure(folder, error, overrides)
         raise
     return result["objective"]["value"] if result else None
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys.runs import FAILED, RESULT, read_json, write_json
+from recsys.runs import FAILED, RESULT, is_run, read_json, write_json
 
 ENDS_WITH_PARENT = "RECSYS_ENDS_WITH_PARENT"
 
@@ -67,8 +67,9 @@ class Process:
 
     def __init__(self, job: Job, environment: dict[str, str]) -> None:
         self.job = job
-        shutil.rmtree(job.folder, ignore_errors=True)  # what an unfinished earlier start left
-        job.folder.mkdir(parents=True)
+        if is_run(job.folder):
+            shutil.rmtree(job.folder)  # what an unfinished earlier start left
+        job.folder.mkdir(parents=True, exist_ok=True)
         self.start = time.monotonic()
         with (job.folder / "output.log").open("wb") as output:
             self.process = subprocess.Popen(

@@ -1,5 +1,6 @@
 """What a run shows in TensorBoard beside its curves: figures, and a row of the HParams table."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,11 +14,11 @@ HIDDEN = {"address", "md5", "members", "package", "reader", "folder", "mirror", 
 HIDDEN |= {"on_bad_rows", "_partial_", "fused"}
 
 
-def show_figure(trainer: pl.Trainer, tag: str, figure: Figure) -> None:
-    """Add a figure, where TensorBoard is the logger."""
+def show_figure(trainer: pl.Trainer, tag: str, draw: Callable[[], Figure]) -> None:
+    """Draw and add a figure, where TensorBoard is the logger."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_figure(tag, figure)
+            logger.experiment.add_figure(tag, draw())
 
 
 def show_hparams(trainer: pl.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:
