@@ -30,7 +30,8 @@ def errors(cfg) -> list[str]:
         (["split.val=1"], "split.val=1: should be less than 1"),
         (["split=kfold", "split.fold=5"], "split.fold=5: folds are 0 to 4 (split.k=5)"),
         (["split.val=0.5", "split.test=0.5"], "split.val=0.5 and split.test=0.5 leave nothing to train on"),
-        (["split=official", "split.fold=u9"], "split.fold=u9: the folds of ml-100k are u1, u2"),
+        (["split=official", "split.fold=1"], "split.fold=1: should be 'u1', 'u2', "),
+        (["split=official", "split.fold=rb"], "split.fold=rb: the folds of ml-100k are u1, u2"),
         (
             ["split=official", "data=ml-1m"],
             "split=official with data=ml-1m: only data=ml-100k and data=ml-10m",

@@ -7,7 +7,7 @@ with a stated test part (`official`, `kfold`), validation is a seeded share of t
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -18,6 +18,7 @@ from recsys.errors import DataError
 from recsys.limits import Fraction, NonNegativeInt
 
 Rows = NDArray[np.int64]
+OfficialFold = Literal["u1", "u2", "u3", "u4", "u5", "ua", "ub", "r1", "r2", "r3", "r4", "r5", "ra", "rb"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,9 @@ def kfold(
     return _hold_out(dataset, test, seed, val)
 
 
-def official(dataset: Dataset, *, fold: str = "u1", seed: NonNegativeInt = 0, val: Fraction = 0.05) -> Split:
+def official(
+    dataset: Dataset, *, fold: OfficialFold = "u1", seed: NonNegativeInt = 0, val: Fraction = 0.05
+) -> Split:
     """The folds that GroupLens names: u1..u5, ua, ub of ml-100k; r1..r5, ra, rb of ml-10m.
 
     They follow from the order of the ratings file. Number k of the five is the k-th fifth of its lines (what
