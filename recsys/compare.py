@@ -17,13 +17,14 @@ def main() -> None:
     run_command("compare", _task)
 
 
-def compare(folder: Path, form: str = "table", test: bool = False) -> None:
+def compare(folder: Path, form: str = "table", test: bool = False, page: Path | None = None) -> None:
     """Print the leaderboard of all runs under a folder, its failures, and the command of the best run.
 
     Args:
         folder: a sweep, or any folder with runs below it.
         form: table, json, csv or markdown; the last three print rows alone.
         test: whether to show the test metric of all lines.
+        page: where to write the same as an HTML page with pictures; None: nowhere.
 
     Raises:
         RunError: there are no runs, or they cannot be compared.
@@ -31,6 +32,10 @@ def compare(folder: Path, form: str = "table", test: bool = False) -> None:
     runs = read_runs(folder)
     lines, failed = rank(runs), [run for run in runs if not run.completed]
     rows = table(lines, test)
+    if page is not None and lines:
+        from recsys.sweeps.page import write_page
+
+        write_page(page, folder.name, lines, rows, failed)
     if form == "markdown":
         print(markdown(rows))
     elif form != "table":
@@ -42,6 +47,8 @@ def compare(folder: Path, form: str = "table", test: bool = False) -> None:
             print(f"failed: job {run.name}: {run.content['error']}")
         if lines:
             print(f"best: {best_command(lines)}")
+        if page is not None and lines:
+            print(f"page: {page}")
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -54,7 +61,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def _task(cfg: DictConfig) -> None:
     if cfg.format not in ("table", "json", "csv", "markdown"):
         raise ConfigError(f"format={cfg.format}: choose table, json, csv, markdown")
-    compare(find_sweep(cfg.dir), cfg.format, cfg.test)
+    compare(find_sweep(cfg.dir), cfg.format, cfg.test, Path(cfg.html) if cfg.html else None)
 
 
 def find_sweep(folder: str) -> Path:

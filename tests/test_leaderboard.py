@@ -7,6 +7,7 @@ import pytest
 from recsys.compare import compare, find_sweep
 from recsys.errors import RunError
 from recsys.leaderboard import best_command, rank, read_runs, table
+from recsys.sweeps.page import pareto_front
 
 
 def write_run(
@@ -107,3 +108,28 @@ def test_latest_is_the_newest_sweep_with_results(tmp_path: Path) -> None:
     assert find_sweep("latest") == Path("outputs/sweeps/a")
     with pytest.raises(RunError, match="no finished run"):
         read_runs(tmp_path / "outputs" / "sweeps" / "b")
+
+
+def test_the_page_is_self_contained(tmp_path: Path, capsys) -> None:
+    grid = [(dim, hidden) for dim in (8, 16, 128) for hidden in ("[64]", "[64,32]")]
+    for job, (dim, hidden) in enumerate(grid):
+        write_run(
+            tmp_path / str(job), [f"model.embedding_dim={dim}", f"model.hidden={hidden}"], 0.9 + job / 100
+        )
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "failed.json").write_text(
+        json.dumps({"status": "failed", "error": "E: <b>", "traceback": "", "overrides": []})
+    )
+    compare(tmp_path, page=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 3  # against embedding_dim, against cost, parallel coordinates
+    assert page.count("<tr>") == 1 + len(grid)
+    assert "job 7 failed: E: &lt;b&gt;" in page
+    assert "recsys-train model.embedding_dim=8 &#x27;model.hidden=[64]&#x27;" in page
+    assert 'src="' not in page
+    assert "<script" not in page
+
+
+def test_the_pareto_front_holds_what_nothing_beats() -> None:
+    points = [(1.0, 5.0), (2.0, 3.0), (2.0, 4.0), (3.0, 3.0), (4.0, 1.0), (5.0, 2.0)]
+    assert pareto_front(points) == [(1.0, 5.0), (2.0, 3.0), (4.0, 1.0)]

@@ -56,7 +56,7 @@ def launch(
     log.info("%d jobs in %s", len(jobs), folder)
     outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
     try:
-        compare(folder)
+        compare(folder, page=folder / "leaderboard.html")
     except RunError as problem:  # such as jobs on other data: each has its result, there is just no order
         log.warning("no leaderboard: %s", problem)
     return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]

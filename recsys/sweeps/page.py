@@ -1,0 +1,159 @@
+"""A sweep as one self-contained HTML page: leaderboard, failures, pictures, the command of the best run."""
+
+import html
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from recsys.leaderboard import Line, Run, best_command, varied_keys
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; width: 100% } td, th { padding: .3em .6em; border-bottom: 1px solid #ddd }
+td { text-align: right } th { text-align: right; border-bottom: 2px solid #888 }
+tr:nth-child(2) { font-weight: bold }
+code { background: #f3f3f3; padding: .2em .4em } svg { max-width: 100%; height: auto } .failed { color: #a00 }
+"""
+
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # readable where lines cross it
+
+
+def write_page(
+    path: Path, title: str, lines: list[Line], rows: list[dict[str, Any]], failed: list[Run]
+) -> None:
+    """Write the page whole: under a temporary name, then renamed.
+
+    Args:
+        path: of the page.
+        title: its headline.
+        lines: ranked configurations, at least one.
+        rows: the leaderboard, as `recsys.leaderboard.table` makes it.
+        failed: runs without a result.
+    """
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in rows[0])
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(str(value))}</td>' for value in row.values())}</tr>" for row in rows
+    )
+    told = "".join(
+        f'<p class="failed">job {html.escape(run.name)} failed: {html.escape(run.content["error"])}</p>'
+        for run in failed
+    )
+    figures = [plot_key(lines, key) for key in varied_keys(lines) if _are_numbers(lines, key)]
+    pictures = "".join(
+        f"<figure>{_svg(figure)}</figure>" for figure in [*figures, plot_cost(lines), *plot_parallel(lines)]
+    )
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><table><tr>{head}</tr>{body}</table>{told}"
+        f"<p>Best by validation: <code>{html.escape(best_command(lines))}</code></p>{pictures}</html>"
+    )
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+
+
+def plot_key(lines: list[Line], key: str) -> Figure:
+    """val/rmse against one varied number; a curve for each choice of the other varied keys."""
+    others = [other for other in varied_keys(lines) if other != key]
+    curves: dict[str, list[tuple[float, float, float]]] = {}
+    for line in lines:
+        label = ", ".join(f"{other.split('.')[-1]}={line.choices.get(other, 'default')}" for other in others)
+        point = (float(line.choices[key]), line.mean("val/rmse"), line.deviation("val/rmse") or 0.0)
+        curves.setdefault(label, []).append(point)
+    figure, axes = _axes(key, "val/rmse")
+    for label, points in sorted(curves.items()):
+        x, y, deviation = zip(*sorted(points), strict=True)
+        axes.errorbar(x, y, deviation, marker="o", capsize=3, label=label)
+    values = [float(line.choices[key]) for line in lines]
+    if min(values) > 0 and max(values) / min(values) > 8:
+        axes.set_xscale("log")
+        axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))], minor=False)
+        axes.minorticks_off()
+    if others:
+        axes.legend(frameon=False)
+    return figure
+
+
+def plot_cost(lines: list[Line]) -> Figure:
+    """val/rmse against parameters and against seconds; the line joins what nothing beats in both."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    costs = {
+        "parameters": [float(line.runs[0].content["model"]["parameters"]) for line in lines],
+        "seconds": [
+            sum(run.content["time"]["seconds"] for run in line.runs) / len(line.runs) for line in lines
+        ],
+    }
+    values = [line.mean("val/rmse") for line in lines]
+    for axes, (name, cost) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
+        axes.scatter(cost, values)
+        front = pareto_front(list(zip(cost, values, strict=True)))
+        axes.plot(*zip(*front, strict=True), color="tab:orange", label="nothing is both cheaper and better")
+        axes.set_xlabel(name)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("val/rmse")
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points (cost, error) that no other point is at most equal to in both, by rising cost."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(points):
+        if not front or point[1] < front[-1][1]:
+            front.append(point)
+    return front
+
+
+def plot_parallel(lines: list[Line]) -> list[Figure]:
+    """Parallel coordinates of two or more varied keys and val/rmse; darker is better."""
+    keys = varied_keys(lines)
+    if len(keys) < 2:
+        return []
+    figure, axes = _axes("", "")
+    scores = [line.mean("val/rmse") for line in lines]
+    columns = [[line.choices.get(key, "default") for line in lines] for key in keys]
+    for column, (key, values) in enumerate(zip(keys, columns, strict=True)):
+        numbers = _are_numbers(lines, key)
+        options = sorted(set(values), key=(lambda value: float(value)) if numbers else None)
+        place = {option: index / max(1, len(options) - 1) for index, option in enumerate(options)}
+        columns[column] = [place[value] for value in values]  # type: ignore[misc]
+        for option, height in place.items():
+            axes.text(column - 0.04, height, option, ha="right", va="center", fontsize=8, bbox=LABEL)
+    low, high = min(scores), max(scores)
+    heights = [(score - low) / ((high - low) or 1) for score in scores]
+    for index, height in reversed(list(enumerate(heights))):
+        path = [*(column[index] for column in columns), height]
+        axes.plot(range(len(path)), path, color=f"{0.8 * height:.2f}", linewidth=2.5 - 1.5 * height)
+    axes.text(len(keys) + 0.04, 0, f"{low:.4f}", va="center", fontsize=8)
+    axes.text(len(keys) + 0.04, 1, f"{high:.4f}", va="center", fontsize=8)
+    axes.set_xticks(range(len(keys) + 1), [*(key.split(".")[-1] for key in keys), "val/rmse"])
+    axes.set_yticks([])
+    axes.set_xlim(-0.5, len(keys) + 0.4)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    return [figure]
+
+
+def _axes(x: str, y: str) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _are_numbers(lines: list[Line], key: str) -> bool:
+    try:
+        return all(float(line.choices[key]) is not None for line in lines)
+    except (KeyError, ValueError):
+        return False
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg")
+    return text.getvalue()[text.getvalue().index("<svg") :]
