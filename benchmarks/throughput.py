@@ -1,221 +1,200 @@
-"""Training speed in ratings per second, beside what people usually write; all in one run, ratios count.
+"""Training speed: ratings per second of this project beside what people write, measured in one run.
 
-    python benchmarks/throughput.py
-    python benchmarks/throughput.py --steps 200 --rounds 5 --batch-size 128
+    python benchmarks/throughput.py --threads 1 --seconds 2 --repeats 3
 
-The same network (embeddings of 50, layers of 100, 200, 300, the article's dropouts), the same synthetic
-ratings in the shape of ML-1M, Adam and a cosine schedule stepped per batch, everywhere:
+Every row trains the same network on the same synthetic ratings (the shape of MovieLens 1M) on the CPU, with
+Adam and cosine restarts per batch; progress bar, logging and checkpoints are on where a row has them. All
+clocks are `recsys.training.throughput`'s: wall time inside an epoch, after the first 10 steps. Rounds of all
+rows alternate, so that a busy minute meets every row; a ratio is the median over the rounds.
 
-    lightning     LightningModule, TensorDataset, DataLoader, nn.Dropout, self.log: what people write
-    dataloader    the same DataLoader in a plain loop
-    article       the 2018 article's loop: shuffled arrays cut into batches, tensors made batch by batch
-    recsys        this project's own run, with its progress output, logging and checkpoints
-    recsys-bf16   with --bf16: hardware.precision=bf16-mixed, for processors that have such instructions
-
-The clock stops for validation and set-up and leaves out the first 10 steps, as in result.json.
+- stock Lightning: a plain LightningModule, DataLoader and Trainer with everything at its default;
+- the article's loop: as in 2018, numpy arrays shuffled, a tensor made of every batch, no framework;
+- stock DataLoader, plain loop: the DataLoader of the first row without Lightning;
+- recsys: the data module, module and trainer of `recsys-train`, in 32 bits and in each --precision.
 """
 
 import argparse
-import contextlib
 import io
+import itertools
+import logging
 import os
-import statistics
+import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
+import recsys  # before torch: it keeps idle OpenMP threads from spinning, in every row
+
+# isort: split
 import hydra
 import numpy as np
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import LambdaCallback
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
+from torch.utils.data import DataLoader, TensorDataset
 
-from recsys.command import config_folder, register_resolvers  # before torch: sets how OpenMP threads wait
-
-import pytorch_lightning as pl  # isort: skip
-import torch  # isort: skip
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig  # isort: skip
-from torch import Tensor, nn  # isort: skip
-from torch.utils.data import DataLoader, TensorDataset  # isort: skip
-
-from recsys.models.dropout import Dropout
-from recsys.models.embedding_net import EmbeddingNet
+from recsys.command import config_folder
+from recsys.data.batches import Batch
+from recsys.data.datamodule import MovieLensDataModule
 from recsys.training.build import build_data, build_module, build_trainer
 from recsys.training.throughput import WARM_UP_STEPS, Throughput
 
-USERS, MOVIES, RATINGS = 6040, 3706, 1_000_000
-OVERRIDES = [
-    *("data=synthetic", f"data.users={USERS}", f"data.movies={MOVIES}", f"data.ratings={RATINGS}"),
-    *("model.embedding_dim=50", "model.hidden=[100,200,300]", "model.dropouts=[0.5,0.5,0.25]"),
-    *("model.embedding_dropout=0.05", "optimizer.lr=1e-3", "optimizer.weight_decay=0", "hardware=cpu"),
-]
-Columns = tuple[Tensor, Tensor, Tensor]
+FIRST = "stock Lightning"
+USERS, MOVIES = 6040, 3706
+GROUPS = ("data=synthetic", "model=embedding-net", "optimizer=adam", "schedule=cosine-restarts")
+NETWORK = ("embedding_dim=50", "hidden=[100,200,300]", "dropouts=[0.5,0.5,0.25]", "embedding_dropout=0.05")
 
 
-def network() -> EmbeddingNet:
-    """The network as people write it: nn.Dropout in place of the project's own."""
-    net = EmbeddingNet(USERS, MOVIES, [1, 5], 3.0, 50, [100, 200, 300], [0.5, 0.5, 0.25], 0.05)
-    for index, layer in enumerate(net.layers):
-        if isinstance(layer, Dropout):
-            net.layers[index] = nn.Dropout(layer.p)
-    return net
-
-
-def cosine(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-    """A schedule to step per batch."""
-    return torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 1000)
-
-
-class Stock(pl.LightningModule):
-    """A LightningModule as in a tutorial."""
+class PlainModule(pl.LightningModule):
+    """The network of `NETWORK` as one writes it from torch's own layers, in the module of a tutorial."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = network()
+        self.users, self.movies = nn.Embedding(USERS, 50), nn.Embedding(MOVIES, 50)
+        layers: list[nn.Module] = [nn.Dropout(0.05)]
+        for width_in, width, rate in ((100, 100, 0.5), (100, 200, 0.5), (200, 300, 0.25)):
+            layers += [nn.Linear(width_in, width), nn.ReLU(), nn.Dropout(rate)]
+        self.layers = nn.Sequential(*layers, nn.Linear(300, 1))
 
-    def training_step(self, batch: Columns, batch_idx: int) -> Tensor:
+    def forward(self, users: Tensor, movies: Tensor) -> Tensor:
+        """Ratings of pairs: (B,) and (B,) to (B,)."""
+        vectors = torch.cat([self.users(users), self.movies(movies)], dim=1)  # (B, 100)
+        return 0.5 + 5 * torch.sigmoid(self.layers(vectors)).squeeze(-1)
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """Mean squared error, logged."""
-        users, movies, ratings = batch
-        loss = nn.functional.mse_loss(self.network(users, movies), ratings)
-        self.log("train/loss", loss, prog_bar=True)
+        loss = nn.functional.mse_loss(self(batch[0], batch[1]), batch[2])
+        self.log("train_loss", loss)
         return loss
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam, and the schedule per batch."""
+    def configure_optimizers(self) -> Any:
+        """Adam, and a schedule per batch."""
         optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine(optimizer), "interval": "step"}}
+        scheduler = CosineAnnealingWarmRestarts(optimizer, 400, eta_min=1e-4)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class Stopwatch(pl.Callback):
-    """Ratings per second of a stock module, measured as `Throughput` does."""
-
-    speed = 0.0
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Columns, index: int
-    ) -> None:
-        """Start after the warm-up."""
-        if index == WARM_UP_STEPS:
-            self.start, self.seen = time.perf_counter(), 0
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: object, batch: Columns, index: int
-    ) -> None:
-        """Count, and remember the speed so far."""
-        if index >= WARM_UP_STEPS:
-            self.seen += len(batch[2])
-            self.speed = self.seen / (time.perf_counter() - self.start)
+def stock_loader(columns: Batch, batch_size: int) -> DataLoader:
+    """A shuffling DataLoader over a TensorDataset."""
+    dataset = TensorDataset(columns.users.long(), columns.movies.long(), columns.ratings)
+    return DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=0)
 
 
-def loader(columns: Columns, batch_size: int) -> DataLoader:
-    """A stock shuffling loader."""
-    return DataLoader(TensorDataset(*columns), batch_size, shuffle=True)
+def article_batches(columns: Batch, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Numpy arrays, shuffled together; each batch is copied into new tensors."""
+    pairs = np.stack([columns.users.numpy(), columns.movies.numpy()], axis=1).astype(np.int64)
+    order = np.random.permutation(len(pairs))
+    pairs, ratings = pairs[order], columns.ratings.numpy()[order]
+    for start in range(0, len(pairs), batch_size):
+        batch = torch.tensor(pairs[start : start + batch_size])
+        yield batch[:, 0], batch[:, 1], torch.tensor(ratings[start : start + batch_size])
 
 
-def lightning(columns: Columns, batch_size: int, steps: int, folder: Path) -> float:
-    """What people write."""
-    watch = Stopwatch()
-    trainer = pl.Trainer(accelerator="cpu", max_steps=steps, default_root_dir=folder, callbacks=[watch])
-    trainer.fit(Stock(), loader(columns, batch_size))
-    return watch.speed
+def stock_lightning(columns: Batch, batch_size: int, steps: int, folder: Path) -> float:
+    """A Trainer with everything at its default."""
+    clock = Throughput()
+    counting = LambdaCallback(
+        on_train_batch_start=clock.on_train_batch_start,
+        on_train_batch_end=lambda t, m, out, batch, i: clock.on_train_batch_end(t, m, out, Batch(*batch), i),
+    )
+    limits: dict[str, Any] = {"accelerator": "cpu", "max_epochs": 1, "limit_train_batches": steps}
+    trainer = pl.Trainer(default_root_dir=folder, callbacks=[counting], **limits)
+    trainer.fit(PlainModule(), stock_loader(columns, batch_size))
+    return clock.ratings_per_second
 
 
-def plain_loop(batches: Iterable[Columns], steps: int, total_loss: bool = False) -> float:
-    """A loop of one's own; `total_loss` sums squared errors as the article does."""
-    net = network().train()
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    schedule = cosine(optimizer)
-    seen, start, loss_sum = 0, 0.0, 0.0
-    for step, (users, movies, ratings) in enumerate(batches):
+def plain_loop(batches: Callable[..., Iterable], columns: Batch, size: int, steps: int, _: Path) -> float:
+    """A loop without a framework: sum loss, its value read after every batch, no files."""
+    network, criterion = PlainModule(), nn.MSELoss(reduction="sum")
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    scheduler = CosineAnnealingWarmRestarts(optimizer, 400, eta_min=1e-4)
+    total = start = 0.0
+    for step, (users, movies, ratings) in enumerate(itertools.islice(batches(columns, size), steps)):
         if step == WARM_UP_STEPS:
-            seen, start = 0, time.perf_counter()
-        if step == steps:
-            break
+            start = time.perf_counter()
         optimizer.zero_grad()
-        loss = nn.functional.mse_loss(net(users, movies), ratings, reduction="sum" if total_loss else "mean")
+        loss = criterion(network(users, movies), ratings)
         loss.backward()
         optimizer.step()
-        schedule.step()
-        loss_sum += loss.item()
-        seen += len(ratings)
-    return seen / (time.perf_counter() - start)
+        scheduler.step()
+        total += loss.item()
+    return (steps - WARM_UP_STEPS) * size / (time.perf_counter() - start)
 
 
-def dataloader(columns: Columns, batch_size: int, steps: int, folder: Path) -> float:
-    """A stock loader in a plain loop."""
-    return plain_loop(loader(columns, batch_size), steps)
+def own(data: MovieLensDataModule, overrides: list[str], steps: int, folder: Path) -> float:
+    """The parts of `recsys-train`."""
+    cfg = hydra.compose("train", [*overrides, f"+hardware.limit_train_batches={steps}"])
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    clock = Throughput()
+    build_trainer(cfg, folder, clock).fit(build_module(cfg, config, data), data)
+    return clock.ratings_per_second
 
 
-def article(columns: Columns, batch_size: int, steps: int, folder: Path) -> float:
-    """The article's iterator: ids in one shuffled array, cut into batches that become tensors one by one."""
-    pairs, ratings = torch.stack(columns[:2], 1).numpy(), columns[2].numpy()
-
-    def batches() -> Iterator[Columns]:
-        order = np.random.permutation(len(ratings))
-        shuffled, true = pairs[order], ratings[order]
-        for start in range(0, len(ratings), batch_size):
-            ids = torch.LongTensor(shuffled[start : start + batch_size])
-            yield ids[:, 0], ids[:, 1], torch.FloatTensor(true[start : start + batch_size])
-
-    return plain_loop(batches(), steps, total_loss=True)
+def quietly(measure: Callable[[int, Path], float], steps: int) -> float:
+    """Measure in a folder that is gone afterwards, on a terminal that nobody sees but bars are drawn on."""
+    out = type("Terminal", (io.StringIO,), {"isatty": lambda self: True})()
+    with redirect_stdout(out), redirect_stderr(out), tempfile.TemporaryDirectory() as folder:
+        return measure(steps, Path(folder))
 
 
-def recsys(columns: Columns, batch_size: int, steps: int, folder: Path, precision: str = "32-true") -> float:
-    """This project's own run, cut short after `steps`."""
-    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
-        cfg = hydra.compose(
-            "train", [*OVERRIDES, f"batch_size={batch_size}", f"hardware.precision={precision}"]
-        )
-    data = build_data(cfg)
+def measure_all(args: argparse.Namespace) -> dict[str, list[float]]:
+    """Ratings per second of every row, a value for each round."""
+    common = [*GROUPS, *(f"model.{choice}" for choice in NETWORK), f"batch_size={args.batch_size}"]
+    common += [f"data.ratings={args.ratings}", f"data.users={USERS}", f"data.movies={MOVIES}", "hardware=cpu"]
+    common += ["max_epochs=1", "schedule.cycle_epochs=1", "optimizer.lr=1e-3", "optimizer.weight_decay=0"]
+    data = build_data(hydra.compose("train", common))
     data.setup()
-    throughput = Throughput()
-    trainer = build_trainer(cfg, folder, throughput)
-    trainer.fit_loop.epoch_loop.max_steps = steps
-    trainer.limit_train_batches = steps  # so that the last one ends the epoch, and the clock
-    trainer.fit(build_module(cfg, {}, data), data)
-    return throughput.ratings_per_second
-
-
-def recsys_bf16(columns: Columns, batch_size: int, steps: int, folder: Path) -> float:
-    """The same in bfloat16."""
-    return recsys(columns, batch_size, steps, folder, "bf16-mixed")
+    columns, size = data.train_dataloader().columns, args.batch_size
+    rows = {
+        FIRST: partial(stock_lightning, columns, size),
+        "the article's loop": partial(plain_loop, article_batches, columns, size),
+        "stock DataLoader, plain loop": partial(plain_loop, stock_loader, columns, size),
+        "recsys": partial(own, data, common),
+    }
+    for precision in args.precision:
+        rows[f"recsys, {precision}"] = partial(own, data, [*common, f"hardware.precision={precision}"])
+    few, all_full = WARM_UP_STEPS + 10, len(columns.ratings) // size
+    if all_full < few:
+        sys.exit(f"--ratings={args.ratings}: too few for {few} batches of {size}")
+    steps, speeds = {}, {name: list[float]() for name in rows}
+    for name, measure in rows.items():  # a short run tells how many steps fill the time
+        wanted = int(args.seconds * quietly(measure, few) / size)
+        steps[name] = min(few + wanted, all_full)
+    for turn, name in itertools.product(range(args.repeats), rows):
+        print(f"round {turn + 1} of {args.repeats}: {name}, {steps[name]} steps", file=sys.stderr)
+        speeds[name].append(quietly(rows[name], steps[name]))
+    return speeds
 
 
 def main() -> None:
-    """Measure in turn, round after round, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100, help="training steps of a measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each")
-    parser.add_argument("--batch-size", type=int, default=2000, help="ratings of a step")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
-    parser.add_argument("--bf16", action="store_true", help="also measure hardware.precision=bf16-mixed")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    warnings.simplefilter("ignore")
-    register_resolvers()
-    random = np.random.default_rng(0)
-    columns = (
-        torch.from_numpy(random.integers(0, USERS, RATINGS)),
-        torch.from_numpy(random.integers(0, MOVIES, RATINGS)),
-        torch.from_numpy(random.integers(1, 6, RATINGS).astype(np.float32)),
-    )
-    ways: list[Callable[[Columns, int, int, Path], float]] = [lightning, dataloader, article, recsys]
-    ways += [recsys_bf16] if options.bf16 else []
-    speeds: dict[str, list[float]] = {way.__name__: [] for way in ways}
-    for _ in range(options.rounds):
-        for way in ways:
-            with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-                speeds[way.__name__].append(way(columns, options.batch_size, options.steps, Path(folder)))
-    print(
-        f"{os.cpu_count()} cores, {options.threads} threads, torch {torch.__version__}, "
-        f"batch {options.batch_size}, {options.rounds} rounds of {options.steps} steps\n"
-    )
-    print(f"{'way':<12}{'ratings/s':>12}{'min':>12}{'max':>12}{'x lightning':>14}")
-    for name, measured in speeds.items():
-        ratios = [own / stock for own, stock in zip(measured, speeds["lightning"], strict=True)]
-        print(
-            f"{name.replace('_', '-'):<12}{statistics.median(measured):>12,.0f}{min(measured):>12,.0f}"
-            f"{max(measured):>12,.0f}{statistics.median(ratios):>14.2f}"
-        )
+    """Measure all rows and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    option = partial(parser.add_argument, metavar="N")
+    option("--ratings", type=int, default=1_000_000, help="80 %% are trained on (%(default)s)")
+    option("--batch-size", type=int, default=2000, help="ratings of a step (%(default)s)")
+    option("--seconds", type=float, default=4, help="of a measurement, at most an epoch (%(default)s)")
+    option("--repeats", type=int, default=5, help="rounds (%(default)s)")
+    option("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
+    option("--precision", nargs="*", default=["bf16-mixed"], help="more rows of recsys (%(default)s)")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    logging.disable(logging.WARNING)
+    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        speeds = measure_all(args)
+    print(f"torch {torch.__version__}, Lightning {pl.__version__}, recsys {recsys.__version__};", end=" ")
+    print(f"{os.cpu_count()} cores, threads: {args.threads}, batches of {args.batch_size}\n")
+    print(f"{'':<30}{'x row one':>9}{'ratings/s':>12}{'lowest':>12}{'highest':>12}")
+    for name, found in speeds.items():
+        ratio = median(here / stock for here, stock in zip(found, speeds[FIRST], strict=True))
+        print(f"{name:<30}{ratio:>9.2f}", *(f"{pick(found):>11,.0f}" for pick in (median, min, max)))
 
 
 if __name__ == "__main__":
