@@ -10,8 +10,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from recsys.command import config_folder
-from recsys.compare import compare
 from recsys.errors import ConfigError, RunError, TrainingError
+from recsys.sweeps.compare import compare
 from recsys.sweeps.job import Job, Outcome
 
 log = logging.getLogger(__name__)

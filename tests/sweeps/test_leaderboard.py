@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys.compare import compare, find_sweep
+from recsys.compare import find_sweep
 from recsys.errors import RunError
-from recsys.leaderboard import best_command, rank, read_runs, table
+from recsys.sweeps.compare import compare
+from recsys.sweeps.leaderboard import best_command, rank, read_runs, table
 from recsys.sweeps.page import pareto_front
 
 

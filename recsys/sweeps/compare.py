@@ -1,0 +1,48 @@
+"""The leaderboard of a folder of runs: printed, and as a page."""
+
+from pathlib import Path
+from typing import Any
+
+from recsys.output import print_rows
+from recsys.sweeps.leaderboard import best_command, rank, read_runs, table
+
+
+def compare(folder: Path, form: str = "table", test: bool = False, page: Path | None = None) -> None:
+    """Print the leaderboard of all runs under a folder, its failures, and the command of the best run.
+
+    Args:
+        folder: a sweep, or any folder with runs below it.
+        form: table, json, csv or markdown; the last three print rows alone.
+        test: whether to show the test metric of all lines.
+        page: where to write the same as an HTML page with pictures; None: nowhere.
+
+    Raises:
+        RunError: there are no runs, or they cannot be compared.
+    """
+    runs = read_runs(folder)
+    lines, failed = rank(runs), [run for run in runs if not run.completed]
+    rows = table(lines, test)
+    if page is not None and lines:
+        from recsys.sweeps.page import write_page  # with it comes matplotlib
+
+        write_page(page, folder.name, lines, rows, failed)
+    if form == "markdown":
+        print(markdown(rows))
+    elif form != "table":
+        print_rows(rows, form)  # type: ignore[arg-type]
+    else:
+        if rows:
+            print_rows(rows, "table", f"{folder}: {len(runs)} runs, by val/rmse")
+        for run in failed:
+            print(f"failed: job {run.name}: {run.content['error']}")
+        if lines:
+            print(f"best: {best_command(lines)}")
+        if page is not None and lines:
+            print(f"page: {page}")
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Rows as a Markdown table."""
+    head = list(rows[0]) if rows else []
+    lines = [head, ["---"] * len(head), *([str(value) for value in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
