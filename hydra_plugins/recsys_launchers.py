@@ -1,5 +1,6 @@
 """Where Hydra looks for launchers; the work is in recsys/sweeps."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
-class PoolLauncher(Launcher):
-    """One process per job, over the GPUs or cores of this machine; see conf/hydra/launcher/pool.yaml."""
+class JobsLauncher(Launcher):
+    """What the launchers below share: the keys of their YAML become `self.options`."""
 
-    def __init__(self, jobs_per_gpu: int, jobs: int | None, timeout: float | None, fail_fast: bool) -> None:
-        self.jobs_per_gpu, self.jobs, self.timeout, self.fail_fast = jobs_per_gpu, jobs, timeout, fail_fast
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.reports = True  # a sweeper that launches many times over reports for itself
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's own hand-over."""
@@ -22,11 +24,44 @@ class PoolLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs of a sweep."""
         from recsys.sweeps.launcher import launch
-        from recsys.sweeps.pool import make_slots, run_jobs, visible_gpus
 
-        def run(jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
-            on_gpu = cfg.hardware.accelerator in ("auto", "gpu") and bool(visible_gpus())
-            slots = make_slots(cfg.hardware.devices, on_gpu, self.jobs_per_gpu, self.jobs)
-            return run_jobs(jobs, slots, self.timeout, self.fail_fast)
+        return launch(self.context, self.config, job_overrides, initial_job_idx, self.run, self.reports)
 
-        return launch(self.context, self.config, job_overrides, initial_job_idx, run)
+    @abstractmethod
+    def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
+        """From jobs to outcomes."""
+
+
+class PoolLauncher(JobsLauncher):
+    """One process per job, over the GPUs or cores of this machine; see conf/hydra/launcher/pool.yaml."""
+
+    slots: Sequence[Any] = ()
+
+    def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
+        """On this machine."""
+        from recsys.sweeps.pool import run_jobs, slots_of_this_machine
+
+        self.slots = self.slots or slots_of_this_machine(
+            cfg.hardware, self.options["jobs_per_gpu"], self.options["jobs"]
+        )
+        return run_jobs(jobs, self.slots, self.options["timeout"], self.options["fail_fast"])
+
+
+class RayLauncher(JobsLauncher):
+    """Jobs as tasks of a Ray cluster; see conf/hydra/launcher/ray.yaml."""
+
+    def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
+        """On the cluster."""
+        from recsys.sweeps.ray_cluster import run_jobs
+
+        return run_jobs(jobs, **self.options)
+
+
+class SlurmLauncher(JobsLauncher):
+    """Jobs as jobs of Slurm; see conf/hydra/launcher/slurm.yaml."""
+
+    def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
+        """In the queue."""
+        from recsys.sweeps.slurm import run_jobs
+
+        return run_jobs(jobs, cfg.hardware, **self.options)

@@ -1,15 +1,18 @@
 """The run folder: write, find, read."""
 
+import atexit
 import contextlib
 import json
 import os
 import shutil
+import tempfile
 import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from recsys.errors import ConfigError, RunError
+from recsys.processes import rank
 
 RESULT, FAILED = "result.json", "failed.json"
 
@@ -29,6 +32,10 @@ def new_folder(
     Raises:
         ConfigError: the chosen folder holds a run, or the one to go on in holds no sweep.
     """
+    if rank() > 0:  # the first process owns the run's folder; what the others need is gone with them
+        scratch = tempfile.TemporaryDirectory(prefix="recsys-")
+        atexit.register(scratch.cleanup)
+        return scratch.name
     if resumed is not None:
         if not (Path(resumed) / "multirun.yaml").is_file():
             raise ConfigError(f"sweep.resume={resumed}: not a sweep's folder (no multirun.yaml)")

@@ -17,6 +17,7 @@ from recsys.command import run_command
 from recsys.errors import ConfigError
 from recsys.runs import RESULT, forget, new_folder, write_failure, write_json
 from recsys.sweeps.job import end_with_parent
+from recsys.sweeps.names import job_name
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     assert data.dataset is not None
     module = build_module(cfg, config, data)
     throughput = Throughput()
-    trainer = build_trainer(cfg, folder, throughput)
+    trainer = build_trainer(cfg, folder, throughput, name=job_name(folder, overrides or []))
     show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
         trainer.fit(module, data)

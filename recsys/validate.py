@@ -19,6 +19,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 from recsys.data.splits import official_folds
 from recsys.errors import ConfigError
 from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from recsys.processes import started_by
 
 Group = dict[str, Any]
 
@@ -183,6 +184,24 @@ def _hardware_is_there(cfg: Group) -> Iterator[str]:
         yield f"hardware.devices={devices}: several devices need hardware.strategy=ddp (hardware=ddp)"
 
 
+def _processes_are_there(cfg: Group) -> Iterator[str]:
+    hardware, started = cfg["hardware"], started_by()
+    nodes, needed = hardware["num_nodes"], hardware["num_nodes"] * hardware["devices"]
+    if nodes > 1 and hardware["strategy"] == "auto":
+        yield f"hardware.num_nodes={nodes}: several machines need hardware.strategy=ddp (hardware=ddp)"
+    elif nodes > 1 and started is None:
+        yield (
+            f"hardware.num_nodes={nodes}: nobody starts the processes of the other machines; start this "
+            f"command on each of them with torchrun --nnodes={nodes} --nproc-per-node={hardware['devices']} "
+            "(--no-python), or with srun"
+        )
+    elif started is not None and started[1] != needed and (started[1] > 1 or nodes > 1):
+        yield (
+            f"hardware.num_nodes={nodes} and hardware.devices={hardware['devices']}: {needed} processes, "
+            f"but {started[0]} started {started[1]}"
+        )
+
+
 def _split_can_be_made(cfg: Group) -> Iterator[str]:
     split, data = cfg["split"], cfg["data"].get("name")
     val, test = split.get("val"), split.get("test")
@@ -212,4 +231,4 @@ def _synthetic_pairs_suffice(cfg: Group) -> Iterator[str]:
 
 Rule = Callable[[Group], Iterator[str]]
 DATA_PAIRS: tuple[Rule, ...] = (_scale_rises, _synthetic_pairs_suffice)
-PAIRS: tuple[Rule, ...] = (_hardware_is_there, _split_can_be_made, *DATA_PAIRS)
+PAIRS: tuple[Rule, ...] = (_hardware_is_there, _processes_are_there, _split_can_be_made, *DATA_PAIRS)

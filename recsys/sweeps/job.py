@@ -8,10 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from recsys.runs import FAILED, RESULT, is_run, read_json, write_json
+
+if TYPE_CHECKING:
+    from recsys.sweeps.warm import Forked
+
+    Start = Callable[["Job", IO[bytes]], Forked | subprocess.Popen[bytes]]
 
 ENDS_WITH_PARENT = "RECSYS_ENDS_WITH_PARENT"
 
@@ -63,42 +70,45 @@ class Outcome:
 
 
 class Process:
-    """A job's process while it runs."""
+    """A job's process while it runs.
 
-    def __init__(self, job: Job, environment: dict[str, str]) -> None:
+    Args:
+        job: the job; what an unfinished earlier start of it left in its folder is removed.
+        start: from the job and the file for its output to a running process.
+    """
+
+    def __init__(
+        self, job: Job, start: Callable[[Job, IO[bytes]], "Forked | subprocess.Popen[bytes]"]
+    ) -> None:
         self.job = job
         if is_run(job.folder):
-            shutil.rmtree(job.folder)  # what an unfinished earlier start left
+            shutil.rmtree(job.folder)
         job.folder.mkdir(parents=True, exist_ok=True)
-        self.start = time.monotonic()
+        self.ended = threading.Event()
         with (job.folder / "output.log").open("wb") as output:
-            self.process = subprocess.Popen(
-                job.command,
-                env={**os.environ, **environment, ENDS_WITH_PARENT: "1"},
-                stdin=subprocess.PIPE,  # never written to: it breaks when this process dies
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self.process = start(job, output)
+        self.start = time.monotonic()
 
-    def wait(self, timeout: float | None) -> Outcome:
+    def wait(self, timeout: float | None = None) -> Outcome:
         """Wait for the end, or make one after `timeout` seconds."""
         told = None
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             told = f"stopped after {timeout:g} seconds (hydra.launcher.timeout)"
-            self.stop(grace=0)
+            self.kill()
+            self.process.wait()
+        self.kill()  # whatever it started and left, such as the other processes of a DDP run
+        self.ended.set()
         return self._outcome(told)
 
-    def stop(self, grace: float = 10) -> None:
-        """Ask the job and everything it started to end; make them after `grace` seconds."""
-        if grace and self.process.poll() is None:
-            self._signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(grace)
+    def interrupt(self) -> None:
+        """Ask the job to end, as Ctrl-C would."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Make the job and all that it started end."""
         self._signal(signal.SIGKILL)
-        self.process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -110,22 +120,22 @@ class Process:
         seconds, folder = time.monotonic() - self.start, self.job.folder
         if (folder / RESULT).is_file():
             return Outcome(self.job, read_json(folder / RESULT)["objective"]["value"], None, seconds)
-        code = self.process.returncode
+        code = self.process.returncode or 0
         if told is None and code < 0:
             told = f"killed by {signal.Signals(-code).name}"
         if told is None and (folder / FAILED).is_file():
             told = read_json(folder / FAILED)["error"]
         else:  # it had no chance to say so itself
             told = told or f"ended with code {code} and without a result; see output.log"
-            folder.mkdir(parents=True, exist_ok=True)
-            content = {
-                "status": "failed",
-                "error": told,
-                "traceback": "",
-                "overrides": list(self.job.overrides),
-            }
-            write_json(folder / FAILED, content)
+            write_failed(self.job, told)
         return Outcome(self.job, None, told, seconds)
+
+
+def write_failed(job: Job, error: str) -> None:
+    """Leave failed.json for a job that had no chance to do so itself."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    content = {"status": "failed", "error": error, "traceback": "", "overrides": list(job.overrides)}
+    write_json(job.folder / FAILED, content)
 
 
 def end_with_parent() -> None:

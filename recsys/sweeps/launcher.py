@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from recsys.command import config_folder
 from recsys.errors import ConfigError, RunError, TrainingError
+from recsys.processes import started_by
 from recsys.sweeps.compare import compare
 from recsys.sweeps.job import Job, Outcome
 
@@ -20,7 +21,12 @@ Run = Callable[[Sequence[Job], DictConfig], list[Outcome]]
 
 
 def launch(
-    context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int, run: Run
+    context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    run: Run,
+    report: bool = True,
 ) -> list[JobReturn]:
     """Validate every job, then run them.
 
@@ -30,6 +36,7 @@ def launch(
         job_overrides: one list per job.
         first: the number of the first job.
         run: from jobs and the first job's configuration to outcomes.
+        report: whether to write the leaderboard at the end.
 
     Returns:
         Hydra's record of each job; the return value is the best validation value.
@@ -41,6 +48,10 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     refuse_two_sweeps(config, job_overrides)
     configs = []
+    if (started := started_by()) and started[1] > 1:
+        raise ConfigError(f"a sweep was started {started[1]} times by {started[0]}: start it once, by itself")
+    if not job_overrides:
+        raise ConfigError("nothing to run: a swept key has no values")
     for number, overrides in enumerate(job_overrides, first):
         job_config = context.config_loader.load_sweep_config(config, list(overrides))
         with open_dict(job_config):
@@ -55,11 +66,17 @@ def launch(
     ]
     log.info("%d jobs in %s", len(jobs), folder)
     outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
+    if report:
+        write_leaderboard(folder)
+    return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
+
+
+def write_leaderboard(folder: Path) -> None:
+    """Print the leaderboard of a sweep, and leave it as a page in its folder."""
     try:
         compare(folder, page=folder / "leaderboard.html")
     except RunError as problem:  # such as jobs on other data: each has its result, there is just no order
         log.warning("no leaderboard: %s", problem)
-    return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
 
 
 def validate_jobs(configs: Sequence[DictConfig], first: int) -> None:

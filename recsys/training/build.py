@@ -64,10 +64,18 @@ def build_module(cfg: DictConfig, config: dict[str, Any], data: MovieLensDataMod
     )
 
 
-def build_trainer(cfg: DictConfig, folder: Path, *more: Callback) -> pl.Trainer:
-    """A trainer that stops early, keeps the best and the last weights in `folder`, and logs as configured."""
+def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = "") -> pl.Trainer:
+    """A trainer that stops early, keeps the best and the last weights, and logs as configured.
+
+    Args:
+        cfg: the configuration.
+        folder: of the run.
+        more: further callbacks.
+        name: of the run among those of a sweep: a folder for its events, since TensorBoard calls a run by its
+            folder; "": the run's own.
+    """
     _quieten_lightning()
-    logger = instantiate(cfg.logger, save_dir=str(folder)) if cfg.logger else False
+    logger = instantiate(cfg.logger, save_dir=str(folder / name)) if cfg.logger else False
     keep, on_terminal = folder / "checkpoints", sys.stdout.isatty()
     callbacks: list[Callback] = [
         ModelCheckpoint(keep, "best", monitor="val/rmse", enable_version_counter=False),

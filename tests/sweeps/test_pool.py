@@ -1,17 +1,22 @@
 """The pool, with real processes that end in every way a process can."""
 
+import contextlib
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from recsys.sweeps import warm
 from recsys.sweeps.job import Job
 from recsys.sweeps.pool import make_slots, run_jobs
+from recsys.sweeps.slot import Slot
 
 FINISH = """
 import json, os, pathlib
@@ -22,20 +27,43 @@ pathlib.Path("FOLDER", "result.json").write_text(json.dumps(result))
 
 @dataclass(frozen=True)
 class Script(Job):
-    """A job that runs a few lines of Python instead of a training."""
+    """A job that runs a few lines of Python instead of a training, as a module like any job."""
 
     code: str = ""
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-c", self.code.replace("FOLDER", str(self.folder))]
+        return [sys.executable, "-m", "script", self.code.replace("FOLDER", str(self.folder))]
+
+
+@pytest.fixture(autouse=True)
+def script_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "script.py").write_text("import sys; exec(sys.argv[1])")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+
+
+ON_LINUX = pytest.mark.skipif(not warm.AVAILABLE, reason="forks on Linux alone")
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=ON_LINUX)], ids=["spawned", "forked"])
+def forks(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
+@contextlib.contextmanager
+def slots(n: int = 1, forks: bool = False, **environment: str) -> Iterator[list[Slot]]:
+    made = [Slot(environment, forks) for _ in range(n)]
+    yield made
+    for slot in made:
+        slot.close()
 
 
 def scripts(tmp_path: Path, *codes: str) -> list[Script]:
     return [Script(number, ("a=1",), tmp_path / str(number), code=code) for number, code in enumerate(codes)]
 
 
-def test_one_that_fails_harms_no_other(tmp_path: Path) -> None:
+def test_one_that_fails_harms_no_other(forks: bool, tmp_path: Path) -> None:
     jobs = scripts(
         tmp_path,
         FINISH,
@@ -45,7 +73,8 @@ def test_one_that_fails_harms_no_other(tmp_path: Path) -> None:
         "import ctypes; ctypes.string_at(0)",
         FINISH,
     )
-    outcomes = run_jobs(jobs, make_slots(1, on_gpu=False, jobs=3), timeout=5)
+    with slots(3, forks) as three:
+        outcomes = run_jobs(jobs, three, timeout=5)
     assert [outcome.value for outcome in outcomes] == [0.5, None, None, None, None, 0.5]
     assert [outcome.error for outcome in outcomes[1:5]] == [
         "ended with code 1 and without a result; see output.log",
@@ -62,24 +91,24 @@ def test_the_reason_that_a_job_gave_itself_is_kept(tmp_path: Path) -> None:
     code = (
         "import pathlib; pathlib.Path('FOLDER', 'failed.json').write_text('{\"error\": \"E: why\"}'); exit(1)"
     )
-    (outcome,) = run_jobs(scripts(tmp_path, code), make_slots(1, on_gpu=False))
+    (outcome,) = run_jobs(scripts(tmp_path, code), [Slot(forks=False)])
     assert outcome.error == "E: why"
 
 
 def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
-    run_jobs(scripts(tmp_path, FINISH), make_slots(1, on_gpu=False))
+    run_jobs(scripts(tmp_path, FINISH), [Slot(forks=False)])
     fails = "raise SystemExit(1)"
-    (outcome,) = run_jobs(scripts(tmp_path, fails), make_slots(1, on_gpu=False))
+    (outcome,) = run_jobs(scripts(tmp_path, fails), [Slot(forks=False)])
     assert outcome.value == 0.5
     changed = Script(0, ("a=2",), tmp_path / "0", code=fails)
-    (outcome,) = run_jobs([changed], make_slots(1, on_gpu=False))
+    (outcome,) = run_jobs([changed], [Slot(forks=False)])
     assert outcome.value is None, "other overrides, another job"
 
 
 def test_fail_fast_stops_the_rest(tmp_path: Path) -> None:
     jobs = scripts(tmp_path, "raise SystemExit(1)", "import time; time.sleep(60)", FINISH)
     start = time.monotonic()
-    outcomes = run_jobs(jobs, make_slots(1, on_gpu=False, jobs=2), fail_fast=True)
+    outcomes = run_jobs(jobs, [Slot(forks=False), Slot(forks=False)], fail_fast=True)
     assert time.monotonic() - start < 40
     assert [outcome.job.number for outcome in outcomes] == [0]
     assert not (tmp_path / "2" / "result.json").exists()
@@ -90,7 +119,7 @@ def test_as_many_at_once_as_there_are_slots(tmp_path: Path) -> None:
         "f = p / 'FOLDER.on'; f = p / (pathlib.Path('FOLDER').name + '.on'); f.touch(); time.sleep(0.5);"
         "pathlib.Path('FOLDER', 'seen').write_text(str(n)); f.unlink()"
     )
-    run_jobs(scripts(tmp_path, *[code] * 5), make_slots(1, on_gpu=False, jobs=2))
+    run_jobs(scripts(tmp_path, *[code] * 5), [Slot(forks=False), Slot(forks=False)])
     seen = [int((tmp_path / str(number) / "seen").read_text()) for number in range(5)]
     assert max(seen) <= 1, "at most one other was running"
 
@@ -98,25 +127,47 @@ def test_as_many_at_once_as_there_are_slots(tmp_path: Path) -> None:
 def test_each_slot_has_its_gpu_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
-    slots = make_slots(1, on_gpu=True, jobs_per_gpu=2)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["4", "4", "5", "5", "7", "7"]
-    assert {slot["OMP_NUM_THREADS"] for slot in slots} == {"2"}
+    made = [slot.environment for slot in make_slots(1, on_gpu=True, jobs_per_gpu=2)]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in made] == ["4", "4", "5", "5", "7", "7"]
+    assert {environment["OMP_NUM_THREADS"] for environment in made} == {"2"}
     pairs = make_slots(2, on_gpu=True)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in pairs] == ["4,5"]
+    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in pairs] == ["4,5"]
     assert len(make_slots(1, on_gpu=False)) == 12
     assert len(make_slots(4, on_gpu=False)) == 3
 
 
-def test_jobs_see_their_slot(tmp_path: Path) -> None:
+def test_jobs_see_their_slot(forks: bool, tmp_path: Path) -> None:
     code = "import os, pathlib; pathlib.Path('FOLDER', 'gpu').write_text(os.environ['CUDA_VISIBLE_DEVICES'])"
-    run_jobs(scripts(tmp_path, code, code), [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}])
+    with slots(1, forks, CUDA_VISIBLE_DEVICES="0") as (a,), slots(1, forks, CUDA_VISIBLE_DEVICES="1") as (b,):
+        run_jobs(scripts(tmp_path, code, code), [a, b])
     assert {(tmp_path / job / "gpu").read_text() for job in "01"} == {"0", "1"}
 
 
-def test_jobs_end_when_the_sweep_is_killed(tmp_path: Path) -> None:
-    """SIGKILL leaves no time to stop anything: the jobs see for themselves that nobody is there any more."""
-    import subprocess
+@ON_LINUX
+def test_a_fork_has_torch_and_the_environment_that_torch_was_loaded_with(tmp_path: Path) -> None:
+    code = (
+        "import json, os, pathlib, sys; loaded = sorted({'torch', 'pytorch_lightning'} & set(sys.modules));"
+        "import torch; pathlib.Path('FOLDER', 'seen').write_text(json.dumps([loaded, torch.get_num_threads(),"
+        "os.getpid() == os.getpgrp(), sys.argv[0][-9:], torch.cuda.is_initialized()]))"
+    )
+    with slots(1, forks=True, OMP_NUM_THREADS="2") as one:
+        run_jobs(scripts(tmp_path, code, code), one)
+    for job in "01":
+        seen = json.loads((tmp_path / job / "seen").read_text())
+        assert seen == [["pytorch_lightning", "torch"], 2, True, "script.py", False]
 
+
+@ON_LINUX
+def test_when_the_process_that_forks_is_killed_the_next_job_has_another(tmp_path: Path) -> None:
+    kill = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
+    with slots(1, forks=True) as one:
+        first, second, third = run_jobs(scripts(tmp_path, kill, FINISH, FINISH), one)
+    assert (first.error, second.value, third.value) == ("killed by SIGKILL", 0.5, 0.5)
+    assert first.seconds < 60
+
+
+def test_jobs_end_when_the_sweep_is_killed(forks: bool, tmp_path: Path) -> None:
+    """SIGKILL leaves no time to stop anything: the jobs see for themselves that nobody is there any more."""
     job = "from recsys.sweeps.job import end_with_parent; import time, pathlib; end_with_parent();"
     job += (
         "pathlib.Path('FOLDER', 'started').touch(); time.sleep(5); pathlib.Path('FOLDER', 'survived').touch()"
@@ -125,7 +176,7 @@ def test_jobs_end_when_the_sweep_is_killed(tmp_path: Path) -> None:
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 import pathlib, test_pool
 from recsys.sweeps.pool import run_jobs
-run_jobs(test_pool.scripts(pathlib.Path({str(tmp_path)!r}), {job!r}), [{{}}])
+run_jobs(test_pool.scripts(pathlib.Path({str(tmp_path)!r}), {job!r}), [test_pool.Slot(forks={forks})])
 """
     process = subprocess.Popen([sys.executable, "-c", sweep])
     deadline = time.monotonic() + 60
@@ -145,10 +196,10 @@ def test_an_interrupt_ends_the_jobs_and_keeps_what_is_done(tmp_path: Path) -> No
         while not (tmp_path / "1" / "output.log").exists():
             time.sleep(0.05)
         time.sleep(0.5)
-        signal.raise_signal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(jobs, make_slots(1, on_gpu=False, jobs=1))
+        run_jobs(jobs, [Slot(forks=False)])
     assert (tmp_path / "0" / "result.json").exists()
     assert not (tmp_path / "2" / "result.json").exists()
