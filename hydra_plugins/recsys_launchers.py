@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -27,6 +28,10 @@ class JobsLauncher(Launcher):
 
         return launch(self.context, self.config, job_overrides, initial_job_idx, self.run, self.reports)
 
+    def at_once(self) -> int:
+        """How many jobs a search should ask for at a time."""
+        return 4
+
     @abstractmethod
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
         """From jobs to outcomes."""
@@ -35,15 +40,22 @@ class JobsLauncher(Launcher):
 class PoolLauncher(JobsLauncher):
     """One process per job, over the GPUs or cores of this machine; see conf/hydra/launcher/pool.yaml."""
 
-    slots: Sequence[Any] = ()
+    @cached_property
+    def slots(self) -> Sequence[Any]:
+        """Kept from one batch of a search to the next."""
+        from recsys.sweeps.pool import slots_of_this_machine
+
+        hardware, options = self.config.hardware, self.options
+        return slots_of_this_machine(hardware, options["jobs_per_gpu"], options["jobs"])
+
+    def at_once(self) -> int:
+        """As many as there are slots."""
+        return len(self.slots)
 
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
         """On this machine."""
-        from recsys.sweeps.pool import run_jobs, slots_of_this_machine
+        from recsys.sweeps.pool import run_jobs
 
-        self.slots = self.slots or slots_of_this_machine(
-            cfg.hardware, self.options["jobs_per_gpu"], self.options["jobs"]
-        )
         return run_jobs(jobs, self.slots, self.options["timeout"], self.options["fail_fast"])
 
 

@@ -51,6 +51,8 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
                 raise
             _exit(str(mistake))
 
+    flags = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]  # Hydra wants them first
+    sys.argv[1:] = flags + [word for word in sys.argv[1:] if word not in flags]
     try:
         hydra.main(version_base="1.3", config_path=config_folder(), config_name=name)(job)()
     except UserError as mistake:

@@ -27,3 +27,7 @@ class RunError(UserError):
 
 class TrainingError(UserError):
     """Training went wrong in a way that no later step can mend, such as a loss that is not finite."""
+
+
+class Pruned(UserError):
+    """A search gave the run up; no mistake of anybody."""

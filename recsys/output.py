@@ -40,7 +40,7 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
         writer.writeheader()
         writer.writerows(rows)
     else:
-        console = Console()
+        console = Console(width=None if sys.stdout.isatty() else 160)  # a file has no edge
         if title:
             console.print(title, style="italic", soft_wrap=True, highlight=False)
         table = Table()

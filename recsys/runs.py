@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import ConfigError, RunError
+from recsys.errors import ConfigError, Pruned, RunError
 from recsys.processes import rank
 
 RESULT, FAILED = "result.json", "failed.json"
@@ -76,10 +76,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> None:
     """Leave failed.json in the folder of a run that could not finish."""
-    told = str(error).splitlines() or [""]
+    told, pruned = str(error).splitlines() or [""], isinstance(error, Pruned)
     content = {
-        "status": "failed",
-        "error": f"{type(error).__name__}: {told[0]}",
+        "status": "pruned" if pruned else "failed",
+        "error": told[0] if pruned else f"{type(error).__name__}: {told[0]}",
         "traceback": "".join(traceback.format_exception(error)),
         "overrides": overrides,
     }

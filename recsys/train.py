@@ -52,7 +52,10 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     from recsys.evaluation.rating_metrics import measure
     from recsys.plots import plot_cross_table
     from recsys.report import describe_data, kebab, print_summary, versions
+    from recsys.sweeps.search import trial_of
     from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer
+    from recsys.training.pruning import PruneHopeless
+    from recsys.training.schedules import cycle_ends
     from recsys.training.tensorboard import show_figure, show_hparams
     from recsys.training.throughput import Throughput
 
@@ -63,7 +66,10 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     assert data.dataset is not None
     module = build_module(cfg, config, data)
     throughput = Throughput()
-    trainer = build_trainer(cfg, folder, throughput, name=job_name(folder, overrides or []))
+    callbacks: list[Any] = [throughput]
+    if (trial := trial_of(folder)) is not None:
+        callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs)))
+    trainer = build_trainer(cfg, folder, *callbacks, name=job_name(folder, overrides or []))
     show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
         trainer.fit(module, data)

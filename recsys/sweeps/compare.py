@@ -32,13 +32,23 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
         print_rows(rows, form)  # type: ignore[arg-type]
     else:
         if rows:
-            print_rows(rows, "table", f"{folder}: {len(runs)} runs, by val/rmse")
+            print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by val/rmse")
         for run in failed:
-            print(f"failed: job {run.name}: {run.content['error']}")
+            if not run.pruned:
+                print(f"failed: job {run.name}: {run.content['error']}")
+        if pruned := [run.name for run in failed if run.pruned]:
+            print(f"pruned by the search: job {', '.join(pruned)}")
         if lines:
             print(f"best: {best_command(lines)}")
         if page is not None and lines:
             print(f"page: {page}")
+
+
+def shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the last word of each key alone, where it is the only one: a terminal is narrow."""
+    last = [key.rsplit(".", 1)[-1] for key in rows[0]]
+    names = {key: word if last.count(word) == 1 else key for key, word in zip(rows[0], last, strict=True)}
+    return [{names[key]: value for key, value in row.items()} for row in rows]
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

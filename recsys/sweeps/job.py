@@ -61,12 +61,14 @@ class Outcome:
         value: the best validation value; None where it failed.
         error: the first line of why; None where it completed.
         seconds: how long it ran.
+        pruned: whether it ended early because a search gave it up.
     """
 
     job: Job
     value: float | None
     error: str | None
     seconds: float
+    pruned: bool = False
 
 
 class Process:
@@ -84,7 +86,7 @@ class Process:
         if is_run(job.folder):
             shutil.rmtree(job.folder)
         job.folder.mkdir(parents=True, exist_ok=True)
-        self.ended = threading.Event()
+        self.stopped, self.ended = False, threading.Event()
         with (job.folder / "output.log").open("wb") as output:
             self.process = start(job, output)
         self.start = time.monotonic()
@@ -96,19 +98,16 @@ class Process:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             told = f"stopped after {timeout:g} seconds (hydra.launcher.timeout)"
-            self.kill()
+            self._signal(signal.SIGKILL)
             self.process.wait()
-        self.kill()  # whatever it started and left, such as the other processes of a DDP run
+        self._signal(signal.SIGKILL)  # whatever it started and left, such as the other processes of a DDP run
         self.ended.set()
         return self._outcome(told)
 
-    def interrupt(self) -> None:
-        """Ask the job to end, as Ctrl-C would."""
-        self._signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        """Make the job and all that it started end."""
-        self._signal(signal.SIGKILL)
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Ask the job to end, or with SIGKILL make it: it is unfinished then, and has not failed."""
+        self.stopped = True
+        self._signal(number)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -120,14 +119,18 @@ class Process:
         seconds, folder = time.monotonic() - self.start, self.job.folder
         if (folder / RESULT).is_file():
             return Outcome(self.job, read_json(folder / RESULT)["objective"]["value"], None, seconds)
+        if self.stopped:
+            (folder / FAILED).unlink(missing_ok=True)
+            return Outcome(self.job, None, "stopped with the sweep", seconds)
         code = self.process.returncode or 0
         if told is None and code < 0:
             told = f"killed by {signal.Signals(-code).name}"
         if told is None and (folder / FAILED).is_file():
-            told = read_json(folder / FAILED)["error"]
-        else:  # it had no chance to say so itself
-            told = told or f"ended with code {code} and without a result; see output.log"
-            write_failed(self.job, told)
+            content = read_json(folder / FAILED)
+            return Outcome(self.job, None, content["error"], seconds, content["status"] == "pruned")
+        # it had no chance to say so itself
+        told = told or f"ended with code {code} and without a result; see output.log"
+        write_failed(self.job, told)
         return Outcome(self.job, None, told, seconds)
 
 

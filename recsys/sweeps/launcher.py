@@ -46,25 +46,14 @@ def launch(
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    refuse_two_sweeps(config, job_overrides)
-    configs = []
-    if (started := started_by()) and started[1] > 1:
-        raise ConfigError(f"a sweep was started {started[1]} times by {started[0]}: start it once, by itself")
-    if not job_overrides:
-        raise ConfigError("nothing to run: a swept key has no values")
-    for number, overrides in enumerate(job_overrides, first):
-        job_config = context.config_loader.load_sweep_config(config, list(overrides))
-        with open_dict(job_config):
-            job_config.hydra.job.id = str(number)
-            job_config.hydra.job.num = number
-        configs.append(job_config)
-    validate_jobs(configs, first)
+    configs = compose_jobs(context, config, job_overrides, first)
     folder = Path(config.hydra.sweep.dir).absolute()
     jobs = [
         Job(number, without_resume(overrides), folder / str(cfg.hydra.sweep.subdir), command_line(config))
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
     ]
-    log.info("%d jobs in %s", len(jobs), folder)
+    if first == 0:  # a search launches many times over
+        log.info("%s%s", f"{len(jobs)} jobs in " if report else "", folder)
     outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
     if report:
         write_leaderboard(folder)
@@ -79,17 +68,39 @@ def write_leaderboard(folder: Path) -> None:
         log.warning("no leaderboard: %s", problem)
 
 
-def validate_jobs(configs: Sequence[DictConfig], first: int) -> None:
-    """Check the configuration of every job.
+def compose_jobs(
+    context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int | None = None,
+) -> list[DictConfig]:
+    """The configurations of jobs, all of them sound.
+
+    Args:
+        context: Hydra's, for composing.
+        config: the sweep's configuration.
+        job_overrides: one list per job.
+        first: the number of the first job; None: they are tries, and errors name no number.
 
     Raises:
-        ConfigError: the errors of all jobs, each with the number of the first job that has it.
+        ConfigError: there are no jobs; two files in one command sweep; or the errors of all jobs, each with
+            the number of the first job that has it.
     """
+    if (started := started_by()) and started[1] > 1:
+        raise ConfigError(f"a sweep was started {started[1]} times by {started[0]}: start it once, by itself")
+    if not job_overrides:
+        raise ConfigError("nothing to run: a swept key has no values")
+    refuse_two_sweeps(config, job_overrides)
     from recsys.validate import validate
 
-    errors: dict[str, int] = {}
-    for number, config in enumerate(configs, first):
-        task = config.copy()
+    configs, errors = [], dict[str, int]()
+    for number, overrides in enumerate(job_overrides, first or 0):
+        job_config = context.config_loader.load_sweep_config(config, list(overrides))
+        with open_dict(job_config):
+            job_config.hydra.job.id = str(number)
+            job_config.hydra.job.num = number
+        configs.append(job_config)
+        task = job_config.copy()
         with open_dict(task):
             task.pop("hydra")
         try:
@@ -98,7 +109,9 @@ def validate_jobs(configs: Sequence[DictConfig], first: int) -> None:
             for line in str(problem).splitlines():
                 errors.setdefault(line, number)
     if errors:
-        raise ConfigError("\n".join(f"job {number}: {line}" for line, number in errors.items()))
+        told = (line if first is None else f"job {number}: {line}" for line, number in errors.items())
+        raise ConfigError("\n".join(told))
+    return configs
 
 
 def refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:

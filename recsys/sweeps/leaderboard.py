@@ -35,6 +35,11 @@ class Run:
         return self.content["status"] == "completed"
 
     @property
+    def pruned(self) -> bool:
+        """Whether a search gave it up."""
+        return self.content["status"] == "pruned"
+
+    @property
     def choices(self) -> dict[str, str]:
         """Overrides as {key: value}."""
         return dict(word.lstrip("+~").split("=", 1) for word in self.overrides if "=" in word)

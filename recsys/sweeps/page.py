@@ -15,7 +15,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; 
 table { border-collapse: collapse; width: 100% } td, th { padding: .3em .6em; border-bottom: 1px solid #ddd }
 td { text-align: right } th { text-align: right; border-bottom: 2px solid #888 }
 tr:nth-child(2) { font-weight: bold }
-code { background: #f3f3f3; padding: .2em .4em } svg { max-width: 100%; height: auto } .failed { color: #a00 }
+code { background: #f3f3f3; padding: .2em .4em } svg { max-width: 100%; height: auto }
+.failed { color: #a00 } .pruned { color: #777 }
 """
 
 LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # readable where lines cross it
@@ -38,7 +39,8 @@ def write_page(
         f"<tr>{''.join(f'<td>{html.escape(str(value))}</td>' for value in row.values())}</tr>" for row in rows
     )
     told = "".join(
-        f'<p class="failed">job {html.escape(run.name)} failed: {html.escape(run.content["error"])}</p>'
+        f'<p class="{run.content["status"]}">job {html.escape(run.name)} {run.content["status"]}: '
+        f"{html.escape(run.content['error'])}</p>"
         for run in failed
     )
     figures = [plot_key(lines, key) for key in varied_keys(lines) if _are_numbers(lines, key)]

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -93,9 +94,9 @@ def run_jobs(
                 progress.running = len(running)
                 too_late = stopping.is_set()
             if too_late:
-                process.kill()
+                process.stop(signal.SIGKILL)
             outcome = process.wait(timeout)
-            return None if stopping.is_set() and outcome.value is None else outcome
+            return None if process.stopped and outcome.value is None else outcome
         finally:
             free.put(slot)
             with lock:
@@ -107,11 +108,11 @@ def run_jobs(
             stopping.set()
             processes = list(running.values())
         for process in processes:
-            process.interrupt()
+            process.stop()
         deadline = time.monotonic() + GRACE
         for process in processes:
             if not process.ended.wait(max(0.0, deadline - time.monotonic())):
-                process.kill()
+                process.stop(signal.SIGKILL)
 
     with Progress(jobs, len(slots)) as progress, ThreadPoolExecutor(len(slots)) as threads:
         futures = [threads.submit(run, job) for job in progress.left]
@@ -120,7 +121,7 @@ def run_jobs(
                 if (outcome := future.result()) is None:
                     continue
                 progress.tell(outcome)
-                if fail_fast and outcome.value is None:
+                if fail_fast and outcome.value is None and not outcome.pruned:
                     progress.say(f"stopping: job {outcome.job.number} failed (hydra.launcher.fail_fast)")
                     stop()
         except BaseException:

@@ -50,7 +50,8 @@ class Progress:
     def tell(self, outcome: Outcome) -> None:
         """Count a job that has ended, and say so."""
         self._outcomes.append(outcome)
-        what = f"{outcome.value:.4f}" if outcome.value is not None else f"failed: {outcome.error}"
+        what = f"failed: {outcome.error}" if outcome.value is None else f"{outcome.value:.4f}"
+        what = outcome.error or "" if outcome.pruned else what
         log.info("job %d: %s (%.0f s); %s", outcome.job.number, what, outcome.seconds, self)
         self._status.update(str(self))
 
@@ -61,8 +62,9 @@ class Progress:
     def __str__(self) -> str:
         done = [outcome for outcome in self._outcomes if outcome.value is not None]
         told = f"{len(done)} of {len(self.jobs)} done, {self.running} running"
-        if failed := len(self._outcomes) - len(done):
-            told += f", {failed} failed"
+        pruned = sum(outcome.pruned for outcome in self._outcomes)
+        for count, word in ((len(self._outcomes) - len(done) - pruned, "failed"), (pruned, "pruned")):
+            told += f", {count} {word}" if count else ""
         if done:
             best = min(done, key=lambda outcome: outcome.value or 0.0)
             told += f", best {best.value:.4f} (job {best.job.number})"

@@ -13,7 +13,7 @@ from recsys.sweeps.progress import Progress
 def run_jobs(
     jobs: Sequence[Job],
     hardware: Any,
-    cluster: str | None,
+    cluster: str,
     poll_seconds: float,
     timeout: float | None,
     **parameters: Any,
@@ -23,7 +23,7 @@ def run_jobs(
     Args:
         jobs: their folders lie on a file system that all machines of the cluster share.
         hardware: the hardware.* keys; every device of a job is a task of its own, as Lightning wants it.
-        cluster: slurm, local (processes on this machine, to try it out), or None: slurm where there is one.
+        cluster: slurm, or local: processes on this machine, to try things out.
         poll_seconds: how often the queue is asked.
         timeout: seconds after which a job is stopped and counts as failed.
         parameters: of `submitit.AutoExecutor.update_parameters`; None: the cluster's own choice.
@@ -41,7 +41,7 @@ def run_jobs(
         raise ConfigError("hydra/launcher=slurm needs submitit: pip install 'recsys[slurm]'") from None
     chosen = {name: value for name, value in parameters.items() if value is not None}
     try:
-        executor = submitit.AutoExecutor(folder=jobs[0].folder.parent / ".submitit" / "%j", cluster=cluster)
+        executor = submitit.AutoExecutor(folder=jobs[0].folder.parent / ".submitit", cluster=cluster)
         if executor.cluster == "slurm":  # elsewhere a job starts its further processes itself
             chosen |= {"nodes": hardware.num_nodes, "tasks_per_node": hardware.devices}
         executor.update_parameters(**chosen)

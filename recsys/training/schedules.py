@@ -5,7 +5,9 @@ own schedulers; the learning rate that the optimizer was given is the highest on
 """
 
 import logging
-from typing import Annotated, Literal
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from torch.optim import Optimizer, lr_scheduler
@@ -89,6 +91,28 @@ def triangular(
 def constant(optimizer: Optimizer, steps_per_epoch: int, max_epochs: int) -> lr_scheduler.LRScheduler:
     """The learning rate as it is."""
     return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+
+def cycle_ends(schedule: Mapping[str, Any], max_epochs: int) -> set[int]:
+    """Epochs, counted from 1, after which the learning rate is as low as it gets: where runs can be compared.
+
+    A cycle that ends inside an epoch counts for the one before. The last epoch always is one; a schedule
+    without cycles is as good after any epoch, one with a single cycle only after its last.
+
+    Args:
+        schedule: conf/schedule as plain values.
+        max_epochs: epochs of the run.
+    """
+    if schedule["_target_"].endswith(".one_cycle"):
+        return {max_epochs}
+    if (length := schedule.get("cycle_epochs")) is None:
+        return set(range(1, max_epochs + 1))
+    ends, end = {max_epochs}, float(length)
+    while end < max_epochs:
+        ends.add(max(1, math.floor(end)))
+        length *= schedule.get("cycle_mult", 1)
+        end += length
+    return ends
 
 
 def _fit(cycle_epochs: float, max_epochs: int) -> float:

@@ -89,9 +89,8 @@ def test_one_that_fails_harms_no_other(forks: bool, tmp_path: Path) -> None:
 
 
 def test_the_reason_that_a_job_gave_itself_is_kept(tmp_path: Path) -> None:
-    code = (
-        "import pathlib; pathlib.Path('FOLDER', 'failed.json').write_text('{\"error\": \"E: why\"}'); exit(1)"
-    )
+    told = {"error": "E: why", "status": "failed"}
+    code = f"import pathlib; pathlib.Path('FOLDER', 'failed.json').write_text({json.dumps(told)!r}); exit(1)"
     (outcome,) = run_jobs(scripts(tmp_path, code), [Slot(forks=False)])
     assert outcome.error == "E: why"
 

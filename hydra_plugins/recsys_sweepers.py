@@ -1,0 +1,48 @@
+"""Where Hydra looks for sweepers; the work is in recsys/sweeps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.recsys_launchers import JobsLauncher
+
+
+class OptunaSweeper(Sweeper):
+    """Search instead of a grid; see conf/hydra/sweeper/optuna.yaml."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = OmegaConf.create(options)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Hydra's own hand-over."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: Sequence[str]) -> None:
+        """Search."""
+        from recsys.sweeps.launcher import compose_jobs, write_leaderboard
+        from recsys.sweeps.search import probes, search
+
+        context, config, launcher = self.hydra_context, self.config, self.launcher
+        assert context is not None
+        assert config is not None
+        assert launcher is not None
+        typed = [*(f"{key}={value}" for key, value in self.options.params.items()), *arguments]
+        overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(typed)
+        compose_jobs(context, config, probes(overrides))
+        folder = Path(config.hydra.sweep.dir).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, folder / "multirun.yaml")
+        at_once = 1
+        if isinstance(launcher, JobsLauncher):
+            at_once, launcher.reports = launcher.at_once(), False  # the leaderboard comes once, at the end
+        search(folder, overrides, self.options, self.options.batch or at_once, launcher.launch)
+        write_leaderboard(folder)
