@@ -20,8 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys.errors import UserError
-from recsys.runs import new_folder
+from recsys.errors import ConfigError, UserError
+from recsys.runs import forget_claimed, new_folder
 
 
 def config_folder() -> str:
@@ -49,16 +49,18 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
         except UserError as mistake:
             if HydraConfig.get().mode is RunMode.MULTIRUN:  # an exit would end the other jobs
                 raise
-            _exit(str(mistake))
+            _refuse(mistake, str(mistake))
 
-    flags = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]  # Hydra wants them first
-    sys.argv[1:] = flags + [word for word in sys.argv[1:] if word not in flags]
+    flags = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
+    if flags and name != "train":
+        _exit(f"recsys-{name} {flags[0]}: only recsys-train sweeps")
+    sys.argv[1:] = flags + [word for word in sys.argv[1:] if word not in flags]  # Hydra wants them first
     try:
         hydra.main(version_base="1.3", config_path=config_folder(), config_name=name)(job)()
     except UserError as mistake:
-        _exit(str(mistake))
+        _refuse(mistake, str(mistake))
     except (HydraException, OmegaConfBaseException) as mistake:
-        _exit(_explain(mistake, name))
+        _refuse(mistake, _explain(mistake, name))
     except KeyboardInterrupt:
         _exit("stopped by the keyboard", 130)
     except BrokenPipeError:  # whoever reads our output has read enough (| head)
@@ -69,6 +71,12 @@ def register_resolvers() -> None:
     """What conf/ may use between ${ and }."""
     # Hydra composes more than once; a process, be it a run or a sweep, has one folder all the same.
     OmegaConf.register_new_resolver("new_folder", functools.cache(new_folder), replace=True)
+
+
+def _refuse(mistake: Exception, told: str) -> NoReturn:
+    if not isinstance(mistake, UserError) or isinstance(mistake, ConfigError):
+        forget_claimed()  # nothing has begun
+    _exit(told)
 
 
 def _exit(message: str, code: int = 1) -> NoReturn:
@@ -86,6 +94,8 @@ def _explain(mistake: Exception, name: str) -> str:
         wanted = re.search(r"'[\w-]+/([\w-]+)'", told[0])
         known = [line for line in told[1:] if not line.startswith("Available")]
         return "\n".join(told) + _nearest(wanted[1] if wanted else "", known)
+    if "does not support sweep type" in told[0]:
+        return f"{told[0]}: a grid has no intervals; hydra/sweeper=optuna searches them"
     wanted = re.search(r"Could not override '([\w.@/-]+)'", str(mistake))
     near = _nearest(wanted[1], _known_keys(name)) if wanted else ""
     if near:

@@ -40,7 +40,7 @@ def find_sweep(folder: str) -> Path:
 def _task(cfg: DictConfig) -> None:
     if cfg.format not in FORMATS:
         raise ConfigError(f"format={cfg.format}: choose {', '.join(FORMATS)}")
-    compare(find_sweep(cfg.dir), cfg.format, cfg.test, Path(cfg.html) if cfg.html else None)
+    compare(find_sweep(str(cfg.dir)), cfg.format, cfg.test, Path(str(cfg.html)) if cfg.html else None)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ import os
 
 def rank() -> int:
     """This process's place among those started for one run; 0: the first, or the only one."""
-    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
+    if (started := started_by()) is None:  # RANK alone says nothing: other programs set it too
+        return 0
+    return int(os.environ["RANK" if started[0] == "torchrun" else "SLURM_PROCID"])
 
 
 def started_by() -> tuple[str, int] | None:

@@ -9,22 +9,29 @@ import tempfile
 import traceback
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from recsys.errors import ConfigError, Pruned, RunError
 from recsys.processes import rank
 
 RESULT, FAILED = "result.json", "failed.json"
+HYDRA, LOG = ".hydra", "train.log"  # the configuration of a run, and its log
+SWEEP = "multirun.yaml"  # Hydra's record of a sweep
+
+_claimed: set[Path] = set()
 
 
 def new_folder(
-    kind: str, chosen: str | None = None, name: str | None = None, resumed: str | None = None
+    kind: Literal["runs", "sweeps"],
+    chosen: str | int | None = None,
+    name: str | None = None,
+    resumed: str | int | None = None,
 ) -> str:
     """A folder that no other run has: `outputs/<kind>/<date>_<time>[_name]`, made at once, so that two starts
     in one second get two.
 
     Args:
-        kind: "runs" or "sweeps".
+        kind: what it is for.
         chosen: the user's own choice instead (output_dir=); it must not hold a run already.
         name: what a sweep is called.
         resumed: the folder of an earlier sweep to go on in.
@@ -37,34 +44,57 @@ def new_folder(
         atexit.register(scratch.cleanup)
         return scratch.name
     if resumed is not None:
-        if not (Path(resumed) / "multirun.yaml").is_file():
-            raise ConfigError(f"sweep.resume={resumed}: not a sweep's folder (no multirun.yaml)")
-        return resumed
+        if not (Path(str(resumed)) / SWEEP).is_file():
+            raise ConfigError(f"sweep.resume={resumed}: not a sweep's folder (no {SWEEP})")
+        return str(resumed)
     if chosen is not None:
-        held = [
-            file for file in (RESULT, FAILED, ".hydra", "multirun.yaml") if (Path(chosen) / file).exists()
-        ]
-        if held:
-            raise ConfigError(f"output_dir={chosen}: holds a run already ({held[0]}); choose another folder")
-        try:
-            Path(chosen).mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise ConfigError(f"output_dir={chosen}: cannot be made ({problem.strerror})") from None
-        return chosen
+        folder = Path(str(chosen))
+        held = [file for file in (RESULT, FAILED, HYDRA, SWEEP, LOG) if (folder / file).exists()]
+        if held or not _claim(folder, kind, f"output_dir={chosen}"):
+            told = held[0] if held else "another start was faster"
+            raise ConfigError(f"output_dir={chosen}: holds a run already ({told}); choose another folder")
+        return str(folder)
     stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}" + (f"_{name}" if name else "")
     for number in range(1, 1000):
         folder = Path("outputs") / kind / (stem if number == 1 else f"{stem}_{number}")
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        except OSError as problem:
-            raise ConfigError(
-                f"{folder.absolute()}: cannot be made ({problem.strerror}); output_dir=... names another"
-            ) from None
-        return str(folder)
+        if not folder.exists() and _claim(folder, kind, str(folder.absolute())):
+            return str(folder)
     raise RunError(f"outputs/{kind}/{stem}: a thousand of them exist")
+
+
+def _claim(folder: Path, kind: str, told: str) -> bool:
+    """Whether the folder is ours now: whoever makes the first file of a run in it has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if kind == "runs":
+            (folder / HYDRA).mkdir()
+        else:
+            (folder / SWEEP).touch(exist_ok=False)
+    except OSError as problem:
+        if isinstance(problem, FileExistsError) and folder.is_dir():
+            return False
+        hint = f"cannot be made ({problem.strerror}); output_dir=... names another"
+        raise ConfigError(f"{told}: {hint}") from None
+    _claimed.add(folder.absolute())
+    return True
+
+
+def forget_claimed() -> None:
+    """Take back the folders of this process in which nothing has begun; whatever else lies there stays."""
+    for folder in _claimed:
+        if any(folder.glob("*/output.log")):  # a sweep with jobs
+            continue
+        shutil.rmtree(folder / HYDRA, ignore_errors=True)
+        for file in (SWEEP, LOG):
+            (folder / file).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # if it is empty
+    _claimed.clear()
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether this process made the folder, or was given it by the user alone."""
+    return folder.absolute() in _claimed
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -75,7 +105,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> None:
-    """Leave failed.json in the folder of a run that could not finish."""
+    """Leave failed.json in the folder of a run that could not finish.
+
+    Where several processes fail, the first one knows the cause, and the others only that it is gone.
+    """
     told, pruned = str(error).splitlines() or [""], isinstance(error, Pruned)
     content = {
         "status": "pruned" if pruned else "failed",
@@ -83,21 +116,13 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
         "traceback": "".join(traceback.format_exception(error)),
         "overrides": overrides,
     }
-    write_json(folder / FAILED, content)
-
-
-def forget(folder: Path) -> None:
-    """Take back what Hydra leaves in the folder of a run that never began; whatever else lies there stays."""
-    shutil.rmtree(folder / ".hydra", ignore_errors=True)
-    for file in folder.glob("train*.log"):
-        file.unlink()
-    with contextlib.suppress(OSError):
-        folder.rmdir()  # if it is empty
+    if not (folder / FAILED).exists():
+        write_json(folder / FAILED, content)
 
 
 def is_run(folder: Path) -> bool:
     """Whether a run, finished or not, lies in a folder."""
-    return any((folder / file).exists() for file in (RESULT, FAILED, ".hydra", "output.log"))
+    return any((folder / file).exists() for file in (RESULT, FAILED, HYDRA, "output.log"))
 
 
 def find_run(run: str) -> Path:
@@ -118,7 +143,7 @@ def find_run(run: str) -> Path:
         raise RunError(f"run={run}: no such folder")
     if (folder / FAILED).is_file():
         raise RunError(f"run={run}: failed ({read_json(folder / FAILED)['error']})")
-    if (folder / ".hydra").is_dir():
+    if (folder / HYDRA).is_dir():
         raise RunError(f"run={run}: has not finished (no {RESULT})")
     raise RunError(f"run={run}: not a run folder (no {RESULT})")
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.command import run_command
 from recsys.errors import ConfigError
-from recsys.runs import RESULT, forget, new_folder, write_failure, write_json
+from recsys.runs import RESULT, is_claimed, new_folder, write_failure, write_json
 from recsys.sweeps.job import end_with_parent
 from recsys.sweeps.names import job_name
 
@@ -51,7 +51,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.rating_metrics import measure
     from recsys.plots import plot_cross_table
-    from recsys.report import describe_data, kebab, print_summary, versions
+    from recsys.report import describe_data, kebab, versions
     from recsys.sweeps.search import trial_of
     from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer
     from recsys.training.pruning import PruneHopeless
@@ -103,7 +103,6 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
         "versions": versions(),
     }
     write_json(folder / RESULT, result)
-    print_summary(result, folder)
     return result
 
 
@@ -120,15 +119,15 @@ def _task(cfg: DictConfig) -> float | None:
             )
         result = train(cfg, folder, overrides)
     except BaseException as error:
-        alone = hydra.mode is RunMode.RUN and not any(
-            "hydra.run.dir=" in word for word in hydra.overrides.hydra
-        )
-        if alone and isinstance(error, ConfigError):
-            forget(folder)  # nothing has begun: a slip of the hand leaves no folder
-        else:
+        if not (isinstance(error, ConfigError) and is_claimed(folder)):  # a slip of the hand leaves no folder
             write_failure(folder, error, overrides)
         raise
-    return result["objective"]["value"] if result else None
+    if not result:
+        return None
+    from recsys.report import print_summary
+
+    print_summary(result, folder)
+    return result["objective"]["value"]
 
 
 if __name__ == "__main__":

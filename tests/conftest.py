@@ -2,6 +2,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: results depend on the number of threads
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,3 +31,11 @@ def compose() -> Callable[..., DictConfig]:
             return hydra.compose(name, list(overrides))
 
     return compose
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port on this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

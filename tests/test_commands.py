@@ -1,7 +1,6 @@
 """The commands as a user runs them: processes of their own, in any folder."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,27 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from commands import result_in, run
 from tiny import QUICK
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ("train", "evaluate", "prepare", "compare")
-
-
-def run(command: str, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a module; it must end with `code`."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"recsys.{command}", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def result_in(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
 
 
 def test_a_run_from_training_to_evaluation(tmp_path: Path) -> None:
@@ -91,72 +74,6 @@ def test_two_processes_train_and_test_every_pair_once(tmp_path: Path) -> None:
     log = (tmp_path / "run" / "train.log").read_text()
     best = result["objective"]["epoch"] + 1
     assert f"epoch {best}: val/rmse {validated[-1]['val/rmse']:.4f}" in log, "both halves were pooled"
-
-
-def test_a_sweep_goes_on_after_a_failure(tmp_path: Path) -> None:
-    wild = [
-        "model=matrix-factorization",
-        "optimizer=sgd",
-        "schedule=constant",
-        "optimizer.lr=0.001,1e30,0.002",
-    ]
-    options = ["-m", *QUICK, *wild, f"output_dir={tmp_path / 'sweep'}"]
-    told = run("train", *options, code=1).stderr
-    assert "job 1: failed: TrainingError" in told
-    assert "Traceback" not in told
-    assert [(tmp_path / "sweep" / job / "result.json").exists() for job in "012"] == [True, False, True]
-    assert (tmp_path / "sweep" / "1" / "failed.json").exists()
-    leaderboard = run("compare", f"dir={tmp_path / 'sweep'}").stdout
-    assert "failed: job 1: TrainingError" in leaderboard
-    assert "best: recsys-train data=synthetic" in leaderboard
-
-
-def test_a_sweep_resumes_without_repeating_what_is_done(tmp_path: Path) -> None:
-    sweep = tmp_path / "sweep"
-    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={sweep}")
-    first = (sweep / "0" / "result.json").stat().st_mtime_ns
-    (sweep / "1" / "result.json").unlink()
-    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={sweep}", f"sweep.resume={sweep}")
-    assert (sweep / "0" / "result.json").stat().st_mtime_ns == first
-    assert result_in(sweep / "1")["seed"] == 2
-    told = run("train", "-m", *QUICK, "seed=1,2", "sweep.resume=nowhere", code=1).stderr
-    assert told.strip() == "sweep.resume=nowhere: not a sweep's folder (no multirun.yaml)"
-
-
-def test_every_job_of_a_sweep_is_validated_before_the_first_starts(tmp_path: Path) -> None:
-    options = ["-m", *QUICK, f"output_dir={tmp_path / 'sweep'}", "model.embedding_dim=4,8,0,-1"]
-    told = run("train", *options, code=1).stderr.splitlines()
-    assert told == [
-        "job 2: model.embedding_dim=0: should be greater than 0",
-        "job 3: model.embedding_dim=-1: should be greater than 0",
-    ]
-    assert not list((tmp_path / "sweep").glob("[0-9]"))
-
-
-def test_a_sweep_of_sweep_files_is_refused() -> None:
-    told = run("train", "-m", *QUICK, "sweep=embedding-size,layer-widths", code=1).stderr
-    assert "sweep=embedding-size and sweep=layer-widths: one file that sweeps at a time" in told
-
-
-def test_several_processes_per_job_in_a_sweep(tmp_path: Path) -> None:
-    options = ["hardware=ddp", "hardware.accelerator=cpu", f"output_dir={tmp_path / 'sweep'}", "seed=3"]
-    run("train", "-m", *QUICK[:-2], "logger=none", *options)
-    assert result_in(tmp_path / "sweep" / "0")["seed"] == 3
-    assert (tmp_path / "sweep" / "0" / "train_ddp_process_1.log").exists()
-
-
-def test_a_sweep_file_switches_multirun_on_and_names_the_folder(tmp_path: Path) -> None:
-    run("train", "sweep=embedding-size", *QUICK, "hydra.sweeper.params={model.embedding_dim:'3,5'}")
-    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
-    assert sweep.name.endswith("_embedding-size")
-    for job, dim in (("0", 3), ("1", 5)):
-        assert f"model.embedding_dim={dim}" in result_in(sweep / job)["overrides"]
-
-
-def test_a_job_of_a_sweep_equals_the_same_run_alone(tmp_path: Path) -> None:
-    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}")
-    run("train", *QUICK, "seed=2", f"output_dir={tmp_path / 'alone'}")
-    assert result_in(tmp_path / "sweep" / "1")["metrics"] == result_in(tmp_path / "alone")["metrics"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import ConfigError, RunError
-from recsys.runs import find_run, forget, new_folder, read_json, write_failure, write_json
+from recsys.runs import find_run, forget_claimed, new_folder, read_json, write_failure, write_json
 
 
 def test_starts_in_one_second_get_a_folder_each(tmp_path: Path) -> None:
@@ -29,14 +29,55 @@ def test_a_chosen_folder_must_not_hold_a_run(tmp_path: Path) -> None:
         new_folder("runs", "file")
 
 
+def test_two_starts_do_not_share_a_chosen_folder(tmp_path: Path) -> None:
+    for kind in ("runs", "sweeps"):
+        new_folder(kind, f"chosen-{kind}")
+        with pytest.raises(ConfigError, match="holds a run already"):
+            new_folder(kind, f"chosen-{kind}")
+
+
 def test_forgetting_leaves_what_others_put_there(tmp_path: Path) -> None:
-    for folder, files in {"own": [], "shared": ["thesis.tex", "0/data.bin"]}.items():
-        for file in [".hydra/config.yaml", "train.log", *files]:
-            (tmp_path / folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / folder / file).touch()
-        forget(tmp_path / folder)
+    for file in (
+        "shared/thesis.tex",
+        "shared/train-notes.log",
+        "shared/0/data.bin",
+        "others/.hydra/config.yaml",
+    ):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for kind, folder in (("runs", "own"), ("runs", "shared"), ("sweeps", "sweep"), ("sweeps", "begun")):
+        new_folder(kind, str(tmp_path / folder))
+    (tmp_path / "own" / "train.log").touch()
+    (tmp_path / "shared" / "train.log").touch()
+    (tmp_path / "begun" / "0").mkdir()
+    (tmp_path / "begun" / "0" / "output.log").touch()
+    forget_claimed()
     assert not (tmp_path / "own").exists()
-    assert sorted(path.name for path in (tmp_path / "shared").rglob("*")) == ["0", "data.bin", "thesis.tex"]
+    assert not (tmp_path / "sweep").exists()
+    assert (tmp_path / "begun" / "multirun.yaml").exists()
+    assert (tmp_path / "others" / ".hydra").exists()
+    left = sorted(path.name for path in (tmp_path / "shared").rglob("*"))
+    assert left == ["0", "data.bin", "thesis.tex", "train-notes.log"]
+
+
+def test_a_folder_is_not_made_where_the_users_log_would_be_lost(tmp_path: Path) -> None:
+    (tmp_path / "train.log").touch()
+    with pytest.raises(ConfigError, match=r"holds a run already \(train.log\)"):
+        new_folder("runs", ".")
+
+
+def test_other_programs_rank_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert new_folder("runs", "mine") == "mine"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert new_folder("runs", "mine") != "mine", "a second process leaves the folder to the first"
+
+
+def test_the_first_failure_is_kept(tmp_path: Path) -> None:
+    write_failure(tmp_path, ValueError("the cause"), [])
+    write_failure(tmp_path, RuntimeError("connection closed by peer"), [])
+    assert read_json(tmp_path / "failed.json")["error"] == "ValueError: the cause"
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:

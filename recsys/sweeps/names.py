@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-SWEEP = "multirun.yaml"  # Hydra's record of a sweep, in its folder
+from recsys.runs import SWEEP
 
 
 def swept_keys(sweep: Path) -> list[str]:

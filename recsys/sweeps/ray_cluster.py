@@ -1,5 +1,6 @@
 """Jobs of a sweep as tasks of a Ray cluster, which places them and starts again what a lost machine took."""
 
+import socket
 from collections.abc import Sequence
 
 from recsys.errors import ConfigError
@@ -38,8 +39,11 @@ def run_jobs(
     except ImportError:
         raise ConfigError("hydra/launcher=ray needs Ray: pip install 'recsys[ray]'") from None
     try:
+        if address and ":" in address.removeprefix("ray://"):  # Ray itself would try for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
-    except ConnectionError as problem:
+    except (OSError, ValueError) as problem:
         raise ConfigError(f"hydra.launcher.address={address}: no Ray cluster answers ({problem})") from None
     surroundings = Surroundings.here(threads_of_a_job(max(1, int(num_cpus))), timeout)
     task = ray.remote(run_job).options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=max_retries)

@@ -15,8 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from recsys.errors import ConfigError, TrainingError
-from recsys.runs import FAILED, RESULT, read_json
-from recsys.sweeps.names import SWEEP
+from recsys.runs import FAILED, RESULT, SWEEP, read_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -70,11 +69,11 @@ def search(
 def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribution"], list[str]]:
     """Hydra's words for what varies as Optuna's distributions, and the words that vary nothing.
 
-    A list or choice(...) and a range are tried value by value, without an order; interval(a, b) is a whole
-    number where both ends are, and with tag(log, ...) drawn by equal factors. A later word for a key wins.
+    A list or choice(...) and a range are tried value by value, without an order; int(interval(a, b)) draws
+    whole numbers, and tag(log, interval(a, b)) by equal factors. A later word for a key wins.
 
     Raises:
-        ConfigError: nothing varies.
+        ConfigError: nothing varies, or an interval is none.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -82,11 +81,14 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
     space: dict[str, BaseDistribution] = {}
     for key, override in last.items():
         if isinstance(interval := override.value(), IntervalSweep):
-            low, high, log_scale = interval.start, interval.end, "log" in interval.tags
-            if isinstance(low, int) and isinstance(high, int):
-                space[key] = IntDistribution(low, high, log=log_scale)
-            else:
-                space[key] = FloatDistribution(float(low or 0), float(high or 0), log=log_scale)
+            low, high, by_factors = interval.start, interval.end, "log" in interval.tags
+            try:
+                if isinstance(low, int) and isinstance(high, int):
+                    space[key] = IntDistribution(low, high, log=by_factors)
+                else:
+                    space[key] = FloatDistribution(float(low or 0), float(high or 0), log=by_factors)
+            except ValueError as problem:
+                raise ConfigError(f"{override.input_line}: {problem}") from None
         elif override.is_sweep_override():
             space[key] = CategoricalDistribution(list(override.sweep_string_iterator()))
     if not space:

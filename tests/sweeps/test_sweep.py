@@ -1,0 +1,169 @@
+"""Whole sweeps, as a user starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import result_in, run
+from tiny import QUICK
+
+FAULTY = """
+import os, signal, time
+from recsys.models.bias import Bias
+
+class Faulty(Bias):
+    def __init__(self, n_users, n_movies, scale, mean, fault: str = "none") -> None:
+        super().__init__(n_users, n_movies, scale, mean)
+        if fault == "raise":
+            raise ValueError("on purpose")
+        if fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "hang":
+            time.sleep(600)
+        if fault == "slow":
+            time.sleep(3)
+"""
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
+    """Words and variables of a command whose model.fault= decides how a job ends."""
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    (tmp_path / "own" / "faults.py").write_text(FAULTY)
+    (tmp_path / "own" / "model" / "faulty.yaml").write_text("_target_: faults.Faulty\nfault: none\n")
+    words = [f"--config-dir={tmp_path / 'own'}", *QUICK, "model=faulty", f"output_dir={tmp_path / 'sweep'}"]
+    return words, {"PYTHONPATH": str(tmp_path / "own")}
+
+
+def test_a_sweep_in_which_jobs_end_in_every_way(faulty, tmp_path: Path) -> None:
+    words, environment = faulty
+    swept = "model.fault=none,raise,kill,hang"
+    told = run("train", "-m", *words, swept, "hydra.launcher.timeout=20", code=1, **environment)
+    failed = {
+        1: "ValueError: on purpose",
+        2: "killed by SIGKILL",
+        3: "stopped after 20 seconds (hydra.launcher.timeout)",
+    }
+    assert "4 jobs" in told.stderr
+    assert "1 of 4 done, 0 running, 3 failed, best" in told.stderr
+    assert [path.name for path in sorted((tmp_path / "sweep").glob("*/result.json"))] == ["result.json"]
+    for job, error in failed.items():
+        assert json.loads((tmp_path / "sweep" / str(job) / "failed.json").read_text())["error"] == error
+    for leaderboard in (told.stdout, run("compare", f"dir={tmp_path / 'sweep'}").stdout):
+        lines = leaderboard.splitlines()
+        assert [line for line in lines if line.startswith("failed")] == [
+            f"failed: job {job}: {error}" for job, error in failed.items()
+        ]
+        (best,) = [line for line in lines if line.startswith("best: ")]
+        assert "model=faulty model.fault=none" in best
+    page = (tmp_path / "sweep" / "leaderboard.html").read_text()
+    assert "job 2 failed: killed by SIGKILL" in page
+
+
+def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_path: Path) -> None:
+    words, environment = faulty
+    command = [sys.executable, "-m", "recsys.train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6"]
+    sweep = tmp_path / "sweep"
+    with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(sweep.glob("*/result.json")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    time.sleep(1)  # its jobs see that nobody is there any more
+    finished = {path: path.stat().st_mtime_ns for path in sweep.glob("*/result.json")}
+    assert 1 <= len(finished) < 6
+    run("train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6", f"sweep.resume={sweep}", **environment)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert [result_in(sweep / job)["seed"] for job in "012345"] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["seed=1,2", "model.hiden=4"], ["Could not override 'model.hiden'.", "Did you mean model.hidden?"]),
+        (["seed=1,2,3,4,5,6,7,8,9,x"], ["job 9: seed=x: should be a valid integer"]),
+        (["seed=range(0)"], ["nothing to run: a swept key has no values"]),
+        (
+            ["seed=1,2", "sweep.resume=nowhere"],
+            ["sweep.resume=nowhere: not a sweep's folder (no multirun.yaml)"],
+        ),
+        (["optimizer.lr=interval(0,1)"], ["a grid has no intervals; hydra/sweeper=optuna searches them"]),
+    ],
+)
+def test_a_sweep_that_cannot_work_leaves_nothing(words: list[str], told: list[str], tmp_path: Path) -> None:
+    errors = run("train", *QUICK, "-m", *words, code=1).stderr.splitlines()
+    assert len(errors) == len(told)
+    for error, expected in zip(errors, told, strict=True):
+        assert expected in error
+    assert not list(tmp_path.glob("outputs/sweeps/*"))
+
+
+def test_runs_are_named_by_what_was_varied(tmp_path: Path) -> None:
+    words = [*QUICK, "logger=tensorboard", "max_epochs=1", f"output_dir={tmp_path / 'sweep'}"]
+    run("train", "-m", *words, "model.embedding_dim=4", "model.hidden=[8],[8,4]", "seed=1,2")
+    names = [str(file.parent.relative_to(tmp_path / "sweep")) for file in tmp_path.rglob("events.*")]
+    assert set(names) == {
+        "0/hidden=8,seed=1",
+        "1/hidden=8,seed=2",
+        "2/hidden=8-4,seed=1",
+        "3/hidden=8-4,seed=2",
+    }
+
+
+def test_a_sweep_goes_on_after_a_failure(tmp_path: Path) -> None:
+    wild = [
+        "model=matrix-factorization",
+        "optimizer=sgd",
+        "schedule=constant",
+        "optimizer.lr=0.001,1e30,0.002",
+    ]
+    options = ["-m", *QUICK, *wild, f"output_dir={tmp_path / 'sweep'}"]
+    told = run("train", *options, code=1).stderr
+    assert "job 1: failed: TrainingError" in told
+    assert "Traceback" not in told
+    assert [(tmp_path / "sweep" / job / "result.json").exists() for job in "012"] == [True, False, True]
+    assert (tmp_path / "sweep" / "1" / "failed.json").exists()
+    leaderboard = run("compare", f"dir={tmp_path / 'sweep'}").stdout
+    assert "failed: job 1: TrainingError" in leaderboard
+    assert "best: recsys-train data=synthetic" in leaderboard
+
+
+def test_every_job_of_a_sweep_is_validated_before_the_first_starts(tmp_path: Path) -> None:
+    options = ["-m", *QUICK, f"output_dir={tmp_path / 'sweep'}", "model.embedding_dim=4,8,0,-1"]
+    told = run("train", *options, code=1).stderr.splitlines()
+    assert told == [
+        "job 2: model.embedding_dim=0: should be greater than 0",
+        "job 3: model.embedding_dim=-1: should be greater than 0",
+    ]
+    assert not list((tmp_path / "sweep").glob("[0-9]"))
+
+
+def test_a_sweep_of_sweep_files_is_refused() -> None:
+    told = run("train", "-m", *QUICK, "sweep=embedding-size,layer-widths", code=1).stderr
+    assert "sweep=embedding-size and sweep=layer-widths: one file that sweeps at a time" in told
+
+
+def test_several_processes_per_job_in_a_sweep(tmp_path: Path) -> None:
+    options = ["hardware=ddp", "hardware.accelerator=cpu", f"output_dir={tmp_path / 'sweep'}", "seed=3"]
+    run("train", "-m", *QUICK[:-2], "logger=none", *options)
+    assert result_in(tmp_path / "sweep" / "0")["seed"] == 3
+    assert (tmp_path / "sweep" / "0" / "train_ddp_process_1.log").exists()
+
+
+def test_a_sweep_file_switches_multirun_on_and_names_the_folder(tmp_path: Path) -> None:
+    run("train", "sweep=embedding-size", *QUICK, "hydra.sweeper.params={model.embedding_dim:'3,5'}")
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert sweep.name.endswith("_embedding-size")
+    for job, dim in (("0", 3), ("1", 5)):
+        assert f"model.embedding_dim={dim}" in result_in(sweep / job)["overrides"]
+
+
+def test_a_job_of_a_sweep_equals_the_same_run_alone(tmp_path: Path) -> None:
+    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}")
+    run("train", *QUICK, "seed=2", f"output_dir={tmp_path / 'alone'}")
+    assert result_in(tmp_path / "sweep" / "1")["metrics"] == result_in(tmp_path / "alone")["metrics"]
