@@ -4,11 +4,15 @@ from pathlib import Path
 
 import hydra
 import pytest
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 from tiny import QUICK, TINY
 
 from recsys.command import config_folder
+from recsys.sweeps.search import probes
 from recsys.train import train
 from recsys.validate import validate
 
@@ -74,15 +78,29 @@ def test_every_experiment_runs(compose, option: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "sweep"])
-def test_every_sweep_switches_multirun_on_over_keys_that_exist(compose, option: str) -> None:
+def test_every_sweep_switches_multirun_on_over_values_that_work(compose, option: str) -> None:
+    pytest.importorskip("optuna", reason="pip install 'recsys[search]'")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"sweep={option}"], return_hydra_config=True)
     assert cfg.hydra.mode.name == "MULTIRUN"
     params = OmegaConf.to_container(cfg.hydra.sweeper.params)
-    assert params
-    for key, values in params.items():
-        first = 1 if str(values).startswith("range") else yaml.safe_load(f"[{values}]")[0]
-        validate(compose(f"sweep={option}", f"{key}={first}"))
+    words = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
+    for job in probes(words):
+        validate(compose(f"sweep={option}", *job))
+    cfg.pop("hydra")
+    assert cfg == compose(), (
+        "all that a sweep chooses is in its jobs' overrides, so that one can be run alone"
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [o for o in OPTIONS if o[0] in ("hydra/launcher", "hydra/sweeper")]
+)
+def test_every_launcher_and_sweeper_is_composed(group: str, option: str) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", [f"{group}={option}"], return_hydra_config=True)
+    node = OmegaConf.select(cfg, group.replace("/", "."))
+    assert issubclass(get_class(node._target_), Launcher | Sweeper)
 
 
 def test_zaitsev_2018_is_the_articles(compose) -> None:

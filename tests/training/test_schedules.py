@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from recsys.training.schedules import constant, cosine_restarts, one_cycle, triangular
+from recsys.training.schedules import constant, cosine_restarts, cycle_ends, one_cycle, triangular
 
 STEPS = 10  # in an epoch
 
@@ -66,3 +66,18 @@ def test_triangular(mode: str, peaks: list[float] | None) -> None:
 
 def test_constant_stays() -> None:
     assert set(rates(constant)) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "max_epochs", "ends"),
+    [
+        ({"_target_": "x.cosine_restarts", "cycle_epochs": 2}, 5, {2, 4, 5}),
+        ({"_target_": "x.cosine_restarts", "cycle_epochs": 1, "cycle_mult": 2}, 9, {1, 3, 7, 9}),
+        ({"_target_": "x.cosine_restarts", "cycle_epochs": 2.5}, 6, {2, 5, 6}),
+        ({"_target_": "x.triangular", "cycle_epochs": 9}, 4, {4}),
+        ({"_target_": "x.one_cycle", "warm_up": 0.1}, 4, {4}),
+        ({"_target_": "x.constant"}, 3, {1, 2, 3}),
+    ],
+)
+def test_cycles_end_where_the_rate_is_lowest(schedule: dict, max_epochs: int, ends: set[int]) -> None:
+    assert cycle_ends(schedule, max_epochs) == ends
