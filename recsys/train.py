@@ -17,7 +17,7 @@ from recsys.command import run_command
 from recsys.errors import ConfigError
 from recsys.runs import RESULT, is_claimed, new_folder, write_failure, write_json
 from recsys.sweeps.job import end_with_parent
-from recsys.sweeps.names import job_name
+from recsys.sweeps.names import job_name, swept_keys
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,12 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     data.setup()
     assert data.dataset is not None
     module = build_module(cfg, config, data)
+    swept = swept_keys(folder)
     throughput = Throughput()
     callbacks: list[Any] = [throughput]
     if (trial := trial_of(folder)) is not None:
         callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs)))
-    trainer = build_trainer(cfg, folder, *callbacks, name=job_name(folder, overrides or []))
+    trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides or []))
     show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
         trainer.fit(module, data)
@@ -82,7 +83,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     network = best.network.to(trainer.strategy.root_device)
     val = measure(network, data.whole("val")).metrics("val")
     test = measure(network, data.whole("test")).metrics("test")
-    show_hparams(trainer, config, val)
+    show_hparams(trainer, config, val, swept)
     result = {
         "status": "completed",
         "seed": cfg.seed,

@@ -2,15 +2,20 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: results depend on the number of threads
 
+import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 import pytest
 from omegaconf import DictConfig
 
 from recsys.command import config_folder, register_resolvers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +44,18 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def page() -> Iterator["Page"]:
+    """A page of a headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'recsys[browser]'")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser.new_page(viewport={"width": 1400, "height": 900})
+        browser.close()

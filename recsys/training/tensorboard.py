@@ -1,11 +1,13 @@
 """What a run shows in TensorBoard beside its curves: figures, and a row of the HParams table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard import summary
 
 # The keys people vary; a column each in the HParams table.
 SHOWN = ("seed", "batch_size", "data.", "split", "model", "optimizer", "schedule", "hardware.precision")
@@ -21,7 +23,9 @@ def show_figure(trainer: pl.Trainer, tag: str, draw: Callable[[], Figure]) -> No
             logger.experiment.add_figure(tag, draw())
 
 
-def show_hparams(trainer: pl.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:
+def show_hparams(
+    trainer: pl.Trainer, config: dict[str, Any], metrics: dict[str, float], varied: Sequence[str] = ()
+) -> None:
     """Add the run's row to the HParams table, once, with its final validation metrics.
 
     The metrics stand under names of their own (`best/val_rmse`), since the table shows a curve's last value,
@@ -31,11 +35,22 @@ def show_hparams(trainer: pl.Trainer, config: dict[str, Any], metrics: dict[str,
         trainer: whose loggers are used.
         config: the run's configuration.
         metrics: such as {"val/rmse": 0.9}.
+        varied: keys that come first in the table.
     """
+    row = hparams(config)
     shown = {f"best/{name.replace('/', '_')}": value for name, value in metrics.items()}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(hparams(config), shown, step=trainer.global_step)
+            table, start, end = summary.hparams(row, shown)
+            content = table.value[0].metadata.plugin_data
+            data = HParamsPluginData.FromString(content.content)
+            for info in data.experiment.hparam_infos:
+                info.differs = info.name in varied  # the table sorts by this, and hides what comes late
+            content.content = data.SerializeToString()
+            for part in (table, start, end):
+                logger.experiment._get_file_writer().add_summary(part)
+            for name, value in shown.items():
+                logger.experiment.add_scalar(name, value, trainer.global_step)
             logger.experiment.flush()
 
 
