@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +27,11 @@ class JobsLauncher(Launcher):
         """Run the jobs of a sweep."""
         from recsys.sweeps.launcher import launch
 
+        self.prepare()
         return launch(self.context, self.config, job_overrides, initial_job_idx, self.run, self.reports)
+
+    def prepare(self) -> None:
+        """Begin what may go on while the jobs are validated."""
 
     def at_once(self) -> int:
         """How many jobs a search should ask for at a time."""
@@ -47,6 +52,13 @@ class PoolLauncher(JobsLauncher):
 
         hardware, options = self.config.hardware, self.options
         return slots_of_this_machine(hardware, options["jobs_per_gpu"], options["jobs"])
+
+    def prepare(self) -> None:
+        """Let torch be imported where jobs will be forked."""
+        with suppress(TypeError, ArithmeticError):  # the hardware is mistyped; validation says so
+            for slot in self.slots:
+                if slot.server is not None:
+                    slot.server.warm_up()
 
     def at_once(self) -> int:
         """As many as there are slots."""

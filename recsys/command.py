@@ -4,7 +4,6 @@ Nothing heavy is imported here, so that --help, --cfg and tab completion answer 
 """
 
 import difflib
-import functools
 import os
 import re
 import sys
@@ -69,8 +68,8 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
 
 def register_resolvers() -> None:
     """What conf/ may use between ${ and }."""
-    # Hydra composes more than once; a process, be it a run or a sweep, has one folder all the same.
-    OmegaConf.register_new_resolver("new_folder", functools.cache(new_folder), replace=True)
+    # With its cache, as Hydra's own ${now:}: a run or a sweep has one folder, however often it is asked for.
+    OmegaConf.register_new_resolver("new_folder", new_folder, replace=True, use_cache=True)
 
 
 def _refuse(mistake: Exception, told: str) -> NoReturn:

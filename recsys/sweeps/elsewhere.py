@@ -40,7 +40,7 @@ def run_job(job: Job, surroundings: Surroundings) -> Outcome:
     os.chdir(surroundings.folder)
     if rank() > 0:
         job = dataclasses.replace(job, folder=Path(tempfile.mkdtemp(prefix="recsys-")))
-    return Slot(surroundings.environment, forks=False).start(job).wait(surroundings.timeout)
+    return Slot(surroundings.environment).start(job).wait(surroundings.timeout)
 
 
 def lost(job: Job, problem: BaseException) -> Outcome:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
+from recsys.sweeps import warm
 from recsys.sweeps.job import Job, Outcome, Process
 from recsys.sweeps.progress import Progress
-from recsys.sweeps.slot import Slot
+from recsys.sweeps.slot import Slot, job_variables
 
 GRACE = 10.0  # seconds from asking a job to end to making it
 
@@ -37,7 +38,12 @@ def make_slots(devices: int, on_gpu: bool, jobs_per_gpu: int = 1, jobs: int | No
     else:
         places = [{} for _ in range(jobs or max(1, cores // devices))]
     threads = max(1, cores // (max(1, len(places)) * devices))
-    return [Slot({**place, **threads_of_a_job(threads)}) for place in places]
+    environments = [{**place, **threads_of_a_job(threads)} for place in places]
+    servers = {str(environment): warm.Server(job_variables(environment)) for environment in environments}
+    return [
+        Slot(environment, servers[str(environment)] if warm.AVAILABLE else None)
+        for environment in environments
+    ]
 
 
 def slots_of_this_machine(hardware: Any, jobs_per_gpu: int, jobs: int | None) -> list[Slot]:

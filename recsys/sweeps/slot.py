@@ -13,43 +13,35 @@ class Slot:
 
     Args:
         environment: variables of its jobs, set before torch is imported.
-        forks: whether jobs are forks of one process with torch imported already; they start in a fraction of
-            the time.
+        server: forks jobs from a process that has torch imported, so that they start in a fraction of the
+            time; slots with the same environment share one. None: every job starts afresh.
     """
 
-    def __init__(self, environment: dict[str, str] | None = None, forks: bool = warm.AVAILABLE) -> None:
-        self.environment = environment or {}
-        self.forks = forks
-        self._server: warm.Server | None = None
+    def __init__(self, environment: dict[str, str] | None = None, server: warm.Server | None = None) -> None:
+        self.environment, self.server = environment or {}, server
 
     def start(self, job: Job) -> Process:
         """Start a job; the one before it has ended."""
-        return Process(job, self._fork if self.forks else self._spawn)
-
-    def close(self) -> None:
-        """End what was kept for further jobs."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        return Process(job, self._spawn if self.server is None else self._fork)
 
     def _fork(self, job: Job, output: IO[bytes]) -> warm.Forked | subprocess.Popen[bytes]:
-        if self._server is None:
-            self._server = warm.Server(self._variables())
+        assert self.server is not None
         try:
-            return self._server.start(job.command, output)
-        except OSError:  # the kernel may have killed it, short of memory: the next job makes a new one
-            self.close()
+            return self.server.start(job.command, output)
+        except OSError:  # the kernel may have killed it, short of memory
             return self._spawn(job, output)
 
     def _spawn(self, job: Job, output: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             job.command,
-            env=self._variables(),
+            env=job_variables(self.environment),
             stdin=subprocess.PIPE,  # never written to: it breaks when this process dies
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
-    def _variables(self) -> dict[str, str]:
-        return {**os.environ, **self.environment, ENDS_WITH_PARENT: "1"}
+
+def job_variables(environment: dict[str, str]) -> dict[str, str]:
+    """The whole environment of a job's process."""
+    return {**os.environ, **environment, ENDS_WITH_PARENT: "1"}

@@ -17,7 +17,7 @@ import pytest
 from recsys.sweeps import warm
 from recsys.sweeps.job import Job
 from recsys.sweeps.pool import make_slots, run_jobs
-from recsys.sweeps.slot import Slot
+from recsys.sweeps.slot import Slot, job_variables
 
 FINISH = """
 import json, os, pathlib
@@ -54,10 +54,10 @@ def forks(request: pytest.FixtureRequest) -> bool:
 
 @contextlib.contextmanager
 def slots(n: int = 1, forks: bool = False, **environment: str) -> Iterator[list[Slot]]:
-    made = [Slot(environment, forks) for _ in range(n)]
-    yield made
-    for slot in made:
-        slot.close()
+    server = warm.Server(job_variables(environment)) if forks else None
+    yield [Slot(environment, server) for _ in range(n)]
+    if server is not None:
+        server.close()
 
 
 def scripts(tmp_path: Path, *codes: str) -> list[Script]:
@@ -91,24 +91,24 @@ def test_one_that_fails_harms_no_other(forks: bool, tmp_path: Path) -> None:
 def test_the_reason_that_a_job_gave_itself_is_kept(tmp_path: Path) -> None:
     told = {"error": "E: why", "status": "failed"}
     code = f"import pathlib; pathlib.Path('FOLDER', 'failed.json').write_text({json.dumps(told)!r}); exit(1)"
-    (outcome,) = run_jobs(scripts(tmp_path, code), [Slot(forks=False)])
+    (outcome,) = run_jobs(scripts(tmp_path, code), [Slot()])
     assert outcome.error == "E: why"
 
 
 def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
-    run_jobs(scripts(tmp_path, FINISH), [Slot(forks=False)])
+    run_jobs(scripts(tmp_path, FINISH), [Slot()])
     fails = "raise SystemExit(1)"
-    (outcome,) = run_jobs(scripts(tmp_path, fails), [Slot(forks=False)])
+    (outcome,) = run_jobs(scripts(tmp_path, fails), [Slot()])
     assert outcome.value == 0.5
     changed = Script(0, ("a=2",), tmp_path / "0", code=fails)
-    (outcome,) = run_jobs([changed], [Slot(forks=False)])
+    (outcome,) = run_jobs([changed], [Slot()])
     assert outcome.value is None, "other overrides, another job"
 
 
 def test_fail_fast_stops_the_rest(tmp_path: Path) -> None:
     jobs = scripts(tmp_path, "raise SystemExit(1)", "import time; time.sleep(60)", FINISH)
     start = time.monotonic()
-    outcomes = run_jobs(jobs, [Slot(forks=False), Slot(forks=False)], fail_fast=True)
+    outcomes = run_jobs(jobs, [Slot(), Slot()], fail_fast=True)
     assert time.monotonic() - start < 40
     assert [outcome.job.number for outcome in outcomes] == [0]
     assert not (tmp_path / "2" / "result.json").exists()
@@ -119,7 +119,7 @@ def test_as_many_at_once_as_there_are_slots(tmp_path: Path) -> None:
         "f = p / 'FOLDER.on'; f = p / (pathlib.Path('FOLDER').name + '.on'); f.touch(); time.sleep(0.5);"
         "pathlib.Path('FOLDER', 'seen').write_text(str(n)); f.unlink()"
     )
-    run_jobs(scripts(tmp_path, *[code] * 5), [Slot(forks=False), Slot(forks=False)])
+    run_jobs(scripts(tmp_path, *[code] * 5), [Slot(), Slot()])
     seen = [int((tmp_path / str(number) / "seen").read_text()) for number in range(5)]
     assert max(seen) <= 1, "at most one other was running"
 
@@ -176,7 +176,8 @@ def test_jobs_end_when_the_sweep_is_killed(forks: bool, tmp_path: Path) -> None:
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 import pathlib, test_pool
 from recsys.sweeps.pool import run_jobs
-run_jobs(test_pool.scripts(pathlib.Path({str(tmp_path)!r}), {job!r}), [test_pool.Slot(forks={forks})])
+with test_pool.slots(1, {forks}) as slots:
+    run_jobs(test_pool.scripts(pathlib.Path({str(tmp_path)!r}), {job!r}), slots)
 """
     process = subprocess.Popen([sys.executable, "-c", sweep])
     deadline = time.monotonic() + 60
@@ -200,6 +201,6 @@ def test_an_interrupt_ends_the_jobs_and_keeps_what_is_done(tmp_path: Path) -> No
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(jobs, [Slot(forks=False)])
+        run_jobs(jobs, [Slot()])
     assert (tmp_path / "0" / "result.json").exists()
     assert not (tmp_path / "2" / "result.json").exists()

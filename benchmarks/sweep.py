@@ -1,0 +1,74 @@
+"""A sweep of short jobs under three launchers: jobs per minute, and what a job costs beside training.
+
+    python benchmarks/sweep.py --jobs 12 --epochs 20
+
+Every row is the same command, `recsys-train -m seed=range(jobs)` on synthetic ratings, with another
+hydra/launcher: `basic` is Hydra's own and trains one job after another in the sweep's process; `joblib` is
+the plugin hydra-joblib-launcher (left out where it is not installed); `pool` is this project's default.
+Nothing else should run on the machine meanwhile.
+
+Overhead per job: the slots' wall time that was not spent in training epochs, divided by the number of jobs.
+So it holds a share of the sweep's own start, and imports, composing, data, validation, testing, checkpoints.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+TRAINED = 800_000  # the training part of the synthetic ratings below
+WORDS = ["data=synthetic", "data.ratings=1000000", "data.users=6000", "data.movies=3500", "batch_size=2000"]
+WORDS += ["model.embedding_dim=16", "model.hidden=[32]", "hardware=cpu", "schedule.cycle_epochs=1"]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=12, help="of each sweep")
+    parser.add_argument("--epochs", type=int, default=5, help="of each job; choose about 20 seconds")
+    given = parser.parse_args()
+    cores = os.cpu_count() or 1
+    rows = {"basic": 1, "pool": cores} | ({"joblib": cores} if find_spec("joblib") else {})
+    if not find_spec("hydra_plugins.hydra_joblib_launcher"):
+        rows.pop("joblib", None)
+    first = 0.0
+    columns = "{:<10}{:>9}{:>10}{:>8}{:>16}{:>16}"
+    print(f"{given.jobs} jobs, {cores} cores")
+    print(columns.format("launcher", "seconds", "jobs/min", "ratio", "training s/job", "overhead s/job"))
+    for launcher, slots in rows.items():
+        seconds, training = sweep(launcher, slots, given.jobs, given.epochs)
+        first = first or seconds
+        overhead = seconds * slots / given.jobs - training
+        values = (seconds, 60 * given.jobs / seconds, first / seconds, training, overhead)
+        print(columns.format(launcher, *(f"{value:.2f}" for value in values)), flush=True)
+
+
+def sweep(launcher: str, slots: int, jobs: int, epochs: int) -> tuple[float, float]:
+    """Wall time of a sweep, and the mean time of a job inside training epochs."""
+    command = [sys.executable, "-m", "recsys.train", "-m", *WORDS, f"seed=range({jobs})"]
+    command += [f"max_epochs={epochs}", f"patience={epochs}", f"hydra/launcher={launcher}"]
+    environment = dict(os.environ)
+    if launcher == "joblib":
+        command.append(f"hydra.launcher.n_jobs={slots}")
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // slots))
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        subprocess.run(
+            [*command, f"output_dir={folder}/sweep"], env=environment, check=True, capture_output=True
+        )
+        seconds = time.perf_counter() - start
+        results = [json.loads(file.read_text()) for file in Path(folder).glob("sweep/*/result.json")]
+    assert len(results) == jobs, "every job has a result"
+    speeds = [TRAINED * epochs / result["time"]["train_ratings_per_second"] for result in results]
+    return seconds, sum(speeds) / jobs
+
+
+if __name__ == "__main__":
+    main()
