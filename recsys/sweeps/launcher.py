@@ -12,6 +12,7 @@ from omegaconf import DictConfig, open_dict
 from recsys.command import config_folder
 from recsys.errors import ConfigError, RunError, TrainingError
 from recsys.processes import started_by
+from recsys.runs import RESULT, read_json
 from recsys.sweeps.compare import compare
 from recsys.sweeps.job import Job, Outcome
 
@@ -42,7 +43,7 @@ def launch(
         Hydra's record of each job; the return value is the best validation value.
 
     Raises:
-        ConfigError: a job cannot work, or two files in one command sweep.
+        ConfigError: a job cannot work, two files in one command sweep, or a resumed sweep was another one.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
@@ -52,9 +53,19 @@ def launch(
         Job(number, without_resume(overrides), folder / str(cfg.hydra.sweep.subdir), command_line(config))
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
     ]
+    for job in jobs:
+        if (job.folder / RESULT).is_file() and not job.is_done():
+            raise ConfigError(
+                f"sweep.resume={folder}: its job {job.number} was run with other overrides "
+                f"({' '.join(read_json(job.folder / RESULT)['overrides'])}); the same command goes on with it"
+            )
     if first == 0:  # a search launches many times over
         log.info("%s%s", f"{len(jobs)} jobs in " if report else "", folder)
-    outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
+    try:
+        outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
+    except KeyboardInterrupt:
+        log.warning("to go on: the same command with sweep.resume=%s", config.hydra.sweep.dir)
+        raise
     if report:
         write_leaderboard(folder)
     return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]

@@ -58,10 +58,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Line:
-    """One configuration: runs that differ by seed or fold alone, best validation value first among lines."""
+    """One configuration: runs that differ by seed or fold alone.
+
+    Attributes:
+        choices: overrides that all of them share.
+        runs: the completed ones.
+        missing: splits that other configurations were tested on and this one was not, since a run failed; its
+            mean is that of other rows, so it stands behind all that have them.
+    """
 
     choices: dict[str, str]
     runs: tuple[Run, ...]
+    missing: int = 0
 
     def mean(self, metric: str) -> float:
         """Of a metric over the runs."""
@@ -93,7 +101,7 @@ def read_runs(folder: Path) -> list[Run]:
 
 
 def rank(runs: list[Run]) -> list[Line]:
-    """Completed runs as configurations, the best mean validation value first.
+    """Completed runs as configurations, the best mean validation value first, incomplete ones last.
 
     Raises:
         RunError: configurations were tested on other rows than one another, so that nothing can be compared.
@@ -103,17 +111,19 @@ def rank(runs: list[Run]) -> list[Line]:
         if run.completed:
             fixed = {k: v for k, v in run.choices.items() if k not in (*REPEATS, *TECHNICAL)}
             grouped.setdefault(tuple(sorted(fixed.items())), []).append(run)
-    lines = [Line(dict(choices), tuple(members)) for choices, members in grouped.items()]
-    first: Line | None = None
-    for line in lines:
-        first = first or line
-        if {run.fingerprint for run in line.runs} != {run.fingerprint for run in first.runs}:
+    tested_on = {choices: {run.fingerprint for run in members} for choices, members in grouped.items()}
+    whole = max(tested_on.values(), key=len, default=set())
+    lines = []
+    for choices, members in grouped.items():
+        if not tested_on[choices] <= whole:
+            first = next(runs[0] for key, runs in grouped.items() if tested_on[key] == whole)
             raise RunError(
-                f"{first.runs[0].name} and {line.runs[0].name} were not split alike "
-                f"({first.runs[0].content['data']['split']}; {line.runs[0].content['data']['split']}): "
+                f"{first.name} and {members[0].name} were not split alike "
+                f"({first.content['data']['split']}; {members[0].content['data']['split']}): "
                 "compare runs that share their test part"
             )
-    return sorted(lines, key=lambda line: line.mean("val/rmse"))
+        lines.append(Line(dict(choices), tuple(members), len(whole - tested_on[choices])))
+    return sorted(lines, key=lambda line: (line.missing, line.mean("val/rmse")))
 
 
 def varied_keys(lines: list[Line]) -> list[str]:
@@ -134,7 +144,8 @@ def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
     keys, repeated = varied_keys(lines), any(len(line.runs) > 1 for line in lines)
     rows = []
     for place, line in enumerate(lines):
-        row: dict[str, Any] = {"job": line.runs[0].name if not repeated else len(line.runs)}
+        many = f"{len(line.runs)}, {line.missing} missing" if line.missing else len(line.runs)
+        row: dict[str, Any] = {"job": line.runs[0].name if not repeated else many}
         row |= {key: line.choices.get(key, "") for key in keys}
         for metric in ("val/rmse", "test/rmse"):
             shown = metric == "val/rmse" or test or place == 0

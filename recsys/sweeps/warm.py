@@ -34,7 +34,7 @@ MODULES = (
     "recsys.training.tensorboard",
     "torch.utils.tensorboard",
 )
-# Too large for any command; a socket of packets keeps the bounds of each.
+# Bytes of a packet: more than any command has.
 LARGEST = 1 << 17
 
 
@@ -131,6 +131,7 @@ def serve(connection: socket.socket) -> None:
     for module in MODULES:
         importlib.import_module(module)
     gc.freeze()  # what is imported is no garbage, in no fork
+    os.close(os.pidfd_open(os.getpid()))  # where the kernel refuses, it shall do so before there is a job
     running: dict[int, tuple[int, socket.socket]] = {}
     while True:
         for ready in select.select([connection.fileno(), *running], [], [])[0]:

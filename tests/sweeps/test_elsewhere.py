@@ -50,8 +50,8 @@ def test_a_lost_machine_of_a_ray_cluster_loses_no_job(
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1})
     second = cluster.add_node(num_cpus=1, num_gpus=1)
     sweep = tmp_path / "sweep"
-    command = [sys.executable, "-m", "recsys.train", "-m", *QUICK[:-3], "max_epochs=400", "patience=400"]
-    command += ["hardware=cpu", "logger=none", "seed=1,2,3", f"output_dir={sweep}"]
+    slow = [*QUICK, "max_epochs=400", "patience=400"]
+    command = [sys.executable, "-m", "recsys.train", "-m", *slow, "seed=1,2,3", f"output_dir={sweep}"]
     command += ["hydra/launcher=ray", f"hydra.launcher.address={cluster.address}"]
     command += ["hydra.launcher.num_gpus=0.5"]  # pretended ones: Ray counts them all the same
     try:
@@ -68,12 +68,28 @@ def test_a_lost_machine_of_a_ray_cluster_loses_no_job(
         assert "3 of 3 done" in told
         assert [result_in(sweep / job)["seed"] for job in "012"] == [1, 2, 3]
         again = [config for config in configs if config.stat().st_mtime_ns != before[config]]
+        run("train", *slow, "seed=3", f"output_dir={tmp_path / 'alone'}")
+        assert result_in(sweep / "2")["metrics"] == result_in(tmp_path / "alone")["metrics"]
         assert (len(configs), len(again)) == (2, 1), (
             "the job of the lost machine was started again, the other one went on"
         )
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def test_several_processes_per_job_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="pip install 'recsys[ray]'")
+    options = [
+        "hydra/launcher=ray",
+        "hydra.launcher.num_cpus=2",
+        f"output_dir={tmp_path / 'sweep'}",
+        "seed=3",
+    ]
+    ddp = ["hardware=ddp", "hardware.accelerator=cpu"]
+    run("train", "-m", *WORDS, *ddp, *options, RAY_AUTH_MODE="disabled", HOME=str(tmp_path))
+    assert result_in(tmp_path / "sweep" / "0")["seed"] == 3
+    assert (tmp_path / "sweep" / "0" / "train_ddp_process_1.log").exists()
 
 
 def test_a_ray_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -115,17 +131,30 @@ def test_two_nodes_under_torchrun(tmp_path: Path, unused_port: int) -> None:
     check_two_nodes(tmp_path)
 
 
+def slurm_task(node: str, port: int) -> dict[str, str]:
+    """What srun sets for one of two tasks on two nodes; Lightning reads nothing else of Slurm."""
+    task = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "recsys"}
+    task |= {"SLURM_NTASKS_PER_NODE": "1", "SLURM_LOCALID": "0", "SLURM_PROCID": node, "SLURM_NODEID": node}
+    return {**task, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
+def test_a_job_of_a_slurm_sweep_on_two_nodes(tmp_path: Path, unused_port: int) -> None:
+    """Both tasks of the job run the same function, and the first one's folder is the job's."""
+    task = f"""
+from pathlib import Path
+from recsys.sweeps.elsewhere import Surroundings, run_job
+from recsys.sweeps.job import Job
+job = Job(0, {(*WORDS, *TWO_NODES)!r}, Path({str(tmp_path / "run")!r}))
+print(run_job(job, Surroundings.here({{}}, None)).value)
+"""
+    told = both([[sys.executable, "-c", task]] * 2, [slurm_task(node, unused_port) for node in "01"])
+    assert told == ["", ""]
+    check_two_nodes(tmp_path)
+
+
 def test_two_nodes_under_slurm(tmp_path: Path, unused_port: int) -> None:
-    """What srun sets for each of two tasks on two nodes; Lightning reads nothing else of Slurm."""
     command = [sys.executable, "-m", "recsys.train", *WORDS, *TWO_NODES, f"output_dir={tmp_path / 'run'}"]
-    shared = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "recsys"}
-    shared |= {
-        "SLURM_NTASKS_PER_NODE": "1",
-        "SLURM_LOCALID": "0",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(unused_port),
-    }
-    both([command] * 2, [{**shared, "SLURM_PROCID": node, "SLURM_NODEID": node} for node in "01"])
+    both([command] * 2, [slurm_task(node, unused_port) for node in "01"])
     check_two_nodes(tmp_path)
 
 

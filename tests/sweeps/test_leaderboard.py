@@ -57,7 +57,13 @@ def test_folds_are_averaged_where_every_configuration_has_them_all(tmp_path: Pat
             tmp_path / str(job), [f"optimizer.lr={lr}", f"split.fold={fold}"], lr + fold, split=f"k {fold}"
         )
     assert [line.mean("val/rmse") for line in rank(read_runs(tmp_path))] == [1.5, 2.5]
-    write_run(tmp_path / "9", ["optimizer.lr=3", "split.fold=0"], 0.1, split="k 0")
+    write_run(tmp_path / "8", ["optimizer.lr=3", "split.fold=0"], 0.1, split="k 0")
+    lines = rank(read_runs(tmp_path))
+    assert [line.choices["optimizer.lr"] for line in lines] == ["1", "2", "3"], (
+        "an easy fold alone wins nothing"
+    )
+    assert [row["runs"] for row in table(lines)] == [2, 2, "1, 1 missing"]
+    write_run(tmp_path / "9", ["optimizer.lr=4", "split.fold=2"], 0.1, split="k 2")
     with pytest.raises(RunError, match="were not split alike"):
         rank(read_runs(tmp_path))
 

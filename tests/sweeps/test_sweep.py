@@ -80,6 +80,10 @@ def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_
     run("train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6", f"sweep.resume={sweep}", **environment)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert [result_in(sweep / job)["seed"] for job in "012345"] == [1, 2, 3, 4, 5, 6]
+    other = ["model.fault=slow", "seed=6,5,4", f"sweep.resume={sweep}"]
+    told = run("train", "-m", *words, *other, code=1, **environment).stderr
+    assert "its job 0 was run with other overrides" in told
+    assert result_in(sweep / "0")["seed"] == 1, "what is finished is not lost by a slip"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,9 @@ def test_a_sweep_file_switches_multirun_on_and_names_the_folder(tmp_path: Path) 
         assert f"model.embedding_dim={dim}" in result_in(sweep / job)["overrides"]
 
 
-def test_a_job_of_a_sweep_equals_the_same_run_alone(tmp_path: Path) -> None:
-    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}")
+@pytest.mark.parametrize("launcher", ["pool", "basic"])
+def test_a_job_of_a_sweep_equals_the_same_run_alone(launcher: str, tmp_path: Path) -> None:
+    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}", f"hydra/launcher={launcher}")
     run("train", *QUICK, "seed=2", f"output_dir={tmp_path / 'alone'}")
-    assert result_in(tmp_path / "sweep" / "1")["metrics"] == result_in(tmp_path / "alone")["metrics"]
+    for name in ("metrics", "objective"):
+        assert result_in(tmp_path / "sweep" / "1")[name] == result_in(tmp_path / "alone")[name]
