@@ -123,7 +123,9 @@ def test_lower_precision_trains_as_well(compose, tmp_path: Path, precision: str)
     assert low["metrics"]["test/rmse"] == pytest.approx(full["metrics"]["test/rmse"], abs=0.02)
 
 
-def test_clips_gradients(compose, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["hardware.precision=bf16-mixed", "+optimizer.fused=true"]])
+def test_clips_gradients(compose, tmp_path: Path, more: list[str]) -> None:
+    """In lower precision too, where Lightning clips no gradients of a fused optimizer."""
     options = [
         *QUICK,
         "optimizer=sgd",
@@ -131,6 +133,7 @@ def test_clips_gradients(compose, tmp_path: Path) -> None:
         "schedule=constant",
         "max_epochs=1",
         "batch_size=3000",
+        *more,
     ]
     start = weights_at_start(compose(*options))
     train(
