@@ -47,9 +47,10 @@ class CsvFile:
         file = Path(self.path).expanduser().absolute()
         try:
             facts = file.stat()
+            absolute = dataclasses.replace(self, path=str(file))  # however the path was typed
             return cached(
                 self.name,
-                [str(file), facts.st_size, facts.st_mtime_ns, dataclasses.astuple(self)],
+                [facts.st_size, facts.st_mtime_ns, *dataclasses.astuple(absolute)],
                 lambda: self._read(file),
             )
         except OSError as problem:

@@ -73,7 +73,7 @@ def test_a_second_load_maps_what_was_encoded_until_the_file_changes(tmp_path: Pa
     first = CsvFile(str(file)).load()
     with monkeypatch.context() as patch:
         patch.setattr("recsys.data.csv_file.read_ratings", lambda *_: pytest.fail("read again"))
-        again = CsvFile(str(file)).load()
+        again = CsvFile("own.csv").load()  # the same file, seen from its folder
     assert again.user_ids.ids.tolist() == first.user_ids.ids.tolist() == ["a", "b"]
     assert again.ratings.tolist() == [1, 2]
     file.write_text("user,movie,rating\na,x,1\nb,y,2\nb,x,5\n")
