@@ -61,6 +61,18 @@ def test_a_file_that_cannot_be_read_is_named(path: str, why: str) -> None:
         CsvFile(path).load()
 
 
+def test_a_data_folder_that_cannot_be_used_is_not_the_files_fault(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("user,movie,rating\na,b,4\n")
+    monkeypatch.setenv("RECSYS_DATA", "own.csv/data")
+    with pytest.raises(DataError) as told:
+        CsvFile(str(file)).load()
+    assert str(told.value) == (
+        "RECSYS_DATA=own.csv/data: cannot be used: Not a directory; RECSYS_DATA=<folder> names another"
+    )
+
+
 def test_the_home_folder_may_be_written_short(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("user,movie,rating\na,b,4\n")
     monkeypatch.setenv("HOME", str(file.parent))

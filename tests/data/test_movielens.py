@@ -89,6 +89,16 @@ def test_an_archive_cut_short_in_the_cache_is_named(source: MovieLens, tmp_path:
         dataclasses.replace(source, on_bad_rows="drop").load()
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_data_folder_that_cannot_be_used_is_named(
+    source: MovieLens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RECSYS_DATA", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"^RECSYS_DATA=.*/file: cannot be used: Not a directory; "):
+        dataclasses.replace(source, verify=verify).load()
+
+
 LOAD = """
 import sys
 from recsys.data.movielens import MovieLens
