@@ -56,7 +56,7 @@ class MovieLens:
             DataError: it cannot be read, or RECSYS_DATA cannot be used.
         """
         identity = [self.md5, self.members, list(self.scale), self.on_bad_rows]
-        if self.verify:  # what the archive holds is known, so it need not even be there
+        if self.verify and self.md5:  # what the archive holds is known, so it need not even be there
             return cached(self.name, identity, lambda: self._read(self._fetch()))
         archive = self._fetch()
         with archive.open("rb") as file:

@@ -81,6 +81,17 @@ def test_an_unverified_archive_is_read_anew_when_it_changes(source: MovieLens, t
     assert raw_rows(source.load()) == ROWS
 
 
+def test_an_archive_without_a_checksum_is_read_anew_when_it_changes(
+    source: MovieLens, tmp_path: Path
+) -> None:
+    unknown = dataclasses.replace(source, md5=None)
+    for rows in (ROWS[:10], ROWS[5:]):
+        pack(tmp_path / "mirror" / "ml-100k.zip", tabs_members(rows))
+        assert raw_rows(unknown.load()) == rows
+    pack(tmp_path / "data" / "archives" / "ml-100k.zip", tabs_members(ROWS))
+    assert raw_rows(dataclasses.replace(unknown, mirror=None).load()) == ROWS
+
+
 def test_an_archive_cut_short_in_the_cache_is_named(source: MovieLens, tmp_path: Path) -> None:
     source.load()
     archive = tmp_path / "data" / "archives" / "ml-100k.zip"
