@@ -32,6 +32,10 @@ def errors(cfg) -> list[str]:
         (["+optimizer.betas=[1,2]"], "optimizer: Invalid beta parameter at index 0: 1"),
         (["+optimizer.foreach=true"], "optimizer: `fused` and `foreach` cannot be `True` together"),
         (["schedule.cycle_epochs=0"], "schedule.cycle_epochs=0: should be greater than 0"),
+        (
+            ["schedule=triangular", "schedule.gamma=1.5"],
+            "schedule.gamma=1.5: should be less than or equal to 1",
+        ),
         (["split.val=1"], "split.val=1: should be less than 1"),
         (["split=kfold", "split.fold=5"], "split.fold=5: folds are 0 to 4 (split.k=5)"),
         (["split.val=0.5", "split.test=0.5"], "split.val=0.5 and split.test=0.5 leave nothing to train on"),
