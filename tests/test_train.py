@@ -1,3 +1,4 @@
+import csv
 import json
 import time
 from pathlib import Path
@@ -188,6 +189,17 @@ def test_shows_itself_in_tensorboard(compose, tmp_path: Path) -> None:
     assert b"model.embedding_dim" in plugin
     assert b"optimizer.lr" in plugin
     assert b"best/val_rmse" in events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+
+
+def test_writes_its_curves_beside_what_the_folder_holds(compose, tmp_path: Path) -> None:
+    """As a command's run does, whose folder holds its log already; a warning would fail the test."""
+    (tmp_path / "train.log").write_text("begun\n")
+    result = train(compose(*QUICK, "logger=csv"), tmp_path)
+    rows = csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines())
+    curve = [float(row["val/rmse"]) for row in rows if row["val/rmse"]]
+    assert len(curve) == 2
+    assert min(curve) == pytest.approx(result["metrics"]["val/rmse"], rel=1e-5)
+    assert (tmp_path / "train.log").read_text() == "begun\n"
 
 
 def test_measures_its_own_speed(compose, tmp_path: Path, monkeypatch) -> None:

@@ -120,5 +120,6 @@ def _quieten_lightning() -> None:
         ".*smaller than the logging interval.*",
         ".*sync_dist=True.*",  # metrics are summed over all processes before they are logged
         ".*Checkpoint directory .* exists and is not empty.*",
+        ".*Experiment logs directory .* exists and is not empty.*",  # the run's log and configuration
     ):
         warnings.filterwarnings("ignore", message)
