@@ -1,5 +1,6 @@
 """Measure a finished run again, from its checkpoint and its own configuration: `recsys-evaluate`."""
 
+import os
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -44,6 +45,8 @@ def evaluate(run: str = "latest", part: str = "test", checkpoint: str = "best") 
     folder = find_run(run)
     trained = load_checkpoint(folder / "checkpoints" / f"{checkpoint}.ckpt")
     cfg = OmegaConf.create(trained.config)
+    if (mirror := os.environ.get("RECSYS_MIRROR")) and "mirror" in cfg.data:
+        cfg.data.mirror = mirror  # the one of then may be gone, or of another machine
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
@@ -61,8 +64,10 @@ def evaluate(run: str = "latest", part: str = "test", checkpoint: str = "best") 
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
-    rows = evaluate(cfg.run, cfg.part, cfg.checkpoint)
-    print_rows(rows, cfg.format, f"{find_run(cfg.run)}, {cfg.checkpoint} weights")
+    folder = find_run(str(cfg.run))  # Hydra reads a folder called 0 as a number
+    # "latest" may be another run by the time this one is measured.
+    rows = evaluate(str(folder.absolute()), cfg.part, cfg.checkpoint)
+    print_rows(rows, cfg.format, f"{folder}, {cfg.checkpoint} weights")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
     folder = folder or Path(new_folder("runs"))
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if path := config["data"].get("path"):  # as saved, it can be found from any folder
+        config["data"]["path"] = str(Path(path).expanduser().absolute())
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None

@@ -12,6 +12,7 @@ from torch import Tensor
 from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows, Split
+from recsys.errors import DataError
 
 
 class Source(Protocol):
@@ -72,8 +73,17 @@ class MovieLensDataModule(pl.LightningDataModule):
         return Batches(columns, self.batch_size, order)
 
     def val_dataloader(self) -> Batches:
-        """In order; with several processes, each pair is in exactly one."""
+        """In order; with several processes, each pair is in exactly one.
+
+        Raises:
+            DataError: there are more processes than pairs.
+        """
         rank, world = self._place()
+        if (n := len(self.split.val)) < world:  # Lightning takes no empty share
+            raise DataError(
+                f"split: the val part has {n} ratings for {world} processes; "
+                "fewer hardware.devices or a larger split.val"
+            )
         return self._in_order(self.split.val[rank::world])
 
     def whole(self, part: str) -> Batches:

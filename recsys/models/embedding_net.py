@@ -1,8 +1,10 @@
 """The network of Ilia Zaitsev's 2018 article: two embeddings, side by side, through layers of any depth."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor, nn
 
 from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
@@ -37,7 +39,7 @@ class EmbeddingNet(RatingNetwork):
         mean: float,
         embedding_dim: PositiveInt = 50,
         hidden: PositiveInt | list[PositiveInt] = 100,
-        dropouts: DropoutRate | list[DropoutRate] = 0.2,
+        dropouts: DropoutRate | Annotated[list[DropoutRate], MinLen(1)] = 0.2,
         embedding_dropout: DropoutRate = 0.02,
         margin: NonNegativeFloat = 0.5,
     ) -> None:
