@@ -1,6 +1,7 @@
 """Where Hydra looks for sweepers; the work is in recsys/sweeps."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,12 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: Sequence[str]) -> None:
         """Search."""
+        from recsys.errors import ConfigError
         from recsys.sweeps.launcher import compose_jobs, write_leaderboard
         from recsys.sweeps.search import probes, search
 
+        if find_spec("optuna") is None:
+            raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install optuna")
         context, config, launcher = self.hydra_context, self.config, self.launcher
         assert context is not None
         assert config is not None

@@ -15,7 +15,7 @@ from recsys.errors import ConfigError, Pruned, TrainingError
 from recsys.sweeps.search import open_study, probes, search, split_space, trial_of
 from recsys.train import train
 
-optuna = pytest.importorskip("optuna", reason="pip install 'recsys[search]'")
+optuna = pytest.importorskip("optuna", reason="pip install optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
