@@ -73,7 +73,8 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     if (trial := trial_of(folder)) is not None:
         callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs)))
     trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides or []))
-    show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
+    if not swept:  # jobs of a sweep would all draw the same
+        show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
         trainer.fit(module, data)
     except SystemExit:  # Lightning's answer to Ctrl-C
