@@ -159,8 +159,9 @@ def test_works_from_a_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         file.extractall(installed)
     assert (installed / "recsys" / "conf" / "train.yaml").is_file()
-    run("train", *QUICK, f"output_dir={tmp_path / 'run'}", PYTHONPATH=str(installed))
-    assert (tmp_path / "run" / "result.json").is_file()
+    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}", PYTHONPATH=str(installed))
+    assert (tmp_path / "sweep" / "1" / "result.json").is_file()
+    assert (tmp_path / "sweep" / "leaderboard.html").is_file()
 
 
 def test_a_run_is_not_measured_on_other_data(tmp_path: Path) -> None:
