@@ -116,6 +116,10 @@ def _task(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     try:
+        if hydra.mode is RunMode.RUN and cfg.sweep.resume is not None:
+            raise ConfigError(
+                f"sweep.resume={cfg.sweep.resume}: goes on with a sweep; say -m, and what it swept"
+            )
         if hydra.mode is RunMode.MULTIRUN and cfg.hardware.strategy == "ddp":
             raise ConfigError(
                 "hardware.strategy=ddp in a sweep: Lightning would start each process with the whole sweep; "

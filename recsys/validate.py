@@ -60,7 +60,7 @@ class TrainConfig(BaseModel):
     max_epochs: PositiveInt
     patience: PositiveInt
     gradient_clip: NonNegativeFloat
-    output_dir: str | None
+    output_dir: str | int | None
     sweep: Sweep
     data: Group
     split: Group
@@ -81,7 +81,7 @@ def validate(cfg: DictConfig) -> None:
     errors = list(_type_errors("", TrainConfig, plain))
     for group in ("data", "split", "model", "optimizer", "schedule", "logger"):
         if isinstance(plain.get(group), dict):
-            errors += _target_errors(group, plain[group])
+            errors += target_errors(group, plain[group])
     if not errors:  # pairs are compared only where each value is sound by itself
         errors = [error for rule in PAIRS for error in rule(plain)]
     _raise(errors)
@@ -94,7 +94,7 @@ def validate_data(cfg: DictConfig) -> None:
         ConfigError: as `validate`.
     """
     data = _resolve(cfg)["data"]
-    errors = list(_target_errors("data", data))
+    errors = list(target_errors("data", data))
     _raise(errors or [error for rule in DATA_PAIRS for error in rule({"data": data})])
 
 
@@ -113,7 +113,7 @@ def _raise(errors: list[str]) -> None:
         raise ConfigError("\n".join(dict.fromkeys(errors)))
 
 
-def _target_errors(key: str, node: Group) -> Iterator[str]:
+def target_errors(key: str, node: Group) -> Iterator[str]:
     """Errors of a node's values against the signature of its `_target_`, and of nodes inside it."""
     if "_target_" not in node:
         return
@@ -136,7 +136,7 @@ def _target_errors(key: str, node: Group) -> Iterator[str]:
         if name not in parameters and not takes_any:
             yield f"{path}={value}: {node['_target_']} takes no {name!r}; it takes {', '.join(parameters)}"
         elif isinstance(value, dict) and "_target_" in value:
-            yield from _target_errors(path, value)
+            yield from target_errors(path, value)
         elif name in hints:
             yield from _type_errors(path, hints[name], value)
 

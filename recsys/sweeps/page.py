@@ -64,7 +64,7 @@ def plot_key(lines: list[Line], key: str) -> Figure:
     others = [other for other in varied_keys(lines) if other != key]
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for line in lines:
-        label = ", ".join(f"{other.split('.')[-1]}={line.choices.get(other, 'default')}" for other in others)
+        label = ", ".join(f"{other.split('.')[-1]}={_choice(line, other)}" for other in others)
         point = (float(line.choices[key]), line.mean("val/rmse"), line.deviation("val/rmse") or 0.0)
         curves.setdefault(label, []).append(point)
     figure, axes = _axes(key, "val/rmse")
@@ -121,7 +121,7 @@ def plot_parallel(lines: list[Line]) -> list[Figure]:
         return []
     figure, axes = _axes("", "")
     scores = [line.mean("val/rmse") for line in lines]
-    columns = [[line.choices.get(key, "default") for line in lines] for key in keys]
+    columns = [[_choice(line, key) for line in lines] for key in keys]
     for column, (key, values) in enumerate(zip(keys, columns, strict=True)):
         numbers = _are_numbers(lines, key)
         options = sorted(set(values), key=(lambda value: float(value)) if numbers else None)
@@ -149,6 +149,10 @@ def _axes(x: str, y: str) -> tuple[Figure, Any]:
     axes.set(xlabel=x, ylabel=y)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _choice(line: Line, key: str) -> str:
+    return line.choices.get(key, "default").replace("$", r"\$")  # no formula for matplotlib
 
 
 def _are_numbers(lines: list[Line], key: str) -> bool:
