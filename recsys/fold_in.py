@@ -1,0 +1,147 @@
+"""A person the model has never met: their vector from a few ratings, while the network stands still.
+
+The person's rows x (all user tables side by side) are taken to be drawn from the Gaussian of the trained
+users' rows, and their ratings to be the network's plus Gaussian noise:
+
+    x ~ N(mu, S),    r_i = f(x, m_i) + e_i,    e_i ~ N(0, noise^2)
+
+The fit is the mode of the posterior (MAP), found by damped Gauss-Newton steps, with the covariance of the
+linearised model there (Bishop 2006, Pattern Recognition and Machine Learning, sections 3.3 and 4.5.1). For
+matrix factorization, where f is linear in x, both are exact.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recsys.models.network import RatingNetwork
+
+# The covariance of the trained rows is that of fitted values, each drawn towards the others by weight decay
+# and early stopping; people vary by more. Chosen on validation users of ml-100k: see docs/fold-in.md.
+SPREAD = 1.0
+MAX_STEPS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What is known of a person before their first rating.
+
+    Attributes:
+        network: the trained network, in evaluation mode, on the CPU.
+        mean: (d,); of the users' rows, all user tables side by side.
+        root: (d, d); a square root of their covariance, root @ root.T, times the spread.
+        noise: standard deviation of a rating around the network's prediction, in rating points.
+    """
+
+    network: RatingNetwork
+    mean: Tensor
+    root: Tensor
+    noise: float
+
+    @classmethod
+    def of(cls, network: RatingNetwork, trained: Tensor, noise: float, spread: float = SPREAD) -> "Prior":
+        """From a trained network.
+
+        Args:
+            network: in evaluation mode, on the CPU.
+            trained: bool (n_users,); which users have training ratings.
+            noise: the run's validation RMSE.
+            spread: what the covariance is multiplied by.
+        """
+        from sklearn.covariance import ledoit_wolf  # takes a second to import
+
+        rows = torch.cat([table.weight.detach() for table in network.tables("user").values()], dim=1)
+        rows = rows[trained].double()
+        # Tables differ in scale (a bias beside a vector): Ledoit and Wolf (2004) shrink towards a multiple of
+        # the identity, which suits columns of unit variance.
+        scale = rows.std(0).clamp_min(1e-8)
+        covariance, _ = ledoit_wolf(((rows - rows.mean(0)) / scale).numpy())
+        values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
+        root = scale[:, None] * vectors * (spread * values.clamp_min(0)).sqrt()
+        return cls(network, rows.mean(0).float(), root.float(), noise)
+
+    def rate(self, x: Tensor, movies: Tensor) -> tuple[Tensor, Tensor]:
+        """Ratings (n,) of movie rows (n,) by a person with rows x (d,), and their derivatives (n, d) by x."""
+        # A copy of x for every pair: then one backward pass gives each pair's own derivative.
+        network = self.with_people(x.expand(len(movies), -1))
+        with torch.enable_grad():
+            ratings = network(torch.arange(len(movies)), movies)
+            tables = [table.weight for table in network.tables("user").values()]
+            slopes = torch.autograd.grad(ratings.sum(), tables)
+        return ratings.detach(), torch.cat(slopes, dim=1)
+
+    def with_people(self, x: Tensor) -> RatingNetwork:
+        """The network for people with rows x (n, d), one user row each."""
+        widths = [table.embedding_dim for table in self.network.tables("user").values()]
+        return self.network.with_users(
+            dict(zip(self.network.tables("user"), x.split(widths, dim=1), strict=True))
+        )
+
+    def fit(self, movies: Tensor, ratings: Tensor) -> "Posterior":
+        """What is known of a person after their ratings.
+
+        Args:
+            movies: movie rows, int64 (n,); n = 0 gives the mean user.
+            ratings: float32 (n,).
+        """
+        # x = mu + root z turns the prior into N(0, I). The sum to minimise is
+        # |r - f(x)|^2 / noise^2 + |z|^2; steps are Levenberg's.
+        z, damping = torch.zeros(self.root.shape[1]), 0.0
+        left, slope, cost = self._at(z, movies, ratings)
+        identity = torch.eye(len(z))
+        for _ in range(MAX_STEPS):
+            curvature = slope.T @ slope + identity
+            step = torch.linalg.solve(curvature + damping * identity, slope.T @ left - z)
+            ahead = self._at(z + step, movies, ratings)
+            if ahead[2] > cost:  # too far: shorter
+                damping = max(4 * damping, 1.0)
+                continue
+            z, damping, gained = z + step, damping / 4, cost - ahead[2]
+            left, slope, cost = ahead
+            if gained <= 1e-6 * (1 + cost):
+                break
+        covariance = torch.linalg.inv(slope.T @ slope + identity)
+        return Posterior(self, self.mean + self.root @ z, self.root @ torch.linalg.cholesky(covariance))
+
+    def _at(self, z: Tensor, movies: Tensor, ratings: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Residuals and slopes in units of the noise, and twice the negative log posterior, at z."""
+        predicted, derivative = self.rate(self.mean + self.root @ z, movies)
+        left = (ratings - predicted) / self.noise
+        return left, derivative @ self.root / self.noise, float(left @ left + z @ z)
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """A person as their ratings show them.
+
+    Attributes:
+        prior: what was known before.
+        x: (d,); the most likely rows.
+        root: (d, d); a square root of their covariance.
+    """
+
+    prior: Prior
+    x: Tensor
+    root: Tensor
+
+    @property
+    def network(self) -> RatingNetwork:
+        """The trained network for this one person, who is user row 0."""
+        return self.prior.with_people(self.x[None])
+
+    def deviations(self, movies: Tensor) -> Tensor:
+        """How uncertain the person's rows leave the ratings of movies (n,): standard deviations (n,).
+
+        The noise of a single rating is not in them.
+        """
+        return (self.prior.rate(self.x, movies)[1] @ self.root).norm(dim=1)
+
+    def known(self) -> float:
+        """How far the ratings tell this person from the mean user, 0 to 1.
+
+        The share by which they have reduced the variance of predictions, over the whole catalogue.
+        """
+        slopes = self.prior.rate(self.x, torch.arange(self.prior.network.n_movies))[1]
+        before = (slopes @ self.prior.root).square().sum()
+        return float(1 - (slopes @ self.root).square().sum() / before)
