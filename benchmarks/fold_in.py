@@ -130,10 +130,16 @@ def rmse(errors: list[NDArray]) -> float:
 def main() -> None:
     """Train, fold in, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--splits", type=int, default=3, metavar="N", help="draws of hidden users (%(default)s)")
-    parser.add_argument("--spread", type=float, default=SPREAD, metavar="X", help="of the prior (%(default)s)")
+    parser.add_argument(
+        "--splits", type=int, default=3, metavar="N", help="draws of hidden users (%(default)s)"
+    )
+    parser.add_argument(
+        "--spread", type=float, default=SPREAD, metavar="X", help="of the prior (%(default)s)"
+    )
     parser.add_argument("--tune", action="store_true", help="RMSE of validation users by spread")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep runs there, and use those of before")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep runs there, and use those of before"
+    )
     args, overrides = parser.parse_known_args()
     logging.disable(logging.WARNING)
     register_resolvers()
@@ -159,7 +165,9 @@ def main() -> None:
     seconds = (time.perf_counter() - start) / (people * len(GIVEN))
     pairs = sum(map(len, found[METHODS[0], GIVEN[0]]))
     first = runs[0].result
-    print(f"{first['data']['name']}, {first['model']['name']}: RMSE on {pairs:,} ratings of {people} test users")
+    print(
+        f"{first['data']['name']}, {first['model']['name']}: RMSE on {pairs:,} ratings of {people} test users"
+    )
     print(f"in {args.splits} draws; prior spread {args.spread}; {1000 * seconds:.0f} ms for a person\n")
     print(f"| ratings given | {' | '.join(map(str, GIVEN))} |\n|---|{'---|' * len(GIVEN)}")
     for method in METHODS:

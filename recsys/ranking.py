@@ -1,4 +1,4 @@
-"""The best films of each user out of a whole catalogue: exact, in blocks of bounded memory, without a sort."""
+"""Ratings of pairs, and each user's best films of a whole catalogue: exact, in bounded memory, no sort."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from recsys.models.network import RatingNetwork
 
 SCORES_AT_ONCE = 1 << 24  # users x movies held in memory: 64 MB in float32
+PAIRS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if crowded.any():
         columns[crowded] = _keys(scores[crowded]).topk(k).indices
     columns = columns.sort(1).values
-    values, order = scores.gather(1, columns).sort(1, descending=True, stable=True)
+    values, order = scores.gather(1, columns).sort(stable=True, dim=1, descending=True)
     return values, columns.gather(1, order)
 
 
@@ -100,6 +101,15 @@ def rank(
         best, columns = top_k(scores, k)
         values[start : start + block], movies[start : start + block] = best.numpy(), columns.numpy()
     return values, movies
+
+
+@torch.no_grad()
+def rate(network: RatingNetwork, users: NDArray, movies: NDArray) -> NDArray[np.float32]:
+    """Ratings of pairs, clipped to the scale: user rows (n,) and movie rows (n,) to (n,)."""
+    columns = (
+        torch.from_numpy(np.array(rows, dtype=np.int64)).split(PAIRS_AT_ONCE) for rows in (users, movies)
+    )
+    return torch.cat([network.predict(*pairs) for pairs in zip(*columns, strict=True)]).numpy()
 
 
 def _keys(scores: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from recsys.errors import UnknownIdError
 
-ARTICLES = "the a an le la les l il lo un une der die das ein eine el los las".split()
+ARTICLES = frozenset("the a an le la les l il lo un une der die das ein eine el los las".split())  # noqa: SIM905
 
 
 class Titles:
@@ -47,7 +47,9 @@ class Titles:
             if len(rows) == 1:
                 return rows[0]
             if rows:
-                raise UnknownIdError(f"movie={typed!r} may be {self._offer(rows)}: give the id, or more words")
+                raise UnknownIdError(
+                    f"movie={typed!r} may be {self._offer(rows)}: give the id, or more words"
+                )
         near = difflib.get_close_matches(name, self._by_name, n=5, cutoff=0.6)
         rows = list(dict.fromkeys(row for one in near for row in self._by_name[one]))
         hint = f"; the nearest: {self._offer(rows)}" if rows else ""
@@ -75,7 +77,7 @@ class Titles:
 
 
 def _names(title: str) -> list[str]:
-    """What a film may be called: as it stands, without its year, without or only by what is in parentheses."""
+    """What a film may be called: as it stands, without its year, without or only by its parentheses."""
     parts = re.findall(r"\(([^()]*)\)", title)
     bare = re.sub(r"\([^()]*\)", " ", title)
     years = [part for part in parts if re.fullmatch(r"\d{4}", part)]
@@ -89,13 +91,13 @@ def _name(text: str) -> str:
     """Words alone: lower case, no accents, no article at either end ("..., The", "The ...")."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    plain = re.sub(r"['’`]", "", plain).replace("&", " and ")
+    plain = re.sub(r"['`\u2019]", "", plain).replace("&", " and ")
     words = re.findall(r"\w+", plain)
     year = [words.pop()] if len(words) > 1 and re.fullmatch(r"(19|20)\d\d", words[-1]) else []
     while len(words) > 1 and words[0] in ARTICLES:
         words = words[1:]
     # "A" and its kind stand behind a comma only: "Vitamin A" is no article.
-    trailing = re.search(r",\s*(\w+)['’]?\s*(\(\d{4}\)\s*)?$", plain)
+    trailing = re.search(r",\s*(\w+)['\u2019]?\s*(\(\d{4}\)\s*)?$", plain)
     if len(words) > 1 and trailing and trailing[1] in ARTICLES:
         words = words[:-1]
     return " ".join(words + year)

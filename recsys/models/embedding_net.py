@@ -70,6 +70,7 @@ class EmbeddingNet(RatingNetwork):
         user's and each movie's part is computed once, and a pair costs their sum and the layers above.
         """
         first, above = self.layers[1], self.layers[2:]  # layers[0] is dropout, which is off
+        assert isinstance(first, nn.Linear)
         of_user, of_movie = first.weight.split(self.user_embedding.embedding_dim, dim=1)  # (h, d) each
         user_part = nn.functional.linear(self.user_embedding(users), of_user, first.bias)  # (B, h)
         movie_part = self.movie_embedding.weight @ of_movie.T  # (n_movies, h)
