@@ -33,7 +33,9 @@ class Catalogue:
         asked = np.asarray(movies)
         if asked.dtype.kind not in "UO":
             return self.ids.find(asked) if missing_ok else self.ids.to_rows(asked)
-        rows = np.fromiter((self.row(movie, missing_ok) for movie in asked.ravel().tolist()), np.int32, asked.size)
+        rows = np.fromiter(
+            (self.row(movie, missing_ok) for movie in asked.ravel().tolist()), np.int32, asked.size
+        )
         return rows.reshape(asked.shape)
 
     def row(self, movie: Any, missing_ok: bool = False) -> int:

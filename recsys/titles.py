@@ -25,16 +25,21 @@ class Titles:
     def __init__(self, titles: Sequence[str], ids: Sequence[object] | None = None) -> None:
         self.titles = list(titles)
         self.ids = list(ids) if ids is not None else list(range(len(self.titles)))
-        self._by_name: dict[str, list[int]] = {}
+        self._plain: dict[str, list[int]] = {}
+        self._dated: dict[str, list[int]] = {}
         for row, title in enumerate(self.titles):
-            for name in dict.fromkeys(_names(title)):
-                self._by_name.setdefault(name, []).append(row)
+            plain, dated = _names(title)
+            for name in dict.fromkeys(plain):
+                self._plain.setdefault(name, []).append(row)
+            for name in dict.fromkeys(dated):
+                self._dated.setdefault(name, []).append(row)
 
     def find(self, typed: str) -> int:
         """The row of the film that was meant.
 
         A film called exactly so comes first, then films whose title holds the words in this order, then those
-        that hold them in any; a stage with one film answers, and a stage with several is ambiguous.
+        that hold them in any; each first without regard to the year, then with it. A stage that finds one
+        film answers, and one that finds several is ambiguous.
 
         Raises:
             UnknownIdError: there is none, or there are several; offers the nearest, with their ids.
@@ -42,49 +47,47 @@ class Titles:
         name = _name(typed)
         if not name:
             raise UnknownIdError(f"movie={typed!r}: holds no letter or number to look for")
-        for stage in (self._exact, self._in_order, self._in_any_order):
-            rows = stage(name)
-            if len(rows) == 1:
-                return rows[0]
-            if rows:
-                raise UnknownIdError(
-                    f"movie={typed!r} may be {self._offer(rows)}: give the id, or more words"
-                )
-        near = difflib.get_close_matches(name, self._by_name, n=5, cutoff=0.6)
-        rows = list(dict.fromkeys(row for one in near for row in self._by_name[one]))
+        for holds in (_is, _holds_in_order, _holds):
+            for names in (self._plain, self._dated):
+                rows = sorted({row for known, some in names.items() if holds(known, name) for row in some})
+                if len(rows) == 1:
+                    return rows[0]
+                if rows:
+                    told = f"movie={typed!r} may be {self._offer(rows)}"
+                    raise UnknownIdError(f"{told}: give the id, or more words")
+        near = difflib.get_close_matches(name, self._plain, n=5, cutoff=0.6)
+        rows = list(dict.fromkeys(row for one in near for row in self._plain[one]))
         hint = f"; the nearest: {self._offer(rows)}" if rows else ""
         raise UnknownIdError(f"movie={typed!r}: no film is called so{hint}")
-
-    def _exact(self, name: str) -> list[int]:
-        return self._by_name.get(name, [])
-
-    def _in_order(self, name: str) -> list[int]:
-        return self._rows(f" {name} " in f" {known} " for known in self._by_name)
-
-    def _in_any_order(self, name: str) -> list[int]:
-        words = set(name.split())
-        return self._rows(words <= set(known.split()) for known in self._by_name)
-
-    def _rows(self, chosen) -> list[int]:  # type: ignore[no-untyped-def]
-        found = {
-            row for name, yes in zip(self._by_name, chosen, strict=True) if yes for row in self._by_name[name]
-        }
-        return sorted(found)
 
     def _offer(self, rows: list[int], most: int = 8) -> str:
         told = "; ".join(f"{self.titles[row]} [{self.ids[row]}]" for row in rows[:most])
         return told + (f"; and {len(rows) - most} more" if len(rows) > most else "")
 
 
-def _names(title: str) -> list[str]:
-    """What a film may be called: as it stands, without its year, without or only by its parentheses."""
+def _is(name: str, asked: str) -> bool:
+    return name == asked
+
+
+def _holds_in_order(name: str, asked: str) -> bool:
+    return f" {asked} " in f" {name} "
+
+
+def _holds(name: str, asked: str) -> bool:
+    return set(asked.split()) <= set(name.split())
+
+
+def _names(title: str) -> tuple[list[str], list[str]]:
+    """What a film may be called, without its year and with it.
+
+    "Seven (a.k.a. Se7en) (1995)" is "seven" and "se7en", and either with "1995" behind.
+    """
     parts = re.findall(r"\(([^()]*)\)", title)
     bare = re.sub(r"\([^()]*\)", " ", title)
     years = [part for part in parts if re.fullmatch(r"\d{4}", part)]
     others = [re.sub(r"^a\.?k\.?a\.? ", "", part) for part in parts if part not in years]
-    names = [_name(name) for name in (bare, *others)]
-    dated = [f"{name} {year}" for name in names for year in years]
-    return [name for name in (*names, *dated, _name(title)) if name]
+    plain = [name for name in map(_name, (bare, *others)) if name]
+    return plain, [*(f"{name} {year}" for name in plain for year in years), _name(title)]
 
 
 def _name(text: str) -> str:
