@@ -38,8 +38,8 @@ def evaluate(run: str = "latest", part: str = "test", checkpoint: str = "best") 
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.rating_metrics import measure
 
-    baselines = baseline_metrics(opened.dataset, opened.data.split, part)
-    own = measure(opened.trained.network, opened.data.whole(part)).metrics(part)
+    baselines = baseline_metrics(opened.dataset, opened.split, part)
+    own = measure(opened.trained.network, opened.batches(part)).metrics(part)
     rows = {**baselines, opened.result["model"]["name"]: own}
     return [{"model": name, **metrics} for name, metrics in rows.items()]
 

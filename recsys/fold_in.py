@@ -17,8 +17,7 @@ from torch import Tensor
 
 from recsys.models.network import RatingNetwork
 
-# The covariance of the trained rows is that of fitted values, each drawn towards the others by weight decay
-# and early stopping; people vary by more. Chosen on validation users of ml-100k: see docs/fold-in.md.
+# The best for the default network by the validation users of docs/fold-in.md; factorization wants 1.5 to 2.
 SPREAD = 1.0
 MAX_STEPS = 50
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from recsys.catalogue import Catalogue
 from recsys.data.dataset import Dataset
@@ -149,12 +150,13 @@ class Recommender:
             table.insert(0, "user", np.repeat(np.atleast_1d(asked), found.sum(1)))
         return table
 
-    def similar_movies(self, movies: Any, k: int = 10) -> pd.DataFrame:
+    def similar_movies(self, movies: Any, k: int = 10, min_ratings: int = 20) -> pd.DataFrame:
         """The nearest films by the cosine of their vectors.
 
         Args:
             movies: a raw id or title, or an array (M,) of them.
-            k: how many for each.
+            k: how many for each; fewer where there are no more.
+            min_ratings: leave out films with fewer: their vectors are mostly chance.
 
         Returns:
             Columns movie, title, year, genres, similarity (-1 to 1), ratings; for an array, a column `to`
@@ -165,9 +167,13 @@ class Recommender:
             RunError: the network has no vectors.
         """
         rows = self.catalogue.rows(movies)
-        values, near = self._neighbours("movie", np.atleast_1d(rows), k)
-        table = self.catalogue.table(near.ravel(), values.ravel(), "similarity")
-        return self._named(table, "to", self.catalogue.ids, rows, near.shape[1])
+        rated = torch.from_numpy(self.catalogue.ratings >= min_ratings) & self.run.trained_movies
+        values, near = self._neighbours("movie", np.atleast_1d(rows), k, rated)
+        found = np.isfinite(values)
+        table = self.catalogue.table(near[found], values[found], "similarity")
+        if rows.ndim:
+            table.insert(0, "to", np.repeat(self.catalogue.ids.to_ids(rows), found.sum(1)))
+        return table
 
     def similar_users(self, users: Any, k: int = 10) -> pd.DataFrame:
         """The nearest users by the cosine of their vectors.
@@ -185,16 +191,14 @@ class Recommender:
             RunError: the network has no vectors.
         """
         rows = self.user_ids.to_rows(users)
-        values, near = self._neighbours("user", np.atleast_1d(rows), k)
-        counts = np.bincount(self.dataset.users, minlength=len(self.user_ids))
-        table = pd.DataFrame(
-            {
-                "user": self.user_ids.to_ids(near.ravel()),
-                "similarity": values.ravel(),
-                "ratings": counts[near.ravel()],
-            }
-        )
-        return self._named(table, "to", self.user_ids, rows, near.shape[1])
+        values, near = self._neighbours("user", np.atleast_1d(rows), k, self.run.trained_users)
+        found = np.isfinite(values)
+        counts = np.bincount(self.dataset.users, minlength=len(self.user_ids))[near[found]]
+        ids = self.user_ids.to_ids(near[found])
+        table = pd.DataFrame({"user": ids, "similarity": values[found], "ratings": counts})
+        if rows.ndim:
+            table.insert(0, "to", np.repeat(self.user_ids.to_ids(rows), found.sum(1)))
+        return table
 
     def fold_in(self, ratings: Mapping[Any, float] | Iterable[tuple[Any, float]]) -> Person:
         """Somebody the model has never met.
@@ -253,11 +257,11 @@ class Recommender:
     @cached_property
     def biases(self) -> Biases:
         """Of the training part."""
-        return fit_biases(self.dataset, self.run.data.split.train)
+        return fit_biases(self.dataset, self.run.split.train)
 
     @cached_property
     def _prior(self) -> Prior:
-        return Prior.of(self.network, self.run.data.trained_users, self.run.result["metrics"]["val/rmse"])
+        return Prior.of(self.network, self.run.trained_users, self.run.result["metrics"]["val/rmse"])
 
     def _fold_in_rows(self, given: Mapping[int, float]) -> Person:
         seen = np.fromiter(given, dtype=np.int64, count=len(given))
@@ -269,21 +273,15 @@ class Recommender:
             raise ValueError(f"on_unknown={on_unknown!r}: choose raise or bias")
         return self.user_ids.find(users) if on_unknown == "bias" else self.user_ids.to_rows(users)
 
-    def _neighbours(self, side: str, rows: NDArray, k: int) -> tuple[NDArray, NDArray]:
-        """Cosines (n, k) and rows (n, k) of the nearest others that training has seen."""
+    def _neighbours(self, side: str, rows: NDArray, k: int, among: Tensor) -> tuple[NDArray, NDArray]:
+        """Cosines (n, k), -inf where there are no more, and rows (n, k) of the nearest others `among` all."""
         tables = [t.weight.detach() for t in self.network.tables(side).values() if t.embedding_dim > 1]
         if not tables:
             raise RunError(f"{type(self.network).__name__} has no {side} vectors to compare, only biases")
         unit = torch.nn.functional.normalize(torch.cat(tables, dim=1), dim=1)
-        scores = unit[torch.from_numpy(rows).long()] @ unit.T
-        scores[torch.arange(len(rows)), torch.from_numpy(rows).long()] = -torch.inf
-        trained = self.run.data.trained_users if side == "user" else self.run.data.trained_movies
-        scores[:, ~trained] = -torch.inf  # they all have the mean row
-        values, near = top_k(scores, min(k, int(trained.sum()) - 1))
+        asked = torch.from_numpy(rows).long()
+        cosines = unit[asked] @ unit.T
+        cosines[:, ~among] = -torch.inf
+        cosines[torch.arange(len(asked)), asked] = -torch.inf
+        values, near = top_k(cosines, k)
         return values.numpy(), near.numpy()
-
-    @staticmethod
-    def _named(table: pd.DataFrame, name: str, ids: IdMap, rows: NDArray, times: int) -> pd.DataFrame:
-        if rows.ndim:
-            table.insert(0, name, np.repeat(ids.to_ids(rows), times))
-        return table
