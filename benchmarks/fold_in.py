@@ -31,7 +31,8 @@ from recsys.train import train
 
 GIVEN = (1, 3, 5, 10, 20)
 SPREADS = (0.5, 1.0, 1.5, 2.0, 3.0)
-METHODS = ("user-mean", "movie-mean", "folded-in user+movie bias", "fold-in")
+EXPECTED = "fold-in, as it expects itself"
+METHODS = ("user-mean", "movie-mean", "folded-in user+movie bias", "fold-in", EXPECTED)
 
 
 class Person(NamedTuple):
@@ -60,11 +61,12 @@ def movie_means(run: Reopened) -> NDArray[np.float64]:
     return np.where(counts > 0, sums / np.maximum(counts, 1), run.trained.network.mean)
 
 
-def fold(prior: Prior, person: Person, n: int, target: NDArray) -> NDArray:
-    """The network's ratings of `target` movie rows after the person's first n ratings."""
+def fold(prior: Prior, person: Person, n: int, target: NDArray) -> tuple[NDArray, NDArray]:
+    """Ratings of `target` movie rows after the person's first n, and the squared errors they should have."""
     found = prior.fit(torch.from_numpy(person.movies[:n]), torch.from_numpy(person.ratings[:n]))
     rows = torch.from_numpy(target)
-    return found.network.predict(torch.zeros_like(rows), rows).detach().numpy()
+    ratings = found.network.predict(torch.zeros_like(rows), rows).detach()
+    return ratings.numpy(), (found.deviations(rows).square() + prior.noise**2).numpy()
 
 
 def squared_errors(
@@ -83,8 +85,9 @@ def squared_errors(
                 "user-mean": np.full(len(true), ratings.mean()),
                 "movie-mean": of_movie[target],
                 "folded-in user+movie bias": biases.mean + user_bias + biases.movies[target],
-                "fold-in": fold(prior, person, n, target),
             }
+            predicted["fold-in"], expected = fold(prior, person, n, target)
+            found[EXPECTED, n].append(expected)
             for method, values in predicted.items():
                 found[method, n].append((values.clip(*run.dataset.scale) - true) ** 2)
     return found
@@ -115,7 +118,7 @@ def tune(runs: list[Reopened]) -> None:
             prior = prior_of(run, spread)
             for person in hidden_people(run, 0):
                 for n in GIVEN:
-                    values = fold(prior, person, n, person.movies[max(GIVEN) :])
+                    values, _ = fold(prior, person, n, person.movies[max(GIVEN) :])
                     errors[n].append((values - person.ratings[max(GIVEN) :]) ** 2)
         scores = [rmse(errors[n]) for n in GIVEN]
         print(f"| {spread} | {' | '.join(f'{s:.4f}' for s in [*scores, np.mean(scores)])} |", flush=True)

@@ -60,7 +60,7 @@ class Catalogue:
         """Which films are of one of `genres` and in `years`: bool (n_movies,), or None for all of them.
 
         Args:
-            genres: one or several, in any case.
+            genres: one or several; capitals and signs do not matter (scifi is Sci-Fi).
             years: a year, or the first and the last one.
 
         Raises:
@@ -70,12 +70,14 @@ class Catalogue:
             return None
         allowed = np.ones(len(self.ids), dtype=bool)
         if genres is not None:
-            wanted = {str(genre).casefold() for genre in ([genres] if isinstance(genres, str) else genres)}
-            if unknown := wanted - {genre.casefold() for genre in self.genres}:
+            wanted = {_letters(genre): genre for genre in ([genres] if isinstance(genres, str) else genres)}
+            if unknown := [genre for key, genre in wanted.items() if key not in map(_letters, self.genres)]:
                 known = ", ".join(self.genres) or "none"
-                raise DataError(f"genres={', '.join(sorted(unknown))}: the films have {known}")
-            of_film = self.films["genres"].str.casefold().str.split("|")
-            allowed &= np.array([not wanted.isdisjoint(some) for some in of_film], dtype=bool)
+                raise DataError(f"genres={', '.join(map(str, unknown))}: the films have {known}")
+            meant = {genre for genre in self.genres if _letters(genre) in wanted}
+            allowed &= np.array(
+                [not meant.isdisjoint(some.split("|")) for some in self.films["genres"]], bool
+            )
         if years is not None:
             span: Sequence[Any] = years if isinstance(years, Sequence) else [years]
             allowed &= self.films["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
@@ -100,3 +102,7 @@ class Catalogue:
     def titles(self) -> Titles:
         """The films by title."""
         return Titles(self.films["title"].tolist(), self.ids.ids.tolist())
+
+
+def _letters(genre: object) -> str:
+    return "".join(letter for letter in str(genre).casefold() if letter.isalnum())

@@ -21,16 +21,28 @@ WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}
 
 def main() -> None:
     """`recsys-recommend`."""
-    sys.argv[1:] = [quote_title(word) for word in sys.argv[1:]]
+    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
     run_command("recommend", _task)
 
 
-def quote_title(word: str) -> str:
-    """`movie=...` in quotes, for commas, colons and parentheses mean something in Hydra's grammar."""
-    key, equals, title = word.partition("=")
-    if key != "movie" or not equals or title[:1] in ("", "'", '"') or title == "null":
+def quoted(word: str) -> str:
+    """`movie=` and `genres=` in quotes: commas, colons and the like mean something in Hydra's grammar.
+
+    >>> quoted("movie=Postino, Il (1994)"), quoted("genres=[Sci-Fi,Children's]")
+    ("movie='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
+    """
+    key, _, value = word.partition("=")
+    if not value or value[0] in "'\"" or value == "null":
         return word
-    return "movie='" + title.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+    if key == "movie":
+        return f"movie={_in_quotes(value)}"
+    if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
+        return f"genres=[{','.join(map(_in_quotes, filter(None, value[1:-1].split(','))))}]"
+    return word
+
+
+def _in_quotes(text: str) -> str:
+    return "'" + text.strip().replace("\\'", "\\\\'").replace("'", "\\'") + "'"
 
 
 def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:

@@ -14,7 +14,7 @@ from recsys import recommend as module
 from recsys.command import config_folder
 from recsys.data.person_file import read_person
 from recsys.errors import UserError
-from recsys.recommend import quote_title
+from recsys.recommend import quoted
 from recsys.recommender import Recommender
 
 Ask = Callable[..., str]
@@ -31,7 +31,7 @@ def ask(run: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
 
     def ask(*words: str) -> str:
         with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
-            module._task(hydra.compose("recommend", [f"run={run}", *map(quote_title, words)]))
+            module._task(hydra.compose("recommend", [f"run={run}", *map(quoted, words)]))
         return capsys.readouterr().out
 
     return ask
@@ -128,7 +128,7 @@ def test_many_users_go_to_a_file(ask: Ask, run: Path, suffix: str, tmp_path: Pat
         (["users=eve.csv", "output=films.csv"], "eve.csv line 1: no column 'user'; the file has 'movie'"),
         (["user=9", "k=0"], "k=0: a whole number from 1 expected"),
         (["user=9", "years=[1,2,3]"], "years=[1, 2, 3]: a year, or the first and the last one"),
-        (["user=9", "genres=Western"], "genres=western: the films have Comedy, Drama, Romance"),
+        (["user=9", "genres=Western"], "genres=Western: the films have Comedy, Drama, Romance"),
         (["user=9", "filter_seen=3"], "filter_seen=3: true or false"),
         (["ratings=none.csv"], "ratings=none.csv: No such file"),
         (["ratings=bad.csv"], "bad.csv line 1: no column 'movie'"),
@@ -150,12 +150,24 @@ def test_mistakes(ask: Ask, words: list[str], told: str, eve: Path, tmp_path: Pa
 )
 def test_any_title_passes_through_hydra(title: str) -> None:
     with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
-        assert hydra.compose("recommend", [quote_title(f"movie={title}")]).movie == title
+        assert hydra.compose("recommend", [quoted(f"movie={title}")]).movie == title
 
 
-@pytest.mark.parametrize("word", ["movie=null", "movie='a'", "movie=", "user=9", "--help"])
+def test_genres_pass_through_hydra() -> None:
+    for words, genres in (
+        ("genres=[Children's,Sci-Fi, Film-Noir]", ["Children's", "Sci-Fi", "Film-Noir"]),
+        ("genres=Drama", "Drama"),
+        ("genres=['Children\\'s']", ["Children's"]),
+    ):
+        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+            assert hydra.compose("recommend", [quoted(words)]).genres == genres
+
+
+@pytest.mark.parametrize(
+    "word", ["movie=null", 'genres=["a"]', "genres=[]", "movie='a'", "movie=", "user=9", "--help"]
+)
 def test_other_words_are_left_alone(word: str) -> None:
-    assert quote_title(word) == word
+    assert quoted(word) == word
 
 
 def test_the_command_itself(run: Path, eve: Path, tmp_path: Path) -> None:

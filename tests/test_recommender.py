@@ -7,6 +7,7 @@ import pytest
 import torch
 from finished import LEARNED, finished_run
 
+import recsys.recommend
 import recsys.recommender
 import recsys.titles
 from recsys.data.synthetic import Synthetic
@@ -34,7 +35,7 @@ def truth() -> np.ndarray:
 
 
 def test_the_documentation_is_true(run: Path) -> None:
-    for module in (recsys.recommender, recsys.titles):
+    for module in (recsys.recommend, recsys.recommender, recsys.titles):
         done = doctest.testmod(module, extraglobs={"run": str(run), "reopen": reopen})
         assert done.attempted > 0
         assert done.failed == 0
@@ -90,7 +91,7 @@ def test_filters_genres_and_years(recommender: Recommender) -> None:
     assert table["year"].between(1940, 1949).all()
     assert set(recommender.recommend(9, genres="Romance")["genres"]) == {"Comedy|Romance"}
     assert set(recommender.recommend(9, years=1950)["year"]) <= {1950}
-    with pytest.raises(DataError, match=r"genres=western: the films have Comedy, Drama, Romance"):
+    with pytest.raises(DataError, match=r"genres=Western: the films have Comedy, Drama, Romance"):
         recommender.recommend(9, genres=["Western", "Drama"])
     with pytest.raises(DataError, match="no film is left"):
         recommender.recommend(9, years=[1800, 1801])
