@@ -2,9 +2,10 @@ import time
 
 import pytest
 import torch
+from sklearn import covariance
 from torch import Tensor, nn
 
-from recsys.fold_in import Prior
+from recsys.fold_in import Prior, ledoit_wolf
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.matrix_factorization import MatrixFactorization
@@ -56,10 +57,29 @@ def test_many_exact_ratings_find_a_user_again(network: RatingNetwork) -> None:
     assert posterior.known() > 0.99
 
 
+@pytest.mark.parametrize(("n", "d"), [(20, 30), (500, 5), (40, 1)])
+def test_the_covariance_is_ledoit_and_wolfs(n: int, d: int) -> None:
+    rows = torch.randn(n, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = rows @ torch.diag(torch.arange(1.0, d + 1, dtype=torch.float64))
+    rows -= rows.mean(0)
+    expected, _ = covariance.ledoit_wolf(rows.numpy())
+    torch.testing.assert_close(ledoit_wolf(rows), torch.from_numpy(expected))
+
+
+def test_the_prior_is_the_users_own_spread() -> None:
+    """Many users: their mean and covariance, times the spread."""
+    network = made(MatrixFactorization, embedding_dim=2)
+    rows = torch.stack([rows_of(network, user) for user in range(N_USERS)])
+    prior = Prior.of(network, EVERYBODY, 0.9, spread=2)
+    torch.testing.assert_close(prior.root @ prior.root.T, 2 * rows.T.cov(), atol=0.05, rtol=0.05)
+    few = torch.arange(N_USERS) < 100
+    torch.testing.assert_close(Prior.of(network, few, 0.9).mean, rows[few].mean(0))
+
+
 def test_biases_are_the_closed_form() -> None:
     """One bias: MAP is (sum of residuals / noise^2 + m / s^2) / (n / noise^2 + 1 / s^2)."""
     network = NETWORKS["bias"]
-    prior = Prior.of(network, EVERYBODY, noise=0.8)
+    prior = Prior.of(network, EVERYBODY, noise=0.8, spread=1)
     movies, ratings = torch.tensor([3, 5, 8]), torch.tensor([5.0, 4.0, 2.0])
     mean, variance = prior.mean.item(), prior.root.item() ** 2
     assert variance == pytest.approx(network.user_bias.weight.var().item(), rel=0.01)
