@@ -21,6 +21,7 @@ from recsys.models.network import RatingNetwork
 # they do. Best on the validation users of docs/fold-in.md over two kinds of network (1.0 and 2.0 are theirs).
 SPREAD = 1.5
 MAX_STEPS = 50
+PAIRS_AT_ONCE = 1 << 14
 
 
 def ledoit_wolf(rows: Tensor) -> Tensor:
@@ -44,8 +45,8 @@ class Prior:
 
     Attributes:
         network: the trained network, in evaluation mode, on the CPU.
-        mean: (d,); of the users' rows, all user tables side by side.
-        root: (d, d); a square root of their covariance, root @ root.T, times the spread.
+        mean: (d,); of the trained users' rows, all user tables side by side.
+        root: (d, d); root @ root.T is their covariance times the spread. Algebra is in float64.
         noise: standard deviation of a rating around the network's prediction, in rating points.
     """
 
@@ -70,10 +71,15 @@ class Prior:
         scale = rows.std(0).clamp_min(1e-8)
         values, vectors = torch.linalg.eigh(ledoit_wolf((rows - rows.mean(0)) / scale))
         root = scale[:, None] * vectors * (spread * values.clamp_min(0)).sqrt()
-        return cls(network, rows.mean(0).float(), root.float(), noise)
+        return cls(network, rows.mean(0), root, noise)
 
     def rate(self, x: Tensor, movies: Tensor) -> tuple[Tensor, Tensor]:
         """Ratings (n,) of movie rows (n,) by a person with rows x (d,), and their derivatives (n, d) by x."""
+        parts = [self._rate(x, some) for some in movies.split(PAIRS_AT_ONCE)]
+        ratings, slopes = (torch.cat(column).double() for column in zip(*parts, strict=True))
+        return ratings, slopes
+
+    def _rate(self, x: Tensor, movies: Tensor) -> tuple[Tensor, Tensor]:
         # A copy of x for every pair: then one backward pass gives each pair's own derivative.
         network = self.with_people(x.expand(len(movies), -1))
         with torch.enable_grad():
@@ -84,10 +90,9 @@ class Prior:
 
     def with_people(self, x: Tensor) -> RatingNetwork:
         """The network for people with rows x (n, d), one user row each."""
-        widths = [table.embedding_dim for table in self.network.tables("user").values()]
-        return self.network.with_users(
-            dict(zip(self.network.tables("user"), x.split(widths, dim=1), strict=True))
-        )
+        tables = self.network.tables("user")
+        rows = x.float().split([table.embedding_dim for table in tables.values()], dim=1)
+        return self.network.with_users(dict(zip(tables, rows, strict=True)))
 
     def fit(self, movies: Tensor, ratings: Tensor) -> "Posterior":
         """What is known of a person after their ratings.
@@ -98,9 +103,9 @@ class Prior:
         """
         # x = mu + root z turns the prior into N(0, I). The sum to minimise is
         # |r - f(x)|^2 / noise^2 + |z|^2; steps are Levenberg's.
-        z, damping = torch.zeros(self.root.shape[1]), 0.0
+        z, damping = torch.zeros_like(self.mean), 0.0
         left, slope, cost = self._at(z, movies, ratings)
-        identity = torch.eye(len(z))
+        identity = torch.eye(len(z), dtype=z.dtype)
         for _ in range(MAX_STEPS):
             curvature = slope.T @ slope + identity
             step = torch.linalg.solve(curvature + damping * identity, slope.T @ left - z)
@@ -112,8 +117,10 @@ class Prior:
             left, slope, cost = ahead
             if gained <= 1e-6 * (1 + cost):
                 break
-        covariance = torch.linalg.inv(slope.T @ slope + identity)
-        return Posterior(self, self.mean + self.root @ z, self.root @ torch.linalg.cholesky(covariance))
+        # curvature = C C', so the covariance of z is C'^-1 C^-1, and C'^-1 is a root of it.
+        factor = torch.linalg.cholesky(slope.T @ slope + identity)
+        root = torch.linalg.solve_triangular(factor.T, identity, upper=True)
+        return Posterior(self, self.mean + self.root @ z, self.root @ root)
 
     def _at(self, z: Tensor, movies: Tensor, ratings: Tensor) -> tuple[Tensor, Tensor, float]:
         """Residuals and slopes in units of the noise, and twice the negative log posterior, at z."""

@@ -44,7 +44,7 @@ def rows_of(network: RatingNetwork, user: int) -> Tensor:
 def test_no_rating_leaves_the_mean_user(network: RatingNetwork) -> None:
     posterior = Prior.of(network, EVERYBODY, noise=0.9).fit(torch.empty(0, dtype=torch.long), torch.empty(0))
     mean = torch.cat([table.weight.detach().mean(0) for table in network.tables("user").values()])
-    torch.testing.assert_close(posterior.x, mean)
+    torch.testing.assert_close(posterior.x, mean.double())
     assert posterior.known() == pytest.approx(0, abs=1e-5)
 
 
@@ -71,9 +71,9 @@ def test_the_prior_is_the_users_own_spread() -> None:
     network = made(MatrixFactorization, embedding_dim=2)
     rows = torch.stack([rows_of(network, user) for user in range(N_USERS)])
     prior = Prior.of(network, EVERYBODY, 0.9, spread=2)
-    torch.testing.assert_close(prior.root @ prior.root.T, 2 * rows.T.cov(), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(prior.root @ prior.root.T, 2 * rows.double().T.cov(), atol=0.05, rtol=0.05)
     few = torch.arange(N_USERS) < 100
-    torch.testing.assert_close(Prior.of(network, few, 0.9).mean, rows[few].mean(0))
+    torch.testing.assert_close(Prior.of(network, few, 0.9).mean, rows[few].double().mean(0))
 
 
 def test_biases_are_the_closed_form() -> None:
@@ -89,7 +89,9 @@ def test_biases_are_the_closed_form() -> None:
     posterior = prior.fit(movies, ratings)
     assert posterior.x.item() == pytest.approx(expected, abs=1e-4)
     assert posterior.root.item() ** 2 == pytest.approx(1 / precision, rel=1e-4)
-    torch.testing.assert_close(posterior.deviations(movies), torch.full((3,), precision**-0.5))
+    torch.testing.assert_close(
+        posterior.deviations(movies), torch.full((3,), precision**-0.5, dtype=torch.float64)
+    )
     assert posterior.known() == pytest.approx(1 - 1 / (precision * variance), abs=1e-4)
 
 
@@ -121,7 +123,7 @@ def test_more_ratings_tell_more(network: RatingNetwork) -> None:
 def test_the_derivative_is_each_pairs_own(network: RatingNetwork) -> None:
     prior, movies = Prior.of(network, EVERYBODY, 0.9), torch.tensor([4, 9, 4])
     ratings, slopes = prior.rate(rows_of(network, 3), movies)
-    torch.testing.assert_close(ratings, network(torch.tensor([3, 3, 3]), movies).detach())
+    torch.testing.assert_close(ratings.float(), network(torch.tensor([3, 3, 3]), movies).detach())
     step = 0.01 * torch.nn.functional.one_hot(torch.tensor(0), slopes.shape[1])
     ahead = (
         prior.rate(rows_of(network, 3) + step, movies)[0] - prior.rate(rows_of(network, 3) - step, movies)[0]
