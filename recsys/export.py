@@ -1,6 +1,10 @@
 """A network for other programs: ONNX or torch.export, with the id maps beside it, checked by running it."""
 
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,27 +56,47 @@ def export(trained: Trained, path: Path) -> Path:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     module = Exported(trained.network).eval()
+    with _quiet():
+        _write(module, path)
+    ids = {"users": trained.user_ids.ids.tolist(), "movies": trained.movie_ids.ids.tolist()}
+    path.with_suffix(".ids.json").write_text(json.dumps({**ids, "scale": list(trained.network.scale)}) + "\n")
+    with _quiet():
+        _check(module, path)
+    return path
+
+
+def _write(module: Exported, path: Path) -> None:
     batch = torch.export.Dim("batch")
     example = (torch.tensor([0, 0]), torch.tensor([0, 0]))  # a batch of one would be taken for a constant
     shapes = {"users": {0: batch}, "movies": {0: batch}}
-    if path.suffix == ".onnx":
-        torch.onnx.export(
-            module,
-            example,
-            path,
-            dynamo=True,
-            external_data=False,
-            input_names=["users", "movies"],
-            output_names=["ratings"],
-            dynamic_shapes=shapes,
-            verbose=False,
-        )
-    else:
+    if path.suffix == ".pt2":
         torch.export.save(torch.export.export(module, example, dynamic_shapes=shapes), path)
-    ids = {"users": trained.user_ids.ids.tolist(), "movies": trained.movie_ids.ids.tolist()}
-    path.with_suffix(".ids.json").write_text(json.dumps({**ids, "scale": list(trained.network.scale)}) + "\n")
-    _check(module, path)
-    return path
+        return
+    torch.onnx.export(
+        module,
+        example,
+        path,
+        dynamo=True,
+        external_data=False,
+        input_names=["users", "movies"],
+        output_names=["ratings"],
+        dynamic_shapes=shapes,
+        verbose=False,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch's exporters tell of themselves: absent torchvision, renamed axes."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check(module: Exported, path: Path) -> None:

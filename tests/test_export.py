@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,6 @@ from recsys.errors import ConfigError, RunError
 from recsys.export import run_file
 from recsys.recommender import Recommender
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what torch's exporters say of themselves
-
 
 @pytest.fixture(scope="module")
 def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
@@ -20,11 +19,15 @@ def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
 
 
 @pytest.mark.parametrize("suffix", ["pt2", "onnx"])
-def test_a_file_rates_as_the_checkpoint_does(recommender: Recommender, suffix: str, tmp_path: Path) -> None:
+def test_a_file_rates_as_the_checkpoint_does(
+    recommender: Recommender, suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     if suffix == "onnx":
         for package in exporting.ONNX:
             pytest.importorskip(package, reason="pip install 'recsys[onnx]'")
+    capfd.readouterr()
     path = recommender.export(tmp_path / "new" / f"model.{suffix}")
+    assert capfd.readouterr() == ("", "")
     ids = json.loads((tmp_path / "new" / "model.ids.json").read_text())
     users, movies = [5, 9, 200, 1], [1, 120, 77, 1]
     rows = (
@@ -33,7 +36,9 @@ def test_a_file_rates_as_the_checkpoint_does(recommender: Recommender, suffix: s
     )
     expected = recommender.predict(users, movies)
     for size in (1, 2, 4):
-        found = run_file(path, rows[0][:size], rows[1][:size])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = run_file(path, rows[0][:size], rows[1][:size])
         assert found == pytest.approx(expected[:size], abs=1e-5)
     assert ids["scale"] == [1, 5]
 
