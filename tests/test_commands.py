@@ -12,7 +12,7 @@ from commands import result_in, run
 from tiny import QUICK
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "evaluate", "prepare", "compare")
+COMMANDS = ("train", "evaluate", "recommend", "prepare", "compare")
 
 
 def test_a_run_from_training_to_evaluation(tmp_path: Path) -> None:
@@ -96,6 +96,9 @@ def test_two_processes_train_and_test_every_pair_once(tmp_path: Path) -> None:
         ("compare", [], ["dir=latest: no sweep with results under ./outputs/sweeps"]),
         ("evaluate", [], ["run=latest: no completed run under ./outputs"]),
         ("evaluate", ["run=nowhere"], ["run=nowhere: no such folder"]),
+        ("recommend", [], ["give user=, users=, ratings= or movie="]),
+        ("recommend", ["user=1"], ["run=latest: no completed run under ./outputs"]),
+        ("recommend", ["user=1", "run=nowhere"], ["run=nowhere: no such folder"]),
         ("evaluate", ["format=xml"], ["format=xml: choose table, json, csv"]),
         ("prepare", ["data=synthetic", "data.users=0"], ["data.users=0: should be greater than 0"]),
     ],
