@@ -79,7 +79,7 @@ def test_one_that_fails_harms_no_other(forks: bool, tmp_path: Path) -> None:
         outcomes = run_jobs(jobs, three, timeout=5)
     assert [outcome.value for outcome in outcomes] == [0.5, None, None, None, None, 0.5]
     assert [outcome.error for outcome in outcomes[1:5]] == [
-        "ended with code 1 and without a result; see output.log",
+        "ended with code 1 and without a result: ValueError: no",
         "killed by SIGKILL",
         "stopped after 5 seconds (hydra.launcher.timeout)",
         "killed by SIGSEGV",
