@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from recsys.command import run_command
-from recsys.errors import ConfigError, RunError
+from recsys.errors import ConfigError
 from recsys.output import check_format, print_rows
-from recsys.runs import RESULT, find_run, read_json
+from recsys.reopen import reopen
+from recsys.runs import find_run
 
 PARTS = ("train", "val", "test")
 
@@ -33,29 +34,13 @@ def evaluate(run: str = "latest", part: str = "test", checkpoint: str = "best") 
     """
     if part not in PARTS:
         raise ConfigError(f"part={part}: choose {', '.join(PARTS)}")
-    if checkpoint not in ("best", "last"):
-        raise ConfigError(f"checkpoint={checkpoint}: choose best or last")
-    from recsys.checkpoint import load_checkpoint
+    opened = reopen(run, checkpoint)
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.rating_metrics import measure
-    from recsys.report import kebab
-    from recsys.training.build import build_data
 
-    folder = find_run(run)
-    trained = load_checkpoint(folder / "checkpoints" / f"{checkpoint}.ckpt")
-    cfg = OmegaConf.create(trained.config)
-    data = build_data(cfg)
-    data.setup()
-    assert data.dataset is not None
-    was = read_json(folder / RESULT)["data"]
-    if data.dataset.sha256 != was["sha256"] or not was["split"].endswith(data.split.fingerprint):
-        raise RunError(
-            f"run={run}: {cfg.data.name} or its split is no longer what the run was trained on; "
-            f"now {len(data.dataset)} ratings, then {was['ratings']}"
-        )
-    baselines = baseline_metrics(data.dataset, data.split, part)
-    own = measure(trained.network, data.whole(part)).metrics(part)
-    rows = {**baselines, kebab(cfg.model._target_): own}
+    baselines = baseline_metrics(opened.dataset, opened.data.split, part)
+    own = measure(opened.trained.network, opened.data.whole(part)).metrics(part)
+    rows = {**baselines, opened.result["model"]["name"]: own}
     return [{"model": name, **metrics} for name, metrics in rows.items()]
 
 
