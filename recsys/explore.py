@@ -1,0 +1,91 @@
+"""What a trained network has learned, in pictures: `recsys-explore`."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from recsys.command import run_command
+from recsys.errors import ConfigError
+from recsys.output import check_format, print_rows
+from recsys.reopen import reopen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recsys.exploration.story import Story
+
+
+def main() -> None:
+    """`recsys-explore`."""
+    run_command("explore", _task)
+
+
+def explore(
+    run: str = "latest",
+    checkpoint: str = "best",
+    top: int = 1000,
+    components: int = 5,
+    map: Sequence[int] = (1, 2),
+) -> "tuple[Story, Path]":
+    """Draw what a run's network has learned, and leave it in the run's folder.
+
+    Args:
+        run: a run folder, or "latest".
+        checkpoint: "best" or "last".
+        top: how many of the most-rated films.
+        components: how many principal components of their vectors.
+        map: the two components that span the map.
+
+    Returns:
+        What is told, and the page that tells it.
+
+    Raises:
+        UserError: a value cannot work, there is no such run, or its data are not what it was trained on.
+    """
+    for name, value in (("top", top), ("components", components)):
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name}={value}: should be a whole number above 0")
+    if len(map) != 2 or map[0] == map[1] or not all(isinstance(axis, int) and axis > 0 for axis in map):
+        raise ConfigError(f"map={list(map)}: should be two components, such as [1,2]")
+    opened = reopen(run, checkpoint)
+    from recsys.exploration.publish import publish
+    from recsys.exploration.story import tell
+
+    story = tell(opened, top, components, map)
+    return story, publish(story, opened)
+
+
+def _task(cfg: DictConfig) -> None:
+    check_format(cfg.format)
+    story, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map)
+    if cfg.format != "table":
+        print_rows(story.correlations.to_dict("records"), cfg.format)
+    elif len(story.correlations):
+        print_rows(_short(story), "table", "What the components go with: the strongest correlations")
+    for line in (*story.notes, f"page: {page}", f"watch: tensorboard --logdir {page.parent}"):
+        print(line, file=sys.stdout if cfg.format == "table" else sys.stderr)
+
+
+def _short(story: "Story") -> list[dict[str, Any]]:
+    """The three strongest correlations of each component."""
+    from recsys.exploration.story import strongest
+
+    table = story.correlations
+    return [
+        {
+            "component": int(line.component),
+            "goes with": line.property,
+            "films": int(line.films),
+            "correlation": f"{line.r:+.2f}",
+            "95 % interval": f"{line.low:+.2f} to {line.high:+.2f}",
+            "p": f"{line.p:.1g}",
+        }
+        for component in table["component"].unique()
+        for line in strongest(table, component).itertuples()
+    ]
+
+
+if __name__ == "__main__":
+    main()

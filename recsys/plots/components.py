@@ -1,0 +1,154 @@
+"""What the dimensions of movie vectors mean: bars of films, a map, correlations."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from recsys.plots.style import BLUE, DIVERGING, LIGHT, ORANGE, new_figure, short, zero_line
+
+SHOWN = 12  # names at each end of a ranking
+
+
+def plot_extremes(values: pd.Series, label: str, title: str, shown: int = SHOWN) -> Figure:
+    """The names with the highest and the lowest values as bars, the highest first.
+
+    Args:
+        values: indexed by name.
+        label: of the values.
+        title: of the figure.
+        shown: how many at each end; fewer where there are not twice as many.
+    """
+    ranked = values.sort_values(ascending=False, kind="stable")
+    if len(ranked) > 2 * shown:
+        ranked = pd.concat([ranked[:shown], ranked[-shown:]])
+        half = shown
+    else:
+        half = int((ranked > 0).sum())
+    # A gap between the ends: what lies between them is left out.
+    heights = np.arange(len(ranked)) + np.where(np.arange(len(ranked)) < half, 0, 0.8)
+    figure = new_figure(8, 1 + 0.2 * len(ranked))
+    axes = figure.subplots()
+    axes.barh(heights, ranked, 0.75, color=[BLUE] * half + [ORANGE] * (len(ranked) - half))
+    axes.set_yticks(heights, [short(str(name), 44) for name in ranked.index])
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.spines["left"].set_visible(False)
+    zero_line(axes)
+    axes.set(xlabel=label, title=title)
+    return figure
+
+
+def plot_map(x: pd.Series, y: pd.Series, titles: list[str], most: int = 70) -> Figure:
+    """Films in the plane of two components; as many labels as find room.
+
+    Args:
+        x: scores of one component.
+        y: scores of another.
+        titles: of the films; the first are labelled first.
+        most: labels at the most.
+    """
+    figure = new_figure(10, 8)
+    axes = figure.subplots()
+    axes.scatter(x, y, 9, color=LIGHT)
+    axes.set(xlabel=f"component {x.name}", ylabel=f"component {y.name}")
+    axes.set_title(f"{len(x):,} most-rated films; the most rated of them are named")
+    axes.margins(0.06)
+    named = label_points(axes, np.column_stack([x, y]), [short(title, 30) for title in titles], most)
+    axes.scatter(x.iloc[named], y.iloc[named], 12, color=BLUE)
+    return figure
+
+
+def label_points(axes: Axes, points: NDArray, labels: list[str], most: int) -> list[int]:
+    """Write labels beside points, each where there is room beside the earlier ones, or not at all.
+
+    Right of its point, left, above, below: the first place that is inside the axes and crosses no label and
+    no labelled point written before. The figure's layout stands still from here on.
+
+    Args:
+        axes: whose limits are settled.
+        points: (n, 2), in data coordinates.
+        labels: n, in the order in which they are tried.
+        most: how many are written.
+
+    Returns:
+        Which points have a label.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    pixels, dot = axes.transData.transform(points), 4 * figure.dpi / 72
+    frame = axes.get_window_extent(renderer)
+    taken = np.empty((0, 4))  # boxes: left, bottom, right, top
+    named = []
+    for index, (label, (x, y)) in enumerate(zip(labels, pixels, strict=True)):
+        if len(named) == most:
+            break
+        own = np.array([x - dot, y - dot, x + dot, y + dot])
+        if _crosses(own, taken):
+            continue
+        text = axes.annotate(label, points[index], fontsize=7.5)
+        box = text.get_window_extent(renderer)
+        for dx, dy in (
+            (dot, -box.height / 2),
+            (-dot - box.width, -box.height / 2),
+            (-box.width / 2, dot),
+            (-box.width / 2, -dot - box.height),
+        ):
+            place = np.array([x + dx, y + dy, x + dx + box.width, y + dy + box.height])
+            inside = (
+                frame.x0 < place[0] and place[2] < frame.x1 and frame.y0 < place[1] and place[3] < frame.y1
+            )
+            if inside and not _crosses(place, taken):
+                text.set_position(axes.transData.inverted().transform(place[:2]))
+                taken = np.vstack([taken, own, place])
+                named.append(index)
+                break
+        else:
+            text.remove()
+    return named
+
+
+def plot_correlations(table: pd.DataFrame, heading: dict[int, str]) -> Figure:
+    """r of every property with every component; pale where chance alone may have made it (p >= 0.05).
+
+    Args:
+        table: from `correlate`.
+        heading: what stands over each component's column.
+    """
+    names = table["property"].unique()
+    r = table.pivot(index="property", columns="component", values="r").loc[names]
+    p = table.pivot(index="property", columns="component", values="p").loc[names]
+    figure = new_figure(2.6 + 0.95 * r.shape[1], 1.4 + 0.27 * len(names))
+    axes = figure.subplots()
+    image = axes.imshow(r, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(r.to_numpy()):
+        sure = p.iloc[row, column] < 0.05
+        colour = "white" if abs(value) > 0.7 else "black" if sure else "#999999"
+        weight = "bold" if sure else "normal"
+        axes.text(
+            column, row, f"{value:+.2f}", ha="center", va="center", color=colour, fontsize=8, weight=weight
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(r.shape[1]), [heading[component] for component in r.columns])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, label="correlation; bold: p < 0.05 among all of them", shrink=0.7, pad=0.03)
+    return figure
+
+
+def _crosses(box: NDArray, others: NDArray) -> bool:
+    return bool(
+        (
+            (box[0] < others[:, 2])
+            & (others[:, 0] < box[2])
+            & (box[1] < others[:, 3])
+            & (others[:, 1] < box[3])
+        ).any()
+    )

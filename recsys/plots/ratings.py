@@ -1,0 +1,124 @@
+"""How a run learned and how well it predicts: curves, predictions against ratings, calibration, errors."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from recsys.plots.style import BLUE, GREY, LIGHT, ORANGE, new_figure
+
+
+def plot_curves(curves: dict[str, pd.Series], best: int | None = None) -> Figure:
+    """Training and validation error over epochs and, below, the learning rate.
+
+    Args:
+        curves: from `recsys.exploration.curves.epochs`.
+        best: the number of epochs after which the best weights were saved.
+    """
+    figure = new_figure(8, 5)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    if "train/loss" in curves:
+        train = np.sqrt(curves["train/loss"])
+        above.plot(train.index, train, color=GREY, label="train RMSE, dropout on, not clipped")
+    val = curves["val/rmse"]
+    above.plot(val.index, val, color=BLUE, label="val RMSE")
+    if best is not None:
+        at = val.index[np.abs(val.index - best).argmin()]
+        above.plot(at, val[at], "o", color=ORANGE, label=f"the best weights: {val[at]:.4f}")
+    above.set_ylabel("RMSE")
+    above.legend()
+    if "learning rate" in curves:
+        rate = curves["learning rate"]
+        below.plot(rate.index, rate, color=BLUE, linewidth=1)
+        below.set_ylim(bottom=0)
+    below.set(xlabel="epoch", ylabel="learning rate")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def plot_predictions(table: pd.DataFrame, scale: tuple[float, float]) -> Figure:
+    """Where predictions lie for each true rating.
+
+    Args:
+        table: from `predictions_by_rating`.
+        scale: the lowest and the highest rating possible.
+    """
+    figure = new_figure(7, 5)
+    axes = figure.subplots()
+    width = 0.8 * min(np.diff(table.index), default=1)
+    boxes = [
+        {"med": row[0.5], "q1": row[0.25], "q3": row[0.75], "whislo": row[0.05], "whishi": row[0.95]}
+        for row in table.to_dict("records")
+    ]
+    axes.plot(scale, scale, color=GREY, linestyle=":", label="predicted = true")
+    axes.bxp(
+        boxes,
+        positions=table.index,
+        widths=width,
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": "#cfe3f0", "edgecolor": BLUE},
+        medianprops={"color": BLUE, "linewidth": 2},
+        whiskerprops={"color": BLUE},
+        capprops={"color": BLUE},
+        manage_ticks=False,
+    )
+    labels = [f"{rating:g}\n{count:,}" for rating, count in table["count"].items()]
+    axes.set_xticks(table.index, labels)
+    axes.set(xlabel="true rating, and how many", ylabel="predicted", ylim=(scale[0] - 0.1, scale[1] + 0.1))
+    axes.set_title("Half of the predictions lie in a box, nine of ten within its whiskers")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def plot_calibration(table: pd.DataFrame, scale: tuple[float, float]) -> Figure:
+    """The mean true rating against the prediction, and how many predictions there are.
+
+    Args:
+        table: from `calibration`.
+        scale: the lowest and the highest rating possible.
+    """
+    figure = new_figure(7, 6)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot(scale, scale, color=GREY, linestyle=":", label="predicted = true")
+    above.errorbar(
+        table["predicted"],
+        table["true"],
+        table["error"],
+        fmt="o",
+        color=BLUE,
+        capsize=2,
+        markersize=4,
+        label="mean of a bin, 95 % interval",
+    )
+    above.set(ylabel="mean true rating", ylim=(scale[0] - 0.1, scale[1] + 0.1))
+    above.legend(loc="upper left")
+    below.bar(table["predicted"], table["count"], 0.2, color=LIGHT)
+    below.set(xlabel="predicted rating", ylabel="test pairs")
+    below.yaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+def plot_errors(table: pd.DataFrame, whose: str) -> Figure:
+    """RMSE by bins of training ratings, beside the user + movie bias.
+
+    Args:
+        table: from `errors_by`.
+        whose: the ratings counted, for the axis.
+    """
+    figure = new_figure(7, 4)
+    axes = figure.subplots()
+    places = np.arange(len(table))
+    axes.plot(places, table["baseline"], "s--", color=GREY, markersize=4, label="user + movie bias")
+    axes.errorbar(
+        places, table["rmse"], table["error"], fmt="o-", color=BLUE, capsize=3, label="network, 95 % interval"
+    )
+    ranges = [
+        f"{row.low:,}" if row.low == row.high else f"{row.low:,}–{row.high:,}" for row in table.itertuples()
+    ]
+    counts = [f"{count:,}" for count in table["count"]]
+    axes.set_xticks(places, [f"{span}\n{count}" for span, count in zip(ranges, counts, strict=True)])
+    axes.set(xlabel=f"training ratings of the {whose}; below, test pairs", ylabel="test RMSE")
+    axes.margins(x=0.08)
+    axes.legend()
+    return figure
