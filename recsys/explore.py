@@ -1,5 +1,6 @@
 """What a trained network has learned, in pictures: `recsys-explore`."""
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
     story, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map)
     if cfg.format != "table":
-        print_rows(story.correlations.to_dict("records"), cfg.format)
+        print_rows(_all(story), cfg.format)
     elif len(story.correlations):
         print_rows(_short(story), "table", "What the components go with: the strongest correlations")
     for line in (*story.notes, f"page: {page}", f"watch: tensorboard --logdir {page.parent}"):
@@ -70,21 +71,28 @@ def _task(cfg: DictConfig) -> None:
 
 def _short(story: "Story") -> list[dict[str, Any]]:
     """The three strongest correlations of each component."""
-    from recsys.exploration.story import strongest
+    from recsys.exploration.story import small, strongest
 
     table = story.correlations
     return [
         {
-            "component": int(line.component),
-            "goes with": line.property,
-            "films": int(line.films),
-            "correlation": f"{line.r:+.2f}",
-            "95 % interval": f"{line.low:+.2f} to {line.high:+.2f}",
-            "p": f"{line.p:.1g}",
+            "component": line["component"],
+            "goes with": line["property"],
+            "films": line["films"],
+            "correlation": f"{line['r']:+.2f}",
+            "95 % interval": f"{line['low']:+.2f} to {line['high']:+.2f}",
+            "p": small(line["p"]),
+            "at equal mean rating": "" if math.isnan(line["partial"]) else f"{line['partial']:+.2f}",
         }
         for component in table["component"].unique()
-        for line in strongest(table, component).itertuples()
+        for line in strongest(table, int(component)).to_dict("records")
     ]
+
+
+def _all(story: "Story") -> list[dict[str, Any]]:
+    """Every correlation; None where there is no number."""
+    table = story.correlations.astype(object)
+    return table.where(table.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 
 if __name__ == "__main__":

@@ -47,21 +47,26 @@ def principal_components(vectors: NDArray, films: pd.DataFrame, components: int)
     )
 
 
-def correlate(scores: pd.DataFrame, properties: pd.DataFrame) -> pd.DataFrame:
+def correlate(scores: pd.DataFrame, properties: pd.DataFrame, held: str = "mean rating") -> pd.DataFrame:
     """Pearson correlation of each component with each property, over the films where it is known.
 
     For a genre, 0 or 1, this is the point-biserial correlation. The interval is Fisher's: tanh(artanh r +-
     1.96 / sqrt(n - 3)). p is of the t-test of r = 0, held against all the tests of the table at once by
     Holm's procedure (1979): below 0.05 anywhere is then a finding, not one chance hit of many tries.
 
+    Good films may be dramas, and a component of good films then goes with Drama too. So the partial
+    correlation, at equal values of one property, stands beside: (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)
+    (1 - r_yz^2)).
+
     Args:
         scores: a column per component, a line per film.
         properties: a column per property, a line per film; NaN where unknown.
+        held: the property that the partial correlations hold equal.
 
     Returns:
         One line per pair, by component and then as the properties stand: component, property, films (how
-        many), r, low and high (95 %), p. Properties that do not vary, or are known of fewer than four films,
-        are left out.
+        many), r, low and high (95 %), p, partial (NaN for `held` itself). Properties that do not vary, or are
+        known of fewer than four films, are left out.
     """
     lines = []
     for name, values in properties.items():
@@ -71,15 +76,23 @@ def correlate(scores: pd.DataFrame, properties: pd.DataFrame) -> pd.DataFrame:
             continue
         r = r_regression(x, y)
         distance = NORMAL_95 / np.sqrt(len(y) - 3)
-        z = np.arctanh(r.clip(-1 + 1e-15, 1 - 1e-15))
-        columns = {"r": r, "low": np.tanh(z - distance), "high": np.tanh(z + distance)}
+        fisher = np.arctanh(r.clip(-1 + 1e-15, 1 - 1e-15))
+        columns = {"r": r, "low": np.tanh(fisher - distance), "high": np.tanh(fisher + distance)}
         columns["p"] = f_regression(x, y)[1]
+        z = properties.loc[known, held].to_numpy()
+        columns["partial"] = r if np.ptp(z) == 0 else np.nan if name == held else _partial(r, x, y, z)
         facts = {"component": scores.columns, "property": name, "films": len(y)}
         lines.append(pd.DataFrame(facts | columns))
     if not lines:
-        return pd.DataFrame(columns=["component", "property", "films", "r", "low", "high", "p"])
+        return pd.DataFrame(columns=["component", "property", "films", "r", "low", "high", "p", "partial"])
     table = pd.concat(lines).sort_values("component", kind="stable", ignore_index=True)
     return table.assign(p=holm(table["p"].to_numpy()))
+
+
+def _partial(r_xy: NDArray, x: NDArray, y: NDArray, z: NDArray) -> NDArray[np.float64]:
+    r_xz, r_yz = r_regression(x, z), r_regression(y[:, None], z)[0]
+    left = (1 - r_xz**2) * (1 - r_yz**2)
+    return (r_xy - r_xz * r_yz) / np.sqrt(np.where(left > 1e-12, left, np.nan))
 
 
 def holm(p: NDArray) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """The curves of a run, read from what its logger left."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -34,9 +35,9 @@ def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
         return {}
     steps = curves["val/rmse"].index
     steps_per_epoch = (steps[-1] + 1) / len(steps)
-    rates = [name for name in curves if name.startswith("lr-")]
-    names = {name: name for name in ("train/loss", "val/rmse", "val/mae") if name in curves}
-    names |= {"learning rate": name for name in rates[:1]}
+    names: dict[str, str] = {name: name for name in ("train/loss", "val/rmse", "val/mae") if name in curves}
+    if rates := [name for name in curves if name.startswith("lr-")]:
+        names["learning rate"] = rates[0]
     return {
         shown: pd.Series(curves[name].to_numpy(), (curves[name].index + 1) / steps_per_epoch)
         for shown, name in names.items()
@@ -46,6 +47,7 @@ def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
 def _from_events(folder: Path) -> dict[str, pd.Series]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # which file it reads next is no news
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 1}).Reload()  # 0: all
     curves = {}
     for name in events.Tags()["scalars"]:

@@ -39,7 +39,7 @@ def predictions_by_rating(pairs: pd.DataFrame) -> pd.DataFrame:
         Indexed by rating: count, and the quantiles 0.05, 0.25, 0.5, 0.75, 0.95 of the predictions.
     """
     groups = pairs.groupby((2 * pairs["true"]).round() / 2)["predicted"]
-    return groups.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack().assign(count=groups.size())
+    return groups.quantile(np.array([0.05, 0.25, 0.5, 0.75, 0.95])).unstack().assign(count=groups.size())
 
 
 def calibration(pairs: pd.DataFrame, scale: tuple[float, float], width: float = 0.25) -> pd.DataFrame:

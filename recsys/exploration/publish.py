@@ -13,7 +13,7 @@ import pandas as pd
 
 from recsys.errors import RunError
 from recsys.exploration.curves import FIGURES
-from recsys.exploration.story import Story
+from recsys.exploration.story import Story, small
 from recsys.plots.style import to_png, to_svg
 from recsys.reopen import Reopened
 
@@ -23,7 +23,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; color: #222 }
 h2 { margin-top: 2em; border-bottom: 1px solid #ddd } figure { margin: 1.5em 0 }
 svg { max-width: 100%; height: auto } .note { color: #777 }
-table { border-collapse: collapse } td, th { padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: right }
+table { border-collapse: collapse }
+td, th { padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: right }
 """
 
 
@@ -84,7 +85,7 @@ def _write_projector(story: Story, folder: Path) -> None:
     films = films.assign(title=films["title"].str.replace(r"\s", " ", regex=True))
     films.to_csv(folder / "films.tsv", sep="\t", index=False, quoting=3, escapechar="\\", na_rep="")
     (folder / "projector_config.pbtxt").write_text(
-        'embeddings {\n  tensor_name: "movies"\n  tensor_path: "vectors.tsv"\n  metadata_path: "films.tsv"\n}\n'
+        'embeddings { tensor_name: "movies" tensor_path: "vectors.tsv" metadata_path: "films.tsv" }\n'
     )
 
 
@@ -113,8 +114,7 @@ def _page(story: Story, run: Reopened, svgs: list[str]) -> str:
 
 
 def _details(correlations: pd.DataFrame) -> str:
-    formats = {"r": "{:+.3f}", "low": "{:+.3f}", "high": "{:+.3f}", "p": "{:.1g}"}
-    table = correlations.to_html(
-        index=False, border=0, formatters={name: form.format for name, form in formats.items()}
-    )
-    return f"<details><summary>All of them, with 95 % intervals and p-values</summary>{table}</details>"
+    told_p = correlations.assign(p=correlations["p"].map(small))
+    table = told_p.to_html(index=False, border=0, float_format="{:+.2f}".format, na_rep="")
+    told = "All of them: 95 % intervals, p-values, and partial correlations at equal mean rating"
+    return f"<details><summary>{told}</summary>{table}</details>"

@@ -17,6 +17,7 @@ from recsys.plots.components import plot_correlations, plot_extremes, plot_map
 from recsys.plots.ratings import plot_calibration, plot_curves, plot_errors, plot_predictions
 from recsys.reopen import Reopened
 
+NOT_GENRES = ("mean rating", "popularity", "year")
 FEW_FILMS = 10  # below this many films nothing is said of components
 
 
@@ -92,38 +93,49 @@ def strongest(correlations: pd.DataFrame, component: int, n: int = 3) -> pd.Data
 
 def _tell_components(story: Story, found: Components, together: NDArray, axes: Sequence[int]) -> None:
     films, table, section = story.films, story.correlations, "What the movie vectors mean"
-    meaning = {component: _meaning(strongest(table, component)) for component in found.scores}
+    numbers = range(1, len(found.shares) + 1)
+    meaning = {number: _meaning(strongest(table, number)) for number in numbers}
     if len(table):
-        best = table.loc[table["r"].abs().idxmax()]
+        best = table.iloc[int(table["r"].abs().argmax())]
         told = (
-            f"{(table['p'] < 0.05).sum()} of {len(table)} correlations are beyond chance (p < 0.05, held against "
-            f"each other by Holm's procedure). The strongest: component {best['component']} with "
+            f"{(table['p'] < 0.05).sum()} of {len(table)} correlations are beyond chance (p < 0.05, held "
+            f"against each other by Holm's procedure). The strongest: component {best['component']} with "
             f"{best['property']}, {best['r']:+.2f}."
         )
-        heading = {k: f"{k}\n{share:.0%}" for k, share in zip(found.scores, found.shares, strict=True)}
+        heading = [f"{k}\n{share:.0%}" for k, share in zip(numbers, found.shares, strict=True)]
         story.pictures.append(Picture("correlations", section, told, plot_correlations(table, heading)))
-    for component, share, all_of_it in zip(found.scores, found.shares, together, strict=True):
+    for component, share, all_of_it in zip(numbers, found.shares, together, strict=True):
         told = (
-            f"Component {component} holds {share:.0%} of the variance of {found.dim} dimensions (an equal share "
-            f"would be {1 / found.dim:.1%}). It goes with {meaning[component]}."
+            f"Component {component} holds {share:.0%} of the variance of {found.dim} dimensions (an equal "
+            f"share would be {1 / found.dim:.1%}). It goes with {meaning[component]}."
         )
         if np.isfinite(all_of_it):
             told += f" Ratings, year and genres together explain {max(all_of_it, 0):.0%} of it."
+        genres = strongest(table[~table["property"].isin(NOT_GENRES)], component, 2)
+        if len(genres):
+            told += f" Among films of equal mean rating: {_meaning(genres, 'partial')}."
         values = found.scores[component].set_axis(films["title"])
-        figure = plot_extremes(values, "score", f"Component {component}: the highest and the lowest films")
+        figure = plot_extremes(values, "score", f"Component {component}: {meaning[component]}")
         story.pictures.append(Picture(f"component-{component}", section, told, figure))
-    if set(axes) <= set(found.scores):
+    if max(axes) <= len(numbers):
         across, up = axes
-        figure = plot_map(found.scores[across], found.scores[up], films["title"].tolist())
+        labels = [f"component {axis}: {meaning[axis]}" for axis in axes]
+        figure = plot_map(found.scores[across], found.scores[up], films["title"].tolist(), labels)
         told = f"To the right, {meaning[across]}; upwards, {meaning[up]}."
         story.pictures.append(Picture(f"map-{across}-{up}", section, told, figure))
     else:
         story.notes.append(f"no map of components {axes[0]} and {axes[1]}: there are {len(found.shares)}")
 
 
-def _meaning(correlations: pd.DataFrame) -> str:
+def small(p: float) -> str:
+    """A p-value as people read it; far below 1e-300 there are no numbers."""
+    return f"{p:.1g}" if p > 0 else "< 1e-300"
+
+
+def _meaning(correlations: pd.DataFrame, column: str = "r") -> str:
     """ "mean rating (+0.85) and year (-0.31)"."""
-    words = [f"{line.property} ({line.r:+.2f})" for line in correlations.itertuples()]
+    pairs = zip(correlations["property"], correlations[column], strict=True)
+    words = [f"{name} ({r:+.2f})" for name, r in pairs]
     return (
         " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing measured here"
     )
@@ -132,23 +144,18 @@ def _meaning(correlations: pd.DataFrame) -> str:
 def _tell_biases(story: Story, run: Reopened) -> None:
     biases, section = biases_of(run), "Who rates high, what is rated high"
     users = np.flatnonzero(run.data.trained_users.numpy())
-    names = {
-        "movies": (story.films.index, story.films["title"]),
-        "users": (users, [f"user {id}" for id in run.dataset.user_ids.to_ids(users)]),
-    }
-    for kind, (rows, labels) in names.items():
-        values = pd.Series(getattr(biases, kind)[rows], labels)
+    names = [f"user {id}" for id in run.dataset.user_ids.to_ids(users)]
+    for kind, title, values in (
+        ("movies", "The most-rated films", pd.Series(biases.movies[story.films.index], story.films["title"])),
+        ("users", "Users", pd.Series(biases.users[users], names)),
+    ):
         told = (
             f"{values.idxmax()} stands highest ({values.max():+.2f}), {values.idxmin()} lowest "
             f"({values.min():+.2f}); the standard deviation of all {len(values):,} is {values.std():.2f}. "
             f"The biases are {biases.source}."
         )
-        title = (
-            "The most-rated films: highest and lowest bias"
-            if kind == "movies"
-            else "Users: highest and lowest bias"
-        )
-        story.pictures.append(Picture(f"bias-{kind}", section, told, plot_extremes(values, "bias", title)))
+        figure = plot_extremes(values, "bias", f"{title}: the highest and the lowest biases")
+        story.pictures.append(Picture(f"bias-{kind}", section, told, figure))
 
 
 def _tell_curves(story: Story, run: Reopened) -> None:
@@ -173,8 +180,9 @@ def _tell_errors(story: Story, run: Reopened) -> None:
     low, high = by_rating.index[0], by_rating.index[-1]
     told = (
         f"The median prediction rises from {by_rating.loc[low, 0.5]:.2f} where {low:g} was given to "
-        f"{by_rating.loc[high, 0.5]:.2f} where {high:g} was: predictions keep to the middle (standard deviation "
-        f"{pairs['predicted'].std():.2f}) as far as the ratings ({pairs['true'].std():.2f}) cannot be foreseen."
+        f"{by_rating.loc[high, 0.5]:.2f} where {high:g} was. Predictions have a standard deviation of "
+        f"{pairs['predicted'].std():.2f}, ratings of {pairs['true'].std():.2f}: what cannot be foreseen is "
+        "predicted as the middle."
     )
     story.pictures.append(Picture("predictions", section, told, plot_predictions(by_rating, scale)))
 
@@ -193,8 +201,8 @@ def _tell_errors(story: Story, run: Reopened) -> None:
         table = errors_by(pairs, column)
         first, last = table.iloc[0], table.iloc[-1]
         told = (
-            f"Test RMSE is {first['rmse']:.3f} where the {whose} has at most {first['high']:,.0f} training ratings, "
-            f"{last['rmse']:.3f} where at least {last['low']:,.0f}; the network is better than the user + movie "
-            f"bias in {(table['rmse'] < table['baseline']).sum()} of {len(table)} bins."
+            f"Test RMSE is {first['rmse']:.3f} where the {whose} has at most {first['high']:,.0f} training "
+            f"ratings, {last['rmse']:.3f} where at least {last['low']:,.0f}; the network is better than the "
+            f"user + movie bias in {(table['rmse'] < table['baseline']).sum()} of {len(table)} bins."
         )
         story.pictures.append(Picture(f"errors-by-{column}", section, told, plot_errors(table, whose)))

@@ -1,5 +1,8 @@
 """What the dimensions of movie vectors mean: bars of films, a map, correlations."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,11 +10,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from recsys.plots.style import BLUE, DIVERGING, LIGHT, ORANGE, new_figure, short, zero_line
+from recsys.plots.style import BLUE, DIVERGING, GREY, LIGHT, ORANGE, new_figure, short, styled, zero_line
 
+LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0}  # readable over points
+SIDES: list[dict[str, Any]] = [  # of a point, in points
+    {"position": (4, 0), "ha": "left", "va": "center"},
+    {"position": (-4, 0), "ha": "right", "va": "center"},
+    {"position": (0, 4), "ha": "center", "va": "bottom"},
+    {"position": (0, -4), "ha": "center", "va": "top"},
+]
 SHOWN = 12  # names at each end of a ranking
 
 
+@styled
 def plot_extremes(values: pd.Series, label: str, title: str, shown: int = SHOWN) -> Figure:
     """The names with the highest and the lowest values as bars, the highest first.
 
@@ -38,23 +49,28 @@ def plot_extremes(values: pd.Series, label: str, title: str, shown: int = SHOWN)
     axes.margins(y=0.01)
     axes.spines["left"].set_visible(False)
     zero_line(axes)
-    axes.set(xlabel=label, title=title)
+    axes.set_xlabel(label)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def plot_map(x: pd.Series, y: pd.Series, titles: list[str], most: int = 70) -> Figure:
+@styled
+def plot_map(
+    x: pd.Series, y: pd.Series, titles: list[str], axis_labels: Sequence[str], most: int = 70
+) -> Figure:
     """Films in the plane of two components; as many labels as find room.
 
     Args:
         x: scores of one component.
         y: scores of another.
         titles: of the films; the first are labelled first.
+        axis_labels: what the two components go with.
         most: labels at the most.
     """
     figure = new_figure(10, 8)
     axes = figure.subplots()
     axes.scatter(x, y, 9, color=LIGHT)
-    axes.set(xlabel=f"component {x.name}", ylabel=f"component {y.name}")
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     axes.set_title(f"{len(x):,} most-rated films; the most rated of them are named")
     axes.margins(0.06)
     named = label_points(axes, np.column_stack([x, y]), [short(title, 30) for title in titles], most)
@@ -82,31 +98,26 @@ def label_points(axes: Axes, points: NDArray, labels: list[str], most: int) -> l
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    pixels, dot = axes.transData.transform(points), 4 * figure.dpi / 72
     frame = axes.get_window_extent(renderer)
-    taken = np.empty((0, 4))  # boxes: left, bottom, right, top
-    named = []
-    for index, (label, (x, y)) in enumerate(zip(labels, pixels, strict=True)):
+    edges = np.array([frame.x0, frame.y0, frame.x1, frame.y1])
+    dots = axes.transData.transform(points)
+    dots = np.hstack([dots, dots]) + np.array([-1, -1, 1, 1]) * 3 * figure.dpi / 72
+    taken = np.empty((0, 4))  # boxes in pixels: left, bottom, right, top
+    named: list[int] = []
+    for index, (label, dot) in enumerate(zip(labels, dots, strict=True)):
         if len(named) == most:
             break
-        own = np.array([x - dot, y - dot, x + dot, y + dot])
-        if _crosses(own, taken):
+        if _crosses(dot, taken):
             continue
-        text = axes.annotate(label, points[index], fontsize=7.5)
-        box = text.get_window_extent(renderer)
-        for dx, dy in (
-            (dot, -box.height / 2),
-            (-dot - box.width, -box.height / 2),
-            (-box.width / 2, dot),
-            (-box.width / 2, -dot - box.height),
-        ):
-            place = np.array([x + dx, y + dy, x + dx + box.width, y + dy + box.height])
-            inside = (
-                frame.x0 < place[0] and place[2] < frame.x1 and frame.y0 < place[1] and place[3] < frame.y1
-            )
+        text = axes.annotate(
+            label, points[index], (0, 0), textcoords="offset points", fontsize=7.5, bbox=LABEL
+        )
+        for side in SIDES:
+            text.set(**side)
+            place = np.array(text.get_window_extent(renderer).extents)
+            inside = (place[:2] > edges[:2]).all() and (place[2:] < edges[2:]).all()
             if inside and not _crosses(place, taken):
-                text.set_position(axes.transData.inverted().transform(place[:2]))
-                taken = np.vstack([taken, own, place])
+                taken = np.vstack([taken, dot, place])
                 named.append(index)
                 break
         else:
@@ -114,7 +125,8 @@ def label_points(axes: Axes, points: NDArray, labels: list[str], most: int) -> l
     return named
 
 
-def plot_correlations(table: pd.DataFrame, heading: dict[int, str]) -> Figure:
+@styled
+def plot_correlations(table: pd.DataFrame, heading: Sequence[str]) -> Figure:
     """r of every property with every component; pale where chance alone may have made it (p >= 0.05).
 
     Args:
@@ -123,19 +135,19 @@ def plot_correlations(table: pd.DataFrame, heading: dict[int, str]) -> Figure:
     """
     names = table["property"].unique()
     r = table.pivot(index="property", columns="component", values="r").loc[names]
-    p = table.pivot(index="property", columns="component", values="p").loc[names]
+    p = table.pivot(index="property", columns="component", values="p").loc[names].to_numpy()
     figure = new_figure(2.6 + 0.95 * r.shape[1], 1.4 + 0.27 * len(names))
     axes = figure.subplots()
     image = axes.imshow(r, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(r.to_numpy()):
-        sure = p.iloc[row, column] < 0.05
-        colour = "white" if abs(value) > 0.7 else "black" if sure else "#999999"
+        sure = p[row, column] < 0.05
+        colour = "white" if abs(value) > 0.7 else "black" if sure else GREY
         weight = "bold" if sure else "normal"
         axes.text(
             column, row, f"{value:+.2f}", ha="center", va="center", color=colour, fontsize=8, weight=weight
         )
     axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(r.shape[1]), [heading[component] for component in r.columns])
+    axes.set_xticks(range(r.shape[1]), heading)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -5,9 +5,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recsys.plots.style import BLUE, GREY, LIGHT, ORANGE, new_figure
+from recsys.plots.style import BLUE, GREY, LIGHT, ORANGE, new_figure, styled
 
 
+@styled
 def plot_curves(curves: dict[str, pd.Series], best: int | None = None) -> Figure:
     """Training and validation error over epochs and, below, the learning rate.
 
@@ -23,8 +24,9 @@ def plot_curves(curves: dict[str, pd.Series], best: int | None = None) -> Figure
     val = curves["val/rmse"]
     above.plot(val.index, val, color=BLUE, label="val RMSE")
     if best is not None:
-        at = val.index[np.abs(val.index - best).argmin()]
-        above.plot(at, val[at], "o", color=ORANGE, label=f"the best weights: {val[at]:.4f}")
+        near = int(np.abs(val.index - best).argmin())
+        x, y = val.index[near], val.iloc[near]
+        above.plot(x, y, "o", color=ORANGE, label=f"the best weights: {y:.4f}")
     above.set_ylabel("RMSE")
     above.legend()
     if "learning rate" in curves:
@@ -36,6 +38,7 @@ def plot_curves(curves: dict[str, pd.Series], best: int | None = None) -> Figure
     return figure
 
 
+@styled
 def plot_predictions(table: pd.DataFrame, scale: tuple[float, float]) -> Figure:
     """Where predictions lie for each true rating.
 
@@ -71,6 +74,7 @@ def plot_predictions(table: pd.DataFrame, scale: tuple[float, float]) -> Figure:
     return figure
 
 
+@styled
 def plot_calibration(table: pd.DataFrame, scale: tuple[float, float]) -> Figure:
     """The mean true rating against the prediction, and how many predictions there are.
 
@@ -99,6 +103,7 @@ def plot_calibration(table: pd.DataFrame, scale: tuple[float, float]) -> Figure:
     return figure
 
 
+@styled
 def plot_errors(table: pd.DataFrame, whose: str) -> Figure:
     """RMSE by bins of training ratings, beside the user + movie bias.
 
@@ -113,11 +118,11 @@ def plot_errors(table: pd.DataFrame, whose: str) -> Figure:
     axes.errorbar(
         places, table["rmse"], table["error"], fmt="o-", color=BLUE, capsize=3, label="network, 95 % interval"
     )
-    ranges = [
-        f"{row.low:,}" if row.low == row.high else f"{row.low:,}–{row.high:,}" for row in table.itertuples()
+    labels = [
+        f"{low:,}{'' if low == high else f' to {high:,}'}\n{count:,}"
+        for low, high, count in table[["low", "high", "count"]].to_numpy()
     ]
-    counts = [f"{count:,}" for count in table["count"]]
-    axes.set_xticks(places, [f"{span}\n{count}" for span, count in zip(ranges, counts, strict=True)])
+    axes.set_xticks(places, labels)
     axes.set(xlabel=f"training ratings of the {whose}; below, test pairs", ylabel="test RMSE")
     axes.margins(x=0.08)
     axes.legend()

@@ -1,44 +1,40 @@
 """The one style of all figures: quiet, and readable for the colour-blind (Okabe and Ito 2008)."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+DPI = 130
 BLUE, ORANGE, GREY, LIGHT = "#0072b2", "#d55e00", "#777777", "#cccccc"
 DIVERGING = LinearSegmentedColormap.from_list("orange-white-blue", [ORANGE, "#ffffff", BLUE])
 
-_STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "font.size": 9,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": "black",
-    "ytick.labelcolor": "black",
-    "legend.frameon": False,
-    "text.parse_math": False,  # a title may hold dollar signs
-    "svg.hashsalt": "recsys",  # the same figure is the same file
-}
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Everything drawn inside looks alike."""
-    with mpl.rc_context(_STYLE):
-        yield
+# Decorates whatever draws: matplotlib reads its settings when a part of a figure is made.
+styled = mpl.rc_context(
+    {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": GREY,
+        "axes.titlesize": 11,
+        "axes.titlelocation": "left",
+        "font.size": 9,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+        "xtick.labelcolor": "black",
+        "ytick.labelcolor": "black",
+        "legend.frameon": False,
+        "text.hinting": "no_hinting",  # a text is as wide in every file as it was measured
+        "text.parse_math": False,  # a title may hold dollar signs
+        "svg.hashsalt": "recsys",  # the same figure is the same file
+    }
+)
 
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure, in inches, that makes room for its labels."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def short(title: str, length: int = 36) -> str:
@@ -58,16 +54,17 @@ def zero_line(axes: Axes) -> None:
     axes.axvline(0, color=GREY, linewidth=0.8)
 
 
-def to_png(figure: Figure, dpi: int = 130) -> bytes:
+@styled
+def to_png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dpi)
+    figure.savefig(content, format="png")
     return content.getvalue()
 
 
+@styled
 def to_svg(figure: Figure) -> str:
     """The figure as an <svg> element, letters as shapes: it looks the same on every machine."""
     content = io.StringIO()
-    with style():
-        figure.savefig(content, format="svg", metadata={"Date": None})
+    figure.savefig(content, format="svg", metadata={"Date": None})
     return content.getvalue()[content.getvalue().index("<svg") :]
