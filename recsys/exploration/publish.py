@@ -14,7 +14,7 @@ import pandas as pd
 from recsys.errors import RunError
 from recsys.exploration.curves import FIGURES
 from recsys.exploration.story import Story, small
-from recsys.plots.style import to_png, to_svg
+from recsys.plots.style import to_files
 from recsys.reopen import Reopened
 
 PAGE = "explore.html"
@@ -64,7 +64,7 @@ def _write_figures(story: Story, folder: Path) -> list[str]:
 
     events, svgs = EventFileWriter(str(folder)), []
     for picture in story.pictures:
-        png, svg = to_png(picture.figure), to_svg(picture.figure)
+        png, svg = to_files(picture.figure)
         (folder / f"{picture.name}.png").write_bytes(png)
         (folder / f"{picture.name}.svg").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{svg}')
         width, height = struct.unpack(">II", png[16:24])  # where the PNG format keeps them

@@ -113,7 +113,7 @@ def _tell_components(story: Story, found: Components, together: NDArray, axes: S
             told += f" Ratings, year and genres together explain {max(all_of_it, 0):.0%} of it."
         genres = strongest(table[~table["property"].isin(NOT_GENRES)], component, 2)
         if len(genres):
-            told += f" Among films of equal mean rating: {_meaning(genres, 'partial')}."
+            told += f" Among films of equal mean rating, {_partials(genres)}."
         values = found.scores[component].set_axis(films["title"])
         figure = plot_extremes(values, "score", f"Component {component}: {meaning[component]}")
         story.pictures.append(Picture(f"component-{component}", section, told, figure))
@@ -132,13 +132,22 @@ def small(p: float) -> str:
     return f"{p:.1g}" if p > 0 else "< 1e-300"
 
 
-def _meaning(correlations: pd.DataFrame, column: str = "r") -> str:
+def _meaning(correlations: pd.DataFrame) -> str:
     """ "mean rating (+0.85) and year (-0.31)"."""
-    pairs = zip(correlations["property"], correlations[column], strict=True)
-    words = [f"{name} ({r:+.2f})" for name, r in pairs]
-    return (
-        " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing measured here"
+    lines = correlations.to_dict("records")
+    return _listed([f"{line['property']} ({line['r']:+.2f})" for line in lines]) or "nothing measured here"
+
+
+def _partials(correlations: pd.DataFrame) -> str:
+    """ "the +0.29 of Drama is +0.07"."""
+    lines = correlations.to_dict("records")
+    return _listed(
+        [f"the {line['r']:+.2f} of {line['property']} is {line['partial']:+.2f}" for line in lines]
     )
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def _tell_biases(story: Story, run: Reopened) -> None:
@@ -166,7 +175,7 @@ def _tell_curves(story: Story, run: Reopened) -> None:
     objective, ran = run.result["objective"], run.result["time"]["epochs"]
     told = f"val RMSE was lowest, {objective['value']:.4f}, after epoch {objective['epoch'] + 1} of {ran}"
     if "train/loss" in curves:
-        told += f"; train RMSE, with dropout on, ended at {curves['train/loss'].iloc[-1] ** 0.5:.4f}"
+        told += f"; while training, it ended at {curves['train/loss'].iloc[-1] ** 0.5:.4f}"
     if "learning rate" in curves:
         rate = curves["learning rate"]
         told += f"; the learning rate went between {rate.min():.2g} and {rate.max():.2g}"

@@ -10,7 +10,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from recsys.plots.style import BLUE, DIVERGING, GREY, LIGHT, ORANGE, new_figure, short, styled, zero_line
+from recsys.plots.style import (
+    BLUE,
+    DIVERGING,
+    GREY,
+    LIGHT,
+    ORANGE,
+    new_figure,
+    settle,
+    short,
+    styled,
+    zero_line,
+)
 
 LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0}  # readable over points
 SIDES: list[dict[str, Any]] = [  # of a point, in points
@@ -96,8 +107,7 @@ def label_points(axes: Axes, points: NDArray, labels: list[str], most: int) -> l
     figure = axes.get_figure(root=True)
     assert figure is not None
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    settle(figure)
     frame = axes.get_window_extent(renderer)
     edges = np.array([frame.x0, frame.y0, frame.x1, frame.y1])
     dots = axes.transData.transform(points)
@@ -115,6 +125,7 @@ def label_points(axes: Axes, points: NDArray, labels: list[str], most: int) -> l
         for side in SIDES:
             text.set(**side)
             place = np.array(text.get_window_extent(renderer).extents)
+            place += np.array([-1, 0, 1, 0]) * figure.dpi / 36  # two points between two words
             inside = (place[:2] > edges[:2]).all() and (place[2:] < edges[2:]).all()
             if inside and not _crosses(place, taken):
                 taken = np.vstack([taken, dot, place])

@@ -20,7 +20,7 @@ def plot_curves(curves: dict[str, pd.Series], best: int | None = None) -> Figure
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     if "train/loss" in curves:
         train = np.sqrt(curves["train/loss"])
-        above.plot(train.index, train, color=GREY, label="train RMSE, dropout on, not clipped")
+        above.plot(train.index, train, color=GREY, label="train RMSE, while training")
     val = curves["val/rmse"]
     above.plot(val.index, val, color=BLUE, label="val RMSE")
     if best is not None:

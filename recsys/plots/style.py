@@ -55,16 +55,17 @@ def zero_line(axes: Axes) -> None:
 
 
 @styled
-def to_png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()
+def settle(figure: Figure) -> None:
+    """Lay the figure out once and for all."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 @styled
-def to_svg(figure: Figure) -> str:
-    """The figure as an <svg> element, letters as shapes: it looks the same on every machine."""
-    content = io.StringIO()
-    figure.savefig(content, format="svg", metadata={"Date": None})
-    return content.getvalue()[content.getvalue().index("<svg") :]
+def to_files(figure: Figure) -> tuple[bytes, str]:
+    """The figure as a PNG file, and as an <svg> element, letters as shapes: the same on every machine."""
+    settle(figure)
+    png, svg = io.BytesIO(), io.StringIO()
+    figure.savefig(png, format="png")
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    return png.getvalue(), svg.getvalue()[svg.getvalue().index("<svg") :]

@@ -1,0 +1,118 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import run
+from matplotlib.figure import Figure
+from tiny import QUICK
+
+from recsys.errors import ConfigError, RunError
+from recsys.explore import explore
+from recsys.plots.components import label_points, plot_extremes
+from recsys.train import train
+
+FIGURES = {"correlations", "component-1", "component-2", "map-1-2", "bias-movies", "bias-users", "curves"}
+FIGURES |= {"predictions", "calibration", "errors-by-activity", "errors-by-popularity"}
+
+
+def test_everything_is_left_in_the_runs_folder_and_nowhere_else(film_run: Path, tmp_path: Path) -> None:
+    before = set(tmp_path.rglob("*"))
+    told = run("explore", "components=2")
+    assert "mean rating" in told.stdout or "page:" in told.stdout
+    assert told.stdout.splitlines()[-2] == "page: outputs/runs/one/explore.html"
+    made = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
+    assert {path.parent for path in made} == {film_run, film_run / "figures"}
+    names = {path.name for path in made if not path.name.startswith("events.")}
+    expected = {f"{name}.{ending}" for name in FIGURES for ending in ("png", "svg")}
+    assert names == expected | {"explore.html", "films.tsv", "vectors.tsv", "projector_config.pbtxt"}
+
+    rows = json.loads(run("explore", "components=1", "format=json").stdout)
+    assert {row["component"] for row in rows} == {1}
+    assert list(rows[0]) == ["component", "property", "films", "r", "low", "high", "p", "partial"]
+    assert not (film_run / "figures" / "component-2.png").exists(), "the figures are made anew"
+    told = run("explore", "components=1", "format=csv")
+    assert [row["property"] for row in csv.DictReader(io.StringIO(told.stdout))] == [
+        row["property"] for row in rows
+    ]
+    assert "no map of components 1 and 2: there are 1" in told.stderr
+
+
+def test_a_network_without_vectors_says_so(compose, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    train(compose(*QUICK, "model=bias"), folder)
+    story, page = explore(str(folder))
+    assert story.notes == [
+        "bias keeps no movie vectors: no components to show",
+        "the run kept no curves (logger=none)",
+    ]
+    assert "no movie vectors" in page.read_text()
+    assert not list(folder.glob("figures/projector*"))
+    names = {picture.name for picture in story.pictures}
+    assert names == {name for name in FIGURES if name.startswith(("bias", "pred", "cal", "err"))}
+    assert "The biases are the network's." in story.pictures[0].told
+
+
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [
+        ({"top": 0}, "top=0: should be a whole number above 0"),
+        ({"components": "two"}, "components=two: should be"),
+        ({"map": [1]}, r"map=\[1\]: should be two components"),
+        ({"map": [2, 2]}, "should be two components"),
+        ({"checkpoint": "worst"}, "checkpoint=worst: choose best or last"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_read(choices: dict, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        explore("nowhere", **choices)
+
+
+def test_runs_that_did_not_finish_are_refused(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    with pytest.raises(RunError, match="has not finished"):
+        explore(str(tmp_path))
+    (tmp_path / "failed.json").write_text('{"error": "TrainingError: no"}')
+    with pytest.raises(RunError, match=r"failed \(TrainingError: no"):
+        explore(str(tmp_path))
+    with pytest.raises(RunError, match="no such folder"):
+        explore(str(tmp_path / "none"))
+
+
+def test_a_sentence_says_what_the_numbers_say(film_run: Path) -> None:
+    story, _ = explore(str(film_run), components=2)
+    told = {picture.name: picture.told for picture in story.pictures}
+    result = json.loads((film_run / "result.json").read_text())
+    assert f"lowest, {result['objective']['value']:.4f}" in told["curves"]
+    best = story.correlations.loc[story.correlations["r"].abs().idxmax()]
+    assert f"component {best['component']} with {best['property']}, {best['r']:+.2f}" in told["correlations"]
+
+
+def test_labels_neither_cross_nor_leave_the_axes() -> None:
+    axes = Figure(figsize=(6, 5), dpi=130, layout="constrained").subplots()
+    points = np.random.default_rng(1).normal(size=(300, 2))
+    axes.scatter(*points.T)
+    labels = [f"A Film With a Name {k}" for k in range(300)]
+    named = label_points(axes, points, labels, 40)
+    assert named[0] == 0, "the first has room"
+    assert 10 < len(named) <= 40
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == [labels[index] for index in named]
+    frame = axes.get_window_extent()
+    for k, box in enumerate(boxes):
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+        assert frame.y0 <= box.y0 < box.y1 <= frame.y1
+        assert not any(box.overlaps(other) for other in boxes[:k])
+
+
+def test_bars_show_both_ends() -> None:
+    import pandas as pd
+
+    values = pd.Series(np.arange(40.0) - 20, [f"Film $ {k} $" for k in range(40)])
+    (axes,) = plot_extremes(values, "score", "title", 3).axes
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [f"Film $ {k} $" for k in (39, 38, 37, 2, 1, 0)]
+    assert len(plot_extremes(values[:4], "score", "title", 3).axes[0].patches) == 4
