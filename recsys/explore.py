@@ -28,7 +28,7 @@ def explore(
     checkpoint: str = "best",
     top: int = 1000,
     components: int = 5,
-    map: Sequence[int] = (1, 2),
+    axes: Sequence[int] = (1, 2),
 ) -> "tuple[Story, Path]":
     """Draw what a run's network has learned, and leave it in the run's folder.
 
@@ -37,7 +37,7 @@ def explore(
         checkpoint: "best" or "last".
         top: how many of the most-rated films.
         components: how many principal components of their vectors.
-        map: the two components that span the map.
+        axes: the two components that span the map.
 
     Returns:
         What is told, and the page that tells it.
@@ -46,16 +46,21 @@ def explore(
         UserError: a value cannot work, there is no such run, or its data are not what it was trained on.
     """
     for name, value in (("top", top), ("components", components)):
-        if not isinstance(value, int) or value < 1:
+        if not _counts(value):
             raise ConfigError(f"{name}={value}: should be a whole number above 0")
-    if len(map) != 2 or map[0] == map[1] or not all(isinstance(axis, int) and axis > 0 for axis in map):
-        raise ConfigError(f"map={list(map)}: should be two components, such as [1,2]")
+    given = list(axes) if isinstance(axes, Sequence) else [axes]
+    if len(given) != 2 or given[0] == given[1] or not all(map(_counts, given)):
+        raise ConfigError(f"map={given}: should be two components, such as [1,2]")
     opened = reopen(run, checkpoint)
     from recsys.exploration.publish import publish
     from recsys.exploration.story import tell
 
-    story = tell(opened, top, components, map)
+    story = tell(opened, top, components, given)
     return story, publish(story, opened)
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _task(cfg: DictConfig) -> None:

@@ -66,7 +66,7 @@ def _write_figures(story: Story, folder: Path) -> list[str]:
     for picture in story.pictures:
         png, svg = to_files(picture.figure)
         (folder / f"{picture.name}.png").write_bytes(png)
-        (folder / f"{picture.name}.svg").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{svg}')
+        (folder / f"{picture.name}.svg").write_text(f'<?xml version="1.0"?>\n{svg}', encoding="utf-8")
         width, height = struct.unpack(">II", png[16:24])  # where the PNG format keeps them
         image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=4)
         summary = Summary(value=[Summary.Value(tag=f"explore/{picture.name}", image=image)])
@@ -81,9 +81,11 @@ def _write_projector(story: Story, folder: Path) -> None:
     if story.vectors is None:
         return
     np.savetxt(folder / "vectors.tsv", story.vectors, "%.6g", "\t")
-    films = story.films[["title", "genres", "year", "ratings"]]
-    films = films.assign(title=films["title"].str.replace(r"\s", " ", regex=True))
-    films.to_csv(folder / "films.tsv", sep="\t", index=False, quoting=3, escapechar="\\", na_rep="")
+    lines = [("title", "genres", "year", "ratings")]
+    for film in story.films.to_dict("records"):
+        year = "" if pd.isna(film["year"]) else film["year"]
+        lines.append((" ".join(film["title"].split()), film["genres"], str(year), str(film["ratings"])))
+    (folder / "films.tsv").write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
     (folder / "projector_config.pbtxt").write_text(
         'embeddings { tensor_name: "movies" tensor_path: "vectors.tsv" metadata_path: "films.tsv" }\n'
     )

@@ -4,14 +4,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import run
 from matplotlib.figure import Figure
 from tiny import QUICK
 
 from recsys.errors import ConfigError, RunError
+from recsys.exploration.publish import _write_projector
+from recsys.exploration.story import Story, tell
 from recsys.explore import explore
 from recsys.plots.components import label_points, plot_extremes
+from recsys.plots.style import short
+from recsys.reopen import reopen
 from recsys.train import train
 
 FIGURES = {"correlations", "component-1", "component-2", "map-1-2", "bias-movies", "bias-users", "curves"}
@@ -61,8 +66,9 @@ def test_a_network_without_vectors_says_so(compose, tmp_path: Path) -> None:
     [
         ({"top": 0}, "top=0: should be a whole number above 0"),
         ({"components": "two"}, "components=two: should be"),
-        ({"map": [1]}, r"map=\[1\]: should be two components"),
-        ({"map": [2, 2]}, "should be two components"),
+        ({"axes": "12"}, r"map=\['1', '2'\]: should be two components"),
+        ({"axes": [1]}, r"map=\[1\]: should be two components"),
+        ({"axes": [2, 2]}, "should be two components"),
         ({"checkpoint": "worst"}, "checkpoint=worst: choose best or last"),
     ],
 )
@@ -83,7 +89,7 @@ def test_runs_that_did_not_finish_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_sentence_says_what_the_numbers_say(film_run: Path) -> None:
-    story, _ = explore(str(film_run), components=2)
+    story = tell(reopen(str(film_run)), 1000, 2, (1, 2))
     told = {picture.name: picture.told for picture in story.pictures}
     result = json.loads((film_run / "result.json").read_text())
     assert f"lowest, {result['objective']['value']:.4f}" in told["curves"]
@@ -109,10 +115,35 @@ def test_labels_neither_cross_nor_leave_the_axes() -> None:
 
 
 def test_bars_show_both_ends() -> None:
-    import pandas as pd
-
     values = pd.Series(np.arange(40.0) - 20, [f"Film $ {k} $" for k in range(40)])
     (axes,) = plot_extremes(values, "score", "title", 3).axes
     shown = [label.get_text() for label in axes.get_yticklabels()]
     assert shown == [f"Film $ {k} $" for k in (39, 38, 37, 2, 1, 0)]
     assert len(plot_extremes(values[:4], "score", "title", 3).axes[0].patches) == 4
+
+
+def test_the_projector_reads_any_title(tmp_path: Path) -> None:
+    films = pd.DataFrame(
+        {
+            "title": ['The "Best"\tof $ (1999)', "Léon"],
+            "genres": ["Drama|War", ""],
+            "year": pd.array([1999, None], "Int32"),
+            "ratings": [3, 2],
+        }
+    )
+    _write_projector(Story(films, np.ones((2, 3))), tmp_path)
+    lines = (tmp_path / "films.tsv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:] == ['The "Best" of $ (1999)\tDrama|War\t1999\t3', "Léon\t\t\t2"]
+    assert (tmp_path / "vectors.tsv").read_text() == "1\t1\t1\n1\t1\t1\n"
+
+
+@pytest.mark.parametrize(
+    ("title", "cut"),
+    [
+        ("Brazil (1985)", "Brazil (1985)"),
+        ("Dr. Strangelove or: How I Learned to Stop Worrying (1963)", "Dr. Strangelove or… (1963)"),
+        ("A title without any year, longer than that", "A title without any year,…"),
+    ],
+)
+def test_long_titles_keep_their_year(title: str, cut: str) -> None:
+    assert short(title, 27) == cut

@@ -83,6 +83,6 @@ def test_tensorboard_shows_figures_and_projector_beside_the_run(explored: Path, 
 
 def test_the_projector_opens_in_a_browser(page, address: str) -> None:
     page.goto(f"{address}/#projector")
-    projector = page.frame_locator("iframe")
+    projector = page.frame_locator("iframe").frame_locator("iframe")
     projector.get_by_text("Points: 30").wait_for(timeout=60_000)
     projector.get_by_text("Dimension: 8").wait_for()
