@@ -18,9 +18,9 @@ def read_curves(folder: Path) -> dict[str, pd.Series]:
             continue
         if any(place.glob("events.out.tfevents.*")):
             return _from_events(place)
-        if (place / "metrics.csv").is_file():
+        if (place / "metrics.csv").is_file():  # a cell is empty where another curve was logged
             table = pd.read_csv(place / "metrics.csv").set_index("step")
-            return {str(name): column.dropna() for name, column in table.items()}
+            return {str(name): column.dropna() for name, column in table.items() if column.notna().any()}
     return {}
 
 

@@ -70,7 +70,9 @@ def tell(run: Reopened, top: int, components: int, axes: Sequence[int]) -> Story
     story = Story(films)
     vectors = movie_vectors(run.trained.network)
     if vectors is None:
-        story.notes.append(f"{run.result['model']['name']} keeps no movie vectors: no components to show")
+        story.notes.append(
+            f"{run.result['model']['name']} keeps no movie vectors wider than a bias: no components to show"
+        )
     elif len(films) < FEW_FILMS:
         story.notes.append(f"{len(films)} films are too few for components: at least {FEW_FILMS}")
     else:

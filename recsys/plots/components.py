@@ -44,16 +44,15 @@ def plot_extremes(values: pd.Series, label: str, title: str, shown: int = SHOWN)
         shown: how many at each end; fewer where there are not twice as many.
     """
     ranked = values.sort_values(ascending=False, kind="stable")
-    if len(ranked) > 2 * shown:
+    cut = len(ranked) > 2 * shown
+    if cut:
         ranked = pd.concat([ranked[:shown], ranked[-shown:]])
-        half = shown
-    else:
-        half = int((ranked > 0).sum())
-    # A gap between the ends: what lies between them is left out.
-    heights = np.arange(len(ranked)) + np.where(np.arange(len(ranked)) < half, 0, 0.8)
+    upper = shown if cut else int((ranked > 0).sum())
+    heights = np.arange(len(ranked), dtype=float)
+    heights[upper:] += 0.8 * cut  # a gap for what is left out
     figure = new_figure(8, 1 + 0.2 * len(ranked))
     axes = figure.subplots()
-    axes.barh(heights, ranked, 0.75, color=[BLUE] * half + [ORANGE] * (len(ranked) - half))
+    axes.barh(heights, ranked, 0.75, color=[BLUE] * upper + [ORANGE] * (len(ranked) - upper))
     axes.set_yticks(heights, [short(str(name), 44) for name in ranked.index])
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
@@ -138,7 +137,7 @@ def label_points(axes: Axes, points: NDArray, labels: list[str], most: int) -> l
 
 @styled
 def plot_correlations(table: pd.DataFrame, heading: Sequence[str]) -> Figure:
-    """r of every property with every component; pale where chance alone may have made it (p >= 0.05).
+    """r of every property with every component; grey where chance alone may have made it (p >= 0.05).
 
     Args:
         table: from `correlate`.
@@ -147,7 +146,7 @@ def plot_correlations(table: pd.DataFrame, heading: Sequence[str]) -> Figure:
     names = table["property"].unique()
     r = table.pivot(index="property", columns="component", values="r").loc[names]
     p = table.pivot(index="property", columns="component", values="p").loc[names].to_numpy()
-    figure = new_figure(2.6 + 0.95 * r.shape[1], 1.4 + 0.27 * len(names))
+    figure = new_figure(3.4 + 0.85 * r.shape[1], 1.6 + 0.27 * len(names))
     axes = figure.subplots()
     image = axes.imshow(r, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(r.to_numpy()):
@@ -162,7 +161,8 @@ def plot_correlations(table: pd.DataFrame, heading: Sequence[str]) -> Figure:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.colorbar(image, label="correlation; bold: p < 0.05 among all of them", shrink=0.7, pad=0.03)
+    axes.set_xlabel("component and its share of the variance; bold: p < 0.05 among all")
+    figure.colorbar(image, label="correlation", shrink=0.7, pad=0.03)
     return figure
 
 

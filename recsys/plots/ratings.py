@@ -16,8 +16,11 @@ def plot_curves(curves: dict[str, pd.Series], best: int | None = None) -> Figure
         curves: from `recsys.exploration.curves.epochs`.
         best: the number of epochs after which the best weights were saved.
     """
+    rate = curves.get("learning rate")
     figure = new_figure(8, 5)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    heights = [3] if rate is None else [3, 1]
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    above, below = panels[0], panels[-1]
     if "train/loss" in curves:
         train = np.sqrt(curves["train/loss"])
         above.plot(train.index, train, color=GREY, label="train RMSE, while training")
@@ -29,11 +32,10 @@ def plot_curves(curves: dict[str, pd.Series], best: int | None = None) -> Figure
         above.plot(x, y, "o", color=ORANGE, label=f"the best weights: {y:.4f}")
     above.set_ylabel("RMSE")
     above.legend()
-    if "learning rate" in curves:
-        rate = curves["learning rate"]
+    if rate is not None:
         below.plot(rate.index, rate, color=BLUE, linewidth=1)
-        below.set_ylim(bottom=0)
-    below.set(xlabel="epoch", ylabel="learning rate")
+        below.set(ylabel="learning rate", ylim=(0, None))
+    below.set_xlabel("epoch")
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 

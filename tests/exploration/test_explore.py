@@ -51,7 +51,7 @@ def test_a_network_without_vectors_says_so(compose, tmp_path: Path) -> None:
     train(compose(*QUICK, "model=bias"), folder)
     story, page = explore(str(folder))
     assert story.notes == [
-        "bias keeps no movie vectors: no components to show",
+        "bias keeps no movie vectors wider than a bias: no components to show",
         "the run kept no curves (logger=none)",
     ]
     assert "no movie vectors" in page.read_text()
@@ -59,6 +59,13 @@ def test_a_network_without_vectors_says_so(compose, tmp_path: Path) -> None:
     names = {picture.name for picture in story.pictures}
     assert names == {name for name in FIGURES if name.startswith(("bias", "pred", "cal", "err"))}
     assert "The biases are the network's." in story.pictures[0].told
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(film_run: Path) -> None:
+    (film_run / "explore.html").mkdir()
+    with pytest.raises(RunError, match="one: cannot be written to"):
+        explore(str(film_run), components=1)
+    assert not list(film_run.glob(".*explore*")) + list(film_run.glob(".figures*"))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +149,7 @@ def test_the_projector_reads_any_title(tmp_path: Path) -> None:
     [
         ("Brazil (1985)", "Brazil (1985)"),
         ("Dr. Strangelove or: How I Learned to Stop Worrying (1963)", "Dr. Strangelove or… (1963)"),
-        ("A title without any year, longer than that", "A title without any year,…"),
+        ("A title without any year, longer than that", "A title without any year…"),
     ],
 )
 def test_long_titles_keep_their_year(title: str, cut: str) -> None:
