@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from recsys.evaluation.baselines import user_movie_bias
 from recsys.exploration.components import NORMAL_95
@@ -93,8 +92,3 @@ def errors_by(pairs: pd.DataFrame, column: str, bins: int = 6) -> pd.DataFrame:
             "error": NORMAL_95 * groups["squared"].std() / np.sqrt(n) / (2 * rmse),
         }
     ).reset_index(drop=True)
-
-
-def rmse(values: pd.Series | NDArray, true: pd.Series | NDArray) -> float:
-    """Root of the mean squared difference."""
-    return float(np.sqrt(np.mean((np.asarray(values) - np.asarray(true)) ** 2)))
