@@ -68,8 +68,10 @@ def _task(cfg: DictConfig) -> None:
     story, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map)
     if cfg.format != "table":
         print_rows(_all(story), cfg.format)
+    elif rows := _short(story):
+        print_rows(rows, "table", "What the components go with: the strongest correlations")
     elif len(story.correlations):
-        print_rows(_short(story), "table", "What the components go with: the strongest correlations")
+        print("No correlation of a component is beyond chance.")
     for line in (*story.notes, f"page: {page}", f"watch: tensorboard --logdir {page.parent}"):
         print(line, file=sys.stdout if cfg.format == "table" else sys.stderr)
 
@@ -89,7 +91,7 @@ def _short(story: "Story") -> list[dict[str, Any]]:
             "p": small(line["p"]),
             "at equal mean rating": "" if math.isnan(line["partial"]) else f"{line['partial']:+.2f}",
         }
-        for component in table["component"].unique()
+        for component in (table["component"].unique() if len(table) else ())
         for line in strongest(table, int(component)).to_dict("records")
     ]
 
