@@ -1,14 +1,15 @@
-"""A sweep of short jobs under three launchers: jobs per minute, and what a job costs beside training.
+"""A sweep of short jobs under three launchers: jobs per minute, and what a job costs beside its own work.
 
     python benchmarks/sweep.py --jobs 12 --epochs 20
 
 Every row is the same command, `recsys-train -m seed=range(jobs)` on synthetic ratings, with another
-hydra/launcher: `basic` is Hydra's own and trains one job after another in the sweep's process; `joblib` is
-the plugin hydra-joblib-launcher (left out where it is not installed); `pool` is this project's default.
-Nothing else should run on the machine meanwhile.
+hydra/launcher: `basic` is Hydra's own and trains one job after another in the sweep's process, with all
+cores; `joblib` is the plugin hydra-joblib-launcher (left out where it is not installed); `pool` is this
+project's default. Nothing else should run on the machine meanwhile.
 
-Overhead per job: the slots' wall time that was not spent in training epochs, divided by the number of jobs.
-So it holds a share of the sweep's own start, and imports, composing, data, validation, testing, checkpoints.
+A job's work is the time its result.json tells, from loading data to testing; the median over the jobs, since
+the first ones of a process hold its imports. Overhead per job is the slots' wall time beyond that: a share of
+the sweep's own start and end, and the job's start, composing, imports and end.
 """
 
 import argparse
@@ -20,8 +21,8 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 
-TRAINED = 800_000  # the training part of the synthetic ratings below
 WORDS = ["data=synthetic", "data.ratings=1000000", "data.users=6000", "data.movies=3500", "batch_size=2000"]
 WORDS += ["model.embedding_dim=16", "model.hidden=[32]", "hardware=cpu", "schedule.cycle_epochs=1"]
 
@@ -33,25 +34,31 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=12, help="of each sweep")
     parser.add_argument("--epochs", type=int, default=5, help="of each job; choose about 20 seconds")
+    parser.add_argument("--launchers", nargs="+", default=["basic", "joblib", "pool"], help="in this order")
     given = parser.parse_args()
     cores = os.cpu_count() or 1
-    rows = {"basic": 1, "pool": cores} | ({"joblib": cores} if find_spec("joblib") else {})
-    if not find_spec("hydra_plugins.hydra_joblib_launcher"):
-        rows.pop("joblib", None)
+    if not find_spec("hydra_plugins.hydra_joblib_launcher") and "joblib" in given.launchers:
+        given.launchers.remove("joblib")
     first = 0.0
-    columns = "{:<10}{:>9}{:>10}{:>8}{:>16}{:>16}"
+    columns = "{:<10}{:>9}{:>10}{:>8}{:>14}{:>16}"
     print(f"{given.jobs} jobs, {cores} cores")
-    print(columns.format("launcher", "seconds", "jobs/min", "ratio", "training s/job", "overhead s/job"))
-    for launcher, slots in rows.items():
-        seconds, training = sweep(launcher, slots, given.jobs, given.epochs)
+    print(columns.format("launcher", "seconds", "jobs/min", "ratio", "work s/job", "overhead s/job"))
+    for launcher in given.launchers:
+        slots = 1 if launcher == "basic" else cores
+        seconds, work = sweep(launcher, slots, given.jobs, given.epochs)
         first = first or seconds
-        overhead = seconds * slots / given.jobs - training
-        values = (seconds, 60 * given.jobs / seconds, first / seconds, training, overhead)
+        values = (
+            seconds,
+            60 * given.jobs / seconds,
+            first / seconds,
+            work,
+            seconds * slots / given.jobs - work,
+        )
         print(columns.format(launcher, *(f"{value:.2f}" for value in values)), flush=True)
 
 
 def sweep(launcher: str, slots: int, jobs: int, epochs: int) -> tuple[float, float]:
-    """Wall time of a sweep, and the mean time of a job inside training epochs."""
+    """Wall time of a sweep, and the median of what its jobs say they took."""
     command = [sys.executable, "-m", "recsys.train", "-m", *WORDS, f"seed=range({jobs})"]
     command += [f"max_epochs={epochs}", f"patience={epochs}", f"hydra/launcher={launcher}"]
     environment = dict(os.environ)
@@ -66,8 +73,7 @@ def sweep(launcher: str, slots: int, jobs: int, epochs: int) -> tuple[float, flo
         seconds = time.perf_counter() - start
         results = [json.loads(file.read_text()) for file in Path(folder).glob("sweep/*/result.json")]
     assert len(results) == jobs, "every job has a result"
-    speeds = [TRAINED * epochs / result["time"]["train_ratings_per_second"] for result in results]
-    return seconds, sum(speeds) / jobs
+    return seconds, median(result["time"]["seconds"] for result in results)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class JobsLauncher(Launcher):
@@ -45,6 +47,15 @@ class JobsLauncher(Launcher):
 class PoolLauncher(JobsLauncher):
     """One process per job, over the GPUs or cores of this machine; see conf/hydra/launcher/pool.yaml."""
 
+    def __init__(
+        self,
+        jobs_per_gpu: PositiveInt,
+        jobs: PositiveInt | None,
+        timeout: PositiveFloat | None,
+        fail_fast: bool,
+    ) -> None:
+        super().__init__(jobs_per_gpu=jobs_per_gpu, jobs=jobs, timeout=timeout, fail_fast=fail_fast)
+
     @cached_property
     def slots(self) -> Sequence[Any]:
         """Kept from one batch of a search to the next."""
@@ -74,6 +85,18 @@ class PoolLauncher(JobsLauncher):
 class RayLauncher(JobsLauncher):
     """Jobs as tasks of a Ray cluster; see conf/hydra/launcher/ray.yaml."""
 
+    def __init__(
+        self,
+        address: str | None,
+        num_cpus: NonNegativeFloat,
+        num_gpus: NonNegativeFloat,
+        max_retries: NonNegativeInt,
+        timeout: PositiveFloat | None,
+    ) -> None:
+        super().__init__(
+            address=address, num_cpus=num_cpus, num_gpus=num_gpus, max_retries=max_retries, timeout=timeout
+        )
+
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
         """On the cluster."""
         from recsys.sweeps.ray_cluster import run_jobs
@@ -83,6 +106,15 @@ class RayLauncher(JobsLauncher):
 
 class SlurmLauncher(JobsLauncher):
     """Jobs as jobs of Slurm; see conf/hydra/launcher/slurm.yaml."""
+
+    def __init__(
+        self,
+        cluster: Literal["slurm", "local"],
+        poll_seconds: PositiveFloat,
+        timeout: PositiveFloat | None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(cluster=cluster, poll_seconds=poll_seconds, timeout=timeout, **parameters)
 
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
         """In the queue."""

@@ -1,6 +1,7 @@
 """Where Hydra looks for sweepers; the work is in recsys/sweeps."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,22 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recsys_launchers import JobsLauncher
+from recsys.limits import PositiveInt
 
 
 class OptunaSweeper(Sweeper):
     """Search instead of a grid; see conf/hydra/sweeper/optuna.yaml."""
 
-    def __init__(self, **options: Any) -> None:
-        self.options = OmegaConf.create(options)
+    def __init__(
+        self,
+        params: dict[str, Any],
+        n_trials: PositiveInt,
+        batch: PositiveInt | None,
+        sampler: dict[str, Any],
+        pruner: dict[str, Any] | None,
+    ) -> None:
+        self.params, self.batch = params, batch
+        self.options = OmegaConf.create({"n_trials": n_trials, "sampler": sampler, "pruner": pruner})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's own hand-over."""
@@ -28,14 +38,17 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: Sequence[str]) -> None:
         """Search."""
-        from recsys.sweeps.launcher import compose_jobs, write_leaderboard
+        from recsys.errors import ConfigError
+        from recsys.sweeps.launcher import compose_jobs, only_sweep_in, write_leaderboard
         from recsys.sweeps.search import probes, search
 
+        if find_spec("optuna") is None:
+            raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install optuna")
         context, config, launcher = self.hydra_context, self.config, self.launcher
         assert context is not None
         assert config is not None
         assert launcher is not None
-        typed = [*(f"{key}={value}" for key, value in self.options.params.items()), *arguments]
+        typed = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(typed)
         compose_jobs(context, config, probes(overrides))
         folder = Path(config.hydra.sweep.dir).absolute()
@@ -44,5 +57,8 @@ class OptunaSweeper(Sweeper):
         at_once = 1
         if isinstance(launcher, JobsLauncher):
             at_once, launcher.reports = launcher.at_once(), False  # the leaderboard comes once, at the end
-        search(folder, overrides, self.options, self.options.batch or at_once, launcher.launch)
-        write_leaderboard(folder)
+        try:
+            with only_sweep_in(folder):
+                search(folder, overrides, self.options, self.batch or at_once, launcher.launch)
+        finally:
+            write_leaderboard(folder)

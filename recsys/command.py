@@ -53,7 +53,11 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
     flags = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     if flags and name != "train":
         _exit(f"recsys-{name} {flags[0]}: only recsys-train sweeps")
-    sys.argv[1:] = flags + [word for word in sys.argv[1:] if word not in flags]  # Hydra wants them first
+    if {"--cfg", "-c"} & set(sys.argv):
+        flags = []  # to show is not to sweep
+    sys.argv[1:] = flags + [
+        word for word in sys.argv[1:] if word not in ("-m", "--multirun")
+    ]  # Hydra wants them first
     try:
         hydra.main(version_base="1.3", config_path=config_folder(), config_name=name)(job)()
     except UserError as mistake:
@@ -105,7 +109,7 @@ def _explain(mistake: Exception, name: str) -> str:
 
 
 def _nearest(wanted: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.8)
+    near = [name for name in difflib.get_close_matches(wanted, known, n=1, cutoff=0.8) if name != wanted]
     return f"\nDid you mean {near[0]}?" if near else ""
 
 

@@ -1,5 +1,8 @@
 """What can go wrong by a user's hand; each message names the thing at fault, its value and the way out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """A mistake that the user can mend: shown as it stands, without a traceback."""
@@ -31,3 +34,20 @@ class TrainingError(UserError):
 
 class Pruned(UserError):
     """A search gave the run up; no mistake of anybody."""
+
+
+@contextmanager
+def refusals_of(place: str, way_out: str = "") -> Iterator[None]:
+    """Tell what the operating system refuses as a mistake about a place.
+
+    Args:
+        place: a key and its value, before the system's reason.
+        way_out: what would do, after it.
+
+    Raises:
+        DataError: with the system's reason.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise DataError(f"{place}: {problem.strerror or problem}{way_out}") from None

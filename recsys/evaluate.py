@@ -38,16 +38,18 @@ def evaluate(run: str = "latest", part: str = "test", checkpoint: str = "best") 
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.rating_metrics import measure
 
-    baselines = baseline_metrics(opened.dataset, opened.data.split, part)
-    own = measure(opened.trained.network, opened.data.whole(part)).metrics(part)
+    baselines = baseline_metrics(opened.dataset, opened.split, part)
+    own = measure(opened.trained.network, opened.batches(part)).metrics(part)
     rows = {**baselines, opened.result["model"]["name"]: own}
     return [{"model": name, **metrics} for name, metrics in rows.items()]
 
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
-    rows = evaluate(cfg.run, cfg.part, cfg.checkpoint)
-    print_rows(rows, cfg.format, f"{find_run(cfg.run)}, {cfg.checkpoint} weights")
+    folder = find_run(str(cfg.run))  # Hydra reads a folder called 0 as a number
+    # "latest" may be another run by the time this one is measured.
+    rows = evaluate(str(folder.absolute()), cfg.part, cfg.checkpoint)
+    print_rows(rows, cfg.format, f"{folder}, {cfg.checkpoint} weights")
 
 
 if __name__ == "__main__":

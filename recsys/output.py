@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from recsys.errors import ConfigError
 
@@ -42,13 +43,13 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
     else:
         console = Console(width=None if sys.stdout.isatty() else 160)  # a file has no edge
         if title:
-            console.print(title, style="italic", soft_wrap=True, highlight=False)
+            console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)
         table = Table()
         for key in rows[0] if rows else ():
             number = all(isinstance(row[key], int | float) for row in rows)
-            table.add_column(key, justify="right" if number else "left", overflow="fold")
+            table.add_column(Text(key), justify="right" if number else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(shown(value) for value in row.values()))
+            table.add_row(*(Text(shown(value)) for value in row.values()))  # no markup in what users typed
         console.print(table)
 
 

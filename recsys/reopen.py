@@ -1,6 +1,11 @@
-"""A finished run, opened again: its network, its data, and the proof that they belong together."""
+"""A finished run, opened again: its network, its data, and the proof that they belong together.
 
+No training code is needed for that, and none is imported: Lightning alone takes seconds.
+"""
+
+import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +13,14 @@ from recsys.errors import ConfigError, RunError
 from recsys.runs import RESULT, find_run, read_json
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from recsys.checkpoint import Trained
-    from recsys.data.datamodule import MovieLensDataModule
+    from recsys.data.batches import Batches
     from recsys.data.dataset import Dataset
+    from recsys.data.splits import Split
+
+BATCH = 16_384  # pairs rated at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,20 +30,36 @@ class Reopened:
     Attributes:
         folder: of the run.
         trained: its network, from a checkpoint.
-        data: set up, with the run's own split.
+        dataset: the ratings.
+        split: the run's own.
         result: the content of result.json.
     """
 
     folder: Path
     trained: "Trained"
-    data: "MovieLensDataModule"
+    dataset: "Dataset"
+    split: "Split"
     result: dict[str, Any]
 
-    @property
-    def dataset(self) -> "Dataset":
-        """The ratings."""
-        assert self.data.dataset is not None
-        return self.data.dataset
+    @cached_property
+    def trained_users(self) -> "Tensor":
+        """bool (n_users,); which users have training ratings."""
+        from recsys.data.batches import present
+
+        return present(self.dataset.users[self.split.train], len(self.dataset.user_ids))
+
+    @cached_property
+    def trained_movies(self) -> "Tensor":
+        """bool (n_movies,); which movies have training ratings."""
+        from recsys.data.batches import present
+
+        return present(self.dataset.movies[self.split.train], len(self.dataset.movie_ids))
+
+    def batches(self, part: str) -> "Batches":
+        """All of one part ("train", "val", "test"), in order."""
+        from recsys.data.batches import Batches, to_tensors
+
+        return Batches(to_tensors(self.dataset, getattr(self.split, part), "cpu"), BATCH)
 
 
 def reopen(run: str = "latest", checkpoint: str = "best") -> Reopened:
@@ -49,19 +75,21 @@ def reopen(run: str = "latest", checkpoint: str = "best") -> Reopened:
     if checkpoint not in ("best", "last"):
         raise ConfigError(f"checkpoint={checkpoint}: choose best or last")
     folder = find_run(str(run))
-    from omegaconf import OmegaConf
+    from hydra.utils import instantiate
 
     from recsys.checkpoint import load_checkpoint
-    from recsys.training.build import build_data
 
     trained = load_checkpoint(folder / "checkpoints" / f"{checkpoint}.ckpt")
-    data = build_data(OmegaConf.create(trained.config))
-    data.setup()
+    data = dict(trained.config["data"])
+    if (mirror := os.environ.get("RECSYS_MIRROR")) and "mirror" in data:
+        data["mirror"] = mirror  # the one of then may be gone, or of another machine
+    dataset = instantiate(data, _convert_="all").load()
+    split = instantiate(trained.config["split"], _partial_=True, _convert_="all")(dataset)
     result = read_json(folder / RESULT)
-    opened, was = Reopened(folder, trained, data, result), result["data"]
-    if opened.dataset.sha256 != was["sha256"] or not was["split"].endswith(data.split.fingerprint):
+    was = result["data"]
+    if dataset.sha256 != was["sha256"] or not was["split"].endswith(split.fingerprint):
         raise RunError(
             f"run={run}: {was['name']} or its split is no longer what the run was trained on; "
-            f"now {len(opened.dataset)} ratings, then {was['ratings']}"
+            f"now {len(dataset)} ratings, then {was['ratings']}"
         )
-    return opened
+    return Reopened(folder, trained, dataset, split, result)

@@ -16,9 +16,10 @@ from recsys.processes import rank
 
 RESULT, FAILED = "result.json", "failed.json"
 HYDRA, LOG = ".hydra", "train.log"  # the configuration of a run, and its log
-SWEEP = "multirun.yaml"  # Hydra's record of a sweep
+SWEEP, LOCK = "multirun.yaml", ".running"  # Hydra's record of a sweep, and who holds its folder
 
 _claimed: set[Path] = set()
+_resumed: dict[Path, bytes] = {}  # folders of sweeps that this process goes on with, and their records
 
 
 def new_folder(
@@ -46,6 +47,8 @@ def new_folder(
     if resumed is not None:
         if not (Path(str(resumed)) / SWEEP).is_file():
             raise ConfigError(f"sweep.resume={resumed}: not a sweep's folder (no {SWEEP})")
+        folder = Path(str(resumed)).absolute()
+        _resumed[folder] = (folder / SWEEP).read_bytes()
         return str(resumed)
     if chosen is not None:
         folder = Path(str(chosen))
@@ -82,14 +85,17 @@ def _claim(folder: Path, kind: str, told: str) -> bool:
 def forget_claimed() -> None:
     """Take back the folders of this process in which nothing has begun; whatever else lies there stays."""
     for folder in _claimed:
-        if any(folder.glob("*/output.log")):  # a sweep with jobs
-            continue
+        if any(is_run(child) for child in folder.iterdir() if child.is_dir() and child.name != HYDRA):
+            continue  # a sweep with jobs
         shutil.rmtree(folder / HYDRA, ignore_errors=True)
-        for file in (SWEEP, LOG):
+        for file in (SWEEP, LOCK, LOG):
             (folder / file).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             folder.rmdir()  # if it is empty
     _claimed.clear()
+    for folder, record in _resumed.items():  # Hydra writes it anew before anything is looked at
+        (folder / SWEEP).write_bytes(record)
+    _resumed.clear()
 
 
 def is_claimed(folder: Path) -> bool:

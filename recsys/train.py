@@ -61,6 +61,8 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
     folder = folder or Path(new_folder("runs"))
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if path := config["data"].get("path"):  # as saved, it can be found from any folder
+        config["data"]["path"] = str(Path(path).expanduser().absolute())
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
@@ -71,7 +73,8 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     if (trial := trial_of(folder)) is not None:
         callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs)))
     trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides or []))
-    show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
+    if not swept:  # jobs of a sweep would all draw the same
+        show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
         trainer.fit(module, data)
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -113,6 +116,10 @@ def _task(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     try:
+        if hydra.mode is RunMode.RUN and cfg.sweep.resume is not None:
+            raise ConfigError(
+                f"sweep.resume={cfg.sweep.resume}: goes on with a sweep; say -m, and what it swept"
+            )
         if hydra.mode is RunMode.MULTIRUN and cfg.hardware.strategy == "ddp":
             raise ConfigError(
                 "hardware.strategy=ddp in a sweep: Lightning would start each process with the whole sweep; "

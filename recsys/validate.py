@@ -7,10 +7,11 @@ pairs of values that exclude each other) stands below.
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_type_hints
 
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -59,7 +60,7 @@ class TrainConfig(BaseModel):
     max_epochs: PositiveInt
     patience: PositiveInt
     gradient_clip: NonNegativeFloat
-    output_dir: str | None
+    output_dir: str | int | None
     sweep: Sweep
     data: Group
     split: Group
@@ -80,7 +81,7 @@ def validate(cfg: DictConfig) -> None:
     errors = list(_type_errors("", TrainConfig, plain))
     for group in ("data", "split", "model", "optimizer", "schedule", "logger"):
         if isinstance(plain.get(group), dict):
-            errors += _target_errors(group, plain[group])
+            errors += target_errors(group, plain[group])
     if not errors:  # pairs are compared only where each value is sound by itself
         errors = [error for rule in PAIRS for error in rule(plain)]
     _raise(errors)
@@ -93,7 +94,7 @@ def validate_data(cfg: DictConfig) -> None:
         ConfigError: as `validate`.
     """
     data = _resolve(cfg)["data"]
-    errors = list(_target_errors("data", data))
+    errors = list(target_errors("data", data))
     _raise(errors or [error for rule in DATA_PAIRS for error in rule({"data": data})])
 
 
@@ -112,7 +113,7 @@ def _raise(errors: list[str]) -> None:
         raise ConfigError("\n".join(dict.fromkeys(errors)))
 
 
-def _target_errors(key: str, node: Group) -> Iterator[str]:
+def target_errors(key: str, node: Group) -> Iterator[str]:
     """Errors of a node's values against the signature of its `_target_`, and of nodes inside it."""
     if "_target_" not in node:
         return
@@ -135,7 +136,7 @@ def _target_errors(key: str, node: Group) -> Iterator[str]:
         if name not in parameters and not takes_any:
             yield f"{path}={value}: {node['_target_']} takes no {name!r}; it takes {', '.join(parameters)}"
         elif isinstance(value, dict) and "_target_" in value:
-            yield from _target_errors(path, value)
+            yield from target_errors(path, value)
         elif name in hints:
             yield from _type_errors(path, hints[name], value)
 
@@ -152,16 +153,18 @@ def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
     except ValidationError as problem:
         found: dict[str, tuple[Any, list[str]]] = {}
         for error in problem.errors():
+            if error["type"] == "needs_python_object":  # a tensor or the like: nobody can type one
+                continue
             # A union reports each of its branches: what a list should have been is no news to a number.
             says_list = error["type"] in ("list_type", "tuple_type")
-            is_branch = isinstance(value, list) and len(error["loc"]) == 1 and not is_model
+            says_short = error["type"] == "too_short"  # of the list itself
+            is_branch = isinstance(value, list) and len(error["loc"]) == 1 and not (is_model or says_short)
             if (says_list or is_branch) and len(problem.errors()) > 1 and error["type"] != "missing":
                 continue
             where = [str(part) for part in error["loc"] if is_model] if is_model else []
             path = ".".join([*([key] if key else []), *where])
-            told = (
-                "no such key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Input ")
-            )
+            message = re.sub("^(Input|List|Tuple) | after validation", "", error["msg"])
+            told = "no such key" if error["type"] == "extra_forbidden" else message
             found.setdefault(path, (error["input"] if is_model else value, []))[1].append(told)
         for path, (given, messages) in found.items():
             yield f"{path}={given}: {' or '.join(dict.fromkeys(messages))}"
@@ -171,17 +174,27 @@ def _hardware_is_there(cfg: Group) -> Iterator[str]:
     import torch
 
     accelerator, devices = cfg["hardware"]["accelerator"], cfg["hardware"]["devices"]
+    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if accelerator == "gpu" and not torch.cuda.is_available():
         yield "hardware.accelerator=gpu: torch sees no GPU here; hardware=auto takes what there is"
-    elif accelerator == "gpu" and devices > torch.cuda.device_count():
-        yield f"hardware.devices={devices}: torch sees {torch.cuda.device_count()} GPUs here"
+    elif on_gpu and devices > (there := torch.cuda.device_count()):
+        yield f"hardware.devices={devices}: torch sees {there} GPUs here; hardware.accelerator=cpu needs none"
     if accelerator == "mps" and not torch.backends.mps.is_available():
         yield "hardware.accelerator=mps: torch sees no Apple GPU here; hardware=auto takes what there is"
-    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if cfg["hardware"]["precision"] == "16-mixed" and not on_gpu:
         yield "hardware.precision=16-mixed: only a GPU has it; bf16-mixed runs everywhere"
     if devices > 1 and cfg["hardware"]["strategy"] == "auto":
         yield f"hardware.devices={devices}: several devices need hardware.strategy=ddp (hardware=ddp)"
+
+
+def _optimizer_can_be_built(cfg: Group) -> Iterator[str]:
+    import torch
+
+    build = instantiate(cfg["optimizer"], _partial_=True, _convert_="all")
+    try:
+        build([torch.nn.Parameter(torch.zeros(1))])
+    except (ValueError, TypeError, RuntimeError) as problem:
+        yield f"optimizer: {str(problem).splitlines()[0]}"
 
 
 def _processes_are_there(cfg: Group) -> Iterator[str]:
@@ -231,4 +244,10 @@ def _synthetic_pairs_suffice(cfg: Group) -> Iterator[str]:
 
 Rule = Callable[[Group], Iterator[str]]
 DATA_PAIRS: tuple[Rule, ...] = (_scale_rises, _synthetic_pairs_suffice)
-PAIRS: tuple[Rule, ...] = (_hardware_is_there, _processes_are_there, _split_can_be_made, *DATA_PAIRS)
+PAIRS: tuple[Rule, ...] = (
+    _hardware_is_there,
+    _processes_are_there,
+    _optimizer_can_be_built,
+    _split_can_be_made,
+    *DATA_PAIRS,
+)

@@ -49,7 +49,7 @@ def unused_port() -> int:
 @pytest.fixture
 def page() -> Iterator["Page"]:
     """A page of a headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'recsys[browser]'")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("no Chromium on this machine")

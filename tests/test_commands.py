@@ -12,7 +12,7 @@ from commands import result_in, run
 from tiny import QUICK
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "evaluate", "prepare", "compare", "explore")
+COMMANDS = ("train", "evaluate", "recommend", "explore", "prepare", "compare")
 
 
 def test_a_run_from_training_to_evaluation(tmp_path: Path) -> None:
@@ -96,6 +96,9 @@ def test_two_processes_train_and_test_every_pair_once(tmp_path: Path) -> None:
         ("compare", [], ["dir=latest: no sweep with results under ./outputs/sweeps"]),
         ("evaluate", [], ["run=latest: no completed run under ./outputs"]),
         ("evaluate", ["run=nowhere"], ["run=nowhere: no such folder"]),
+        ("recommend", [], ["give user=, users=, ratings= or movie="]),
+        ("recommend", ["user=1"], ["run=latest: no completed run under ./outputs"]),
+        ("recommend", ["user=1", "run=nowhere"], ["run=nowhere: no such folder"]),
         ("evaluate", ["format=xml"], ["format=xml: choose table, json, csv"]),
         ("explore", [], ["run=latest: no completed run under ./outputs"]),
         ("explore", ["top=0"], ["top=0: should be a whole number above 0"]),
@@ -161,8 +164,9 @@ def test_works_from_a_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         file.extractall(installed)
     assert (installed / "recsys" / "conf" / "train.yaml").is_file()
-    run("train", *QUICK, f"output_dir={tmp_path / 'run'}", PYTHONPATH=str(installed))
-    assert (tmp_path / "run" / "result.json").is_file()
+    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}", PYTHONPATH=str(installed))
+    assert (tmp_path / "sweep" / "1" / "result.json").is_file()
+    assert (tmp_path / "sweep" / "leaderboard.html").is_file()
 
 
 def test_a_run_is_not_measured_on_other_data(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_every_experiment_runs(compose, option: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "sweep"])
 def test_every_sweep_switches_multirun_on_over_values_that_work(compose, option: str) -> None:
-    pytest.importorskip("optuna", reason="pip install 'recsys[search]'")
+    pytest.importorskip("optuna", reason="pip install optuna")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"sweep={option}"], return_hydra_config=True)
     assert cfg.hydra.mode.name == "MULTIRUN"
@@ -114,7 +114,7 @@ def test_zaitsev_2018_is_the_articles(compose) -> None:
 
 
 def test_only_train_makes_a_folder(compose) -> None:
-    for name in ("evaluate", "prepare", "compare", "explore"):
+    for name in ("evaluate", "recommend", "explore", "prepare", "compare"):
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose(name, return_hydra_config=True)
         assert cfg.hydra.output_subdir is None

@@ -26,7 +26,16 @@ def errors(cfg) -> list[str]:
         (["model.hidden=[10,0]"], "model.hidden=[10, 0]: should be greater than 0"),
         (["model.dropouts=1"], "model.dropouts=1: should be less than 1"),
         (["model.dropouts=[0.1,x]"], "model.dropouts=[0.1, 'x']: should be a valid number"),
+        (["model.dropouts=[]"], "model.dropouts=[]: should have at least 1 item"),
+        (["optimizer.lr=x"], "optimizer.lr=x: should be a valid number"),
+        (["optimizer=sgd", "optimizer.momentum=0"], "optimizer: Nesterov momentum requires a momentum"),
+        (["+optimizer.betas=[1,2]"], "optimizer: Invalid beta parameter at index 0: 1"),
+        (["+optimizer.foreach=true"], "optimizer: `fused` and `foreach` cannot be `True` together"),
         (["schedule.cycle_epochs=0"], "schedule.cycle_epochs=0: should be greater than 0"),
+        (
+            ["schedule=triangular", "schedule.gamma=1.5"],
+            "schedule.gamma=1.5: should be less than or equal to 1",
+        ),
         (["split.val=1"], "split.val=1: should be less than 1"),
         (["split=kfold", "split.fold=5"], "split.fold=5: folds are 0 to 4 (split.k=5)"),
         (["split.val=0.5", "split.test=0.5"], "split.val=0.5 and split.test=0.5 leave nothing to train on"),
@@ -57,6 +66,7 @@ def errors(cfg) -> list[str]:
 def test_names_key_value_and_what_would_do(compose, overrides: list[str], expected: str) -> None:
     (told,) = errors(compose(*overrides))
     assert told.startswith(expected)
+    assert "Cannot check" not in told
 
 
 def test_reports_every_error_at_once(compose) -> None:
@@ -93,6 +103,17 @@ def test_hardware_that_is_not_there_is_named(compose, gpu: str, monkeypatch) -> 
     (told,) = errors(compose(f"hardware={gpu}"))
     assert "hardware.accelerator=" in told
     assert "hardware=auto" in told
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "auto"])
+def test_more_devices_than_there_are_gpus_are_refused(compose, accelerator: str, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    ddp = ["hardware=ddp", f"hardware.accelerator={accelerator}"]
+    validate(compose(*ddp, "hardware.devices=2"))
+    (told,) = errors(compose(*ddp, "hardware.devices=3"))
+    assert told == "hardware.devices=3: torch sees 2 GPUs here; hardware.accelerator=cpu needs none"
+    validate(compose(*ddp[:1], "hardware.accelerator=cpu", "hardware.devices=3"))
 
 
 def test_data_alone_can_be_validated(compose) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.data.dataset import Dataset
@@ -23,6 +25,13 @@ def to_tensors(dataset: Dataset, rows: Rows, device: torch.device | str) -> Batc
     """The given rows of a dataset as one big batch on a device."""
     columns = (dataset.users, dataset.movies, dataset.ratings)
     return Batch(*(torch.from_numpy(column[rows]).to(device) for column in columns))
+
+
+def present(rows: NDArray[np.int32], n: int) -> Tensor:
+    """Which of the numbers 0 to n-1 are among `rows`: bool (n,)."""
+    found = torch.zeros(n, dtype=torch.bool)
+    found[torch.from_numpy(rows)] = True
+    return found
 
 
 class Shuffle:

@@ -4,17 +4,24 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pooch
 from filelock import FileLock
 
 from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save
+from recsys.errors import refusals_of
 
 
 def data_folder() -> Path:
     """Where archives and encoded data are kept: RECSYS_DATA, or the user's cache folder."""
     return Path(os.environ.get("RECSYS_DATA") or pooch.os_cache("recsys")).expanduser()
+
+
+def data_folder_in_use() -> AbstractContextManager[None]:
+    """Where what the operating system refuses is a mistake about RECSYS_DATA."""
+    return refusals_of(f"RECSYS_DATA={data_folder()}: cannot be used", "; RECSYS_DATA=<folder> names another")
 
 
 def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) -> Dataset:
@@ -24,12 +31,16 @@ def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) 
         name: of the data set, for people who look into the folder.
         identity: everything that the outcome depends on.
         build: reads and encodes.
+
+    Raises:
+        DataError: RECSYS_DATA cannot be used.
     """
     key = hashlib.sha256(repr([CACHE_FORMAT, *identity]).encode()).hexdigest()[:12]
     readable = re.sub(r"[^\w.-]", "-", name)
     folder = data_folder() / "encoded" / f"{readable}-{key}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not folder.is_dir():
-            save(build(), folder)
-    return load(folder)
+    with data_folder_in_use():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not folder.is_dir():
+                save(build(), folder)
+        return load(folder)

@@ -9,7 +9,7 @@ import pandas as pd
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file import OnBadRows, RatingsFormat, read_ratings
-from recsys.errors import DataError
+from recsys.errors import DataError, refusals_of
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,22 @@ class CsvFile:
         """Read and encode the file, or map what was encoded before if the file has not changed since.
 
         Raises:
-            DataError: the file is not there or a row is bad; names file, line and value.
+            DataError: the file is not there or a row is bad; names file, line and value. Or RECSYS_DATA
+                cannot be used.
         """
         file = Path(self.path).expanduser().absolute()
-        try:
+        with refusals_of(f"data.path={self.path}"):
             facts = file.stat()
-            return cached(
-                self.name,
-                [str(file), facts.st_size, facts.st_mtime_ns, dataclasses.astuple(self)],
-                lambda: self._read(file),
-            )
-        except OSError as problem:
-            raise DataError(f"data.path={self.path}: {problem.strerror or problem}") from None
+        absolute = dataclasses.replace(self, path=str(file))  # however the path was typed
+        return cached(
+            self.name,
+            [facts.st_size, facts.st_mtime_ns, *dataclasses.astuple(absolute)],
+            lambda: self._read(file),
+        )
 
     def _read(self, file: Path) -> Dataset:
-        data = file.read_bytes()
+        with refusals_of(f"data.path={self.path}"):
+            data = file.read_bytes()
         separator = "\t" if self.separator == "\\t" else self.separator  # a shell passes \t as two characters
         if len(separator) != 1:
             raise DataError(f"data.separator={self.separator!r}: one character expected")

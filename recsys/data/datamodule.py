@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
+from recsys.data.batches import Batch, Batches, Shuffle, present, to_tensors
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows, Split
+from recsys.errors import DataError
 
 
 class Source(Protocol):
@@ -54,8 +52,8 @@ class MovieLensDataModule(pl.LightningDataModule):
         self.dataset = dataset = self.source.load()
         self.split = self.split_by(dataset)
         train = self.split.train
-        self.trained_users = _present(dataset.users[train], len(dataset.user_ids))
-        self.trained_movies = _present(dataset.movies[train], len(dataset.movie_ids))
+        self.trained_users = present(dataset.users[train], len(dataset.user_ids))
+        self.trained_movies = present(dataset.movies[train], len(dataset.movie_ids))
         self.mean = float(dataset.ratings[train].mean(dtype="float64"))
 
     def count_cold(self, rows: Rows) -> int:
@@ -72,8 +70,17 @@ class MovieLensDataModule(pl.LightningDataModule):
         return Batches(columns, self.batch_size, order)
 
     def val_dataloader(self) -> Batches:
-        """In order; with several processes, each pair is in exactly one."""
+        """In order; with several processes, each pair is in exactly one.
+
+        Raises:
+            DataError: there are more processes than pairs.
+        """
         rank, world = self._place()
+        if (n := len(self.split.val)) < world:  # Lightning takes no empty share
+            raise DataError(
+                f"split: the val part has {n} ratings for {world} processes; "
+                "fewer hardware.devices or a larger split.val"
+            )
         return self._in_order(self.split.val[rank::world])
 
     def whole(self, part: str) -> Batches:
@@ -101,9 +108,3 @@ class MovieLensDataModule(pl.LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-
-def _present(rows: NDArray[np.int32], n: int) -> Tensor:
-    present = torch.zeros(n, dtype=torch.bool)
-    present[torch.from_numpy(rows)] = True
-    return present

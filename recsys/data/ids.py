@@ -1,5 +1,6 @@
 """IdMap: raw ids and the table rows they stand for."""
 
+import difflib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,6 +58,14 @@ class IdMap:
             raise UnknownIdError(self._describe_unknown(np.unique(asked[~known])))
         return rows
 
+    def find(self, ids: ArrayLike) -> NDArray[np.int32]:
+        """Rows of raw `ids`, in the shape of `ids`; -1 for unknown ones."""
+        asked = np.asarray(ids)
+        if asked.size == 0 or _kind(asked) != _kind(self.ids):
+            return np.full(asked.shape, -1, dtype=np.int32)
+        rows, known = self._find(asked)
+        return np.where(known, rows, np.int32(-1))
+
     def __contains__(self, id: object) -> bool:
         asked = np.asarray(id)
         return _kind(asked) == _kind(self.ids) and bool(self._find(asked)[1])
@@ -84,9 +93,10 @@ class IdMap:
         message = f"unknown {self.name} id{plural}: {shown}"
         if self.ids.dtype.kind in "iu":
             position = int(np.searchsorted(self.ids, unknown[0]))
-            near = self.ids[max(position - 1, 0) : position + 1]
-            message += f" (the nearest known: {', '.join(map(str, near))})"
-        return message
+            near = self.ids[max(position - 1, 0) : position + 1].tolist()
+        else:
+            near = difflib.get_close_matches(str(unknown[0]), self.ids.tolist(), n=3)
+        return message + (f" (the nearest known: {', '.join(map(str, near))})" if near else "")
 
 
 def _kind(ids: NDArray) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recsys.data.cache import cached, data_folder
+from recsys.data.cache import cached, data_folder, data_folder_in_use
 from recsys.data.dataset import Dataset, encode
 from recsys.data.download import Archive, fetch
 from recsys.data.ratings_file import OnBadRows
@@ -53,10 +53,10 @@ class MovieLens:
 
         Raises:
             DownloadError: no mirror has it.
-            DataError: it cannot be read.
+            DataError: it cannot be read, or RECSYS_DATA cannot be used.
         """
         identity = [self.md5, self.members, list(self.scale), self.on_bad_rows]
-        if self.verify:  # what the archive holds is known, so it need not even be there
+        if self.verify and self.md5:  # what the archive holds is known, so it need not even be there
             return cached(self.name, identity, lambda: self._read(self._fetch()))
         archive = self._fetch()
         with archive.open("rb") as file:
@@ -65,7 +65,8 @@ class MovieLens:
 
     def _fetch(self) -> Path:
         known = {item.name: getattr(self, item.name) for item in dataclasses.fields(Archive)}
-        return fetch(Archive(**known), data_folder() / "archives", self.mirror or None, self.verify)
+        with data_folder_in_use():
+            return fetch(Archive(**known), data_folder() / "archives", self.mirror or None, self.verify)
 
     def _read(self, archive: Path) -> Dataset:
         log.info("%s: reading %s", self.name, archive)

@@ -1,7 +1,7 @@
 """Ratings to train / val / test row numbers; every function is pure and seeded.
 
 Each takes the dataset first and returns a `Split` whose parts are disjoint and complete. In the protocols
-with a stated test part (`official`, `kfold`), validation is a seeded share of the rest.
+with a stated test part (`official`, `kfold`, `new_users`), validation is a seeded share of the rest.
 """
 
 import hashlib
@@ -108,6 +108,18 @@ def leave_last(dataset: Dataset) -> Split:
     few = np.bincount(dataset.users)[dataset.users] < 3
     part = np.where(few | (from_end >= 2), 2, from_end)
     return _parts(np.flatnonzero(part == 2), np.flatnonzero(part == 1), np.flatnonzero(part == 0))
+
+
+def new_users(
+    dataset: Dataset, *, seed: NonNegativeInt = 0, val: Fraction = 0.1, test: Fraction = 0.1
+) -> Split:
+    """Test on people the model has never met: a share `test` of the users, with all their ratings.
+
+    Validation is by chance out of the other users' ratings, so that training can be stopped by it.
+    """
+    order = np.random.default_rng(seed).permutation(len(dataset.user_ids))
+    hidden = order[: round(test * len(order))]
+    return _hold_out(dataset, np.flatnonzero(np.isin(dataset.users, hidden)), seed, val)
 
 
 def official_folds(data_name: str) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def biases_of(run: Reopened) -> Biases:
     users, movies = (_bias(run.trained.network, name) for name in ("user_bias", "movie_bias"))
     if users is not None and movies is not None:
         return Biases(users, movies, "the network's")
-    fitted = fit_biases(run.dataset, run.data.split.train)
+    fitted = fit_biases(run.dataset, run.split.train)
     return Biases(fitted.users, fitted.movies, "of the baseline user-movie-bias, since the network has none")
 
 

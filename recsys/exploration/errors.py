@@ -13,9 +13,9 @@ from recsys.reopen import Reopened
 def predict_test(run: Reopened) -> pd.DataFrame:
     """One line per test pair: true, predicted, baseline (user + movie bias, clipped), and the numbers of
     training ratings of its user (`activity`) and its movie (`popularity`)."""
-    dataset, split = run.dataset, run.data.split
+    dataset, split = run.dataset, run.split
     rows = split.test
-    batches = run.data.whole("test")
+    batches = run.batches("test")
     predicted = [run.trained.network.predict(users, movies) for users, movies, _ in batches]
     counts = {
         name: np.bincount(column[split.train], minlength=int(column.max()) + 1)[column[rows]]

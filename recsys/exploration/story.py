@@ -66,7 +66,7 @@ def tell(run: Reopened, top: int, components: int, axes: Sequence[int]) -> Story
         components: how many principal components, fewer where the vectors have fewer dimensions.
         axes: the two components of the map.
     """
-    films = most_rated(run.dataset, run.data.split.train, top)
+    films = most_rated(run.dataset, run.split.train, top)
     story = Story(films)
     vectors = movie_vectors(run.trained.network)
     if vectors is None:
@@ -154,7 +154,7 @@ def _listed(words: list[str]) -> str:
 
 def _tell_biases(story: Story, run: Reopened) -> None:
     biases, section = biases_of(run), "Who rates high, what is rated high"
-    users = np.flatnonzero(run.data.trained_users.numpy())
+    users = np.flatnonzero(run.trained_users.numpy())
     names = [f"user {id}" for id in run.dataset.user_ids.to_ids(users)]
     for kind, title, values in (
         ("movies", "The most-rated films", pd.Series(biases.movies[story.films.index], story.films["title"])),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from recsys.models.network import RatingNetwork
@@ -20,3 +21,8 @@ class Bias(RatingNetwork):
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Ratings of pairs: (B,) and (B,) to (B,)."""
         return self.mean + (self.user_bias(users) + self.movie_bias(movies)).squeeze(-1)
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """Every movie's rating: (B,) to (B, n_movies)."""
+        return self.mean + self.user_bias(users) + self.movie_bias.weight.T

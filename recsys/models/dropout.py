@@ -10,8 +10,8 @@ class Dropout(nn.Module):
 
     There, drawing one random number per element is most of a small network's training step. A 64-bit random
     number holds eight bytes, and a byte decides about one element: it is dropped where the byte is below
-    256 p. So the rate is rounded to a multiple of 1/256 (0.05 becomes 0.0508), and what is kept is scaled by
-    the rounded rate, which leaves the expectation exact. The default generator is drawn from.
+    256 p. So the rate is rounded to a multiple of 1/256 (0.05 becomes 0.0508), 255/256 at most, and what is
+    kept is scaled by the rounded rate, which leaves the expectation exact. Draws from the default generator.
 
     Args:
         p: the share of elements set to zero.
@@ -23,7 +23,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x`, some of it zeroed while training; the shape of `x`."""
-        threshold = round(256 * self.p)
+        threshold = min(round(256 * self.p), 255)
         if not self.training or threshold == 0:
             return x
         if x.device.type != "cpu":  # a GPU's own kernel draws and masks in one pass

@@ -1,13 +1,17 @@
 """The network of Ilia Zaitsev's 2018 article: two embeddings, side by side, through layers of any depth."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor, nn
 
 from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
 from recsys.models.dropout import Dropout
 from recsys.models.network import RatingNetwork
+
+VALUES_AT_ONCE = 1 << 19  # of a layer while scoring: 2 MB, which a processor's cache holds
 
 
 class EmbeddingNet(RatingNetwork):
@@ -37,7 +41,7 @@ class EmbeddingNet(RatingNetwork):
         mean: float,
         embedding_dim: PositiveInt = 50,
         hidden: PositiveInt | list[PositiveInt] = 100,
-        dropouts: DropoutRate | list[DropoutRate] = 0.2,
+        dropouts: DropoutRate | Annotated[list[DropoutRate], MinLen(1)] = 0.2,
         embedding_dropout: DropoutRate = 0.02,
         margin: NonNegativeFloat = 0.5,
     ) -> None:
@@ -58,7 +62,31 @@ class EmbeddingNet(RatingNetwork):
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Ratings of pairs: (B,) and (B,) to (B,)."""
         vectors = torch.cat([self.user_embedding(users), self.movie_embedding(movies)], dim=1)  # (B, 2d)
-        logits = self.layers(vectors).squeeze(-1).float()  # (B,)
+        return self._bounded(self.layers(vectors).squeeze(-1).float())
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """Every movie's rating: (B,) to (B, n_movies).
+
+        The first layer is linear in the concatenated vectors, W [u; m] + b = (W_u u + b) + W_m m, so each
+        user's and each movie's part is computed once, and a pair costs their sum and the layers above.
+        """
+        first, above = self.layers[1], self.layers[2:]  # layers[0] is dropout, which is off
+        assert isinstance(first, nn.Linear)
+        of_user, of_movie = first.weight.split(self.user_embedding.embedding_dim, dim=1)  # (h, d) each
+        user_part = nn.functional.linear(self.user_embedding(users), of_user, first.bias)  # (B, h)
+        movie_part = self.movie_embedding.weight @ of_movie.T  # (n_movies, h)
+        scores = torch.empty(len(users), self.n_movies, device=users.device)
+        widest = max(layer.out_features for layer in self.layers if isinstance(layer, nn.Linear))
+        at_once = max(1, VALUES_AT_ONCE // widest)  # pairs
+        chunk = min(self.n_movies, at_once)
+        for movies, columns in zip(movie_part.split(chunk), scores.split(chunk, dim=1), strict=True):
+            few = max(1, at_once // chunk)
+            for part, out in zip(user_part.split(few), columns.split(few), strict=True):
+                out.copy_(above(movies + part.unsqueeze(1)).squeeze(-1))  # (few, chunk, h) to (few, chunk)
+        return self._bounded(scores)
+
+    def _bounded(self, logits: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * torch.sigmoid(logits)
 
     def _initialise(self) -> None:

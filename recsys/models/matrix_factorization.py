@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from recsys.limits import NonNegativeFloat, PositiveInt
@@ -44,3 +45,10 @@ class MatrixFactorization(RatingNetwork):
         biases = (self.user_bias(users) + self.movie_bias(movies)).squeeze(-1)  # (B,)
         product = (self.user_embedding(users) * self.movie_embedding(movies)).sum(-1)  # (B,)
         return self.mean + biases + product
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """Every movie's rating, by one matrix product: (B,) to (B, n_movies)."""
+        movies = self.mean + self.movie_bias.weight.T  # (1, n_movies)
+        product = torch.addmm(movies, self.user_embedding(users), self.movie_embedding.weight.T)
+        return product.add_(self.user_bias(users))

@@ -1,9 +1,12 @@
 """RatingNetwork: what every network here has in common."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+PAIRS_AT_ONCE = 1 << 16  # of a catalogue's scores in one piece: few enough for a processor's cache
 
 
 class RatingNetwork(nn.Module):
@@ -11,7 +14,8 @@ class RatingNetwork(nn.Module):
 
     A subclass implements `forward`, and keeps one row per user in `nn.Embedding`s whose attribute names start
     with `user_`, one row per movie in those that start with `movie_`. That is the whole contract: training,
-    cold rows, checkpoints and recommending rest on it.
+    cold rows, checkpoints, recommending and fold-in rest on it. Where the ratings of a whole catalogue can be
+    had for less than all pairs cost, it overrides `score` as well.
 
     Args:
         n_users: how many user rows there are.
@@ -36,6 +40,42 @@ class RatingNetwork(nn.Module):
             return self(users, movies).float().clamp(*self.scale)
 
     @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """Every movie's rating: user rows (B,) to float32 (B, n_movies), in evaluation mode.
+
+        Equal to `forward` of all pairs up to rounding, and like it not clipped: ranking needs no clipping,
+        which would only make ties.
+        """
+        every = torch.arange(self.n_movies, dtype=users.dtype, device=users.device)
+        scores = torch.empty(len(users), self.n_movies, device=users.device)
+        chunk = max(1, PAIRS_AT_ONCE // max(1, len(users)))
+        for movies, out in zip(every.split(chunk), scores.split(chunk, dim=1), strict=True):
+            pairs = users.repeat_interleave(len(movies)), movies.repeat(len(users))
+            out.copy_(self(*pairs).view(len(users), len(movies)))
+        return scores
+
+    def tables(self, side: str) -> dict[str, nn.Embedding]:
+        """The embeddings of one side, "user" or "movie", by attribute name."""
+        return {
+            name: module
+            for name, module in self.named_children()
+            if isinstance(module, nn.Embedding) and name.startswith(f"{side}_")
+        }
+
+    def with_users(self, rows: Mapping[str, Tensor]) -> "RatingNetwork":
+        """This network for other users: all else is shared, nothing copied.
+
+        Args:
+            rows: for each name in `tables("user")`, one row per new user, (n, width).
+        """
+        other = copy.copy(self)
+        other._modules = self._modules | {
+            name: nn.Embedding.from_pretrained(table, freeze=False) for name, table in rows.items()
+        }
+        other.n_users = len(next(iter(rows.values())))
+        return other
+
+    @torch.no_grad()
     def fill_untrained(self, trained_users: Tensor, trained_movies: Tensor) -> None:
         """Give rows without a training rating the mean of the rows that have one.
 
@@ -45,7 +85,6 @@ class RatingNetwork(nn.Module):
             trained_users: bool (n_users,), whether the user has a rating in the training part.
             trained_movies: bool (n_movies,), likewise.
         """
-        for name, module in self.named_children():
-            if isinstance(module, nn.Embedding):
-                trained = trained_users if name.startswith("user_") else trained_movies
-                module.weight[~trained] = module.weight[trained].mean(0)
+        for side, trained in (("user", trained_users), ("movie", trained_movies)):
+            for table in self.tables(side).values():
+                table.weight[~trained] = table.weight[trained].mean(0)

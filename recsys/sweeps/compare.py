@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from recsys.errors import ConfigError
 from recsys.output import print_rows
 from recsys.sweeps.leaderboard import best_command, rank, read_runs, table
 
@@ -18,6 +19,7 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
 
     Raises:
         RunError: there are no runs, or they cannot be compared.
+        ConfigError: the page cannot be written.
     """
     runs = read_runs(folder)
     lines, failed = rank(runs), [run for run in runs if not run.completed]
@@ -25,7 +27,10 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
     if page is not None and lines:
         from recsys.sweeps.page import write_page  # with it comes matplotlib
 
-        write_page(page, folder.name, lines, rows, failed)
+        try:
+            write_page(page, folder.name, lines, rows, failed)
+        except OSError as problem:
+            raise ConfigError(f"html={page}: {problem.strerror}") from None
     if form == "markdown":
         print(markdown(rows))
     elif form != "table":
@@ -54,5 +59,9 @@ def shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Rows as a Markdown table."""
     head = list(rows[0]) if rows else []
-    lines = [head, ["---"] * len(head), *([str(value) for value in row.values()] for row in rows)]
+    lines = [head, ["---"] * len(head), *(map(_cell, row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|")

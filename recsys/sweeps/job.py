@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,7 +43,8 @@ class Job:
     @property
     def command(self) -> list[str]:
         """The very command that a user would type for this run alone."""
-        quoted = str(self.folder).replace("\\", "\\\\").replace("'", "\\'")
+        # In Hydra's grammar a backslash counts before a quote and at the end, and nowhere else.
+        quoted = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(self.folder))
         place = [f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
         return [sys.executable, "-m", "recsys.train", *self.arguments, *self.overrides, *place]
 
@@ -129,7 +131,8 @@ class Process:
             content = read_json(folder / FAILED)
             return Outcome(self.job, None, content["error"], seconds, content["status"] == "pruned")
         # it had no chance to say so itself
-        told = told or f"ended with code {code} and without a result; see output.log"
+        last = (folder / "output.log").read_text(errors="replace").strip().splitlines()[-1:]
+        told = told or ": ".join([f"ended with code {code} and without a result", *last])
         write_failed(self.job, told)
         return Outcome(self.job, None, told, seconds)
 

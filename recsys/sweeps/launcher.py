@@ -1,18 +1,22 @@
 """From Hydra's jobs to ours and back: validated all together, run by a pool, reported as Hydra expects."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys.command import config_folder
 from recsys.errors import ConfigError, RunError, TrainingError
 from recsys.processes import started_by
-from recsys.runs import RESULT, read_json
+from recsys.runs import LOCK, RESULT, read_json
 from recsys.sweeps.compare import compare
 from recsys.sweeps.job import Job, Outcome
 
@@ -49,8 +53,12 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     configs = compose_jobs(context, config, job_overrides, first)
     folder = Path(config.hydra.sweep.dir).absolute()
+    if "${" in str(folder):
+        raise ConfigError(
+            f"{folder}: a folder of runs cannot have ${{ in its name; output_dir=... names another"
+        )
     jobs = [
-        Job(number, without_resume(overrides), folder / str(cfg.hydra.sweep.subdir), command_line(config))
+        Job(number, words_of_a_job(overrides), folder / str(cfg.hydra.sweep.subdir), command_line(config))
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
     ]
     for job in jobs:
@@ -62,13 +70,28 @@ def launch(
     if first == 0:  # a search launches many times over
         log.info("%s%s", f"{len(jobs)} jobs in " if report else "", folder)
     try:
-        outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
+        with only_sweep_in(folder):
+            outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
     except KeyboardInterrupt:
         log.warning("to go on: the same command with sweep.resume=%s", config.hydra.sweep.dir)
         raise
     if report:
         write_leaderboard(folder)
     return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
+
+
+@contextmanager
+def only_sweep_in(folder: Path) -> Iterator[None]:
+    """Hold a sweep's folder; the system gives it back however the process ends.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    try:
+        with FileLock(folder / LOCK, timeout=0, is_singleton=True):  # a search holds it all along
+            yield
+    except Timeout:
+        raise ConfigError(f"sweep.resume={folder}: this sweep is running") from None
 
 
 def write_leaderboard(folder: Path) -> None:
@@ -102,15 +125,27 @@ def compose_jobs(
     if not job_overrides:
         raise ConfigError("nothing to run: a swept key has no values")
     refuse_two_sweeps(config, job_overrides)
-    from recsys.validate import validate
+    from recsys.validate import target_errors, validate
 
+    for node in ("launcher", "sweeper"):
+        plain: Any = OmegaConf.to_container(config.hydra[node])
+        if "recsys" in plain["_target_"] and (wrong := list(target_errors(f"hydra.{node}", plain))):
+            raise ConfigError("\n".join(wrong))
     configs, errors = [], dict[str, int]()
     for number, overrides in enumerate(job_overrides, first or 0):
-        job_config = context.config_loader.load_sweep_config(config, list(overrides))
+        try:
+            job_config = context.config_loader.load_sweep_config(config, list(overrides))
+        except HydraException as problem:  # such as a key that one of two swept models does not have
+            told = str(problem.__cause__ or problem).splitlines()[0]
+            raise ConfigError(f"job {number} ({' '.join(overrides)}): {told}") from None
         with open_dict(job_config):
             job_config.hydra.job.id = str(number)
             job_config.hydra.job.num = number
         configs.append(job_config)
+        for key in ("hardware.devices", "hardware.num_nodes", "output_dir"):
+            own, common = OmegaConf.select(job_config, key), OmegaConf.select(config, key)
+            if own is not None and own != common:
+                errors.setdefault(f"{key}={own}, but {common} for the sweep: all its jobs share one", number)
         task = job_config.copy()
         with open_dict(task):
             task.pop("hydra")
@@ -120,13 +155,13 @@ def compose_jobs(
             for line in str(problem).splitlines():
                 errors.setdefault(line, number)
     if errors:
-        told = (line if first is None else f"job {number}: {line}" for line, number in errors.items())
-        raise ConfigError("\n".join(told))
+        lines = (line if first is None else f"job {number}: {line}" for line, number in errors.items())
+        raise ConfigError("\n".join(lines))
     return configs
 
 
 def refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:
-    """Hydra keeps the sweep parameters of one file and drops those of another without a word.
+    """Two files that sweep would become one grid, or one of them would be lost, without a word.
 
     Raises:
         ConfigError: names the files.
@@ -139,27 +174,34 @@ def refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]
     }
     sweeping = []
     for word in sorted(chosen):
-        file = Path(config_folder(), *word.split("=", 1)).with_suffix(".yaml")
-        content = yaml.safe_load(file.read_text()) if file.is_file() else {}
-        if content.get("hydra", {}).get("sweeper", {}).get("params"):
-            sweeping.append(word)
+        for place in dict.fromkeys([config_folder(), *config_folders(config)]):
+            file = Path(place, *word.split("=", 1)).with_suffix(".yaml")
+            content = yaml.safe_load(file.read_text()) if file.is_file() else {}
+            if content.get("hydra", {}).get("sweeper", {}).get("params"):
+                sweeping.append(word)
     if len(sweeping) > 1:
         raise ConfigError(
             f"{' and '.join(sweeping)}: one file that sweeps at a time; type further keys with -m"
         )
 
 
-def without_resume(overrides: Sequence[str]) -> tuple[str, ...]:
-    """A job is the same whether its sweep was started or resumed."""
-    return tuple(word for word in overrides if not word.startswith("sweep.resume="))
+def words_of_a_job(overrides: Sequence[str]) -> tuple[str, ...]:
+    """A job is the same wherever its sweep lies, and whether that was started or resumed."""
+    return tuple(word for word in overrides if not word.startswith(("sweep.resume=", "output_dir=")))
+
+
+def config_folders(config: DictConfig) -> list[str]:
+    """Folders of configuration files that the user named."""
+    sources = config.hydra.runtime.config_sources
+    return [source.path for source in sources if source.provider == "command-line"]
 
 
 def command_line(config: DictConfig) -> tuple[str, ...]:
     """What a job's command needs beside its overrides to find the same configuration files."""
-    sources = config.hydra.runtime.config_sources
-    folders = [source.path for source in sources if source.provider == "command-line"]
+    folders = config_folders(config)
     searched = [word for word in config.hydra.overrides.hydra if word.startswith("hydra.searchpath")]
-    return (*(f"--config-dir={folder}" for folder in folders), *searched)
+    name = f"--config-name={config.hydra.job.config_name}"
+    return (*(f"--config-dir={folder}" for folder in folders), name, *searched)
 
 
 def as_hydra_sees(job: Job, config: DictConfig, outcome: Outcome | None) -> JobReturn:

@@ -1,18 +1,22 @@
 """Runs side by side, from their result.json and failed.json files alone."""
 
+import logging
 import shlex
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recsys.command import config_folder
 from recsys.errors import RunError
 from recsys.runs import FAILED, RESULT, read_json
+
+log = logging.getLogger(__name__)
 
 # Keys that do not make another configuration, only another draw of the same one.
 REPEATS = ("seed", "split.fold", "split.seed")
 # Words of a command line that say where and how a run goes, not what is trained.
-TECHNICAL = ("output_dir", "sweep", "sweep.resume", "logger", "experiment")
+TECHNICAL = ("output_dir", "sweep.resume", "logger")
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,22 @@ def read_runs(folder: Path) -> list[Run]:
     for file in sorted([*folder.glob(f"**/{RESULT}"), *folder.glob(f"**/{FAILED}")]):
         if file.name == FAILED and file.with_name(RESULT).exists():
             continue
-        content = read_json(file)
-        runs.append(Run(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
+        try:
+            content = read_json(file)
+        except RunError as problem:  # one damaged file hides no other run
+            log.warning("%s", problem)
+            continue
+        if (
+            isinstance(content, dict) and {"status", "overrides"} <= content.keys()
+        ):  # or it is another program's
+            runs.append(Run(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
     if not runs:
         raise RunError(f"dir={folder}: no finished run in it")
-    return sorted(
-        runs, key=lambda run: [int(part) if part.isdigit() else part for part in run.name.split("/")]
-    )
+    return sorted(runs, key=lambda run: [_by_number(part) for part in run.name.split("/")])
+
+
+def _by_number(part: str) -> tuple[int, int, str]:
+    return (0, int(part), "") if part.isdecimal() else (1, 0, part)
 
 
 def rank(runs: list[Run]) -> list[Line]:
@@ -118,12 +131,17 @@ def rank(runs: list[Run]) -> list[Line]:
         if not tested_on[choices] <= whole:
             first = next(runs[0] for key, runs in grouped.items() if tested_on[key] == whole)
             raise RunError(
-                f"{first.name} and {members[0].name} were not split alike "
-                f"({first.content['data']['split']}; {members[0].content['data']['split']}): "
+                f"{first.name} and {members[0].name} were not tested on the same ratings "
+                f"({_describe(first)}; {_describe(members[0])}): "
                 "compare runs that share their test part"
             )
         lines.append(Line(dict(choices), tuple(members), len(whole - tested_on[choices])))
     return sorted(lines, key=lambda line: (line.missing, line.mean("val/rmse")))
+
+
+def _describe(run: Run) -> str:
+    data = run.content["data"]
+    return f"data {data['sha256'][:8]}, split {data['split']}"
 
 
 def varied_keys(lines: list[Line]) -> list[str]:
@@ -164,7 +182,10 @@ def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
 def best_command(lines: list[Line]) -> str:
     """The command line that trains the best configuration again, alone."""
     best = min(lines[0].runs, key=lambda run: run.value)
-    words = [
-        word for word in best.overrides if word.split("=")[0] not in ("output_dir", "sweep", "sweep.resume")
-    ]
+    words = [word for word in best.overrides if word.split("=")[0] not in ("output_dir", "sweep.resume")]
+    for word in [word for word in words if word.startswith("sweep=")]:
+        if Path(config_folder(), *word.split("=", 1)).with_suffix(".yaml").is_file():
+            words.remove(word)  # those that come with recsys say what is swept and nothing else
+        else:
+            words.append("hydra.mode=RUN")
     return shlex.join(["recsys-train", *words])

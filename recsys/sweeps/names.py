@@ -17,7 +17,7 @@ def swept_keys(folder: Path) -> list[str]:
         return []
     hydra = yaml.safe_load(record.read_text())["hydra"]
     words = OverridesParser.create().parse_overrides(hydra["overrides"]["task"])
-    typed = [word.get_key_element() for word in words if word.is_sweep_override()]
+    typed = [word.get_key_element().lstrip("+") for word in words if word.is_sweep_override()]
     return list(dict.fromkeys([*(hydra["sweeper"].get("params") or {}), *typed]))
 
 
@@ -36,6 +36,6 @@ def job_name(swept: Sequence[str], overrides: Sequence[str]) -> str:
     short = [key.rsplit(".", 1)[-1] for key in varied]
     words = []
     for last, (key, value) in zip(short, varied.items(), strict=True):
-        plain = re.sub(r"[^\w.+-]+", "-", value).strip("-")
+        plain = re.sub(r"[^\w.+-]+", "-", value.strip("[]{}()'\" "))
         words.append(f"{last if short.count(last) == 1 else key}={plain}")
     return ",".join(words)[:120]

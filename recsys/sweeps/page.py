@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from recsys.output import shown
 from recsys.sweeps.leaderboard import Line, Run, best_command, varied_keys
 
 STYLE = """
@@ -36,7 +37,8 @@ def write_page(
     """
     head = "".join(f"<th>{html.escape(key)}</th>" for key in rows[0])
     body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(str(value))}</td>' for value in row.values())}</tr>" for row in rows
+        f"<tr>{''.join(f'<td>{html.escape(shown(value))}</td>' for value in row.values())}</tr>"
+        for row in rows
     )
     told = "".join(
         f'<p class="{run.content["status"]}">job {html.escape(run.name)} {run.content["status"]}: '
@@ -62,17 +64,18 @@ def plot_key(lines: list[Line], key: str) -> Figure:
     others = [other for other in varied_keys(lines) if other != key]
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for line in lines:
-        label = ", ".join(f"{other.split('.')[-1]}={line.choices.get(other, 'default')}" for other in others)
+        label = ", ".join(f"{other.split('.')[-1]}={_choice(line, other)}" for other in others)
         point = (float(line.choices[key]), line.mean("val/rmse"), line.deviation("val/rmse") or 0.0)
         curves.setdefault(label, []).append(point)
     figure, axes = _axes(key, "val/rmse")
-    for label, points in sorted(curves.items()):
+    for label, points in sorted(curves.items(), key=lambda curve: (len(curve[0]), curve[0])):
         x, y, deviation = zip(*sorted(points), strict=True)
         axes.errorbar(x, y, deviation, marker="o", capsize=3, label=label)
-    values = [float(line.choices[key]) for line in lines]
-    if min(values) > 0 and max(values) / min(values) > 8:
+    values = sorted({float(line.choices[key]) for line in lines})
+    if values[0] > 0 and values[-1] / values[0] >= 4:
         axes.set_xscale("log")
-        axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))], minor=False)
+    if len(values) <= 12:
+        axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
     if others:
         axes.legend(frameon=False)
@@ -118,7 +121,7 @@ def plot_parallel(lines: list[Line]) -> list[Figure]:
         return []
     figure, axes = _axes("", "")
     scores = [line.mean("val/rmse") for line in lines]
-    columns = [[line.choices.get(key, "default") for line in lines] for key in keys]
+    columns = [[_choice(line, key) for line in lines] for key in keys]
     for column, (key, values) in enumerate(zip(keys, columns, strict=True)):
         numbers = _are_numbers(lines, key)
         options = sorted(set(values), key=(lambda value: float(value)) if numbers else None)
@@ -127,10 +130,10 @@ def plot_parallel(lines: list[Line]) -> list[Figure]:
         for option, height in place.items():
             axes.text(column - 0.04, height, option, ha="right", va="center", fontsize=8, bbox=LABEL)
     low, high = min(scores), max(scores)
-    heights = [(score - low) / ((high - low) or 1) for score in scores]
-    for index, height in reversed(list(enumerate(heights))):
-        path = [*(column[index] for column in columns), height]
-        axes.plot(range(len(path)), path, color=f"{0.8 * height:.2f}", linewidth=2.5 - 1.5 * height)
+    for index, score in reversed(list(enumerate(scores))):
+        path = [*(column[index] for column in columns), (score - low) / ((high - low) or 1)]
+        standing = index / max(1, len(scores) - 1)  # lines are ranked
+        axes.plot(range(len(path)), path, color=f"{0.85 * standing:.2f}", linewidth=2.5 - 1.5 * standing)
     axes.text(len(keys) + 0.04, 0, f"{low:.4f}", va="center", fontsize=8)
     axes.text(len(keys) + 0.04, 1, f"{high:.4f}", va="center", fontsize=8)
     axes.set_xticks(range(len(keys) + 1), [*(key.split(".")[-1] for key in keys), "val/rmse"])
@@ -146,6 +149,10 @@ def _axes(x: str, y: str) -> tuple[Figure, Any]:
     axes.set(xlabel=x, ylabel=y)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _choice(line: Line, key: str) -> str:
+    return line.choices.get(key, "default").replace("$", r"\$")  # no formula for matplotlib
 
 
 def _are_numbers(lines: list[Line], key: str) -> bool:

@@ -37,7 +37,7 @@ def run_jobs(
     try:
         import ray
     except ImportError:
-        raise ConfigError("hydra/launcher=ray needs Ray: pip install 'recsys[ray]'") from None
+        raise ConfigError("hydra/launcher=ray needs Ray: pip install ray") from None
     try:
         if address and ":" in address.removeprefix("ray://"):  # Ray itself would try for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -41,19 +41,25 @@ def search(
         launch: runs jobs, given their overrides and the number of the first.
 
     Raises:
+        ConfigError: an earlier start in this folder searched something else.
         TrainingError: no trial came to a result.
     """
     from optuna.trial import TrialState
 
     space, common = split_space(overrides)
     study = open_study(folder, options)
+    asked = {"space": {key: repr(values) for key, values in space.items()}, "common": sorted(common)}
+    for name, now in asked.items():
+        if (then := study.user_attrs.get(name, now)) != now:
+            raise ConfigError(f"sweep.resume={folder}: it searched another {name} ({then}), not {now}")
+        study.set_user_attr(name, now)
     settle(study, folder)
     counted = [trial for trial in study.trials if "interrupted" not in trial.user_attrs]
     for start in range(len(counted), options.n_trials, batch):
         trials = [study.ask(space) for _ in range(min(batch, options.n_trials - start))]
         launch([[*_words(trial.params), *common] for trial in trials], trials[0].number)
         settle(study, folder)
-        if done := study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+        if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
             best = study.best_trial
             log.info(
                 "%d of %d trials, best %.4f (job %d)",
@@ -62,7 +68,7 @@ def search(
                 best.value,
                 best.number,
             )
-    if not done:
+    if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
         raise TrainingError(f"none of {len(study.trials)} trials came to a result; see {folder}/*/{FAILED}")
 
 
@@ -93,7 +99,8 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
             space[key] = CategoricalDistribution(list(override.sweep_string_iterator()))
     if not space:
         raise ConfigError("hydra/sweeper=optuna: nothing to search; give a key several values or an interval")
-    common = [f"{key}={word.get_value_element_as_str()}" for key, word in last.items() if key not in space]
+    apart = {*space, "sweep.resume", "output_dir"}
+    common = [f"{key}={word.get_value_element_as_str()}" for key, word in last.items() if key not in apart]
     return space, common
 
 

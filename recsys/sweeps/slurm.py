@@ -38,7 +38,7 @@ def run_jobs(
         import submitit
         from submitit.helpers import as_completed
     except ImportError:
-        raise ConfigError("hydra/launcher=slurm needs submitit: pip install 'recsys[slurm]'") from None
+        raise ConfigError("hydra/launcher=slurm needs submitit: pip install submitit") from None
     chosen = {name: value for name, value in parameters.items() if value is not None}
     try:
         executor = submitit.AutoExecutor(folder=jobs[0].folder.parent / ".submitit", cluster=cluster)

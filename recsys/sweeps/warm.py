@@ -177,6 +177,8 @@ def _become(command: list[str], stdin: int, output: int) -> NoReturn:
     _, _, module, *arguments = command
     sys.argv = [module, *arguments]
     code: object = 0
+    # It was imported before, which is the point of it.
+    warnings.filterwarnings("ignore", ".*found in sys.modules.*", RuntimeWarning)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:

@@ -53,9 +53,12 @@ def build_module(cfg: DictConfig, config: dict[str, Any], data: MovieLensDataMod
     network = network_class(**facts, **choices)
     if cfg.hardware.compile:
         network.compile()
+    # Under mixed precision a fused optimizer unscales the gradients itself, and Lightning then clips none.
+    clips_mixed = cfg.gradient_clip > 0 and cfg.hardware.precision != "32-true"
+    change = {"fused": False} if clips_mixed and "fused" in cfg.optimizer else {}
     return RatingModule(
         network,
-        instantiate(cfg.optimizer, _partial_=True, _convert_="all"),
+        instantiate(cfg.optimizer, _partial_=True, _convert_="all", **change),
         instantiate(cfg.schedule, _partial_=True, _convert_="all"),
         data.trained_users,
         data.trained_movies,
@@ -117,5 +120,6 @@ def _quieten_lightning() -> None:
         ".*smaller than the logging interval.*",
         ".*sync_dist=True.*",  # metrics are summed over all processes before they are logged
         ".*Checkpoint directory .* exists and is not empty.*",
+        ".*Experiment logs directory .* exists and is not empty.*",  # the run's log and configuration
     ):
         warnings.filterwarnings("ignore", message)

@@ -94,10 +94,8 @@ class RatingModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log val/rmse and val/mae over the pairs of all processes."""
-        errors = RatingErrors()  # stays so in a process that has no validation pairs
-        if self._errors:
-            predicted, true = torch.cat(self._errors, dim=1)
-            errors = RatingErrors.of(predicted, true)
+        predicted, true = torch.cat(self._errors, dim=1)
+        errors = RatingErrors.of(predicted, true)
         self._errors.clear()
         if self.trainer.world_size > 1:
             sums = self.trainer.strategy.reduce(errors.to_tensor(self.device), reduce_op="sum")

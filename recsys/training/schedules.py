@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from torch.optim import Optimizer, lr_scheduler
 
 from recsys.limits import Fraction, PositiveFloat, PositiveInt
@@ -68,7 +68,7 @@ def triangular(
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
     cycle_epochs: PositiveFloat = 2,
     floor: Share = 0.1,
-    gamma: PositiveFloat = 0.9995,
+    gamma: Annotated[float, Gt(0), Le(1)] = 0.9995,
 ) -> lr_scheduler.LRScheduler:
     """Straight up and straight down again (Smith 2017, cyclical learning rates).
 
@@ -82,9 +82,16 @@ def triangular(
         gamma: for mode exp_range.
     """
     peak = optimizer.param_groups[0]["lr"]
-    half = max(1, round(_fit(cycle_epochs, max_epochs) * steps_per_epoch / 2))
+    cycle = max(2, round(_fit(cycle_epochs, max_epochs) * steps_per_epoch))
     return lr_scheduler.CyclicLR(
-        optimizer, floor * peak, peak, step_size_up=half, mode=mode, gamma=gamma, cycle_momentum=False
+        optimizer,
+        floor * peak,
+        peak,
+        step_size_up=cycle // 2,
+        step_size_down=cycle - cycle // 2,  # an odd step falls, so that cycles stay in step with epochs
+        mode=mode,
+        gamma=gamma,
+        cycle_momentum=False,
     )
 
 

@@ -37,7 +37,7 @@ def show_hparams(
         metrics: such as {"val/rmse": 0.9}.
         varied: keys that come first in the table.
     """
-    row = hparams(config)
+    row = hparams(config, varied)
     shown = {f"best/{name.replace('/', '_')}": value for name, value in metrics.items()}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -54,7 +54,7 @@ def show_hparams(
             logger.experiment.flush()
 
 
-def hparams(config: dict[str, Any]) -> dict[str, Any]:
+def hparams(config: dict[str, Any], varied: Sequence[str] = ()) -> dict[str, Any]:
     """The shown part of a configuration, flat: {"model.embedding_dim": 50, ...}."""
     flat: dict[str, Any] = {}
 
@@ -69,4 +69,4 @@ def hparams(config: dict[str, Any]) -> dict[str, Any]:
             flat[key] = str(value) if isinstance(value, list) or value is None else value
 
     walk("", config)
-    return {key: value for key, value in flat.items() if key.startswith(SHOWN)}
+    return {key: value for key, value in flat.items() if key.startswith((*SHOWN, *varied))}

@@ -61,6 +61,18 @@ def test_a_file_that_cannot_be_read_is_named(path: str, why: str) -> None:
         CsvFile(path).load()
 
 
+def test_a_data_folder_that_cannot_be_used_is_not_the_files_fault(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("user,movie,rating\na,b,4\n")
+    monkeypatch.setenv("RECSYS_DATA", "own.csv/data")
+    with pytest.raises(DataError) as told:
+        CsvFile(str(file)).load()
+    assert str(told.value) == (
+        "RECSYS_DATA=own.csv/data: cannot be used: Not a directory; RECSYS_DATA=<folder> names another"
+    )
+
+
 def test_the_home_folder_may_be_written_short(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("user,movie,rating\na,b,4\n")
     monkeypatch.setenv("HOME", str(file.parent))
@@ -73,7 +85,7 @@ def test_a_second_load_maps_what_was_encoded_until_the_file_changes(tmp_path: Pa
     first = CsvFile(str(file)).load()
     with monkeypatch.context() as patch:
         patch.setattr("recsys.data.csv_file.read_ratings", lambda *_: pytest.fail("read again"))
-        again = CsvFile(str(file)).load()
+        again = CsvFile("own.csv").load()  # the same file, seen from its folder
     assert again.user_ids.ids.tolist() == first.user_ids.ids.tolist() == ["a", "b"]
     assert again.ratings.tolist() == [1, 2]
     file.write_text("user,movie,rating\na,x,1\nb,y,2\nb,x,5\n")

@@ -10,6 +10,7 @@ from recsys.data.batches import Batch, Shuffle
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
+from recsys.errors import DataError
 
 # User 2 and movie 5 have no training rating.
 DATASET = dataset_of([0, 0, 1, 1, 0, 2, 1])
@@ -98,6 +99,16 @@ def test_processes_share_training_and_validation(module: MovieLensDataModule) ->
     assert [len(rows) for rows in train] == [2, 2]
     assert sorted(train[0] + train[1]) == [0, 1, 2, 3]
     assert val == [[4], [5]]
+
+
+def test_every_process_needs_a_pair_to_validate(module: MovieLensDataModule) -> None:
+    device = SimpleNamespace(root_device=torch.device("cpu"))
+    module.trainer = SimpleNamespace(strategy=device, global_rank=0, world_size=3)
+    with pytest.raises(DataError) as told:
+        module.val_dataloader()
+    assert str(told.value) == (
+        "split: the val part has 2 ratings for 3 processes; fewer hardware.devices or a larger split.val"
+    )
 
 
 class Recorder(pl.LightningModule):

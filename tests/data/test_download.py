@@ -172,12 +172,17 @@ def test_an_unverified_archive_stays_apart(web, tmp_path: Path, caplog: pytest.L
     assert held(tmp_path) == ["tiny.zip", "unverified", "unverified/tiny.zip"]
 
 
-def test_an_unverified_archive_is_what_its_mirror_folder_holds_now(closed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("md5", "verify"), [(GOOD_MD5, False), (None, True)])
+def test_what_no_checksum_tells_is_what_the_mirror_folder_holds_now(
+    closed: str, tmp_path: Path, md5: str | None, verify: bool
+) -> None:
     mirror = tmp_path / "mirror"
     for body in (OTHER, REPACKED):
         pack(mirror / "tiny.zip", {}).write_bytes(body)
-        path = fetch(archive(closed), tmp_path / "kept", str(mirror), verify=False)
+        path = fetch(archive(closed, md5=md5), tmp_path / "kept", str(mirror), verify)
         assert path.read_bytes() == body
+    (mirror / "tiny.zip").unlink()
+    assert fetch(archive(closed, md5=md5), tmp_path / "kept", str(mirror), verify).read_bytes() == REPACKED
 
 
 def test_a_page_is_no_archive_even_unverified(web, tmp_path: Path) -> None:

@@ -80,3 +80,16 @@ def test_text_columns_of_pandas_are_text() -> None:
     ids = IdMap.from_values(pd.Series(["b", "a", "b"]))
     assert ids.to_rows(pd.Series(["b", "a"])).tolist() == [1, 0]
     assert ids.ids.dtype.kind == "U"
+
+
+def test_find_marks_what_is_unknown() -> None:
+    numbers, words = IdMap.from_values([5, 9, 10**9]), IdMap.from_values(["b", "a"])
+    assert numbers.find([[9, 6], [10**9, -1]]).tolist() == [[1, -1], [2, -1]]
+    assert numbers.find("x").tolist() == -1
+    assert words.find(["a", "c", "b"]).tolist() == [0, -1, 1]
+    assert words.find([]).shape == (0,)
+
+
+def test_the_nearest_words_are_offered() -> None:
+    with pytest.raises(UnknownIdError, match=r"unknown user id: anna \(the nearest known: hanna, ann"):
+        IdMap.from_values(["hanna", "ann", "bob"], "user").to_rows("anna")

@@ -81,12 +81,33 @@ def test_an_unverified_archive_is_read_anew_when_it_changes(source: MovieLens, t
     assert raw_rows(source.load()) == ROWS
 
 
+def test_an_archive_without_a_checksum_is_read_anew_when_it_changes(
+    source: MovieLens, tmp_path: Path
+) -> None:
+    unknown = dataclasses.replace(source, md5=None)
+    for rows in (ROWS[:10], ROWS[5:]):
+        pack(tmp_path / "mirror" / "ml-100k.zip", tabs_members(rows))
+        assert raw_rows(unknown.load()) == rows
+    pack(tmp_path / "data" / "archives" / "ml-100k.zip", tabs_members(ROWS))
+    assert raw_rows(dataclasses.replace(unknown, mirror=None).load()) == ROWS
+
+
 def test_an_archive_cut_short_in_the_cache_is_named(source: MovieLens, tmp_path: Path) -> None:
     source.load()
     archive = tmp_path / "data" / "archives" / "ml-100k.zip"
     archive.write_bytes(archive.read_bytes()[:300])
     with pytest.raises(DataError, match=r"ml-100k\.zip: not a zip archive\. Remove the file"):
         dataclasses.replace(source, on_bad_rows="drop").load()
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_data_folder_that_cannot_be_used_is_named(
+    source: MovieLens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RECSYS_DATA", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"^RECSYS_DATA=.*/file: cannot be used: Not a directory; "):
+        dataclasses.replace(source, verify=verify).load()
 
 
 LOAD = """

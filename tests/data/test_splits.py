@@ -22,6 +22,7 @@ FUNCTIONS: dict[str, Function] = {
         fold: lambda dataset, seed, fold=fold: splits.official(dataset, fold=fold, seed=seed)
         for fold in ("u1", "u5", "ua", "ub")
     },
+    "new-users": lambda dataset, seed: splits.new_users(dataset, seed=seed, test=0.3),
     "temporal": lambda dataset, _: splits.temporal(dataset),
     "leave-last": lambda dataset, _: splits.leave_last(dataset),
 }
@@ -55,7 +56,13 @@ def test_parts_are_disjoint_complete_ordered_and_repeatable(
 
 @pytest.mark.parametrize(
     ("name", "moves"),
-    [("random", "train val test"), ("kfold 0", "train val test"), ("u1", "train val"), ("ua", "train val")],
+    [
+        ("random", "train val test"),
+        ("kfold 0", "train val test"),
+        ("u1", "train val"),
+        ("ua", "train val"),
+        ("new-users", "train val test"),
+    ],
 )
 def test_the_seed_moves_what_is_drawn_and_nothing_else(name: str, moves: str) -> None:
     dataset = dataset_of(np.arange(200) % 10, name="ml-100k")
@@ -222,3 +229,17 @@ def test_fingerprints_are_lasting() -> None:
     # Drawn rows are part of every published figure, so they may not move either.
     assert splits.random(dataset_of([0] * 100)).fingerprint == "45fe52de794775ad"
     assert splits.kfold(dataset_of([0] * 100)).fingerprint == "f0af41ce11f3a401"
+
+
+@given(dataset=datasets(), seed=st.integers(0, 2**31))
+def test_new_users_hides_whole_people(dataset: Dataset, seed: int) -> None:
+    split = splits.new_users(dataset, seed=seed, val=0.2, test=0.3)
+    hidden = set(dataset.users[split.test].tolist())
+    assert len(hidden) == round(0.3 * 6)
+    assert not hidden & set(dataset.users[np.concatenate([split.train, split.val])].tolist())
+    assert len(split.val) == round(0.2 * (len(dataset) - len(split.test)))
+
+
+def test_new_users_needs_somebody_to_hide() -> None:
+    with pytest.raises(DataError, match="the test part is empty"):
+        splits.new_users(dataset_of(np.arange(40) % 4), test=0.1)

@@ -17,8 +17,8 @@ def test_predictions_are_the_runs(film_run: Path) -> None:
     ):
         rmse = np.sqrt(((pairs[column] - pairs["true"]) ** 2).mean())
         assert rmse == pytest.approx(metrics["test/rmse"], rel=1e-6)
-    train = run.data.split.train
-    user = run.dataset.users[run.data.split.test[0]]
+    train = run.split.train
+    user = run.dataset.users[run.split.test[0]]
     assert pairs["activity"].iloc[0] == (run.dataset.users[train] == user).sum()
 
 

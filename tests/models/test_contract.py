@@ -13,6 +13,14 @@ FACTS = {"n_users": 12, "n_movies": 9, "scale": [1, 5], "mean": 3.4}
 NETWORKS = {
     "bias": (Bias, {}),
     "matrix-factorization": (MatrixFactorization, {"embedding_dim": 8}),
+    "embedding-net of no layer": (
+        EmbeddingNet,
+        {"embedding_dim": 8, "hidden": [], "embedding_dropout": 0.0},
+    ),
+    "embedding-net of three": (
+        EmbeddingNet,
+        {"embedding_dim": 8, "hidden": [32, 16, 24], "dropouts": 0.0, "embedding_dropout": 0.0},
+    ),
     "embedding-net": (
         EmbeddingNet,
         {"embedding_dim": 8, "hidden": [32], "dropouts": 0.0, "embedding_dropout": 0.0},
@@ -85,11 +93,35 @@ def test_untrained_rows_become_the_mean_row(network: RatingNetwork) -> None:
             assert torch.equal(value, before[name])
 
 
-def test_weights_survive_a_round_trip(network: RatingNetwork, pairs: tuple) -> None:
-    again = type(network)(**FACTS, **NETWORKS[_name_of(network)][1])
+@pytest.mark.parametrize("at_once", [7, 1 << 16])
+def test_scores_a_catalogue_as_it_rates_its_pairs(
+    network: RatingNetwork, pairs: tuple, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
+    monkeypatch.setattr("recsys.models.network.PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr("recsys.models.embedding_net.VALUES_AT_ONCE", 32 * at_once)
+    expected = network.eval()(*pairs).detach().view(12, 9)
+    for users in (torch.arange(12), torch.tensor([5, 2, 5], dtype=torch.int32), torch.tensor([7])):
+        for scores in (network.score(users), RatingNetwork.score(network, users)):
+            torch.testing.assert_close(scores, expected[users.long()], atol=1e-5, rtol=0)
+    assert network.score(torch.arange(0)).shape == (0, 9)
+
+
+def test_other_users_share_all_else(network: RatingNetwork, pairs: tuple) -> None:
+    rows = {name: table.weight.detach()[[3, 8]] for name, table in network.tables("user").items()}
+    other = network.eval().with_users(rows)
+    assert torch.equal(other.score(torch.arange(2)), network.score(torch.tensor([3, 8])))
+    assert (other.n_users, network.n_users) == (2, 12)
+    for name, table in network.tables("movie").items():
+        assert other.get_parameter(f"{name}.weight") is table.weight
+    assert network.state_dict().keys() == other.state_dict().keys()
+
+
+def test_weights_survive_a_round_trip(
+    network: RatingNetwork, pairs: tuple, request: pytest.FixtureRequest
+) -> None:
+    kind, arguments = NETWORKS[request.node.callspec.params["network"]]
+    again = kind(**FACTS, **arguments)
     again.load_state_dict(network.state_dict())
     assert torch.equal(again.eval()(*pairs), network.eval()(*pairs))
-
-
-def _name_of(network: RatingNetwork) -> str:
-    return next(name for name, (kind, _) in NETWORKS.items() if kind is type(network))

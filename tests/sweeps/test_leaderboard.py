@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys.compare import find_sweep
-from recsys.errors import RunError
+from recsys.errors import ConfigError, RunError
 from recsys.sweeps.compare import compare
 from recsys.sweeps.leaderboard import best_command, rank, read_runs, table
 from recsys.sweeps.page import pareto_front
@@ -64,14 +64,14 @@ def test_folds_are_averaged_where_every_configuration_has_them_all(tmp_path: Pat
     )
     assert [row["runs"] for row in table(lines)] == [2, 2, "1, 1 missing"]
     write_run(tmp_path / "9", ["optimizer.lr=4", "split.fold=2"], 0.1, split="k 2")
-    with pytest.raises(RunError, match="were not split alike"):
+    with pytest.raises(RunError, match="were not tested on the same ratings"):
         rank(read_runs(tmp_path))
 
 
 def test_runs_on_other_rows_are_not_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "0", ["split.test=0.1"], 0.9, split="random aa")
     write_run(tmp_path / "1", ["split.test=0.2"], 0.8, split="random bb")
-    with pytest.raises(RunError, match=r"0 and 1 were not split alike .*aa.*bb"):
+    with pytest.raises(RunError, match=r"0 and 1 were not tested on the same ratings .*aa.*bb"):
         rank(read_runs(tmp_path))
 
 
@@ -140,3 +140,38 @@ def test_the_page_is_self_contained(tmp_path: Path, capsys) -> None:
 def test_the_pareto_front_holds_what_nothing_beats() -> None:
     points = [(1.0, 5.0), (2.0, 3.0), (2.0, 4.0), (3.0, 3.0), (4.0, 1.0), (5.0, 2.0)]
     assert pareto_front(points) == [(1.0, 5.0), (2.0, 3.0), (4.0, 1.0)]
+
+
+def test_experiments_are_configurations_and_no_repeats(tmp_path: Path) -> None:
+    for job, experiment in enumerate(("small", "big")):
+        write_run(tmp_path / str(job), [f"experiment={experiment}"], 0.9 + job / 100)
+    assert [row["experiment"] for row in table(rank(read_runs(tmp_path)))] == ["small", "big"]
+
+
+def test_what_is_no_run_hides_none(tmp_path: Path, capsys, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("0", "10", "9", "foo"):
+        write_run(tmp_path / name, ["model.hidden=[/b]|x"], 0.9)
+    for name, content in (("list", "[1]"), ("loss", '{"loss": 1}'), ("half", '{"status": "comp')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(content)
+    assert [run.name for run in read_runs(tmp_path)] == ["0", "9", "10", "foo"]
+    assert "half/result.json: cannot be read" in caplog.text
+    write_run(tmp_path / "11", ["model.hidden=[x]"], 0.8)
+    compare(tmp_path)
+    assert "[/b]|x" in capsys.readouterr().out
+    compare(tmp_path, "markdown")
+    assert "| [/b]\\|x |" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"html=.*none/page.html: No such file"):
+        compare(tmp_path, page=tmp_path / "none" / "page.html")
+
+
+def test_the_page_takes_any_value(tmp_path: Path, capsys) -> None:
+    for job, (dim, text) in enumerate([(4, "a$\\frac$b"), (8, "<script>")]):
+        write_run(tmp_path / str(job), [f"model.embedding_dim={dim}", f"data.name={text}"], 0.9)
+    compare(tmp_path, page=tmp_path / "page.html")
+    assert "<script" not in (tmp_path / "page.html").read_text()
+
+
+def test_a_sweep_file_of_ones_own_stands_in_the_best_command(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", ["sweep=mine", "seed=1"], 0.9)
+    assert best_command(rank(read_runs(tmp_path))) == "recsys-train sweep=mine seed=1 hydra.mode=RUN"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from recsys.sweeps import warm
 from recsys.sweeps.job import Job
@@ -155,6 +156,17 @@ def test_a_fork_has_torch_and_the_environment_that_torch_was_loaded_with(tmp_pat
     for job in "01":
         seen = json.loads((tmp_path / job / "seen").read_text())
         assert seen == [["pytorch_lightning", "torch"], 2, True, "script.py", False]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_jobs_compute_on_the_gpu_of_their_slot(tmp_path: Path) -> None:
+    code = "import torch, pathlib; where = torch.ones(2, device='cuda').sum().device;"
+    code += "pathlib.Path('FOLDER', 'seen').write_text(f'{where} of {torch.cuda.device_count()}')"
+    slots = make_slots(1, on_gpu=True, jobs_per_gpu=2)
+    run_jobs(scripts(tmp_path, *[code] * len(slots)), slots)
+    seen = {(tmp_path / str(job) / "seen").read_text() for job in range(len(slots))}
+    assert seen == {"cuda:0 of 1"}, "every job sees one GPU, its own"
 
 
 @ON_LINUX

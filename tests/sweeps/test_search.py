@@ -15,7 +15,7 @@ from recsys.errors import ConfigError, Pruned, TrainingError
 from recsys.sweeps.search import open_study, probes, search, split_space, trial_of
 from recsys.train import train
 
-optuna = pytest.importorskip("optuna", reason="pip install 'recsys[search]'")
+optuna = pytest.importorskip("optuna", reason="pip install optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
@@ -195,3 +195,21 @@ def test_a_space_with_a_value_that_cannot_work_is_refused_before_the_first_trial
         "model.hidden=[0]: should be greater than 0",
     }
     assert not list(tmp_path.glob("outputs/sweeps/*"))
+
+
+def test_a_finished_search_has_nothing_left_to_do(tmp_path: Path) -> None:
+    typed = words("x=interval(0,1)", "sweep.resume=a", "output_dir=b")
+    search(tmp_path, typed, options(2), 2, launcher(tmp_path, lambda *job: 1.0))
+    search(tmp_path, typed[:1], options(2), 2, launcher(tmp_path, lambda *job: 1 / 0))
+    assert len(open_study(tmp_path, options(2)).trials) == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [(["x=interval(0,2)"], "another space"), (["x=interval(0,1)", "max_epochs=1"], "another common")],
+)
+def test_a_search_goes_on_with_what_it_searched(typed: list[str], told: str, tmp_path: Path) -> None:
+    launch = launcher(tmp_path, lambda *job: 1.0)
+    search(tmp_path, words("x=interval(0,1)"), options(2), 2, launch)
+    with pytest.raises(ConfigError, match=told):
+        search(tmp_path, words(*typed), options(4), 2, launch)

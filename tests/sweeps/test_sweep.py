@@ -12,6 +12,8 @@ import pytest
 from commands import result_in, run
 from tiny import QUICK
 
+from recsys.sweeps.launcher import only_sweep_in
+
 FAULTY = """
 import os, signal, time
 from recsys.models.bias import Bias
@@ -84,6 +86,12 @@ def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_
     told = run("train", "-m", *words, *other, code=1, **environment).stderr
     assert "its job 0 was run with other overrides" in told
     assert result_in(sweep / "0")["seed"] == 1, "what is finished is not lost by a slip"
+    assert "seed=1,2,3" in (sweep / "multirun.yaml").read_text(), "nor is the record of what was swept"
+    with only_sweep_in(sweep):
+        same = ["model.fault=slow", "seed=1,2,3,4,5,6", f"sweep.resume={sweep}"]
+        assert "this sweep is running" in run("train", "-m", *words, *same, code=1, **environment).stderr
+    alone = run("train", *words, f"sweep.resume={sweep}", code=1, **environment).stderr
+    assert "goes on with a sweep" in alone
 
 
 @pytest.mark.parametrize(
@@ -96,6 +104,13 @@ def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_
             ["seed=1,2", "sweep.resume=nowhere"],
             ["sweep.resume=nowhere: not a sweep's folder (no multirun.yaml)"],
         ),
+        (
+            ["seed=1,2", "hydra.launcher.timeout=abc"],
+            ["hydra.launcher.timeout=abc: should be"],
+        ),
+        (["seed=1,2", "hydra.launcher.jobs=0"], ["hydra.launcher.jobs=0: should be greater than 0"]),
+        (["hardware=ddp,auto"], ["job 0: hardware.devices=2, but 1 for the sweep: all its jobs share one"]),
+        (["output_dir=x,y"], ["output_dir=y"]),
         (["optimizer.lr=interval(0,1)"], ["a grid has no intervals; hydra/sweeper=optuna searches them"]),
     ],
 )
@@ -105,6 +120,17 @@ def test_a_sweep_that_cannot_work_leaves_nothing(words: list[str], told: list[st
     for error, expected in zip(errors, told, strict=True):
         assert expected in error
     assert not list(tmp_path.glob("outputs/sweeps/*"))
+
+
+def test_jobs_have_the_configuration_that_was_validated(tmp_path: Path) -> None:
+    """A folder of one's own, a main file of one's own, and a name that Hydra's grammar minds."""
+    own = tmp_path / "it's [my] own"
+    own.mkdir()
+    (own / "mine.yaml").write_text("defaults:\n  - train\n  - _self_\nmax_epochs: 3\n")
+    words = [word for word in QUICK if not word.startswith("max_epochs")]
+    place = "output_dir='" + str(own / "sweep").replace("'", "\\'") + "'"
+    run("train", "-m", f"--config-dir={own}", "--config-name=mine", *words, "seed=1,2", place)
+    assert [result_in(own / "sweep" / job)["time"]["epochs"] for job in "01"] == [3, 3]
 
 
 def test_runs_are_named_by_what_was_varied(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from recsys.training.schedules import constant, cosine_restarts, cycle_ends, one
 STEPS = 10  # in an epoch
 
 
-def rates(schedule, max_epochs: int = 6, **arguments) -> list[float]:
+def rates(schedule, max_epochs: int = 6, steps: int = STEPS, **arguments) -> list[float]:
     """The learning rate of every step of a run, with a peak of 1."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    scheduler = schedule(optimizer, STEPS, max_epochs, **arguments)
+    scheduler = schedule(optimizer, steps, max_epochs, **arguments)
     seen = []
-    for _ in range(STEPS * max_epochs):
+    for _ in range(steps * max_epochs):
         seen.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
@@ -62,6 +62,17 @@ def test_triangular(mode: str, peaks: list[float] | None) -> None:
         peaks = [0.1 + 0.9 * 0.99**step for step in (10, 30, 50)]
     assert [seen[step] for step in (10, 30, 50)] == pytest.approx(peaks)
     assert [seen[step] for step in (0, 20, 40)] == pytest.approx([0.1] * 3)
+
+
+@pytest.mark.parametrize("steps", [81, 80, 3, 2])
+def test_triangular_starts_every_epoch_at_the_floor(steps: int) -> None:
+    seen = rates(triangular, max_epochs=20, steps=steps, cycle_epochs=1, floor=0.1)
+    assert seen[::steps] == pytest.approx([0.1] * 20)
+    assert seen[steps // 2 :: steps] == pytest.approx([1] * 20)
+
+
+def test_a_cycle_of_a_single_step_becomes_one_of_two() -> None:
+    assert rates(triangular, max_epochs=4, steps=1, cycle_epochs=1) == pytest.approx([0.1, 1, 0.1, 1])
 
 
 def test_constant_stays() -> None:

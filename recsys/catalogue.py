@@ -1,0 +1,108 @@
+"""Catalogue: the films a model knows: found by id or title, chosen by genre and year, shown as a table."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys.data.dataset import Dataset
+from recsys.errors import DataError, UnknownIdError
+from recsys.titles import Titles
+
+
+class Catalogue:
+    """Films by row, id, title, genre and year.
+
+    Args:
+        dataset: whose films they are.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.ids, self.films, self.scale = dataset.movie_ids, dataset.catalogue, dataset.scale
+        self.ratings = np.bincount(dataset.movies, minlength=len(self.ids))  # how many each film has
+
+    def rows(self, movies: Any, missing_ok: bool = False) -> NDArray[np.int32]:
+        """Rows of raw ids or typed titles, in their shape; where missing is ok, -1 for unknown ones.
+
+        Raises:
+            UnknownIdError: names the unknown film, and the nearest ones.
+        """
+        asked = np.asarray(movies)
+        if asked.dtype.kind not in "UO":
+            return self.ids.find(asked) if missing_ok else self.ids.to_rows(asked)
+        rows = np.fromiter(
+            (self.row(movie, missing_ok) for movie in asked.ravel().tolist()), np.int32, asked.size
+        )
+        return rows.reshape(asked.shape)
+
+    def row(self, movie: Any, missing_ok: bool = False) -> int:
+        """The row of one film: what is an id is one, and everything else a title.
+
+        Raises:
+            UnknownIdError: as `rows`.
+        """
+        if not isinstance(movie, str):
+            return int(self.rows(np.asarray(movie), missing_ok))
+        typed: Any = int(movie) if movie.isdecimal() and self.ids.ids.dtype.kind in "iu" else movie
+        if typed in self.ids:
+            return int(self.ids.to_rows(typed))
+        try:
+            return self.titles.find(movie)
+        except UnknownIdError:
+            if missing_ok:
+                return -1
+            raise
+
+    def choose(self, genres: Any = None, years: Any = None) -> NDArray[np.bool_] | None:
+        """Which films are of one of `genres` and in `years`: bool (n_movies,), or None for all of them.
+
+        Args:
+            genres: one or several; capitals and signs do not matter (scifi is Sci-Fi).
+            years: a year, or the first and the last one.
+
+        Raises:
+            DataError: there is no such genre, or no film is left.
+        """
+        if genres is None and years is None:
+            return None
+        allowed = np.ones(len(self.ids), dtype=bool)
+        if genres is not None:
+            wanted = {_letters(genre): genre for genre in ([genres] if isinstance(genres, str) else genres)}
+            if unknown := [genre for key, genre in wanted.items() if key not in map(_letters, self.genres)]:
+                known = ", ".join(self.genres) or "none"
+                raise DataError(f"genres={', '.join(map(str, unknown))}: the films have {known}")
+            meant = {genre for genre in self.genres if _letters(genre) in wanted}
+            allowed &= np.array(
+                [not meant.isdisjoint(some.split("|")) for some in self.films["genres"]], bool
+            )
+        if years is not None:
+            span: Sequence[Any] = years if isinstance(years, Sequence) else [years]
+            allowed &= self.films["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
+        if not allowed.any():
+            raise DataError(f"genres={genres}, years={years}: no film is left")
+        return allowed
+
+    def table(self, rows: NDArray, values: NDArray, name: str = "prediction") -> pd.DataFrame:
+        """One line per row: movie, title, year, genres, the values (predictions clipped), ratings."""
+        films = self.films.iloc[rows][["title", "year", "genres"]].reset_index(drop=True)
+        films.insert(0, "movie", self.ids.to_ids(rows))
+        films[name] = values.clip(*self.scale) if name == "prediction" else values
+        films["ratings"] = self.ratings[rows]
+        return films
+
+    @cached_property
+    def genres(self) -> list[str]:
+        """All that some film has, sorted."""
+        return sorted({genre for some in self.films["genres"].str.split("|") for genre in some if genre})
+
+    @cached_property
+    def titles(self) -> Titles:
+        """The films by title."""
+        return Titles(self.films["title"].tolist(), self.ids.ids.tolist())
+
+
+def _letters(genre: object) -> str:
+    return "".join(letter for letter in str(genre).casefold() if letter.isalnum())

@@ -1,0 +1,119 @@
+"""Ratings of pairs, and each user's best films of a whole catalogue: exact, in bounded memory, no sort."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from recsys.models.network import RatingNetwork
+
+SCORES_AT_ONCE = 1 << 24  # users x movies held in memory: 64 MB in float32
+PAIRS_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Which movies each user has rated, in compressed rows.
+
+    Attributes:
+        movies: int64 (n_ratings,); movie rows, those of one user side by side.
+        starts: int64 (n_users + 1,); those of user u are `movies[starts[u] : starts[u + 1]]`.
+    """
+
+    movies: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, users: NDArray, movies: NDArray, n_users: int) -> "Seen":
+        """From ratings' user rows and movie rows, both (n_ratings,), in any order."""
+        order = np.argsort(users, kind="stable")
+        ends = np.cumsum(np.bincount(users, minlength=n_users))
+        starts = torch.from_numpy(np.concatenate([[0], ends]))
+        return cls(torch.from_numpy(movies[order].astype(np.int64)), starts)
+
+    def positions(self, users: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the seen movies of `users` (B,) stand in a matrix (B, n_movies): its lines and columns."""
+        users = users.long()
+        first, counts = self.starts[users], self.starts[users + 1] - self.starts[users]
+        lines = torch.repeat_interleave(torch.arange(len(users)), counts)
+        within = torch.arange(len(lines)) - (counts.cumsum(0) - counts)[lines]  # 0, 1, ... for each user
+        return lines, self.movies[first[lines] + within]
+
+
+def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k highest of each line, equal ones by column.
+
+    Args:
+        scores: float32 (B, n).
+        k: how many; at most n are given.
+
+    Returns:
+        Values, descending, and their columns; both (B, min(k, n)).
+    """
+    k = min(k, scores.shape[1])
+    values, columns = scores.topk(k)
+    # topk leaves open which of several equal values it takes. Inside the k a small sort decides; where more
+    # are equal to the lowest than there is room for, those lines are taken again by a key that has no ties.
+    lowest = values[:, -1:]
+    crowded = (scores == lowest).sum(1) > (values == lowest).sum(1)
+    if crowded.any():
+        columns[crowded] = _keys(scores[crowded]).topk(k).indices
+    columns = columns.sort(1).values
+    values, order = scores.gather(1, columns).sort(stable=True, dim=1, descending=True)
+    return values, columns.gather(1, order)
+
+
+def rank(
+    network: RatingNetwork,
+    users: ArrayLike,
+    k: int,
+    seen: Seen | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The k movies of each user with the highest predicted ratings.
+
+    Args:
+        network: in evaluation mode.
+        users: user rows (U,).
+        k: how many; at most all movies are given.
+        seen: what to leave out, or None.
+        allowed: bool (n_movies,), what to choose from, or None for everything.
+
+    Returns:
+        Unclipped ratings, descending, and movie rows, both (U, min(k, n_movies)); a rating of -inf stands
+        where there are no more movies. Equal ratings stand in the order of their rows.
+    """
+    rows = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64)))
+    ruled_out = None if allowed is None else torch.from_numpy(~allowed)
+    k = min(k, network.n_movies)
+    values = np.empty((len(rows), k), dtype=np.float32)
+    movies = np.empty((len(rows), k), dtype=np.int64)
+    block = max(1, SCORES_AT_ONCE // network.n_movies)
+    for start in range(0, len(rows), block):
+        some = rows[start : start + block]
+        scores = network.score(some)
+        if seen is not None:
+            scores[seen.positions(some)] = -torch.inf
+        if ruled_out is not None:
+            scores[:, ruled_out] = -torch.inf
+        best, columns = top_k(scores, k)
+        values[start : start + block], movies[start : start + block] = best.numpy(), columns.numpy()
+    return values, movies
+
+
+@torch.no_grad()
+def rate(network: RatingNetwork, users: NDArray, movies: NDArray) -> NDArray[np.float32]:
+    """Ratings of pairs, clipped to the scale: user rows (n,) and movie rows (n,) to (n,)."""
+    columns = (
+        torch.from_numpy(np.array(rows, dtype=np.int64)).split(PAIRS_AT_ONCE) for rows in (users, movies)
+    )
+    return torch.cat([network.predict(*pairs) for pairs in zip(*columns, strict=True)]).numpy()
+
+
+def _keys(scores: Tensor) -> Tensor:
+    """int64 keys in the order of (score, then lower column first): no two in a line are equal."""
+    bits = (scores + 0.0).view(torch.int32).long()  # + 0.0 makes -0.0 the 0.0 it is equal to
+    ascending = torch.where(bits < 0, -(2**31) - bits, bits)  # float order is magnitude order below zero
+    return ascending * 2**31 - torch.arange(scores.shape[1])

@@ -1,0 +1,181 @@
+"""Films for people, from a finished run: `recsys-recommend`."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from recsys.command import run_command
+from recsys.errors import ConfigError
+from recsys.output import check_format, print_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recsys.recommender import Recommender
+
+WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}
+
+
+def main() -> None:
+    """`recsys-recommend`."""
+    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    run_command("recommend", _task)
+
+
+def quoted(word: str) -> str:
+    """`movie=` and `genres=` in quotes: commas, colons and the like mean something in Hydra's grammar.
+
+    >>> quoted("movie=Postino, Il (1994)"), quoted("genres=[Sci-Fi,Children's]")
+    ("movie='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
+    """
+    key, _, value = word.partition("=")
+    if not value or value[0] in "'\"" or value == "null":
+        return word
+    if key == "movie":
+        return f"movie={_in_quotes(value)}"
+    if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
+        return f"genres=[{','.join(map(_in_quotes, filter(None, value[1:-1].split(','))))}]"
+    return word
+
+
+def _in_quotes(text: str) -> str:
+    return "'" + text.strip().replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+
+
+def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
+    """Answer what conf/recommend.yaml asks.
+
+    Returns:
+        The films, and a line about them.
+
+    Raises:
+        UserError: the question, the run or a file cannot be right.
+    """
+    _check(cfg)
+    from recsys.recommender import Recommender
+
+    recommender = Recommender.load(cfg.run)
+    choices = {"k": cfg.k, "filter_seen": cfg.filter_seen}
+    choices |= {"genres": _plain(cfg.genres), "years": _plain(cfg.years)}
+    movie = None if cfg.movie is None else str(cfg.movie)
+    if cfg.users is not None:
+        users = recommender.user_ids.ids if cfg.users == "all" else _read_users(Path(cfg.users), recommender)
+        return recommender.recommend(users, **choices), f"{len(users)} users"
+    if cfg.ratings is not None:
+        return _for_newcomer(recommender, Path(str(cfg.ratings)), movie, choices)
+    if cfg.user is None:
+        assert movie is not None
+        (row,) = recommender.catalogue.rows([movie])
+        return recommender.similar_movies(
+            movie, cfg.k
+        ), f"similar to {recommender.catalogue.titles.titles[row]}"
+    user = recommender.user_id(cfg.user)
+    if movie is None:
+        return recommender.recommend(user, **choices), f"user {user}, {recommender.run.folder}"
+    rows = recommender.catalogue.rows([movie])
+    return recommender.catalogue.table(rows, recommender.predict([user], [movie])), f"user {user}"
+
+
+def _for_newcomer(
+    recommender: "Recommender", file: Path, movie: str | None, choices: dict[str, Any]
+) -> tuple["pd.DataFrame", str]:
+    person = recommender.fold_in_file(file)
+    n = len(person.seen)
+    if n == 0 and movie is None:
+        told = f"{file} holds no ratings: the most rated films, as the mean user would rate them"
+        return person.popular(choices["k"], choices["genres"], choices["years"]), told
+    told = f"{file}: {n} rating{'s' * (n != 1)}, which tell {person.known:.0%} of what sets a person apart"
+    if movie is None:
+        films = person.recommend(**choices)
+        spread = person.uncertainty(films["movie"].to_numpy())
+        about = f"these predictions are uncertain by about {spread.mean():.2f}" if len(spread) else ""
+        return films, "; ".join(filter(None, (told, about)))
+    rows = recommender.catalogue.rows([movie])
+    told += f"; uncertain by {person.uncertainty(movie):.2f}"
+    return recommender.catalogue.table(rows, person.predict([movie])), told
+
+
+def _check(cfg: DictConfig) -> None:
+    """Refuse what cannot be asked, before anything is loaded."""
+    check_format(cfg.format)
+    asked = [key for key in ("user", "users", "ratings") if cfg[key] is not None]
+    if len(asked) > 1:
+        raise ConfigError(f"{'= and '.join(asked)}=: one of them at a time")
+    if not asked and cfg.movie is None:
+        raise ConfigError("give user=, users=, ratings= or movie=; recsys-recommend --help has examples")
+    if cfg.users is not None and (cfg.movie is not None or cfg.output is None):
+        raise ConfigError("users= needs output=<file.csv or .parquet>, and takes no movie=")
+    if isinstance(cfg.k, bool) or not isinstance(cfg.k, int) or cfg.k < 1:
+        raise ConfigError(f"k={cfg.k}: a whole number from 1 expected")
+    if not isinstance(cfg.filter_seen, bool):
+        raise ConfigError(f"filter_seen={cfg.filter_seen}: true or false expected")
+    years = cfg.years if OmegaConf.is_list(cfg.years) else [] if cfg.years is None else [cfg.years]
+    if cfg.years is not None and not (len(years) in (1, 2) and all(type(year) is int for year in years)):
+        raise ConfigError(f"years={cfg.years}: a year, or the first and the last one: years=[1980,1990]")
+    if cfg.output is not None and Path(str(cfg.output)).suffix not in WRITERS:
+        raise ConfigError(f"output={cfg.output}: a file that ends with {' or '.join(WRITERS)} expected")
+
+
+def _read_users(file: Path, recommender: "Recommender") -> list[Any]:
+    """The column user of a CSV file."""
+    import pandas as pd
+
+    from recsys.errors import DataError, UnknownIdError
+
+    try:
+        table = pd.read_csv(file.expanduser(), dtype=str, skipinitialspace=True)
+    except (OSError, ValueError) as problem:
+        raise DataError(f"users={file}: {getattr(problem, 'strerror', None) or problem}") from None
+    if "user" not in table:
+        raise DataError(f"{file} line 1: no column 'user'; the file has {', '.join(map(repr, table))}")
+    found = []
+    for line, user in enumerate(table["user"], 2):
+        try:
+            found.append(recommender.user_id(user))
+        except UnknownIdError as problem:
+            raise DataError(f"{file} line {line}: {problem}") from None
+    if not found:
+        raise DataError(f"{file}: holds no users")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _task(cfg: DictConfig) -> None:
+    films, told = recommend(cfg)
+    if cfg.output is not None:
+        file = Path(str(cfg.output)).expanduser()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            getattr(films, WRITERS[file.suffix])(file, index=False)
+        except OSError as problem:
+            raise ConfigError(f"output={cfg.output}: {problem.strerror or problem}") from None
+        print(f"{told}: {len(films)} lines in {file}", file=sys.stderr)
+        return
+    rows = [_row(row, cfg.format == "table") for row in films.astype(object).to_dict("records")]
+    if cfg.format != "table":
+        print(told, file=sys.stderr)
+    elif not rows:
+        print(f"{told}: no film is left")
+        return
+    print_rows(rows, cfg.format, told)
+
+
+def _row(film: Mapping[Any, Any], for_people: bool) -> dict[str, Any]:
+    """Plain values; for people, ids and years are names and no quantities."""
+    row = {key: None if value != value or str(value) == "<NA>" else value for key, value in film.items()}
+    for key, value in row.items():
+        if isinstance(value, float):
+            row[key] = f"{value:.2f}" if for_people else round(value, 4)
+        elif for_people and key in ("movie", "year"):
+            row[key] = "" if value is None else str(value)
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The command of a job, and its name."""
+
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.sweeps.job import Job
+from recsys.sweeps.names import job_name
+
+NAMES = st.text(st.sampled_from("ab \\'\",=:[]{}()#%~"), min_size=1, max_size=12)
+
+
+@given(NAMES)
+def test_any_folder_arrives_as_it_is(name: str) -> None:
+    folder = Path("/runs") / name / "0"
+    place = Job(0, ("seed=1",), folder).command[-2]
+    assert OverridesParser.create().parse_override(place).value() == str(folder)
+
+
+def test_a_name_keeps_what_tells_jobs_apart() -> None:
+    words = ["data=x", "model.hidden=[128,64]", "+optimizer.amsgrad=true", "seed=-1", "split.seed=2"]
+    swept = ["model.hidden", "optimizer.amsgrad", "seed", "split.seed"]
+    assert job_name(swept, words) == "hidden=128-64,amsgrad=true,seed=-1,split.seed=2"
+    assert job_name([], words) == ""

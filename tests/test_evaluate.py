@@ -1,0 +1,63 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from archives import made_up, pack, tabs_members
+from tiny import QUICK
+
+from recsys import evaluate as command
+from recsys.evaluate import evaluate
+from recsys.runs import write_json
+from recsys.train import train
+
+ONCE = ["model=bias", "max_epochs=1", "hardware=cpu", "logger=none"]
+
+
+def test_own_ratings_are_found_from_any_folder(compose, tmp_path: Path, monkeypatch) -> None:
+    rows = [f"u{user},m{movie},{1 + (user * movie) % 5}" for user in range(30) for movie in range(20)]
+    (tmp_path / "own.csv").write_text("\n".join(["user,movie,rating", *rows]) + "\n")
+    result = train(compose(*ONCE, "data=csv", "data.path=own.csv"), tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    own = evaluate(str(tmp_path / "run"))[-1]
+    assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)
+
+
+def test_the_mirror_of_today_is_asked(compose, tmp_path: Path, monkeypatch) -> None:
+    """Trained with one mirror, measured where only another is left and nothing has been kept."""
+    pack(tmp_path / "then" / "ml-100k.zip", tabs_members(made_up()))
+    data = ["data=ml-100k", "data.verify=false", "data.address=http://127.0.0.1:9/x.zip", "~data.package"]
+    monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path / "then"))
+    result = train(compose(*ONCE, *data, "split.val=0.2", "split.test=0.2"), tmp_path / "run")
+    (tmp_path / "then").rename(tmp_path / "now")
+    shutil.rmtree(tmp_path / "data")
+    monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path / "now"))
+    own = evaluate(str(tmp_path / "run"))[-1]
+    assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)
+
+
+def test_the_run_named_is_the_run_measured(compose, tmp_path: Path, monkeypatch, capsys) -> None:
+    """Even where another one ends in the meantime."""
+    for name in ("first", "second"):
+        (tmp_path / "outputs" / name).mkdir(parents=True)
+    write_json(tmp_path / "outputs" / "first" / "result.json", {})
+    measured = []
+
+    def measure(run: str, *_: str) -> list[dict]:
+        measured.append(command.find_run(run).name)
+        write_json(tmp_path / "outputs" / "second" / "result.json", {})
+        return [{"model": "bias"}]
+
+    monkeypatch.setattr(command, "evaluate", measure)
+    command._task(compose(name="evaluate"))
+    assert measured == ["first"]
+    assert "outputs/first, best weights" in capsys.readouterr().out
+
+
+def test_a_run_may_be_called_by_a_number(compose, tmp_path: Path, capsys) -> None:
+    result = train(compose(*QUICK, "model=bias"), tmp_path / "0")
+    capsys.readouterr()
+    command._task(compose("run=0", "format=json", name="evaluate"))
+    own = json.loads(capsys.readouterr().out)[-1]
+    assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from recsys import ranking
+from recsys.models.bias import Bias
+from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.models.network import RatingNetwork
+from recsys.ranking import Seen, rank, rate, top_k
+
+FEW_VALUES = st.sampled_from([-torch.inf, -2.5, -0.0, 0.0, 1.0, 3.5])
+
+
+def by_sorting(scores: np.ndarray, k: int) -> np.ndarray:
+    """Columns by falling score, equal ones by column: the slow way."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+@given(data=st.data(), lines=st.integers(1, 4), n=st.integers(1, 12), k=st.integers(1, 14))
+def test_top_k_is_a_stable_sort_cut_off(data: st.DataObject, lines: int, n: int, k: int) -> None:
+    cells = data.draw(st.lists(FEW_VALUES, min_size=lines * n, max_size=lines * n))
+    scores = torch.tensor(cells, dtype=torch.float32).view(lines, n)
+    values, columns = top_k(scores, k)
+    assert columns.tolist() == by_sorting(scores.numpy(), k).tolist()
+    assert torch.equal(values, scores.gather(1, columns))
+
+
+def test_seen_movies_stand_at_their_places() -> None:
+    seen = Seen.of(np.array([2, 0, 2, 0, 2]), np.array([5, 1, 3, 4, 0], dtype=np.int32), n_users=4)
+    lines, columns = seen.positions(torch.tensor([2, 1, 0, 3, 2]))
+    places = sorted(zip(lines.tolist(), columns.tolist(), strict=True))
+    assert places == [(0, 0), (0, 3), (0, 5), (2, 1), (2, 4), (4, 0), (4, 3), (4, 5)]
+
+
+@pytest.fixture
+def network() -> RatingNetwork:
+    torch.manual_seed(0)
+    made = MatrixFactorization(30, 40, [1, 5], 3.0, embedding_dim=4, init_std=1.0)
+    return made.eval()
+
+
+def test_blocks_change_nothing(network: RatingNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Seen.of(np.repeat(np.arange(30), 5), np.tile(np.arange(0, 40, 8), 30), 30)
+    allowed = np.arange(40) % 3 > 0
+    whole = rank(network, np.arange(30), 7, seen, allowed)
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 40 * 4)
+    in_blocks = rank(network, np.arange(30), 7, seen, allowed)
+    for one, other in zip(whole, in_blocks, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert (whole[1] % 8 > 0).all(), "no film that was seen"
+    assert (whole[1] % 3 > 0).all(), "no film that is not allowed"
+
+
+def test_ranks_as_a_sort_of_all_pairs_does(network: RatingNetwork) -> None:
+    users, movies = (column.ravel() for column in np.meshgrid(np.arange(30), np.arange(40), indexing="ij"))
+    with torch.no_grad():
+        scores = network(torch.from_numpy(users), torch.from_numpy(movies)).view(30, 40).numpy()
+    np.testing.assert_array_equal(rank(network, np.arange(30), 9)[1], by_sorting(scores, 9))
+
+
+def test_more_than_there_is_ends_in_minus_infinity() -> None:
+    network = Bias(2, 3, [1, 5], 3.0).eval()
+    seen = Seen.of(np.array([1, 1]), np.array([0, 2]), 2)
+    values, movies = rank(network, [0, 1], 9, seen)
+    assert movies[0].tolist() == [0, 1, 2], "equal ratings stand in the order of rows"
+    assert movies[1, 0] == 1
+    assert np.isfinite(values).tolist() == [[True] * 3, [True, False, False]]
+
+
+def test_rates_pairs_in_pieces(network: RatingNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    users, movies = np.arange(30, dtype=np.int32), np.arange(30)[::-1]
+    whole = rate(network, users, movies)
+    monkeypatch.setattr(ranking, "PAIRS_AT_ONCE", 7)
+    np.testing.assert_allclose(rate(network, users, movies), whole, rtol=1e-6)
+    assert whole.min() >= 1
+    assert whole.max() <= 5
+    assert rate(network, users[:0], movies[:0]).shape == (0,)
+
+
+def test_no_more_is_scored_at_once_than_fits(network: RatingNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = []
+    score = network.score
+
+    def watched(users: Tensor) -> Tensor:
+        blocks.append(len(users))
+        return score(users)
+
+    monkeypatch.setattr(network, "score", watched)
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 400)
+    rank(network, np.arange(25), 3)
+    assert blocks == [10, 10, 5]
