@@ -73,7 +73,7 @@ def _print_cross_table(dataset: "Dataset") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from recsys.plots import cross_table
+    from recsys.plots.cross_table import cross_table
 
     values, users, movies = cross_table(dataset, 10)
     print("\nThe most rated movies (down) and the most active users (across)")

@@ -50,7 +50,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     from recsys.checkpoint import load_checkpoint
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.rating_metrics import measure
-    from recsys.plots import plot_cross_table
+    from recsys.plots.cross_table import plot_cross_table
     from recsys.report import describe_data, kebab, versions
     from recsys.sweeps.search import trial_of
     from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer

@@ -12,7 +12,7 @@ from commands import result_in, run
 from tiny import QUICK
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "evaluate", "recommend", "prepare", "compare")
+COMMANDS = ("train", "evaluate", "recommend", "explore", "prepare", "compare")
 
 
 def test_a_run_from_training_to_evaluation(tmp_path: Path) -> None:
@@ -100,6 +100,9 @@ def test_two_processes_train_and_test_every_pair_once(tmp_path: Path) -> None:
         ("recommend", ["user=1"], ["run=latest: no completed run under ./outputs"]),
         ("recommend", ["user=1", "run=nowhere"], ["run=nowhere: no such folder"]),
         ("evaluate", ["format=xml"], ["format=xml: choose table, json, csv"]),
+        ("explore", [], ["run=latest: no completed run under ./outputs"]),
+        ("explore", ["top=0"], ["top=0: should be a whole number above 0"]),
+        ("explore", ["format=xml"], ["format=xml: choose table, json, csv"]),
         ("prepare", ["data=synthetic", "data.users=0"], ["data.users=0: should be greater than 0"]),
     ],
 )
@@ -139,9 +142,8 @@ def test_help_is_in_our_own_words(command: str) -> None:
 
 def test_commands_do_not_import_torch_before_they_need_it() -> None:
     modules = ", ".join(f"recsys.{command}" for command in COMMANDS)
-    code = (
-        f"import sys, {modules}; print(sorted({{'torch', 'pandas', 'pytorch_lightning'}} & set(sys.modules)))"
-    )
+    heavy = {"torch", "pandas", "matplotlib", "pytorch_lightning"}
+    code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

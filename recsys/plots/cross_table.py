@@ -1,4 +1,4 @@
-"""Figures from data; no training code."""
+"""Who rated what: the most active users and the most rated movies."""
 
 import numpy as np
 from matplotlib.figure import Figure
