@@ -52,7 +52,7 @@ def export(trained: Trained, path: Path) -> Path:
         raise ConfigError(f"export={path}: a file that ends with .onnx or .pt2 expected")
     if path.suffix == ".onnx" and (missing := [name for name in ONNX if find_spec(name) is None]):
         raise ConfigError(
-            f"export={path}: needs {', '.join(missing)} (pip install 'recsys[onnx]'), .pt2 does not"
+            f"export={path}: needs {', '.join(missing)} (pip install {' '.join(missing)}), .pt2 does not"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     module = Exported(trained.network).eval()

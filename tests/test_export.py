@@ -24,7 +24,7 @@ def test_a_file_rates_as_the_checkpoint_does(
 ) -> None:
     if suffix == "onnx":
         for package in exporting.ONNX:
-            pytest.importorskip(package, reason="pip install 'recsys[onnx]'")
+            pytest.importorskip(package, reason=f"pip install {package}")
     capfd.readouterr()
     path = recommender.export(tmp_path / "new" / f"model.{suffix}")
     assert capfd.readouterr() == ("", "")
