@@ -57,8 +57,9 @@ def launch(
         raise ConfigError(
             f"{folder}: a folder of runs cannot have ${{ in its name; output_dir=... names another"
         )
+    more = command_line(config)
     jobs = [
-        Job(number, words_of_a_job(overrides), folder / str(cfg.hydra.sweep.subdir), command_line(config))
+        Job(number, words_of_a_job(overrides), folder / str(cfg.hydra.sweep.subdir), more)
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
     ]
     for job in jobs:

@@ -1,5 +1,6 @@
 """The pool: jobs of a sweep over the GPUs or cores of this machine, one process each."""
 
+import logging
 import os
 import queue
 import signal
@@ -13,6 +14,8 @@ from recsys.sweeps import warm
 from recsys.sweeps.job import Job, Outcome, Process
 from recsys.sweeps.progress import Progress
 from recsys.sweeps.slot import Slot, job_variables
+
+log = logging.getLogger(__name__)
 
 GRACE = 10.0  # seconds from asking a job to end to making it
 
@@ -128,7 +131,7 @@ def run_jobs(
                     continue
                 progress.tell(outcome)
                 if fail_fast and outcome.value is None and not outcome.pruned:
-                    progress.say(f"stopping: job {outcome.job.number} failed (hydra.launcher.fail_fast)")
+                    log.warning("stopping: job %d failed (hydra.launcher.fail_fast)", outcome.job.number)
                     stop()
         except BaseException:
             stop()

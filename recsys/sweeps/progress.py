@@ -55,10 +55,6 @@ class Progress:
         log.info("job %d: %s (%.0f s); %s", outcome.job.number, what, outcome.seconds, self)
         self._status.update(str(self))
 
-    def say(self, message: str) -> None:
-        """Say anything else."""
-        log.warning(message)
-
     def __str__(self) -> str:
         done = [outcome for outcome in self._outcomes if outcome.value is not None]
         told = f"{len(done)} of {len(self.jobs)} done, {self.running} running"
