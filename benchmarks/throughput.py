@@ -4,8 +4,9 @@
 
 Every row trains the same network on the same synthetic ratings (the shape of MovieLens 1M) on the CPU, with
 Adam and cosine restarts per batch; progress bar, logging and checkpoints are on where a row has them. All
-clocks are `recsys.training.throughput`'s: wall time inside an epoch, after the first 10 steps. Rounds of all
-rows alternate, so that a busy minute meets every row; a ratio is the median over the rounds.
+clocks are `recsys.training.throughput`'s: wall time inside an epoch, after the first 10 steps. Every row has
+a process of its own, so that no row profits from what another one sets; OpenMP threads wait passively in all.
+Rounds of all rows alternate, so that a busy minute meets every row; a ratio is the median over the rounds.
 
 - stock Lightning: a plain LightningModule, DataLoader and Trainer with everything at its default;
 - the article's loop: as in 2018, numpy arrays shuffled, a tensor made of every batch, no framework;
@@ -22,8 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -145,32 +148,72 @@ def quietly(measure: Callable[[int, Path], float], steps: int) -> float:
         return measure(steps, Path(folder))
 
 
+class Bench:
+    """The data, and a measurement for each row; made once in every process."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.set_num_threads(args.threads)
+        logging.disable(logging.WARNING)
+        common = [*GROUPS, *(f"model.{choice}" for choice in NETWORK), f"batch_size={args.batch_size}"]
+        common += [f"data.ratings={args.ratings}", f"data.users={USERS}", f"data.movies={MOVIES}"]
+        common += ["hardware=cpu", "max_epochs=1", "schedule.cycle_epochs=1"]
+        common += ["optimizer.lr=1e-3", "optimizer.weight_decay=0"]
+        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+            data = build_data(hydra.compose("train", common))
+        data.setup()
+        columns, size = data.train_dataloader().columns, args.batch_size
+        self.seconds, self.size, self.most = args.seconds, size, len(columns.ratings) // size
+        self.rows: dict[str, Callable[[int, Path], float]] = {
+            FIRST: partial(stock_lightning, columns, size),
+            "the article's loop": partial(plain_loop, article_batches, columns, size),
+            "stock DataLoader, plain loop": partial(plain_loop, stock_loader, columns, size),
+            "recsys": partial(own, data, common),
+        }
+        for precision in args.precision:
+            self.rows[f"recsys, {precision}"] = partial(
+                own, data, [*common, f"hardware.precision={precision}"]
+            )
+        self.steps = 0
+
+    def measure(self, row: str) -> float:
+        """Ratings per second; the first time, a short run tells how many steps fill the time."""
+        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+            if not self.steps:
+                few = WARM_UP_STEPS + 10
+                more = int(self.seconds * quietly(self.rows[row], few) / self.size)
+                self.steps = min(few + more, self.most)
+            return quietly(self.rows[row], self.steps)
+
+
+bench: Bench  # of this process
+
+
+def start(args: argparse.Namespace) -> None:
+    """Make this process ready to measure."""
+    global bench
+    bench = Bench(args)
+
+
+def measure(row: str) -> float:
+    """Ratings per second of one row, in the process that is asked."""
+    return bench.measure(row)
+
+
 def measure_all(args: argparse.Namespace) -> dict[str, list[float]]:
     """Ratings per second of every row, a value for each round."""
-    common = [*GROUPS, *(f"model.{choice}" for choice in NETWORK), f"batch_size={args.batch_size}"]
-    common += [f"data.ratings={args.ratings}", f"data.users={USERS}", f"data.movies={MOVIES}", "hardware=cpu"]
-    common += ["max_epochs=1", "schedule.cycle_epochs=1", "optimizer.lr=1e-3", "optimizer.weight_decay=0"]
-    data = build_data(hydra.compose("train", common))
-    data.setup()
-    columns, size = data.train_dataloader().columns, args.batch_size
-    rows = {
-        FIRST: partial(stock_lightning, columns, size),
-        "the article's loop": partial(plain_loop, article_batches, columns, size),
-        "stock DataLoader, plain loop": partial(plain_loop, stock_loader, columns, size),
-        "recsys": partial(own, data, common),
-    }
-    for precision in args.precision:
-        rows[f"recsys, {precision}"] = partial(own, data, [*common, f"hardware.precision={precision}"])
-    few, all_full = WARM_UP_STEPS + 10, len(columns.ratings) // size
-    if all_full < few:
-        sys.exit(f"--ratings={args.ratings}: too few for {few} batches of {size}")
-    steps, speeds = {}, {name: list[float]() for name in rows}
-    for name, measure in rows.items():  # a short run tells how many steps fill the time
-        wanted = int(args.seconds * quietly(measure, few) / size)
-        steps[name] = min(few + wanted, all_full)
-    for turn, name in itertools.product(range(args.repeats), rows):
-        print(f"round {turn + 1} of {args.repeats}: {name}, {steps[name]} steps", file=sys.stderr)
-        speeds[name].append(quietly(rows[name], steps[name]))
+    if (full := round(0.8 * args.ratings) // args.batch_size) < (few := WARM_UP_STEPS + 10):
+        sys.exit(f"--ratings={args.ratings}: {full} batches of {args.batch_size}, {few} are needed")
+    names = [FIRST, "the article's loop", "stock DataLoader, plain loop", "recsys"]
+    names += [f"recsys, {precision}" for precision in args.precision]
+    speeds = {name: list[float]() for name in names}
+    with ExitStack() as stack:
+        spawn = get_context("spawn")
+        processes = {
+            name: stack.enter_context(ProcessPoolExecutor(1, spawn, start, (args,))) for name in names
+        }
+        for turn, name in itertools.product(range(args.repeats), names):
+            print(f"round {turn + 1} of {args.repeats}: {name}", file=sys.stderr)
+            speeds[name].append(processes[name].submit(measure, name).result())
     return speeds
 
 
@@ -185,10 +228,7 @@ def main() -> None:
     option("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
     option("--precision", nargs="*", default=["bf16-mixed"], help="more rows of recsys (%(default)s)")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    logging.disable(logging.WARNING)
-    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
-        speeds = measure_all(args)
+    speeds = measure_all(args)
     print(f"torch {torch.__version__}, Lightning {pl.__version__}, recsys {recsys.__version__};", end=" ")
     print(f"{os.cpu_count()} cores, threads: {args.threads}, batches of {args.batch_size}\n")
     print(f"{'':<30}{'x row one':>9}{'ratings/s':>12}{'lowest':>12}{'highest':>12}")

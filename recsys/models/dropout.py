@@ -20,18 +20,25 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
+        self.threshold = min(round(256 * p), 255)
+        self.scale = 256 / (256 - self.threshold)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x`, some of it zeroed while training; the shape of `x`."""
-        threshold = min(round(256 * self.p), 255)
-        if not self.training or threshold == 0:
+        if not self.training or self.threshold == 0:
             return x
         if x.device.type != "cpu":  # a GPU's own kernel draws and masks in one pass
             return functional.dropout(x, self.p)
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
-        return x * (kept.to(x.dtype) * (256 / (256 - threshold)))
+        return x * kept(x, self.threshold).mul_(self.scale)
 
     def extra_repr(self) -> str:
         """The rate, for printing."""
         return f"p={self.p}"
+
+
+def kept(x: Tensor, threshold: int) -> Tensor:
+    """1 where a random byte reaches `threshold`, else 0; of the shape and type of `x`, without a gradient."""
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+    drawn = words.view(torch.uint8)[: x.numel()].view(x.shape)
+    # In x's own type at once: by way of booleans, torch takes ten times as long.
+    return torch.ge(drawn, threshold, out=torch.empty_like(x, requires_grad=False))

@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import (
 from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.seeds import seed_for
+from recsys.training.memory import keep_freed_memory
 from recsys.training.module import RatingModule
 from recsys.training.progress import EpochBar, EpochLog
 
@@ -78,6 +79,7 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
             folder; "": the run's own.
     """
     _quieten_lightning()
+    keep_freed_memory()
     logger = instantiate(cfg.logger, save_dir=str(folder / name)) if cfg.logger else False
     keep, on_terminal = folder / "checkpoints", sys.stdout.isatty()
     callbacks: list[Callback] = [
