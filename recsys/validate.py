@@ -1,28 +1,25 @@
 """Is this configuration one that can run? Every error is found at once, before anything is downloaded.
 
 Ranges and types stand where the values are used: in the signature of whatever a `_target_` names. So a new
-model, split or schedule is checked without a line here. What no signature can say (top-level keys, hardware,
-pairs of values that exclude each other) stands below.
+model, split or schedule is checked without a line here. What no signature can say stands below (top-level
+keys) or in `recsys.pairs` (values that exclude each other).
 """
 
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal, get_type_hints
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
-from recsys.data.splits import official_folds
 from recsys.errors import ConfigError
 from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from recsys.processes import started_by
-
-Group = dict[str, Any]
+from recsys.pairs import DATA_PAIRS, PAIRS, Group
 
 
 class Optimizer(BaseModel):
@@ -168,86 +165,3 @@ def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
             found.setdefault(path, (error["input"] if is_model else value, []))[1].append(told)
         for path, (given, messages) in found.items():
             yield f"{path}={given}: {' or '.join(dict.fromkeys(messages))}"
-
-
-def _hardware_is_there(cfg: Group) -> Iterator[str]:
-    import torch
-
-    accelerator, devices = cfg["hardware"]["accelerator"], cfg["hardware"]["devices"]
-    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        yield "hardware.accelerator=gpu: torch sees no GPU here; hardware=auto takes what there is"
-    elif on_gpu and devices > (there := torch.cuda.device_count()):
-        yield f"hardware.devices={devices}: torch sees {there} GPUs here; hardware.accelerator=cpu needs none"
-    if accelerator == "mps" and not torch.backends.mps.is_available():
-        yield "hardware.accelerator=mps: torch sees no Apple GPU here; hardware=auto takes what there is"
-    if cfg["hardware"]["precision"] == "16-mixed" and not on_gpu:
-        yield "hardware.precision=16-mixed: only a GPU has it; bf16-mixed runs everywhere"
-    if devices > 1 and cfg["hardware"]["strategy"] == "auto":
-        yield f"hardware.devices={devices}: several devices need hardware.strategy=ddp (hardware=ddp)"
-
-
-def _optimizer_can_be_built(cfg: Group) -> Iterator[str]:
-    import torch
-
-    build = instantiate(cfg["optimizer"], _partial_=True, _convert_="all")
-    try:
-        build([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, TypeError, RuntimeError) as problem:
-        yield f"optimizer: {str(problem).splitlines()[0]}"
-
-
-def _processes_are_there(cfg: Group) -> Iterator[str]:
-    hardware, started = cfg["hardware"], started_by()
-    nodes, needed = hardware["num_nodes"], hardware["num_nodes"] * hardware["devices"]
-    if nodes > 1 and hardware["strategy"] == "auto":
-        yield f"hardware.num_nodes={nodes}: several machines need hardware.strategy=ddp (hardware=ddp)"
-    elif nodes > 1 and started is None:
-        yield (
-            f"hardware.num_nodes={nodes}: nobody starts the processes of the other machines; start this "
-            f"command on each of them with torchrun --nnodes={nodes} --nproc-per-node={hardware['devices']} "
-            "(--no-python), or with srun"
-        )
-    elif started is not None and started[1] != needed and (started[1] > 1 or nodes > 1):
-        yield (
-            f"hardware.num_nodes={nodes} and hardware.devices={hardware['devices']}: {needed} processes, "
-            f"but {started[0]} started {started[1]}"
-        )
-
-
-def _split_can_be_made(cfg: Group) -> Iterator[str]:
-    split, data = cfg["split"], cfg["data"].get("name")
-    val, test = split.get("val"), split.get("test")
-    if val is not None and test is not None and val + test >= 1:
-        yield f"split.val={val} and split.test={test} leave nothing to train on"
-    if "k" in split and split["fold"] >= split["k"]:
-        yield f"split.fold={split['fold']}: folds are 0 to {split['k'] - 1} (split.k={split['k']})"
-    if split["_target_"].endswith(".official"):
-        known = official_folds(data)
-        if not known:
-            yield f"split=official with data={data}: only data=ml-100k and data=ml-10m have official folds"
-        elif split["fold"] not in known:
-            yield f"split.fold={split['fold']}: the folds of {data} are {', '.join(known)}"
-
-
-def _scale_rises(cfg: Group) -> Iterator[str]:
-    scale = cfg["data"].get("scale")
-    if scale and not scale[0] < scale[1]:
-        yield f"data.scale={scale}: the lowest rating comes first, the highest second"
-
-
-def _synthetic_pairs_suffice(cfg: Group) -> Iterator[str]:
-    data = cfg["data"]
-    if "noise" in data and data["ratings"] > (cells := data["users"] * data["movies"]):
-        yield f"data.ratings={data['ratings']}: data.users x data.movies is only {cells} pairs"
-
-
-Rule = Callable[[Group], Iterator[str]]
-DATA_PAIRS: tuple[Rule, ...] = (_scale_rises, _synthetic_pairs_suffice)
-PAIRS: tuple[Rule, ...] = (
-    _hardware_is_there,
-    _processes_are_there,
-    _optimizer_can_be_built,
-    _split_can_be_made,
-    *DATA_PAIRS,
-)

@@ -53,8 +53,10 @@ def test_prepare_tells_what_is_in_a_data_set() -> None:
     assert "Synthetic Movie" in table
 
 
-def test_two_processes_train_and_test_every_pair_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "sparse-adam"])
+def test_two_processes_train_and_test_every_pair_once(tmp_path: Path, optimizer: str) -> None:
     options = [
+        f"optimizer={optimizer}",
         "hardware=ddp",
         "hardware.accelerator=cpu",
         "data.ratings=2999",
@@ -138,6 +140,13 @@ def test_help_is_in_our_own_words(command: str) -> None:
     assert told.startswith(f"recsys-{command}: ")
     assert "Examples" in told
     assert "Powered by Hydra" not in told
+
+
+def test_help_equals_hydras_own(tmp_path: Path) -> None:
+    asked = ["--help", "model=bias", "optimizer=sgd"]
+    hydras = run("train", *asked, "--config-dir", str(tmp_path)).stdout  # a second option takes Hydra's way
+    assert run("train", *asked).stdout == hydras
+    assert "Could not find 'model/nope'" in run("train", "--help", "model=nope", code=1).stderr
 
 
 def test_commands_do_not_import_torch_before_they_need_it() -> None:

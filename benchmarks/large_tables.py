@@ -1,0 +1,95 @@
+"""What a training step costs as embedding tables grow: rows alone (optimizer=sparse-adam) beside dense Adam.
+
+A biased matrix factorization of --rows users and a tenth as many movies, batches of --batch-size ratings
+drawn uniformly (so that caches help as little as they can): forward, backward and optimizer, without Lightning.
+Every size has a process of its own, since its peak memory is told; dense Adam is measured while its four
+copies of the table (weights, gradient, two moments) fit into --dense-up-to rows. The last column is what the
+written model says: three copies of every table, and a step that does not know how many rows there are.
+
+    python benchmarks/large_tables.py
+    python benchmarks/large_tables.py --rows 100000 1000000 --repeats 3
+"""
+
+import argparse
+import os
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from statistics import median
+
+import recsys  # noqa: F401  before torch: it keeps idle OpenMP threads from spinning
+
+# isort: split
+import torch
+from torch import nn
+from torch.nn import functional
+
+from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.training.memory import keep_freed_memory
+from recsys.training.sparse_adam import SparseAdam
+
+
+def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, float]:
+    """Milliseconds of a step (median) and the process's peak memory in GB."""
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    movies = rows // 10
+    network = MatrixFactorization(rows, movies, [1, 5], 3.5, args.embedding_dim)
+    tables = [module for module in network.modules() if isinstance(module, nn.Embedding)]
+    for table in tables:
+        table.sparse = sparse
+    optimizer = SparseAdam(network.parameters(), fused=True)
+    for table in tables:  # as after a long training: every page of the moments is in memory
+        state = {"step": torch.tensor(0.0)}
+        state |= {name: torch.full_like(table.weight, 1e-8) for name in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[table.weight] = state
+    seconds = []
+    for step in range(args.steps + 3):
+        pairs = torch.randint(rows, (args.batch_size,)), torch.randint(movies, (args.batch_size,))
+        ratings = torch.rand(args.batch_size)
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        functional.mse_loss(network(*pairs), ratings).backward()
+        optimizer.step()
+        if step >= 3:
+            seconds.append(time.perf_counter() - start)
+    return 1000 * median(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main() -> None:
+    """Measure all sizes and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    sizes = [100_000, 1_000_000, 10_000_000, 100_000_000]
+    parser.add_argument("--rows", type=int, nargs="*", default=sizes, help="users (%(default)s)")
+    parser.add_argument("--dense-up-to", type=int, default=10_000_000, help="rows (%(default)s)")
+    parser.add_argument("--embedding-dim", type=int, default=8, help="(%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=2000, help="(%(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="of a measurement (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="(%(default)s)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
+    args = parser.parse_args()
+    print(f"torch {torch.__version__}; {os.cpu_count()} cores, threads: {args.threads}; batches of", end=" ")
+    print(f"{args.batch_size}, embedding_dim {args.embedding_dim}, as many movies as a tenth of the users\n")
+    print(
+        f"{'users':>12}{'optimizer':>14}{'ms a step':>11}{'lowest':>9}{'highest':>9}{'peak GB':>9}{'model GB':>10}"
+    )
+    for rows in args.rows:
+        for sparse in (True, False):
+            if not sparse and rows > args.dense_up_to:
+                continue
+            found, peak = [], 0.0
+            for _ in range(args.repeats):
+                with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                    milliseconds, memory = process.submit(measure, rows, sparse, args).result()
+                found.append(milliseconds)
+                peak = max(peak, memory)
+            copies = 3 if sparse else 4
+            model = copies * 4 * (rows + rows // 10) * (args.embedding_dim + 1) / 2**30
+            name = "sparse-adam" if sparse else "adam"
+            told = "".join(f"{pick(found):>{width}.2f}" for pick, width in ((median, 11), (min, 9), (max, 9)))
+            print(f"{rows:>12,}{name:>14}{told}{peak:>9.2f}{model:>10.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
