@@ -122,7 +122,7 @@ def _parse_whole(data: bytes, form: RatingsFormat) -> pd.DataFrame:
     columns = {own: column.to_numpy() for own, column in columns.items()}
     if len(names) == 3:
         columns["timestamp"] = np.zeros(len(table), dtype=np.int64)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)  # by itself pandas would copy all columns into blocks
 
 
 def _is_sound(frame: pd.DataFrame, scale: tuple[float, float]) -> bool:

@@ -163,4 +163,11 @@ def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
 
 
 def _parts(train: Rows, val: Rows, test: Rows) -> Split:
-    return Split(np.sort(train), np.sort(val), np.sort(test))
+    return Split(*(_ascending(rows, len(train) + len(val) + len(test)) for rows in (train, val, test)))
+
+
+def _ascending(rows: Rows, n: int) -> Rows:
+    """Distinct row numbers below `n`, sorted by way of a mask: several times as fast as by comparing them."""
+    mask = np.zeros(n, dtype=bool)
+    mask[rows] = True
+    return np.flatnonzero(mask)
