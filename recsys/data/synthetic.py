@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset, encode
+from recsys.data.splits import Rows
 from recsys.errors import DataError
 from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -39,14 +40,21 @@ class Synthetic:
 
     def truth(self) -> NDArray[np.float32]:
         """The noiseless ratings before clipping, shape (users, movies)."""
+        return self._truth_of(np.arange(self.users)[:, None], np.arange(self.movies))
+
+    def _truth_of(self, users: Rows, movies: Rows) -> NDArray[np.float32]:
+        """The noiseless ratings of pairs, in the shape to which the two arrays of rows broadcast.
+
+        Of the drawn pairs alone, since the table of all users and movies of a large data set fits nowhere.
+        """
         random = np.random.default_rng([self.seed, 0])
-        user_bias = random.normal(0, 0.3, (self.users, 1))
-        movie_bias = random.normal(0, 0.3, (1, self.movies))
+        user_bias = random.normal(0, 0.3, self.users)
+        movie_bias = random.normal(0, 0.3, self.movies)
         side = (0.5 / np.sqrt(self.rank)) ** 0.5  # product of two such factors, summed over rank: sd 0.5
-        factors = random.normal(0, side, (self.users, self.rank)) @ random.normal(
-            0, side, (self.rank, self.movies)
-        )
-        return (3 + user_bias + movie_bias + factors).astype(np.float32)
+        user_factors = random.normal(0, side, (self.users, self.rank))
+        movie_factors = random.normal(0, side, (self.rank, self.movies))
+        product = sum(user_factors[users, k] * movie_factors[k, movies] for k in range(self.rank))
+        return (3 + user_bias[users] + movie_bias[movies] + product).astype(np.float32)
 
     def load(self) -> Dataset:
         """Draw the ratings; ids are 1..users and 1..movies, times rise with the rows."""
@@ -55,7 +63,7 @@ class Synthetic:
             raise DataError(f"data.ratings={self.ratings} is more than data.users x data.movies = {cells}")
         random = np.random.default_rng([self.seed, 1])
         users, movies = np.divmod(random.choice(cells, self.ratings, replace=False), self.movies)
-        noisy = self.truth()[users, movies] + random.normal(0, self.noise, self.ratings)
+        noisy = self._truth_of(users, movies) + random.normal(0, self.noise, self.ratings)
         ratings = pd.DataFrame(
             {
                 "user": users + 1,

@@ -43,6 +43,12 @@ def test_without_noise_the_ratings_are_the_truth_on_the_scale() -> None:
     assert dataset.ratings.tolist() == truth[dataset.users, dataset.movies].clip(1, 5).tolist()
 
 
+def test_the_truth_is_computed_for_the_drawn_pairs_alone() -> None:
+    dataset = Synthetic(ratings=1000, users=1_000_000, movies=100_000).load()  # all pairs would take 800 GB
+    assert len(dataset) == 1000
+    assert dataset.ratings.std() == pytest.approx(np.sqrt(0.3**2 + 0.3**2 + 0.5**2 + 0.3**2), rel=0.1)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 8])
 def test_parts_of_the_truth_have_the_stated_deviations(rank: int) -> None:
     truth = Synthetic(users=3000, movies=2000, rank=rank).truth().astype(float) - 3

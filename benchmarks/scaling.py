@@ -1,0 +1,280 @@
+"""How time and memory grow with the data, the network, the batch, the threads and the processes.
+
+    python benchmarks/scaling.py --plot docs/images/performance-scaling.png
+    python benchmarks/scaling.py --only batch_size --repeats 5
+
+One factor at a time departs from a base: a million synthetic ratings in the shape of MovieLens 1M,
+embedding_dim=50, hidden=[100,200,300], batches of 2000, all cores. 10 and 32 million ratings come with the
+users and movies of MovieLens 10M and 32M, so that the embedding tables grow too. Every measurement is a
+process of its own that trains a limited number of steps through the parts of `recsys-train` on the CPU;
+rounds of all points alternate, and a figure is the median over the rounds.
+
+- epoch: seconds, extrapolated: the shuffling, measured once, and all steps at the speed of the measured ones
+  (after the first 10; validation and checkpoints left out);
+- memory: the process's peak (ru_maxrss) beyond what its imports take; the ratings are mapped from a file, as
+  those of an encoded archive are, and count as they are read;
+- set-up: seconds to load and split the ratings and to build the network, without drawing and imports;
+- exponent: the slope of a straight line through the logarithms, 1 where twice the factor costs twice as much.
+
+Two processes with a thread each (DDP through gloo) stand beside one process with one thread; their
+efficiency is the ratio of the speeds by the number of processes.
+"""
+
+import argparse
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import recsys  # noqa: F401 - before torch: it keeps idle OpenMP threads from spinning
+
+# isort: split
+import hydra
+import numpy as np
+from omegaconf import OmegaConf
+
+from recsys.command import config_folder
+from recsys.data import dataset as encoded
+from recsys.data.synthetic import Synthetic
+from recsys.plots.style import BLUE, ORANGE, new_figure, styled, to_files
+from recsys.training.build import build_data, build_module, build_trainer
+from recsys.training.throughput import WARM_UP_STEPS, Throughput
+
+CORES = os.cpu_count() or 1
+SHAPES = {1_000_000: (6040, 3706), 10_000_000: (69_878, 10_677), 32_000_000: (200_948, 84_432)}
+WIDTHS = (100, 200, 300)
+GROUPS = [
+    "data=synthetic",
+    "model=embedding-net",
+    "optimizer=adam",
+    "schedule=cosine-restarts",
+    "logger=none",
+]
+GROUPS += ["model.dropouts=[0.5,0.5,0.25]", "model.embedding_dropout=0.05", "optimizer.lr=1e-3"]
+GROUPS += ["max_epochs=1", "schedule.cycle_epochs=1", "+hardware.limit_val_batches=1"]
+
+
+class Point(NamedTuple):
+    """What is measured: the base, where nothing else is said. `hidden` is a multiple of `WIDTHS`."""
+
+    ratings: int = 1_000_000
+    embedding_dim: int = 50
+    hidden: float = 1
+    batch_size: int = 2000
+    threads: int = CORES
+    processes: int = 1
+
+
+class Found(NamedTuple):
+    """Ratings per second while training; seconds of an epoch and of the set-up; megabytes; steps."""
+
+    speed: float
+    epoch: float
+    setup: float
+    memory: float
+    steps: int
+
+
+class Saved(NamedTuple):
+    """A source of ratings that were drawn before."""
+
+    folder: Path
+
+    def load(self) -> encoded.Dataset:
+        """Mapped into memory."""
+        return encoded.load(self.folder)
+
+
+BASE = Point()
+FACTORS: dict[str, list[Any]] = {
+    "ratings": list(SHAPES),
+    "embedding_dim": [25, 50, 100, 200, 400],
+    "hidden": [0.5, 1, 2, 4],
+    "batch_size": [500, 1000, 2000, 4000, 8000],
+    "threads": [2**power for power in range(CORES.bit_length()) if 2**power <= CORES],
+}
+ALONE = BASE._replace(threads=1)
+DDP = {
+    "one process": ALONE,
+    "two, as large a batch each": ALONE._replace(processes=2),
+    "two, half the batch each": ALONE._replace(processes=2, batch_size=BASE.batch_size // 2),
+}
+
+
+def peak() -> float:
+    """Megabytes of this process at most so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def measure(point: Point, folder: Path, budget: int) -> Found | None:
+    """One measurement in this process; None in a helper process of DDP.
+
+    Args:
+        point: what is measured.
+        folder: holds the drawn ratings.
+        budget: about how many ratings the measured steps train on, fewer in a wider network.
+    """
+    imports, start = peak(), time.perf_counter()
+    users, movies = SHAPES[point.ratings]
+    hidden = ",".join(str(round(width * point.hidden)) for width in WIDTHS)
+    steps = max(30, round(budget / point.batch_size / max(1, point.hidden) ** 2))
+    words = [f"data.ratings={point.ratings}", f"data.users={users}", f"data.movies={movies}"]
+    words += [f"model.embedding_dim={point.embedding_dim}", f"model.hidden=[{hidden}]"]
+    words += [f"batch_size={point.batch_size}", f"+hardware.limit_train_batches={WARM_UP_STEPS + steps}"]
+    words += [f"hardware={'ddp' if point.processes > 1 else 'cpu'}", f"hardware.devices={point.processes}"]
+    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        cfg = hydra.compose("train", [*GROUPS, *words, "hardware.accelerator=cpu"])
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    data = build_data(cfg)
+    data.source = Saved(folder)
+    data.setup()
+    module, loader = build_module(cfg, config, data), data.train_dataloader()
+    setup, start = time.perf_counter() - start, time.perf_counter()
+    next(iter(loader))
+    shuffling = time.perf_counter() - start
+    del loader
+    clock = Throughput()
+    with tempfile.TemporaryDirectory() as run:
+        trainer = build_trainer(cfg, Path(run), clock)
+        trainer.fit(module, data)
+    if not trainer.is_global_zero:
+        return None
+    speed = clock.ratings_per_second
+    return Found(speed, shuffling + len(data.split.train) / speed, setup, peak() - imports, steps)
+
+
+def one_process(words: list[str]) -> None:
+    """The other end of `in_a_process`: draw ratings, or measure a point and print it."""
+    folder, point = Path(words[0]), Point(*json.loads(words[1]))
+    if not folder.exists():
+        users, movies = SHAPES[point.ratings]
+        encoded.save(Synthetic(ratings=point.ratings, users=users, movies=movies).load(), folder)
+        return
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    with redirect_stdout(sys.stderr):
+        found = measure(point, folder, int(words[2]))
+    if found is not None:
+        print(json.dumps(found))
+
+
+def in_a_process(folder: Path, point: Point, budget: int) -> Found | None:
+    """Draw the ratings into `folder` if they are not there, else measure.
+
+    Raises:
+        SystemExit: the process failed; its own words are passed on.
+    """
+    words = [sys.executable, __file__, "--process", str(folder), json.dumps(point), str(budget)]
+    threads = {"OMP_NUM_THREADS": str(point.threads), "MKL_NUM_THREADS": str(point.threads)}
+    done = subprocess.run(words, env=os.environ | threads, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{done.stderr}\n{point}: exit code {done.returncode}")
+    return Found(*json.loads(done.stdout.splitlines()[-1])) if done.stdout.strip() else None
+
+
+def measure_all(points: list[Point], repeats: int, budget: int) -> dict[Point, Found]:
+    """The median of every figure over the rounds."""
+    found: dict[Point, list[Found]] = {point: [] for point in points}
+    with tempfile.TemporaryDirectory() as drawn:
+        folders = {ratings: Path(drawn, str(ratings)) for ratings in {point.ratings for point in points}}
+        for ratings, folder in folders.items():
+            start = time.perf_counter()
+            in_a_process(folder, BASE._replace(ratings=ratings), budget)
+            print(f"drew {ratings:,} ratings: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        for turn in range(repeats):
+            for point in points:
+                measured = in_a_process(folders[point.ratings], point, budget)
+                assert measured is not None
+                found[point].append(measured)
+                print(f"round {turn + 1} of {repeats}: {point}, {measured.speed:,.0f}/s", file=sys.stderr)
+    return {point: Found(*map(median, zip(*rounds, strict=True))) for point, rounds in found.items()}
+
+
+def exponent(values: list[float], costs: list[float]) -> float:
+    """The slope in log-log; nan for a single value."""
+    return float(np.polyfit(np.log(values), np.log(costs), 1)[0]) if len(values) > 1 else float("nan")
+
+
+def tell(factor: str, found: dict[Point, Found]) -> None:
+    """The table of a factor, in Markdown."""
+    print(f"\n| {factor} | ratings/s | epoch, s | memory, MB | set-up, s | steps |\n|{' ---: |' * 6}")
+    measured = [found[BASE._replace(**{factor: value})] for value in FACTORS[factor]]
+    for value, (speed, epoch, setup, memory, steps) in zip(FACTORS[factor], measured, strict=True):
+        print(f"| {value:,} | {speed:,.0f} | {epoch:.2f} | {memory:,.0f} | {setup:.2f} | {steps:.0f} |")
+    epoch, memory = (
+        exponent(FACTORS[factor], [getattr(one, cost) for one in measured]) for cost in ("epoch", "memory")
+    )
+    print(f"| exponent | | {epoch:.2f} | {memory:.2f} | | |")
+
+
+def tell_ddp(found: dict[Point, Found]) -> None:
+    """The table of one and two processes."""
+    print("\n| processes | batch of each | ratings/s | efficiency | memory of each, MB |\n|" + " ---: |" * 5)
+    for name, point in DDP.items():
+        speed, ratio = found[point].speed, found[point].speed / found[ALONE].speed / point.processes
+        print(f"| {name} | {point.batch_size} | {speed:,.0f} | {ratio:.2f} | {found[point].memory:,.0f} |")
+
+
+@styled
+def draw(factors: list[str], found: dict[Point, Found], path: Path) -> None:
+    """Small multiples: seconds of an epoch above, memory below, a column for each factor."""
+    figure = new_figure(2.3 * len(factors) + 0.6, 4.4)
+    axes = figure.subplots(2, len(factors), squeeze=False, sharex="col", sharey="row")
+    costs = (("epoch", "seconds per epoch", BLUE), ("memory", "memory, MB", ORANGE))
+    for row, (cost, label, color) in zip(axes, costs, strict=True):
+        row[0].set_ylabel(label)
+        for axis, factor in zip(row, factors, strict=True):
+            values = FACTORS[factor]
+            height = [getattr(found[BASE._replace(**{factor: value})], cost) for value in values]
+            axis.loglog(values, height, "o-", color=color, markersize=4)
+            axis.set_title(f"exponent {exponent(values, height):.2f}")
+            axis.set_xticks(values, [f"{v // 10**6} M" if v >= 10**6 else f"{v:g}" for v in values])
+            axis.minorticks_off()
+    for axis, factor in zip(axes[1], factors, strict=True):
+        axis.set_xlabel("hidden, x [100,200,300]" if factor == "hidden" else factor)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_bytes(to_files(figure)[0])
+    temporary.replace(path)
+
+
+def main() -> None:
+    """Measure, print the tables, and draw."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    choices = [*FACTORS, "ddp"]
+    option = parser.add_argument
+    option("--only", nargs="+", choices=choices, default=choices, metavar="FACTOR", help=", ".join(choices))
+    option("--repeats", type=int, default=3, help="rounds (%(default)s)")
+    option("--budget", type=int, default=400_000, help="ratings of a measurement, about (%(default)s)")
+    option("--plot", type=Path, help="a PNG file")
+    option("--process", nargs=3, help=argparse.SUPPRESS)  # a process of `in_a_process`
+    args = parser.parse_args()
+    if args.process:
+        one_process(args.process)
+        return
+    factors = [factor for factor in FACTORS if factor in args.only]
+    points = [BASE._replace(**{factor: value}) for factor in factors for value in FACTORS[factor]]
+    points += DDP.values() if "ddp" in args.only else []
+    found = measure_all(list(dict.fromkeys(points)), args.repeats, args.budget)
+    print(f"{CORES} cores; base: {BASE}; medians of {args.repeats} rounds")
+    for factor in factors:
+        tell(factor, found)
+    if "ddp" in args.only:
+        tell_ddp(found)
+    if args.plot and factors:
+        draw(factors, found, args.plot)
+
+
+if __name__ == "__main__":
+    main()
