@@ -25,5 +25,7 @@ lint: setup ## style, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## speed as ratios, in one run
+bench: setup ## speed as ratios; benchmarks/ has more (sweep.py, fold_in.py, scaling.py, peers.py)
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/large_tables.py --rows 100000 1000000 10000000
+	$(BIN)/python benchmarks/scoring.py
