@@ -11,6 +11,7 @@ from recsys.models.network import RatingNetwork
 
 SCORES_AT_ONCE = 1 << 24  # users x movies held in memory: 64 MB in float32
 PAIRS_AT_ONCE = 1 << 18
+SPARE = 100  # candidates beyond k where scores are rounded; the error of a score is far below their spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,7 @@ def rank(
     k: int,
     seen: Seen | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    bf16: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The k movies of each user with the highest predicted ratings.
 
@@ -80,6 +82,9 @@ def rank(
         k: how many; at most all movies are given.
         seen: what to leave out, or None.
         allowed: bool (n_movies,), what to choose from, or None for everything.
+        bf16: find candidates with matrix products in bfloat16. Their ratings, and with them the order, are
+            computed again in float32; a movie is missed only where rounding throws it back by more than
+            `SPARE` places.
 
     Returns:
         Unclipped ratings, descending, and movie rows, both (U, min(k, n_movies)); a rating of -inf stands
@@ -93,12 +98,15 @@ def rank(
     block = max(1, SCORES_AT_ONCE // network.n_movies)
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
-        scores = network.score(some)
+        with torch.autocast(some.device.type, torch.bfloat16, enabled=bf16):
+            scores = network.score(some).float()
         if seen is not None:
             scores[seen.positions(some)] = -torch.inf
         if ruled_out is not None:
             scores[:, ruled_out] = -torch.inf
-        best, columns = top_k(scores, k)
+        best, columns = top_k(scores, k + SPARE if bf16 else k)
+        if bf16:
+            best, columns = _in_float32(network, some, best, columns, k)
         values[start : start + block], movies[start : start + block] = best.numpy(), columns.numpy()
     return values, movies
 
@@ -110,6 +118,18 @@ def rate(network: RatingNetwork, users: NDArray, movies: NDArray) -> NDArray[np.
         torch.from_numpy(np.array(rows, dtype=np.int64)).split(PAIRS_AT_ONCE) for rows in (users, movies)
     )
     return torch.cat([network.predict(*pairs) for pairs in zip(*columns, strict=True)]).numpy()
+
+
+@torch.no_grad()
+def _in_float32(
+    network: RatingNetwork, users: Tensor, rounded: Tensor, movies: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    """The k best of each user's candidates: users (B,), rounded ratings and movie rows (B, n) to (B, k)."""
+    movies, order = movies.sort(1)  # so that equal ratings stand in the order of rows
+    scores = network(users.repeat_interleave(movies.shape[1]), movies.flatten()).view(movies.shape)
+    scores[rounded.gather(1, order) == -torch.inf] = -torch.inf  # ruled out
+    values, places = top_k(scores, k)
+    return values, movies.gather(1, places)
 
 
 def _keys(scores: Tensor) -> Tensor:

@@ -112,6 +112,7 @@ class Recommender:
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
         on_unknown: OnUnknown = "raise",
+        bf16: bool = False,
     ) -> pd.DataFrame:
         """The films that users would rate highest.
 
@@ -122,6 +123,7 @@ class Recommender:
             genres: only films of at least one of these.
             years: only films of this year, or from the first to the last of two.
             on_unknown: "bias" gives unknown users the films with the highest bias.
+            bf16: find candidates in bfloat16, which is faster for many users; ratings stay float32.
 
         Returns:
             Columns movie, title, year, genres, prediction (clipped to the scale), ratings (how many the film
@@ -138,7 +140,7 @@ class Recommender:
         values = np.empty((len(rows), min(k, self.network.n_movies)), dtype=np.float32)
         movies = np.empty(values.shape, dtype=np.int64)
         seen = self.seen if filter_seen else None
-        values[known], movies[known] = rank(self.network, rows[known], k, seen, allowed)
+        values[known], movies[known] = rank(self.network, rows[known], k, seen, allowed, bf16)
         if not known.all():
             scores = (self.biases.mean + self.biases.movies).astype(np.float32)
             scores = np.where(allowed, scores, -np.inf) if allowed is not None else scores
