@@ -105,9 +105,9 @@ def main() -> None:
     print(f"torch {torch.__version__}; {os.cpu_count()} cores, threads: {args.threads};", end=" ")
     print(f"{args.users:,} users, {args.movies:,} movies, the best {args.k}")
     print(f"measured: {args.sample} users, {args.direct} of them directly; all users: extrapolated\n")
-    print(
-        f"{'':<34} {'ms/user':>8} {'direct':>8} {'ratio':>6} {'bf16':>6} {'same':>7} {'min, all':>8} {'direct':>8}"
-    )
+    headers = [("ms/user", 8), ("direct", 8), ("ratio", 6), ("bf16", 6), ("same", 7)]
+    headers += [("min, all", 8), ("direct", 8)]
+    print(f"{'':<34}", *(f"{name:>{width}}" for name, width in headers))
     with torch.no_grad():
         compare(layers, EmbeddingNet(*facts, embedding_dim=args.embedding_dim, hidden=args.hidden), args)
         factors = MatrixFactorization(*facts, embedding_dim=args.embedding_dim)

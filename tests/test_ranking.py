@@ -49,6 +49,39 @@ def test_blocks_change_nothing(network: RatingNetwork, monkeypatch: pytest.Monke
     whole = rank(network, np.arange(30), 7, seen, allowed)
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 40 * 4)
     in_blocks = rank(network, np.arange(30), 7, seen, allowed)
+    for one, other in zip(whole, in_blocks, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert (whole[1] % 8 > 0).all(), "no film that was seen"
+    assert (whole[1] % 3 > 0).all(), "no film that is not allowed"
+
+
+def test_ranks_as_a_sort_of_all_pairs_does(network: RatingNetwork) -> None:
+    users, movies = (column.ravel() for column in np.meshgrid(np.arange(30), np.arange(40), indexing="ij"))
+    with torch.no_grad():
+        scores = network(torch.from_numpy(users), torch.from_numpy(movies)).view(30, 40).numpy()
+    np.testing.assert_array_equal(rank(network, np.arange(30), 9)[1], by_sorting(scores, 9))
+
+
+def test_candidates_in_bfloat16_give_the_same_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "SPARE", 15)
+    torch.manual_seed(0)
+    network = EmbeddingNet(20, 500, [1, 5], 3.0, embedding_dim=16, hidden=[32, 32]).eval()
+    for table in (network.user_embedding, network.movie_embedding):
+        torch.nn.init.normal_(table.weight)
+    users, allowed = np.arange(20), np.arange(500) % 7 > 0
+    seen = Seen.of(np.repeat(users, 5), np.tile(np.arange(0, 500, 100), 20), 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network.score(torch.from_numpy(users))
+    assert not torch.equal(rounded, network.score(torch.from_numpy(users)))
+    values, movies = rank(network, users, 10, seen, allowed)
+    in_bf16 = rank(network, users, 10, seen, allowed, bf16=True)
+    np.testing.assert_allclose(in_bf16[0], values, atol=1e-5)
+    assert (in_bf16[1] == movies).all()
+
+
+def test_candidates_in_bfloat16_end_in_minus_infinity_too() -> None:
+    network = Bias(2, 3, [1, 5], 3.0).eval()
+    seen = Seen.of(np.array([1, 1]), np.array([0, 2]), 2)
     values, movies = rank(network, [0, 1], 9, seen, bf16=True)
     assert movies[0].tolist() == [0, 1, 2]
     assert movies[1, 0] == 1
