@@ -10,7 +10,8 @@ Folds are this project's (`split=kfold`, five). Everybody fits on what a fold's 
 library's defaults or the settings of its own tutorial; ours keeps 5 % of that aside to stop by. Errors are
 pooled over all test pairs, predictions clipped to the scale. Seconds are those of the fit, after imports and
 after the data are in the library's own form. A row is one process that goes through the folds, so the median
-over folds leaves out what only the first fit pays for; all on the CPU, with --threads where it can be chosen.
+over folds leaves out what only the first fit pays for. All on the CPU, and with one thread where that can be
+chosen: batches this small are trained no faster by several, mostly slower (try --threads 2).
 
 The mark of a fold is the test RMSE of Surprise's SVD. Rows that can be watched (fastai, ours) are measured
 after every epoch while the clock stands still, and nothing is chosen by it: `to the mark` is the seconds of
@@ -296,7 +297,7 @@ def main() -> None:
     option("--folds", type=int, nargs="+", default=list(range(FOLDS)), help="which of 0 to 4 (all)")
     option("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     option("--python", action="append", default=[], metavar="PACKAGE=PATH", help="interpreter of a package")
-    option("--threads", type=int, default=cores, help="of every library (%(default)s)")
+    option("--threads", type=int, default=1, help="of every library (%(default)s)")
     option("--row", help=argparse.SUPPRESS)  # a process of `run_row`
     args = parser.parse_args()
     if args.row:

@@ -40,6 +40,7 @@ import recsys  # noqa: F401 - before torch: it keeps idle OpenMP threads from sp
 # isort: split
 import hydra
 import numpy as np
+from matplotlib.ticker import LogLocator
 from omegaconf import OmegaConf
 
 from recsys.command import config_folder
@@ -227,7 +228,7 @@ def tell_ddp(found: dict[Point, Found]) -> None:
 @styled
 def draw(factors: list[str], found: dict[Point, Found], path: Path) -> None:
     """Small multiples: seconds of an epoch above, memory below, a column for each factor."""
-    figure = new_figure(2.3 * len(factors) + 0.6, 4.4)
+    figure = new_figure(2.3 * len(factors) + 0.8, 4.4)
     axes = figure.subplots(2, len(factors), squeeze=False, sharex="col", sharey="row")
     costs = (("epoch", "seconds per epoch", BLUE), ("memory", "memory, MB", ORANGE))
     for row, (cost, label, color) in zip(axes, costs, strict=True):
@@ -237,10 +238,13 @@ def draw(factors: list[str], found: dict[Point, Found], path: Path) -> None:
             height = [getattr(found[BASE._replace(**{factor: value})], cost) for value in values]
             axis.loglog(values, height, "o-", color=color, markersize=4)
             axis.set_title(f"exponent {exponent(values, height):.2f}")
-            axis.set_xticks(values, [f"{v // 10**6} M" if v >= 10**6 else f"{v:g}" for v in values])
+            axis.set_xticks(values, [f"{v // 10**6 if factor == 'ratings' else v:g}" for v in values])
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:,.0f}")
             axis.minorticks_off()
     for axis, factor in zip(axes[1], factors, strict=True):
-        axis.set_xlabel("hidden, x [100,200,300]" if factor == "hidden" else factor)
+        units = {"ratings": "million ratings", "hidden": "hidden, times [100,200,300]"}
+        axis.set_xlabel(units.get(factor, factor))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.writing")
     temporary.write_bytes(to_files(figure)[0])
