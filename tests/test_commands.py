@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -192,7 +193,11 @@ def test_a_run_is_not_measured_on_other_data(tmp_path: Path) -> None:
 
 def test_the_keyboard_stops_a_run_and_the_folder_tells_so(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "recsys.train", *QUICK, "max_epochs=100000", "patience=100000"]
-    with subprocess.Popen([*command, "output_dir=run"], stderr=subprocess.PIPE, text=True) as process:
+    # What a shell starts in the background ignores the keyboard, and so do its children.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        [*command, "output_dir=run"], stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as process:
         for line in process.stderr:
             if "epoch 2" in line:
                 process.send_signal(signal.SIGINT)

@@ -211,6 +211,7 @@ def test_an_interrupt_ends_the_jobs_and_keeps_what_is_done(tmp_path: Path) -> No
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         run_jobs(jobs, [Slot()])
