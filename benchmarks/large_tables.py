@@ -22,12 +22,11 @@ import recsys  # noqa: F401  before torch: it keeps idle OpenMP threads from spi
 
 # isort: split
 import torch
-from torch import nn
 from torch.nn import functional
 
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.training.memory import keep_freed_memory
-from recsys.training.sparse_adam import SparseAdam
+from recsys.training.sparse_adam import SparseAdam, give_rows_gradients
 
 
 def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, float]:
@@ -36,14 +35,13 @@ def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, f
     keep_freed_memory()
     movies = rows // 10
     network = MatrixFactorization(rows, movies, [1, 5], 3.5, args.embedding_dim)
-    tables = [module for module in network.modules() if isinstance(module, nn.Embedding)]
-    for table in tables:
-        table.sparse = sparse
+    if sparse:
+        give_rows_gradients(network)
     optimizer = SparseAdam(network.parameters(), fused=True)
-    for table in tables:  # as after a long training: every page of the moments is in memory
+    for table in network.parameters():  # as after a long training: every page of the moments is in memory
         state = {"step": torch.tensor(0.0)}
-        state |= {name: torch.full_like(table.weight, 1e-8) for name in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[table.weight] = state
+        state |= {name: torch.full_like(table, 1e-8) for name in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[table] = state
     seconds = []
     for step in range(args.steps + 3):
         pairs = torch.randint(rows, (args.batch_size,)), torch.randint(movies, (args.batch_size,))

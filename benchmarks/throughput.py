@@ -148,6 +148,18 @@ def quietly(measure: Callable[[int, Path], float], steps: int) -> float:
         return measure(steps, Path(folder))
 
 
+OTHERS: dict[str, Callable[[Batch, int, int, Path], float]] = {
+    FIRST: stock_lightning,
+    "the article's loop": partial(plain_loop, article_batches),
+    "stock DataLoader, plain loop": partial(plain_loop, stock_loader),
+}
+
+
+def own_rows(args: argparse.Namespace) -> dict[str, list[str]]:
+    """Our rows, and what each overrides."""
+    return {"recsys": [], **{f"recsys, {name}": [f"hardware.precision={name}"] for name in args.precision}}
+
+
 class Bench:
     """The data, and a measurement for each row; made once in every process."""
 
@@ -164,15 +176,9 @@ class Bench:
         columns, size = data.train_dataloader().columns, args.batch_size
         self.seconds, self.size, self.most = args.seconds, size, len(columns.ratings) // size
         self.rows: dict[str, Callable[[int, Path], float]] = {
-            FIRST: partial(stock_lightning, columns, size),
-            "the article's loop": partial(plain_loop, article_batches, columns, size),
-            "stock DataLoader, plain loop": partial(plain_loop, stock_loader, columns, size),
-            "recsys": partial(own, data, common),
+            **{name: partial(way, columns, size) for name, way in OTHERS.items()},
+            **{name: partial(own, data, [*common, *more]) for name, more in own_rows(args).items()},
         }
-        for precision in args.precision:
-            self.rows[f"recsys, {precision}"] = partial(
-                own, data, [*common, f"hardware.precision={precision}"]
-            )
         self.steps = 0
 
     def measure(self, row: str) -> float:
@@ -203,8 +209,7 @@ def measure_all(args: argparse.Namespace) -> dict[str, list[float]]:
     """Ratings per second of every row, a value for each round."""
     if (full := round(0.8 * args.ratings) // args.batch_size) < (few := WARM_UP_STEPS + 10):
         sys.exit(f"--ratings={args.ratings}: {full} batches of {args.batch_size}, {few} are needed")
-    names = [FIRST, "the article's loop", "stock DataLoader, plain loop", "recsys"]
-    names += [f"recsys, {precision}" for precision in args.precision]
+    names = [*OTHERS, *own_rows(args)]
     speeds = {name: list[float]() for name in names}
     with ExitStack() as stack:
         spawn = get_context("spawn")

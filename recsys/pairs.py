@@ -15,11 +15,18 @@ from recsys.processes import started_by
 Group = dict[str, Any]
 
 
+def _on_gpu(hardware: Group) -> bool:
+    import torch
+
+    accelerator = hardware["accelerator"]
+    return accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
+
+
 def _hardware_is_there(cfg: Group) -> Iterator[str]:
     import torch
 
     accelerator, devices = cfg["hardware"]["accelerator"], cfg["hardware"]["devices"]
-    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
+    on_gpu = _on_gpu(cfg["hardware"])
     if accelerator == "gpu" and not torch.cuda.is_available():
         yield "hardware.accelerator=gpu: torch sees no GPU here; hardware=auto takes what there is"
     elif on_gpu and devices > (there := torch.cuda.device_count()):
@@ -43,17 +50,16 @@ def _optimizer_can_be_built(cfg: Group) -> Iterator[str]:
 
 
 def _rows_alone_have_gradients(cfg: Group) -> Iterator[str]:
-    import torch
+    from recsys.training.sparse_adam import is_sparse_adam
 
-    if not cfg["optimizer"]["_target_"].endswith(".SparseAdam"):
+    if not is_sparse_adam(cfg["optimizer"]["_target_"]):
         return
     if cfg["gradient_clip"] > 0:
         yield (
             f"gradient_clip={cfg['gradient_clip']} with optimizer=sparse-adam: the gradients of single rows "
             "have no common norm; gradient_clip=0, or optimizer=adam"
         )
-    on_gpu = cfg["hardware"]["accelerator"] != "cpu" and torch.cuda.is_available()
-    if on_gpu and cfg["hardware"]["strategy"] == "ddp":
+    if cfg["hardware"]["strategy"] == "ddp" and _on_gpu(cfg["hardware"]):
         yield (
             "hardware.strategy=ddp with optimizer=sparse-adam: GPUs (NCCL) cannot add up gradients of "
             "single rows; optimizer=adam, or hardware.accelerator=cpu"

@@ -1,5 +1,6 @@
 """Ratings of pairs, and each user's best films of a whole catalogue: exact, in bounded memory, no sort."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,22 +112,26 @@ def rank(
     return values, movies
 
 
-@torch.no_grad()
 def rate(network: RatingNetwork, users: NDArray, movies: NDArray) -> NDArray[np.float32]:
     """Ratings of pairs, clipped to the scale: user rows (n,) and movie rows (n,) to (n,)."""
-    columns = (
-        torch.from_numpy(np.array(rows, dtype=np.int64)).split(PAIRS_AT_ONCE) for rows in (users, movies)
-    )
-    return torch.cat([network.predict(*pairs) for pairs in zip(*columns, strict=True)]).numpy()
+    columns = (torch.from_numpy(np.array(rows, dtype=np.int64)) for rows in (users, movies))
+    return _in_pieces(network.predict, *columns).numpy()
 
 
 @torch.no_grad()
+def _in_pieces(ratings_of: Callable[[Tensor, Tensor], Tensor], users: Tensor, movies: Tensor) -> Tensor:
+    """Ratings of pairs (n,), however many they are: their layers are not in memory all at once."""
+    pieces = zip(users.split(PAIRS_AT_ONCE), movies.split(PAIRS_AT_ONCE), strict=True)
+    return torch.cat([ratings_of(*pairs) for pairs in pieces])
+
+
 def _in_float32(
     network: RatingNetwork, users: Tensor, rounded: Tensor, movies: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
     """The k best of each user's candidates: users (B,), rounded ratings and movie rows (B, n) to (B, k)."""
     movies, order = movies.sort(1)  # so that equal ratings stand in the order of rows
-    scores = network(users.repeat_interleave(movies.shape[1]), movies.flatten()).view(movies.shape)
+    scores = _in_pieces(network, users.repeat_interleave(movies.shape[1]), movies.flatten())
+    scores = scores.view(movies.shape)
     scores[rounded.gather(1, order) == -torch.inf] = -torch.inf  # ruled out
     values, places = top_k(scores, k)
     return values, movies.gather(1, places)

@@ -79,6 +79,20 @@ def test_candidates_in_bfloat16_give_the_same_lists(monkeypatch: pytest.MonkeyPa
     assert (in_bf16[1] == movies).all()
 
 
+def test_no_more_candidates_are_rated_at_once_than_fit(
+    network: RatingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = rank(network, np.arange(30), 5, bf16=True)
+    pieces, forward = [], network.forward
+    monkeypatch.setattr(
+        network, "forward", lambda users, movies: pieces.append(len(users)) or forward(users, movies)
+    )
+    monkeypatch.setattr(ranking, "PAIRS_AT_ONCE", 100)
+    in_pieces = rank(network, np.arange(30), 5, bf16=True)
+    assert pieces == [100] * 12
+    assert (in_pieces[1] == whole[1]).all()
+
+
 def test_candidates_in_bfloat16_end_in_minus_infinity_too() -> None:
     network = Bias(2, 3, [1, 5], 3.0).eval()
     seen = Seen.of(np.array([1, 1]), np.array([0, 2]), 2)

@@ -7,7 +7,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset, encode
-from recsys.data.splits import Rows
 from recsys.errors import DataError
 from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -42,7 +41,7 @@ class Synthetic:
         """The noiseless ratings before clipping, shape (users, movies)."""
         return self._truth_of(np.arange(self.users)[:, None], np.arange(self.movies))
 
-    def _truth_of(self, users: Rows, movies: Rows) -> NDArray[np.float32]:
+    def _truth_of(self, users: NDArray[np.int64], movies: NDArray[np.int64]) -> NDArray[np.float32]:
         """The noiseless ratings of pairs, in the shape to which the two arrays of rows broadcast.
 
         Of the drawn pairs alone, since the table of all users and movies of a large data set fits nowhere.

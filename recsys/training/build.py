@@ -23,7 +23,7 @@ from recsys.seeds import seed_for
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import RatingModule
 from recsys.training.progress import EpochBar, EpochLog
-from recsys.training.sparse_adam import SparseAdam
+from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
@@ -53,9 +53,8 @@ def build_module(cfg: DictConfig, config: dict[str, Any], data: MovieLensDataMod
     network_class = get_class(choices.pop("_target_"))
     torch.manual_seed(seed_for(cfg.seed, "init"))
     network = network_class(**facts, **choices)
-    if issubclass(get_class(cfg.optimizer._target_), SparseAdam):
-        for table in (*network.tables("user").values(), *network.tables("movie").values()):
-            table.sparse = True  # its gradient then is the rows that were read
+    if is_sparse_adam(cfg.optimizer._target_):
+        give_rows_gradients(network)
     if cfg.hardware.compile:
         network.compile()
     # Under mixed precision a fused optimizer unscales the gradients itself, and Lightning then clips none.

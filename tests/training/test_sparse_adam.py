@@ -10,7 +10,7 @@ from torch import nn
 from recsys.errors import ConfigError
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.train import train
-from recsys.training.sparse_adam import SparseAdam
+from recsys.training.sparse_adam import SparseAdam, is_sparse_adam
 from recsys.validate import validate
 
 
@@ -70,6 +70,16 @@ def test_goes_on_from_its_saved_state() -> None:
     second = SparseAdam(stopped.parameters(), lr=1.0)
     second.load_state_dict(first.state_dict())
     torch.testing.assert_close(descend(stopped, second, [[1, 2], [2, 0]]), expected, rtol=0, atol=0)
+
+
+def of_a_function(params) -> torch.optim.Optimizer:
+    return torch.optim.Adam(params)
+
+
+def test_a_target_may_be_a_function() -> None:
+    assert is_sparse_adam("recsys.training.sparse_adam.SparseAdam")
+    assert not is_sparse_adam("torch.optim.SparseAdam")
+    assert not is_sparse_adam("test_sparse_adam.of_a_function")
 
 
 def test_a_run_updates_tables_by_rows(compose, tmp_path: Path, monkeypatch) -> None:
