@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -24,9 +23,10 @@ LONG = 50_000_000  # bytes of text that are worth a progress bar
 
 
 class Block(NamedTuple):
-    """The rows of a block: its columns in the order of COLUMNS, and whether (user, movie) strictly rises."""
+    """A block's rows: COLUMNS, how many bytes they were, and whether their (user, movie) strictly rise."""
 
     columns: list[NDArray]
+    size: int
     rising: bool
 
 
@@ -45,24 +45,52 @@ def read_blocks(
         A frame with the columns user, movie (int64, or text), rating (float32), timestamp (int64; 0: unknown).
     """
     parse = partial(_parse, form=form, header=header, scale=scale)
+    table = _Table(text.size)
     try:
         with text.open() as file, ThreadPoolExecutor(pa.cpu_count()) as pool, _bar(text) as bar:
-            blocks = list(_in_turn(pool, parse, _cut(file, bar)))
+            for block in _in_turn(pool, parse, _cut(file, bar)):
+                table.add(block)
     except pa.ArrowInvalid:
         return None
-    rising = all(block.rising for block in blocks) and all(
-        _pair(one, -1) < _pair(other, 0) for one, other in pairwise(blocks)
-    )
-    columns = [_join([block.columns.pop(0) for block in blocks]) for _ in COLUMNS]
-    if not blocks or not rising and _has_duplicates(*columns[:2]):
+    columns = [column[: table.rows] for column in table.columns]
+    if not table.rows or (not table.rising and _has_duplicates(*columns[:2])):
         return None
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
 
 
+class _Table:
+    """Columns that grow by blocks.
+
+    From the first block on there is room for as many rows as its lines let expect in `size` bytes: room that
+    is never used takes no memory, and rows that had to be moved would take it twice.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.rows, self.rising = size, 0, True
+        self.columns: list[NDArray] = []
+
+    def add(self, block: Block) -> None:
+        start, self.rows = self.rows, self.rows + len(block.columns[0])
+        if not self.columns:
+            room = int(1.1 * self.rows * max(self.size / block.size, 1))
+            self.columns = [np.empty(room, dtype=part.dtype) for part in block.columns]
+        while len(self.columns[0]) < self.rows:
+            self.columns = [np.concatenate([column, np.empty_like(column)]) for column in self.columns]
+        for place, part in enumerate(block.columns):
+            if part.dtype != self.columns[place].dtype:  # ids are text all over where any block holds text
+                part = _as_text(part)
+                self.columns[place] = _as_text(self.columns[place], start)
+            self.columns[place][start : self.rows] = part
+        users, movies = self.columns[:2]
+        self.rising = self.rising and block.rising
+        if self.rising and start:
+            self.rising = (users[start - 1], movies[start - 1]) < (users[start], movies[start])
+
+
 def _bar(text: RatingsText) -> tqdm:
-    """Silent (None: by itself, where standard error is no terminal) unless people would wait."""
-    quiet = None if text.size > LONG else True
-    return tqdm(total=text.size, desc=text.name, unit="B", unit_scale=True, leave=False, disable=quiet)
+    """Progress in bytes, where people would wait and standard error is a terminal."""
+    disable = None if text.size > LONG else True  # None: unless it is a terminal
+    return tqdm(total=text.size, desc=text.name, unit="B", unit_scale=True, leave=False, disable=disable)
 
 
 def _cut(file: IO[bytes], bar: tqdm) -> Iterator[tuple[bytes, bool]]:
@@ -85,7 +113,7 @@ def _cut(file: IO[bytes], bar: tqdm) -> Iterator[tuple[bytes, bool]]:
 def _in_turn(
     pool: ThreadPoolExecutor, parse: Callable[[bytes, bool], Block], blocks: Iterator[tuple[bytes, bool]]
 ) -> Iterator[Block]:
-    """What `pool.map` gives, without running ahead of the parser."""
+    """What `pool.map` gives, without reading far ahead of the parsers."""
     waiting: deque[Future[Block]] = deque()
     for block in blocks:
         waiting.append(pool.submit(parse, *block))
@@ -97,10 +125,9 @@ def _in_turn(
 def _parse(
     data: bytes, first: bool, form: RatingsFormat, header: list[str] | None, scale: tuple[float, float]
 ) -> Block:
-    """The columns of a block; ArrowInvalid where a value is missing or cannot be right."""
-    data = form.delimited(data)
-    names = header or form.names
-    places = [str(names.index(name)) for name in form.names]  # names may come twice; places do not
+    """The rows of a block; ArrowInvalid where a value is missing or cannot be right."""
+    names, size, data = header or form.names, len(data), form.delimited(data)
+    places = [str(names.index(name)) for name in form.names]  # of two columns with one name, the first
     ids = pa.dictionary(pa.int32(), pa.string()) if form.text_ids else pa.int64()
     table = csv.read_csv(
         pa.BufferReader(data),
@@ -121,23 +148,23 @@ def _parse(
     )
     if not len(table):
         raise pa.ArrowInvalid("no rows")
-    columns = [column.chunk(0) for column in table.columns]
-    users, movies = (_ids(column) if form.text_ids else column.to_numpy() for column in columns[:2])
-    ratings = columns[2].to_numpy()
-    times = columns[3].to_numpy() if len(columns) == 4 else np.zeros(len(table), dtype=np.int64)
+    columns = [_ids(column) if column.type == ids and form.text_ids else column.to_numpy() for column in table]
+    users, movies, ratings = columns[:3]
+    times = columns[3] if len(columns) == 4 else np.zeros(len(table), dtype=np.int64)
     if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (times < 0).any():
-        raise pa.ArrowInvalid("a value is off its scale")
-    return Block([users, movies, ratings, times], _is_rising(users, movies))
+        raise pa.ArrowInvalid("a value cannot be right")
+    return Block([users, movies, ratings, times], size, _is_rising(users, movies))
 
 
-def _ids(column: pa.DictionaryArray) -> NDArray:
+def _ids(column: pa.ChunkedArray) -> NDArray:
     """Ids as int64 where every one is the plain spelling of a whole number ("007" is not), else as text."""
-    words = compute.utf8_trim_whitespace(column.dictionary)
+    coded = column.combine_chunks()
+    words = compute.utf8_trim_whitespace(coded.dictionary)
     if compute.any(compute.equal(words, "")).as_py():
         raise pa.ArrowInvalid("an id is empty")
     numbers = plain_numbers(words)
     values = words.to_numpy(zero_copy_only=False) if numbers is None else numbers
-    return values[column.indices.to_numpy()]
+    return values[coded.indices.to_numpy()]
 
 
 def plain_numbers(words: pa.Array) -> NDArray[np.int64] | None:
@@ -149,6 +176,15 @@ def plain_numbers(words: pa.Array) -> NDArray[np.int64] | None:
     return numbers.to_numpy() if numbers.cast(pa.string()).equals(words) else None
 
 
+def _as_text(ids: NDArray, rows: int | None = None) -> NDArray:
+    """Ids as text, of which the first `rows` are there yet; plain numbers are spelled as they were."""
+    if ids.dtype == object:
+        return ids
+    text = np.empty(len(ids), dtype=object)
+    text[:rows] = ids[:rows].astype(str)
+    return text
+
+
 def _is_rising(users: NDArray, movies: NDArray) -> bool:
     if object in (users.dtype, movies.dtype):
         return False
@@ -156,25 +192,13 @@ def _is_rising(users: NDArray, movies: NDArray) -> bool:
     return bool(((users[1:] > users[:-1]) | (same & (movies[1:] > movies[:-1]))).all())
 
 
-def _pair(block: Block, row: int) -> tuple[int, int]:
-    return block.columns[0][row], block.columns[1][row]
-
-
-def _join(parts: list[NDArray]) -> NDArray:
-    """One column; numbers are text again where another block holds text, spelled as they were."""
-    if any(part.dtype == object for part in parts):
-        parts = [part if part.dtype == object else part.astype(str).astype(object) for part in parts]
-    return np.concatenate(parts) if parts else np.empty(0)
-
-
 def _has_duplicates(users: NDArray, movies: NDArray) -> bool:
     """Whether a pair comes twice; sorting numbers takes less time and memory than hashing them."""
-    if object in (users.dtype, movies.dtype) or min(users.min(), movies.min()) < 0:
-        return bool(pd.DataFrame({"user": users, "movie": movies}, copy=False).duplicated().any())
-    span = int(movies.max()) + 1
-    if int(users.max()) >= 2**63 // span - 1:
-        return bool(pd.DataFrame({"user": users, "movie": movies}, copy=False).duplicated().any())
-    pairs = users * span
-    pairs += movies
-    pairs.sort()
-    return bool((pairs[1:] == pairs[:-1]).any())
+    if object not in (users.dtype, movies.dtype) and min(users.min(), movies.min()) >= 0:
+        span = int(movies.max()) + 1
+        if int(users.max()) < 2**63 // span - 1:
+            pairs = users * span
+            pairs += movies
+            pairs.sort()
+            return bool((pairs[1:] == pairs[:-1]).any())
+    return bool(pd.DataFrame({"user": users, "movie": movies}, copy=False).duplicated().any())
