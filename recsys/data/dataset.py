@@ -18,6 +18,7 @@ from pyarrow import feather
 from recsys.data.ids import IdMap
 
 CACHE_FORMAT = 1  # raised whenever the encoded files change, so that older ones are made anew
+PIECE = 1 << 17  # ratings encoded at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def encode(
         fingerprint = pool.submit(_fingerprint, raw_users, raw_movies, values, timestamps)
         user_ids = IdMap.from_values(raw_users, "user")
         movie_ids = IdMap.from_values(raw_movies, "movie")
-        users, movie_rows = user_ids.to_rows(raw_users), movie_ids.to_rows(raw_movies)
+        users, movie_rows = _rows(user_ids, raw_users), _rows(movie_ids, raw_movies)
     known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
     catalogue = known.reindex(movie_ids.ids).reset_index(drop=True)
     fallback = pd.Series([f"movie {id}" for id in movie_ids.ids])
@@ -145,6 +146,14 @@ def load(folder: Path) -> Dataset:
 def _plain(ids: pd.Series) -> NDArray:
     """Ids as int64, or as numpy text."""
     return ids.to_numpy(np.int64) if ids.dtype.kind in "iu" else ids.to_numpy().astype(str)
+
+
+def _rows(ids: IdMap, raw: NDArray) -> NDArray[np.int32]:
+    """`ids.to_rows(raw)`, by pieces: what is needed on the way stays in a cache."""
+    rows = np.empty(len(raw), dtype=np.int32)
+    for start in range(0, len(raw), PIECE):
+        rows[start : start + PIECE] = ids.to_rows(raw[start : start + PIECE])
+    return rows
 
 
 def _fingerprint(*columns: NDArray) -> str:

@@ -42,7 +42,7 @@ def read_blocks(
         scale: the lowest and the highest rating possible.
 
     Returns:
-        A frame with the columns user, movie (int64, or text), rating (float32), timestamp (int64; 0: unknown).
+        A frame with the columns user, movie (int64 or text), rating (float32), timestamp (int64; 0: unknown).
     """
     parse = partial(_parse, form=form, header=header, scale=scale)
     table = _Table(text.size)
@@ -148,7 +148,9 @@ def _parse(
     )
     if not len(table):
         raise pa.ArrowInvalid("no rows")
-    columns = [_ids(column) if column.type == ids and form.text_ids else column.to_numpy() for column in table]
+    columns = [
+        _ids(column) if column.type == ids and form.text_ids else column.to_numpy() for column in table
+    ]
     users, movies, ratings = columns[:3]
     times = columns[3] if len(columns) == 4 else np.zeros(len(table), dtype=np.int64)
     if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (times < 0).any():

@@ -1,4 +1,4 @@
-"""Rating rows one after another: slow, and exact about the row that is not sound: its file, line and value."""
+"""Rating rows one after another: slow, and exact about the row that is not sound: file, line and value."""
 
 import csv
 import io

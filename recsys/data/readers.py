@@ -101,7 +101,11 @@ def _open(archive: Path) -> zipfile.ZipFile:
 
 
 def _ratings(
-    file: zipfile.ZipFile, member: str, form: RatingsFormat, scale: tuple[float, float], on_bad_rows: OnBadRows
+    file: zipfile.ZipFile,
+    member: str,
+    form: RatingsFormat,
+    scale: tuple[float, float],
+    on_bad_rows: OnBadRows,
 ) -> tuple[pd.DataFrame, int]:
     """One member's rating rows, read as they are unpacked."""
     info = _member(file, member)

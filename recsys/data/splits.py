@@ -162,7 +162,7 @@ def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
 
 
 def _parts(n: int, val: Rows, test: Rows) -> Split:
-    """The rows named, and all others of `n` to train on; a mask orders rows in a fraction of a sort's time."""
+    """Validate and test on these rows, train on all others of `n`. A mask orders rows faster than a sort."""
     part = np.zeros(n, dtype=np.int8)
     part[val], part[test] = 1, 2
     train, val, test = (np.flatnonzero(part == number) for number in range(3))
