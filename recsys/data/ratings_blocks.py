@@ -95,19 +95,14 @@ def _bar(text: RatingsText) -> tqdm:
 
 def _cut(file: IO[bytes], bar: tqdm) -> Iterator[tuple[bytes, bool]]:
     """Blocks that end with a line, and whether each is the first."""
-    rest, first = b"", True
-    while more := file.read(BLOCK):
-        bar.update(len(more))
-        data = rest + more
-        end = (data.rfind(b"\n") if b"\n" in data else data.rfind(b"\r")) + 1
-        if not end and len(data) >= BLOCK:
+    first = True
+    while data := file.read(BLOCK):
+        end = file.readline(BLOCK)
+        if len(end) == BLOCK and not end.endswith(b"\n"):
             raise pa.ArrowInvalid("a line is longer than a block")
-        if end:
-            yield data[:end], first
-            first = False
-        rest = data[end:]
-    if rest:
-        yield rest, first
+        bar.update(len(data) + len(end))
+        yield data + end, first
+        first = False
 
 
 def _in_turn(

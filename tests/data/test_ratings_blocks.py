@@ -49,11 +49,14 @@ def never_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratings_file, "read_rows", refuse)
 
 
-@pytest.mark.usefixtures("never_walked")
 @pytest.mark.parametrize("end", [True, False], ids=["newline at the end", "none"])
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
 @pytest.mark.parametrize("form", [COMMAS, TEXT], ids=["numbers", "text"])
-def test_rows_of_many_blocks_come_in_their_order(form: RatingsFormat, newline: bytes, end: bool) -> None:
+def test_rows_of_many_blocks_come_in_their_order(
+    form: RatingsFormat, newline: bytes, end: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if newline != b"\r":  # of which a block finds no end, so that a long file of such lines is walked
+        monkeypatch.setattr(ratings_file, "read_rows", refuse)
     data = newline.join([HEADER, *lines_of(rows(100)), *[b""] * end])
     frame, _ = read_ratings(text_of(data), form, SCALE)
     assert list(frame.itertuples(index=False, name=None)) == rows(100)
