@@ -121,36 +121,40 @@ def _parse(
     data: bytes, first: bool, form: RatingsFormat, header: list[str] | None, scale: tuple[float, float]
 ) -> Block:
     """The rows of a block; ArrowInvalid where a value is missing or cannot be right."""
-    names, size, data = header or form.names, len(data), form.delimited(data)
-    places = [str(names.index(name)) for name in form.names]  # of two columns with one name, the first
+    names, step = header or form.names, len(form.separator)
+    width = step * len(names) - step + 1  # a parser sees an empty field between the two signs of "::"
+    places = [str(step * names.index(name)) for name in form.names]  # of columns of one name, the first
+    between = [str(place) for place in range(width) if place % step]
     ids = pa.dictionary(pa.int32(), pa.string()) if form.text_ids else pa.int64()
+    types = dict(zip(places, [ids, ids, pa.float32(), pa.int64()], strict=False))
     table = csv.read_csv(
         pa.BufferReader(data),
         read_options=csv.ReadOptions(
-            column_names=[str(place) for place in range(len(names))],
+            column_names=[str(place) for place in range(width)],
             skip_rows=1 if header and first else 0,
             block_size=len(data) + 1,
             use_threads=False,
         ),
         parse_options=csv.ParseOptions(
-            delimiter=form.delimiter, quote_char='"' if form.quoted else False, ignore_empty_lines=False
+            delimiter=form.separator[0], quote_char='"' if form.quoted else False, ignore_empty_lines=False
         ),
         convert_options=csv.ConvertOptions(
-            column_types=dict(zip(places, [ids, ids, pa.float32(), pa.int64()], strict=False)),
-            include_columns=places,
-            null_values=[],  # what is missing is then no number either
+            column_types={**types, **dict.fromkeys(between, pa.null())},
+            include_columns=places + between,
+            null_values=[""],
         ),
     )
-    if not len(table):
-        raise pa.ArrowInvalid("no rows")
+    found = table.columns[: len(places)]
+    if not len(table) or any(column.null_count for column in found):
+        raise pa.ArrowInvalid("no rows, or a value is missing")
     columns = [
-        _ids(column) if column.type == ids and form.text_ids else column.to_numpy() for column in table
+        _ids(column) if column.type == ids and form.text_ids else column.to_numpy() for column in found
     ]
     users, movies, ratings = columns[:3]
     times = columns[3] if len(columns) == 4 else np.zeros(len(table), dtype=np.int64)
     if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (times < 0).any():
         raise pa.ArrowInvalid("a value cannot be right")
-    return Block([users, movies, ratings, times], size, _is_rising(users, movies))
+    return Block([users, movies, ratings, times], len(data), _is_rising(users, movies))
 
 
 def _ids(column: pa.ChunkedArray) -> NDArray:

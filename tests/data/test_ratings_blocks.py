@@ -69,6 +69,12 @@ def test_colons_are_separators_in_every_block() -> None:
     assert list(frame.itertuples(index=False, name=None)) == rows(100)
 
 
+@pytest.mark.parametrize("bad", [b"7:x:9::4::1", b"7:9::4::1", b"7:::9::4::1", b"7::9::::1", b"7::9::4::1::"])
+def test_nothing_else_than_two_colons_separates(bad: bytes) -> None:
+    with pytest.raises(DataError, match=r"^some\.file line 41: "):
+        read_ratings(text_of(b"\n".join([*lines_of(rows(40), "::"), bad])), RatingsFormat("::"), SCALE)
+
+
 @pytest.mark.usefixtures("never_walked")
 @pytest.mark.parametrize("size", [0, 1, 10**6])
 def test_there_is_room_for_all_rows_whatever_the_size_lets_expect(size: int) -> None:
