@@ -8,7 +8,8 @@ import pandas as pd
 
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
-from recsys.data.ratings_file import OnBadRows, RatingsFormat, read_ratings
+from recsys.data.ratings_file import read_ratings
+from recsys.data.ratings_text import OnBadRows, RatingsFormat, RatingsText
 from recsys.errors import DataError, refusals_of
 
 
@@ -56,14 +57,14 @@ class CsvFile:
         )
 
     def _read(self, file: Path) -> Dataset:
-        with refusals_of(f"data.path={self.path}"):
-            data = file.read_bytes()
         separator = "\t" if self.separator == "\\t" else self.separator  # a shell passes \t as two characters
         if len(separator) != 1:
             raise DataError(f"data.separator={self.separator!r}: one character expected")
         columns = (self.user, self.movie, self.rating, self.timestamp)
         form = RatingsFormat(separator, columns, header=True, text_ids=True, quoted=True)
         scale = (float(self.scale[0]), float(self.scale[1]))
-        ratings, dropped = read_ratings(data, self.path, form, scale, self.on_bad_rows)
+        with refusals_of(f"data.path={self.path}"):
+            text = RatingsText(self.path, file.stat().st_size, lambda: file.open("rb"))
+            ratings, dropped = read_ratings(text, form, scale, self.on_bad_rows)
         untitled = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})
         return encode(self.name, ratings, untitled, scale, dropped)

@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pyarrow import feather
 from recsys.data.ids import IdMap
 
 CACHE_FORMAT = 1  # raised whenever the encoded files change, so that older ones are made anew
+PIECE = 1 << 17  # ratings encoded at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +76,11 @@ def encode(
     raw_users, raw_movies = _plain(ratings["user"]), _plain(ratings["movie"])
     values = ratings["rating"].to_numpy(np.float32)
     timestamps = ratings["timestamp"].to_numpy(np.int64)
-    user_ids = IdMap.from_values(raw_users, "user")
-    movie_ids = IdMap.from_values(raw_movies, "movie")
+    with ThreadPoolExecutor(1) as pool:  # the fingerprint takes as long as all the rest
+        fingerprint = pool.submit(_fingerprint, raw_users, raw_movies, values, timestamps)
+        user_ids = IdMap.from_values(raw_users, "user")
+        movie_ids = IdMap.from_values(raw_movies, "movie")
+        users, movie_rows = _rows(user_ids, raw_users), _rows(movie_ids, raw_movies)
     known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
     catalogue = known.reindex(movie_ids.ids).reset_index(drop=True)
     fallback = pd.Series([f"movie {id}" for id in movie_ids.ids])
@@ -85,15 +90,15 @@ def encode(
     catalogue["year"] = catalogue["year"].astype("Int32")
     return Dataset(
         name=name,
-        users=user_ids.to_rows(raw_users),
-        movies=movie_ids.to_rows(raw_movies),
+        users=users,
+        movies=movie_rows,
         ratings=values,
         timestamps=timestamps,
         user_ids=user_ids,
         movie_ids=movie_ids,
         catalogue=catalogue,
         scale=(float(scale[0]), float(scale[1])),
-        sha256=_fingerprint(raw_users, raw_movies, values, timestamps),
+        sha256=fingerprint.result(),
         dropped=dropped,
     )
 
@@ -141,6 +146,14 @@ def load(folder: Path) -> Dataset:
 def _plain(ids: pd.Series) -> NDArray:
     """Ids as int64, or as numpy text."""
     return ids.to_numpy(np.int64) if ids.dtype.kind in "iu" else ids.to_numpy().astype(str)
+
+
+def _rows(ids: IdMap, raw: NDArray) -> NDArray[np.int32]:
+    """`ids.to_rows(raw)`, by pieces: what is needed on the way stays in a cache."""
+    rows = np.empty(len(raw), dtype=np.int32)
+    for start in range(0, len(raw), PIECE):
+        rows[start : start + PIECE] = ids.to_rows(raw[start : start + PIECE])
+    return rows
 
 
 def _fingerprint(*columns: NDArray) -> str:

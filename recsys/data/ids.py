@@ -72,9 +72,9 @@ class IdMap:
 
     def _find(self, asked: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         if self._row_of is not None:
-            known = (asked >= 0) & (asked < len(self._row_of))
-            rows = self._row_of[np.where(known, asked, 0)]
-            return rows, known & (rows >= 0)
+            inside = (asked >= 0) & (asked < len(self._row_of))
+            rows = self._row_of[asked if inside.all() else np.where(inside, asked, 0)]
+            return rows, inside & (rows >= 0)
         rows = np.searchsorted(self.ids, asked).clip(max=len(self) - 1).astype(np.int32)
         return rows, self.ids[rows] == asked
 

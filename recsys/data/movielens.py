@@ -10,7 +10,7 @@ from pathlib import Path
 from recsys.data.cache import cached, data_folder, data_folder_in_use
 from recsys.data.dataset import Dataset, encode
 from recsys.data.download import Archive, fetch
-from recsys.data.ratings_file import OnBadRows
+from recsys.data.ratings_text import OnBadRows
 from recsys.data.readers import Tables
 
 log = logging.getLogger(__name__)

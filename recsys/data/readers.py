@@ -11,12 +11,15 @@ import io
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from recsys.data.ratings_file import OnBadRows, RatingsFormat, read_ratings
+from recsys.data.ratings_file import read_ratings
+from recsys.data.ratings_text import OnBadRows, RatingsFormat, RatingsText
 from recsys.errors import DataError
 
 LARGEST_MEMBER = 4 * 2**30  # bytes; the largest real one, ratings.csv of ml-32m, has 0.9 GB
@@ -34,11 +37,10 @@ class Tables(NamedTuple):
 def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
     """ml-100k: u.data with tabs; u.item with | between 24 fields and latin-1 letters; u.genre."""
     with _open(archive) as file:
-        data = _read(file, f"{folder}/u.data")
+        form = RatingsFormat(separator="\t")
+        ratings, dropped = _ratings(file, f"{folder}/u.data", form, scale, on_bad_rows)
         items = _decode(_read(file, f"{folder}/u.item"))
         genres = _decode(_read(file, f"{folder}/u.genre"))
-    form = RatingsFormat(separator="\t")
-    ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/u.data", form, scale, on_bad_rows)
     genre_names = [line.split("|")[0] for line in _lines(genres) if "|" in line]
     rows = []
     for number, line in enumerate(_lines(items), 1):
@@ -53,24 +55,21 @@ def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_row
 def read_colons(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
     """ml-1m and ml-10m: :: between fields; movies.dat is latin-1 in the first and UTF-8 in the second."""
     with _open(archive) as file:
-        # No field holds a tab, so a tab can stand for :: and the columnar parser reads the rest.
-        data = _read(file, f"{folder}/ratings.dat").replace(b"::", b"\t")
+        form = RatingsFormat(separator="::")
+        ratings, dropped = _ratings(file, f"{folder}/ratings.dat", form, scale, on_bad_rows)
         movies = _decode(_read(file, f"{folder}/movies.dat"))
-    form = RatingsFormat(separator="\t")
-    ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/ratings.dat", form, scale, on_bad_rows)
     rows = [line.split("::") for line in _lines(movies)]
     return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/movies.dat"), dropped)
 
 
 def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
     """ml-20m, ml-25m, ml-32m, ml-latest and ml-latest-small: comma-separated, with header, UTF-8."""
-    with _open(archive) as file:
-        data = _read(file, f"{folder}/ratings.csv")
-        movies = _decode(_read(file, f"{folder}/movies.csv"))
     form = RatingsFormat(
         separator=",", columns=("userId", "movieId", "rating", "timestamp"), header=True, quoted=True
     )
-    ratings, dropped = read_ratings(data, f"{archive.name}: {folder}/ratings.csv", form, scale, on_bad_rows)
+    with _open(archive) as file:
+        ratings, dropped = _ratings(file, f"{folder}/ratings.csv", form, scale, on_bad_rows)
+        movies = _decode(_read(file, f"{folder}/movies.csv"))
     rows = list(csv.reader(io.StringIO(movies, newline="")))[1:]
     return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/movies.csv", header=1), dropped)
 
@@ -101,8 +100,29 @@ def _open(archive: Path) -> zipfile.ZipFile:
         raise DataError(f"{archive}: not a zip archive. Remove the file and it is fetched again") from None
 
 
+def _ratings(
+    file: zipfile.ZipFile,
+    member: str,
+    form: RatingsFormat,
+    scale: tuple[float, float],
+    on_bad_rows: OnBadRows,
+) -> tuple[pd.DataFrame, int]:
+    """One member's rating rows, read as they are unpacked."""
+    info = _member(file, member)
+    text = RatingsText(f"{Path(str(file.filename)).name}: {member}", info.file_size, lambda: file.open(info))
+    with _damage_named(file, member):
+        return read_ratings(text, form, scale, on_bad_rows)
+
+
 def _read(file: zipfile.ZipFile, member: str) -> bytes:
-    """One member's bytes, where its size is a sane one."""
+    """One member's bytes."""
+    info = _member(file, member)
+    with _damage_named(file, member):
+        return file.read(info)
+
+
+def _member(file: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+    """A member that is there and whose size is a sane one."""
     try:
         info = file.getinfo(member)
     except KeyError:
@@ -112,8 +132,13 @@ def _read(file: zipfile.ZipFile, member: str) -> bytes:
         raise DataError(
             f"{file.filename}: {member} claims to unpack {info.compress_size} bytes to {info.file_size}"
         )
+    return info
+
+
+@contextmanager
+def _damage_named(file: zipfile.ZipFile, member: str) -> Iterator[None]:
     try:
-        return file.read(info)
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as problem:
         raise DataError(
             f"{file.filename}: {member} is damaged ({problem}). Remove the file and it is fetched again"

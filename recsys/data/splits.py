@@ -48,7 +48,7 @@ def random(dataset: Dataset, *, seed: NonNegativeInt = 0, val: Fraction = 0.1, t
     """Every rating falls into a part by chance; `val` and `test` are shares of all ratings."""
     order = np.random.default_rng(seed).permutation(len(dataset))
     n_test, n_val = round(test * len(dataset)), round(val * len(dataset))
-    return _parts(order[n_test + n_val :], order[n_test : n_test + n_val], order[:n_test])
+    return _parts(len(dataset), order[n_test : n_test + n_val], order[:n_test])
 
 
 def kfold(
@@ -96,7 +96,7 @@ def temporal(dataset: Dataset, *, val: Fraction = 0.1, test: Fraction = 0.1) -> 
     order = np.argsort(dataset.timestamps, kind="stable")
     n_test, n_val = round(test * len(dataset)), round(val * len(dataset))
     stop = len(order) - n_test
-    return _parts(order[: stop - n_val], order[stop - n_val : stop], order[stop:])
+    return _parts(len(dataset), order[stop - n_val : stop], order[stop:])
 
 
 def leave_last(dataset: Dataset) -> Split:
@@ -107,7 +107,7 @@ def leave_last(dataset: Dataset) -> Split:
     from_end[order[::-1]] = _place_within_user(dataset.users[order[::-1]])
     few = np.bincount(dataset.users)[dataset.users] < 3
     part = np.where(few | (from_end >= 2), 2, from_end)
-    return _parts(np.flatnonzero(part == 2), np.flatnonzero(part == 1), np.flatnonzero(part == 0))
+    return Split(np.flatnonzero(part == 2), np.flatnonzero(part == 1), np.flatnonzero(part == 0))
 
 
 def new_users(
@@ -158,16 +158,12 @@ def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
     is_rest = np.ones(len(dataset), dtype=bool)
     is_rest[test] = False
     rest = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(is_rest))
-    n_val = round(val * len(rest))
-    return _parts(rest[n_val:], rest[:n_val], test)
+    return _parts(len(dataset), rest[: round(val * len(rest))], test)
 
 
-def _parts(train: Rows, val: Rows, test: Rows) -> Split:
-    return Split(*(_ascending(rows, len(train) + len(val) + len(test)) for rows in (train, val, test)))
-
-
-def _ascending(rows: Rows, n: int) -> Rows:
-    """Distinct row numbers below `n`, sorted by way of a mask: several times as fast as by comparing them."""
-    mask = np.zeros(n, dtype=bool)
-    mask[rows] = True
-    return np.flatnonzero(mask)
+def _parts(n: int, val: Rows, test: Rows) -> Split:
+    """Validate and test on these rows, train on all others of `n`. A mask orders rows faster than a sort."""
+    part = np.zeros(n, dtype=np.int8)
+    part[val], part[test] = 1, 2
+    train, val, test = (np.flatnonzero(part == number) for number in range(3))
+    return Split(train, val, test)

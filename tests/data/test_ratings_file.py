@@ -1,3 +1,4 @@
+import io
 import math
 
 import numpy as np
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data import ratings_file
-from recsys.data.ratings_file import RatingsFormat, read_ratings
+from recsys.data.ratings_file import read_ratings
+from recsys.data.ratings_text import RatingsFormat, RatingsText
 from recsys.errors import DataError
 
 TABS = RatingsFormat("\t")
@@ -25,16 +27,20 @@ def rows_of(ids: st.SearchStrategy) -> st.SearchStrategy[list[tuple]]:
     return st.lists(row, min_size=1, max_size=20, unique_by=lambda row: row[:2])
 
 
+def text_of(data: bytes) -> RatingsText:
+    return RatingsText("some.file", len(data), lambda: io.BytesIO(data))
+
+
 def read(lines: list[str], form: RatingsFormat = TABS, **kwargs: str) -> tuple[pd.DataFrame, int]:
-    return read_ratings(("\n".join(lines) + "\n").encode(), "some.file", form, SCALE, **kwargs)
+    return read_ratings(text_of(("\n".join(lines) + "\n").encode()), form, SCALE, **kwargs)
 
 
 def both_ways(data: bytes, form: RatingsFormat) -> pd.DataFrame:
     """The frame read at once, after checking that the walk over single rows gives the same."""
-    fast, _ = read_ratings(data, "some.file", form, SCALE)
+    fast, _ = read_ratings(text_of(data), form, SCALE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ratings_file, "_is_sound", lambda *_: False)
-        slow, dropped = read_ratings(data, "some.file", form, SCALE)
+        patch.setattr(ratings_file, "read_blocks", lambda *_: None)
+        slow, dropped = read_ratings(text_of(data), form, SCALE)
     assert dropped == 0
     pd.testing.assert_frame_equal(fast, slow)
     return fast
@@ -78,7 +84,7 @@ def test_only_the_rows_that_are_not_sound_are_walked(monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> None:
         raise AssertionError("walked")
 
-    monkeypatch.setattr(ratings_file, "_parse_rows", refuse)
+    monkeypatch.setattr(ratings_file, "read_rows", refuse)
     assert len(read(GOOD[::-1])[0]) == 3
     with pytest.raises(AssertionError, match="walked"):
         read([*GOOD, GOOD[0]])
@@ -148,14 +154,14 @@ def test_columns_are_found_by_name_wherever_they_stand() -> None:
 @pytest.mark.parametrize("data", [b"who,movie,rating,timestamp\n", b"\nuser,movie\n", b"", b"\x00" * 200_000])
 def test_a_missing_column_is_named_with_the_columns_there_are(data: bytes) -> None:
     with pytest.raises(DataError, match=r"^some\.file line 1: no column 'user'; the file has .*separator"):
-        read_ratings(data, "some.file", COMMAS, SCALE)
+        read_ratings(text_of(data), COMMAS, SCALE)
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"user,movie,rating,timestamp\n"])
 def test_a_file_without_rows_is_refused(data: bytes) -> None:
     form = COMMAS if b"user" in data else TABS
     with pytest.raises(DataError, match=r"^some\.file: holds no ratings$"):
-        read_ratings(data, "some.file", form, SCALE)
+        read_ratings(text_of(data), form, SCALE)
 
 
 def test_nothing_left_after_dropping_is_refused() -> None:
@@ -188,7 +194,7 @@ def test_marks_and_newlines_of_other_systems_are_read(mark: bytes, newline: byte
 def test_ids_in_another_encoding_are_refused_not_merged() -> None:
     data = "user,movie,rating,timestamp\né,b,4,1\nè,b,3,1\n".encode("latin-1")
     with pytest.raises(DataError, match="line 2: user '\ufffd' is not UTF-8 text"):
-        read_ratings(data, "some.file", COMMAS, SCALE)
+        read_ratings(text_of(data), COMMAS, SCALE)
 
 
 def test_a_field_without_end_is_an_error_of_its_line() -> None:

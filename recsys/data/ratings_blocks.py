@@ -1,0 +1,205 @@
+"""Rating rows at once: blocks of whole lines, each through a columnar parser, several at a time.
+
+Neither the text nor anything but the four columns is ever in memory as a whole.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import IO, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute, csv
+from tqdm import tqdm
+
+from recsys.data.ratings_text import COLUMNS, RatingsFormat, RatingsText
+
+BLOCK = 4 * 2**20  # bytes of text; its columns fit into a cache, and what every block costs is not felt
+LONG = 50_000_000  # bytes of text that are worth a progress bar
+
+
+class Block(NamedTuple):
+    """A block's rows: COLUMNS, how many bytes they were, and whether their (user, movie) strictly rise."""
+
+    columns: list[NDArray]
+    size: int
+    rising: bool
+
+
+def read_blocks(
+    text: RatingsText, form: RatingsFormat, header: list[str] | None, scale: tuple[float, float]
+) -> pd.DataFrame | None:
+    """All rows, or None where there are none or any is bad: which one, `ratings_rows` finds out.
+
+    Args:
+        text: what to read.
+        form: how the rows stand in it.
+        header: the names in its first line, if it has such a line.
+        scale: the lowest and the highest rating possible.
+
+    Returns:
+        A frame with the columns user, movie (int64 or text), rating (float32), timestamp (int64; 0: unknown).
+    """
+    parse = partial(_parse, form=form, header=header, scale=scale)
+    table = _Table(text.size)
+    try:
+        with text.open() as file, ThreadPoolExecutor(pa.cpu_count()) as pool, _bar(text) as bar:
+            for block in _in_turn(pool, parse, _cut(file, bar)):
+                table.add(block)
+    except pa.ArrowInvalid:
+        return None
+    columns = [column[: table.rows] for column in table.columns]
+    if not table.rows or (not table.rising and _has_duplicates(*columns[:2])):
+        return None
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
+
+
+class _Table:
+    """Columns that grow by blocks.
+
+    From the first block on there is room for as many rows as its lines let expect in `size` bytes: room that
+    is never used takes no memory, and rows that had to be moved would take it twice.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.rows, self.rising = size, 0, True
+        self.columns: list[NDArray] = []
+
+    def add(self, block: Block) -> None:
+        start, self.rows = self.rows, self.rows + len(block.columns[0])
+        if not self.columns:
+            room = int(1.1 * self.rows * max(self.size / block.size, 1))
+            self.columns = [np.empty(room, dtype=part.dtype) for part in block.columns]
+        while len(self.columns[0]) < self.rows:
+            self.columns = [np.concatenate([column, np.empty_like(column)]) for column in self.columns]
+        for place, part in enumerate(block.columns):
+            if part.dtype != self.columns[place].dtype:  # ids are text all over where any block holds text
+                part = _as_text(part)
+                self.columns[place] = _as_text(self.columns[place], start)
+            self.columns[place][start : self.rows] = part
+        users, movies = self.columns[:2]
+        self.rising = self.rising and block.rising
+        if self.rising and start:
+            self.rising = (users[start - 1], movies[start - 1]) < (users[start], movies[start])
+
+
+def _bar(text: RatingsText) -> tqdm:
+    """Progress in bytes, where people would wait and standard error is a terminal."""
+    disable = None if text.size > LONG else True  # None: unless it is a terminal
+    return tqdm(total=text.size, desc=text.name, unit="B", unit_scale=True, leave=False, disable=disable)
+
+
+def _cut(file: IO[bytes], bar: tqdm) -> Iterator[tuple[bytes, bool]]:
+    """Blocks that end with a line, and whether each is the first."""
+    first = True
+    while data := file.read(BLOCK):
+        end = file.readline(BLOCK)
+        if len(end) == BLOCK and not end.endswith(b"\n"):
+            raise pa.ArrowInvalid("a line is longer than a block")
+        bar.update(len(data) + len(end))
+        yield data + end, first
+        first = False
+
+
+def _in_turn(
+    pool: ThreadPoolExecutor, parse: Callable[[bytes, bool], Block], blocks: Iterator[tuple[bytes, bool]]
+) -> Iterator[Block]:
+    """What `pool.map` gives, without reading far ahead of the parsers."""
+    waiting: deque[Future[Block]] = deque()
+    for block in blocks:
+        waiting.append(pool.submit(parse, *block))
+        if len(waiting) > 2 * pa.cpu_count():
+            yield waiting.popleft().result()
+    yield from (future.result() for future in waiting)
+
+
+def _parse(
+    data: bytes, first: bool, form: RatingsFormat, header: list[str] | None, scale: tuple[float, float]
+) -> Block:
+    """The rows of a block; ArrowInvalid where a value is missing or cannot be right."""
+    names, step = header or form.names, len(form.separator)
+    width = step * len(names) - step + 1  # a parser sees an empty field between the two signs of "::"
+    places = [str(step * names.index(name)) for name in form.names]  # of columns of one name, the first
+    between = [str(place) for place in range(width) if place % step]
+    ids = pa.dictionary(pa.int32(), pa.string()) if form.text_ids else pa.int64()
+    types = dict(zip(places, [ids, ids, pa.float32(), pa.int64()], strict=False))
+    table = csv.read_csv(
+        pa.BufferReader(data),
+        read_options=csv.ReadOptions(
+            column_names=[str(place) for place in range(width)],
+            skip_rows=1 if header and first else 0,
+            block_size=len(data) + 1,
+            use_threads=False,
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=form.separator[0], quote_char='"' if form.quoted else False, ignore_empty_lines=False
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types={**types, **dict.fromkeys(between, pa.null())},
+            include_columns=places + between,
+            null_values=[""],
+        ),
+    )
+    found = table.columns[: len(places)]
+    if not len(table) or any(column.null_count for column in found):
+        raise pa.ArrowInvalid("no rows, or a value is missing")
+    columns = [
+        _ids(column) if column.type == ids and form.text_ids else column.to_numpy() for column in found
+    ]
+    users, movies, ratings = columns[:3]
+    times = columns[3] if len(columns) == 4 else np.zeros(len(table), dtype=np.int64)
+    if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (times < 0).any():
+        raise pa.ArrowInvalid("a value cannot be right")
+    return Block([users, movies, ratings, times], len(data), _is_rising(users, movies))
+
+
+def _ids(column: pa.ChunkedArray) -> NDArray:
+    """Ids as int64 where every one is the plain spelling of a whole number ("007" is not), else as text."""
+    coded = column.combine_chunks()
+    words = compute.utf8_trim_whitespace(coded.dictionary)
+    if compute.any(compute.equal(words, "")).as_py():
+        raise pa.ArrowInvalid("an id is empty")
+    numbers = plain_numbers(words)
+    values = words.to_numpy(zero_copy_only=False) if numbers is None else numbers
+    return values[coded.indices.to_numpy()]
+
+
+def plain_numbers(words: pa.Array) -> NDArray[np.int64] | None:
+    """Text as numbers, if every word is the plain spelling of a whole number of 64 bits."""
+    try:
+        numbers = words.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    return numbers.to_numpy() if numbers.cast(pa.string()).equals(words) else None
+
+
+def _as_text(ids: NDArray, rows: int | None = None) -> NDArray:
+    """Ids as text, of which the first `rows` are there yet; plain numbers are spelled as they were."""
+    if ids.dtype == object:
+        return ids
+    text = np.empty(len(ids), dtype=object)
+    text[:rows] = ids[:rows].astype(str)
+    return text
+
+
+def _is_rising(users: NDArray, movies: NDArray) -> bool:
+    if object in (users.dtype, movies.dtype):
+        return False
+    same = users[1:] == users[:-1]
+    return bool(((users[1:] > users[:-1]) | (same & (movies[1:] > movies[:-1]))).all())
+
+
+def _has_duplicates(users: NDArray, movies: NDArray) -> bool:
+    """Whether a pair comes twice; sorting numbers takes less time and memory than hashing them."""
+    if object not in (users.dtype, movies.dtype) and min(users.min(), movies.min()) >= 0:
+        span = int(movies.max()) + 1
+        if int(users.max()) < 2**63 // span - 1:
+            pairs = users * span
+            pairs += movies
+            pairs.sort()
+            return bool((pairs[1:] == pairs[:-1]).any())
+    return bool(pd.DataFrame({"user": users, "movie": movies}, copy=False).duplicated().any())
