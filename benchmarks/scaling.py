@@ -23,77 +23,19 @@ efficiency is the ratio of the speeds by the number of processes.
 
 import argparse
 import json
-import logging
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import recsys  # noqa: F401 - before torch: it keeps idle OpenMP threads from spinning
-
-# isort: split
-import hydra
 import numpy as np
 from matplotlib.ticker import LogLocator
-from omegaconf import OmegaConf
+from scaling_point import CORES, SHAPES, Found, Point
 
-from recsys.command import config_folder
-from recsys.data import dataset as encoded
-from recsys.data.synthetic import Synthetic
 from recsys.plots.style import BLUE, ORANGE, new_figure, styled, to_files
-from recsys.training.build import build_data, build_module, build_trainer
-from recsys.training.throughput import WARM_UP_STEPS, Throughput
-
-CORES = os.cpu_count() or 1
-SHAPES = {1_000_000: (6040, 3706), 10_000_000: (69_878, 10_677), 32_000_000: (200_948, 84_432)}
-WIDTHS = (100, 200, 300)
-GROUPS = [
-    "data=synthetic",
-    "model=embedding-net",
-    "optimizer=adam",
-    "schedule=cosine-restarts",
-    "logger=none",
-]
-GROUPS += ["model.dropouts=[0.5,0.5,0.25]", "model.embedding_dropout=0.05", "optimizer.lr=1e-3"]
-GROUPS += ["max_epochs=1", "schedule.cycle_epochs=1", "+hardware.limit_val_batches=1"]
-
-
-class Point(NamedTuple):
-    """What is measured: the base, where nothing else is said. `hidden` is a multiple of `WIDTHS`."""
-
-    ratings: int = 1_000_000
-    embedding_dim: int = 50
-    hidden: float = 1
-    batch_size: int = 2000
-    threads: int = CORES
-    processes: int = 1
-
-
-class Found(NamedTuple):
-    """Ratings per second while training; seconds of an epoch and of the set-up; megabytes; steps."""
-
-    speed: float
-    epoch: float
-    setup: float
-    memory: float
-    steps: int
-
-
-class Saved(NamedTuple):
-    """A source of ratings that were drawn before."""
-
-    folder: Path
-
-    def load(self) -> encoded.Dataset:
-        """Mapped into memory."""
-        return encoded.load(self.folder)
-
 
 BASE = Point()
 FACTORS: dict[str, list[Any]] = {
@@ -111,70 +53,14 @@ DDP = {
 }
 
 
-def peak() -> float:
-    """Megabytes of this process at most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def measure(point: Point, folder: Path, budget: int) -> Found | None:
-    """One measurement in this process; None in a helper process of DDP.
-
-    Args:
-        point: what is measured.
-        folder: holds the drawn ratings.
-        budget: about how many ratings the measured steps train on, fewer in a wider network.
-    """
-    imports, start = peak(), time.perf_counter()
-    users, movies = SHAPES[point.ratings]
-    hidden = ",".join(str(round(width * point.hidden)) for width in WIDTHS)
-    steps = max(30, round(budget / point.batch_size / max(1, point.hidden) ** 2))
-    words = [f"data.ratings={point.ratings}", f"data.users={users}", f"data.movies={movies}"]
-    words += [f"model.embedding_dim={point.embedding_dim}", f"model.hidden=[{hidden}]"]
-    words += [f"batch_size={point.batch_size}", f"+hardware.limit_train_batches={WARM_UP_STEPS + steps}"]
-    words += [f"hardware={'ddp' if point.processes > 1 else 'cpu'}", f"hardware.devices={point.processes}"]
-    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
-        cfg = hydra.compose("train", [*GROUPS, *words, "hardware.accelerator=cpu"])
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    data = build_data(cfg)
-    data.source = Saved(folder)
-    data.setup()
-    module, loader = build_module(cfg, config, data), data.train_dataloader()
-    setup, start = time.perf_counter() - start, time.perf_counter()
-    next(iter(loader))
-    shuffling = time.perf_counter() - start
-    del loader
-    clock = Throughput()
-    with tempfile.TemporaryDirectory() as run:
-        trainer = build_trainer(cfg, Path(run), clock)
-        trainer.fit(module, data)
-    if not trainer.is_global_zero:
-        return None
-    speed = clock.ratings_per_second
-    return Found(speed, shuffling + len(data.split.train) / speed, setup, peak() - imports, steps)
-
-
-def one_process(words: list[str]) -> None:
-    """The other end of `in_a_process`: draw ratings, or measure a point and print it."""
-    folder, point = Path(words[0]), Point(*json.loads(words[1]))
-    if not folder.exists():
-        users, movies = SHAPES[point.ratings]
-        encoded.save(Synthetic(ratings=point.ratings, users=users, movies=movies).load(), folder)
-        return
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    with redirect_stdout(sys.stderr):
-        found = measure(point, folder, int(words[2]))
-    if found is not None:
-        print(json.dumps(found))
-
-
 def in_a_process(folder: Path, point: Point, budget: int) -> Found | None:
     """Draw the ratings into `folder` if they are not there, else measure.
 
     Raises:
         SystemExit: the process failed; its own words are passed on.
     """
-    words = [sys.executable, __file__, "--process", str(folder), json.dumps(point), str(budget)]
+    script = Path(__file__).with_name("scaling_point.py")
+    words = [sys.executable, str(script), str(folder), json.dumps(point), str(budget)]
     threads = {"OMP_NUM_THREADS": str(point.threads), "MKL_NUM_THREADS": str(point.threads)}
     done = subprocess.run(words, env=os.environ | threads, capture_output=True, text=True)
     if done.returncode != 0:
@@ -262,11 +148,7 @@ def main() -> None:
     option("--repeats", type=int, default=3, help="rounds (%(default)s)")
     option("--budget", type=int, default=200_000, help="ratings of a measurement, about (%(default)s)")
     option("--plot", type=Path, help="a PNG file")
-    option("--process", nargs=3, help=argparse.SUPPRESS)  # a process of `in_a_process`
     args = parser.parse_args()
-    if args.process:
-        one_process(args.process)
-        return
     factors = [factor for factor in FACTORS if factor in args.only]
     points = [BASE._replace(**{factor: value}) for factor in factors for value in FACTORS[factor]]
     points += DDP.values() if "ddp" in args.only else []
