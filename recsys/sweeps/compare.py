@@ -5,7 +5,8 @@ from typing import Any
 
 from recsys.errors import ConfigError
 from recsys.output import print_rows
-from recsys.sweeps.leaderboard import best_command, rank, read_runs, table
+from recsys.sweeps.leaderboard import METRICS, against_best, best_command, rank, read_runs, table
+from recsys.sweeps.paired_test import explain
 
 
 def compare(folder: Path, form: str = "table", test: bool = False, page: Path | None = None) -> None:
@@ -38,6 +39,8 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
     else:
         if rows:
             print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by val/rmse")
+        for sentence in explain(against_best(lines, METRICS[0])):
+            print(sentence)
         for run in failed:
             if not run.pruned:
                 print(f"failed: job {run.name}: {run.content['error']}")
