@@ -2,11 +2,12 @@
 
 What the p-value covers depends on what was repeated:
 
-* Several splits of the same data: the luck of which rows were trained and tested on. Training parts overlap, so
-  that the differences depend on each other, and the ordinary t would take their mean for surer than it is. The
-  corrected resampled t of Nadeau and Bengio (2003, Inference for the Generalization Error, Machine Learning 52)
-  allows for it: t = mean(d) / sqrt((1/J + n_test/n_train) var(d)) with J - 1 degrees of freedom, where J is the
-  number of splits. Seeds within a split are averaged first: they are no further splits.
+* Several splits of the same data: the luck of which rows were trained and tested on. Training parts overlap,
+  so that the differences depend on each other, and the ordinary t would take their mean for surer than it
+  is. The corrected resampled t of Nadeau and Bengio (2003, Inference for the Generalization Error, Machine
+  Learning 52) allows for it: t = mean(d) / sqrt((1/J + n_test/n_train) var(d)) with J - 1 degrees of freedom,
+  where J is the number of splits. n_test counts the rows that the metric is of: for val/rmse, validation.
+  Seeds within a split are averaged first: they are no further splits.
 * Several seeds of one split: the luck of initialisation, shuffling and dropout alone, with the ordinary t.
   Nothing is known of how the difference would be on another split.
 """

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from test_leaderboard import write_run
 
 from recsys.errors import RunError
+from recsys.output import shown
 from recsys.sweeps.compare import compare
 from recsys.sweeps.leaderboard import against_best, rank, read_runs, table
 from recsys.sweeps.paired_test import PairedTest, Repeat, explain, p_value, paired_test
@@ -118,6 +119,10 @@ def test_differences_that_do_not_vary_have_no_p(shift: float) -> None:
 
 def test_no_difference_on_average_is_p_1() -> None:
     assert p_value([-1.0, 1.0], 0.0) == 1.0
+
+
+def test_a_small_p_is_not_shown_as_none_at_all() -> None:
+    assert [shown(p) for p in (0.0, 0.0123, 0.0001, 3.21e-05)] == ["0.0000", "0.0123", "0.0001", "3e-05"]
 
 
 def sweep_of_folds(folder: Path) -> None:
