@@ -21,8 +21,8 @@ from typing import Literal
 Over = Literal["splits", "seeds"]
 
 COVERS: dict[Over, str] = {
-    "splits": "p over splits: two-sided, the corrected t of Nadeau and Bengio, since training parts overlap",
-    "seeds": "p over seeds: two-sided paired t; the luck of initialisation and shuffling, not of the split",
+    "splits": "two-sided, the corrected t of Nadeau and Bengio, since training parts overlap",
+    "seeds": "two-sided, the ordinary paired t: the luck of initialisation and shuffling, not of the split",
 }
 # Metrics are of order one and sums in float64: differences that vary by less vary by rounding.
 ROUNDING = 1e-12
@@ -111,14 +111,20 @@ def p_value(differences: Sequence[float], ratio: float) -> float | None:
 
 def explain(tests: Iterable[PairedTest | None]) -> list[str]:
     """What the columns of a leaderboard mean, in sentences; none where there is no test."""
-    over = {test.over for test in tests if test}
-    if not over:
+    there = [test for test in tests if test]
+    if not there:
         return []
-    return [
-        "difference: to the first line, over runs of the same split and seed; "
-        "p is not corrected for the number of lines",
-        *(COVERS[kind] for kind in sorted(over, reverse=True)),
+    counts: dict[Over, set[int]] = {}
+    for test in there:
+        counts.setdefault(test.over, set()).add(test.pairs)
+    told = [
+        "difference: to the first line, over runs of equal split and seed; p is not corrected for many lines"
     ]
+    for over, pairs in counts.items():
+        told.append(f"p over {f'{min(pairs)} ' if len(pairs) == 1 else ''}{over}: {COVERS[over]}")
+    if any(test.p is None for test in there):
+        told.append("no p: the differences of that line are all the same, and tell nothing of luck")
+    return told
 
 
 def _by_draw(repeats: Iterable[Repeat]) -> dict[tuple[str, int], float]:

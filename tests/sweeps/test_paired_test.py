@@ -115,6 +115,7 @@ def test_differences_that_do_not_vary_have_no_p(shift: float) -> None:
     assert test is not None
     assert test.difference == pytest.approx(shift)
     assert test.p is None
+    assert explain([None, test])[-1].startswith("no p: ")
 
 
 def test_no_difference_on_average_is_p_1() -> None:
@@ -181,7 +182,7 @@ def test_every_form_of_the_leaderboard_has_the_columns(tmp_path: Path, capsys) -
     sweep_of_folds(tmp_path)
     compare(tmp_path, page=tmp_path / "page.html")
     told = capsys.readouterr().out
-    assert "difference ┃ p " in told
+    assert "diff   ┃ p " in told
     assert "3 splits" in told
     assert "p over splits: two-sided, the corrected t of Nadeau and Bengio" in told
     page = (tmp_path / "page.html").read_text()
@@ -205,4 +206,8 @@ def test_over_seeds_it_says_what_it_does_not_cover(tmp_path: Path, capsys) -> No
         for seed in (1, 2):
             write_run(tmp_path / f"{dim}-{seed}", [f"model.embedding_dim={dim}", f"seed={seed}"], dim / seed)
     compare(tmp_path)
-    assert "the luck of initialisation and shuffling, not of the split" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "no p" not in told
+    assert "p over 2 seeds: two-sided, the ordinary paired t: the luck of initialisation" in told
+    assert "not of the split" in told
+    assert "pairs" not in told, "said already"
