@@ -56,5 +56,5 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
 def shown(value: object) -> str:
     """A value as people read it."""
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.4f}" if value == 0 or abs(value) >= 0.0001 else f"{value:.0e}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -5,7 +5,16 @@ from typing import Any
 
 from recsys.errors import ConfigError
 from recsys.output import print_rows
-from recsys.sweeps.leaderboard import best_command, rank, read_runs, table
+from recsys.sweeps.leaderboard import METRICS, against_best, best_command, rank, read_runs, table
+from recsys.sweeps.paired_test import explain
+
+# Headings of a terminal's table.
+SHORT = {
+    "val/rmse sd": "sd",
+    "difference": "diff",
+    "test/rmse sd": "test sd",
+    "test difference": "test diff",
+}
 
 
 def compare(folder: Path, form: str = "table", test: bool = False, page: Path | None = None) -> None:
@@ -38,6 +47,8 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
     else:
         if rows:
             print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by val/rmse")
+        for sentence in explain(against_best(lines, METRICS[0])):
+            print(sentence)
         for run in failed:
             if not run.pruned:
                 print(f"failed: job {run.name}: {run.content['error']}")
@@ -50,10 +61,14 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
 
 
 def shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with the last word of each key alone, where it is the only one: a terminal is narrow."""
-    last = [key.rsplit(".", 1)[-1] for key in rows[0]]
-    names = {key: word if last.count(word) == 1 else key for key, word in zip(rows[0], last, strict=True)}
-    return [{names[key]: value for key, value in row.items()} for row in rows]
+    """Rows with the last word of each key alone, where it is the only one: a terminal is narrow.
+
+    Pairs that are as many in all lines are no column either: `explain` tells how many.
+    """
+    keys = [key for key in rows[0] if key != "pairs" or len({row[key] for row in rows} - {""}) > 1]
+    last = [SHORT.get(key, key.rsplit(".", 1)[-1]) for key in keys]
+    names = {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
+    return [{names[key]: row[key] for key in keys} for row in rows]
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from recsys.command import config_folder
 from recsys.errors import RunError
 from recsys.runs import FAILED, RESULT, read_json
+from recsys.sweeps.paired_test import PairedTest, Repeat, paired_test
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 REPEATS = ("seed", "split.fold", "split.seed")
 # Words of a command line that say where and how a run goes, not what is trained.
 TECHNICAL = ("output_dir", "sweep.resume", "logger")
+# Lines are ranked by the first; the second is shown.
+METRICS = ("val/rmse", "test/rmse")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,12 @@ class Run:
         """Of the rows in each part of the split, and of the data."""
         data = self.content["data"]
         return f"{data['sha256']} {data['split'].rsplit(' ', 1)[-1]}"
+
+    def repeat(self, metric: str) -> Repeat:
+        """A metric, whose name starts with the part it was measured on, and which draw this run is."""
+        data, value = self.content["data"], self.content["metrics"][metric]
+        ratio = data[metric.split("/")[0]] / data["train"]
+        return Repeat(self.fingerprint, self.content["seed"], ratio, value)
 
 
 @dataclass(frozen=True)
@@ -152,31 +161,55 @@ def varied_keys(lines: list[Line]) -> list[str]:
     return [key for key in keys if len({line.choices.get(key) for line in lines}) > 1]
 
 
+def against_best(lines: list[Line], metric: str) -> list[PairedTest | None]:
+    """Every line's paired test against the first one; None for itself, and where they share no two runs."""
+    repeats = [[run.repeat(metric) for run in line.runs] for line in lines]
+    return [paired_test(own, repeats[0]) if place else None for place, own in enumerate(repeats)]
+
+
 def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
     """One row per configuration; choosing by a test column is what a leaderboard should not teach.
 
     Args:
         lines: ranked.
         test: whether to show the test metric of all lines, and not of the chosen one alone.
+
+    Returns:
+        Rows with equal keys; "difference", "p" and "pairs" are there if any line shares two repeats with the
+        first, and tell how far a line is behind it. Empty text where there is no value.
     """
+    tests = {metric: against_best(lines, metric) for metric in (METRICS if test else METRICS[:1])}
     keys, repeated = varied_keys(lines), any(len(line.runs) > 1 for line in lines)
     rows = []
     for place, line in enumerate(lines):
         many = f"{len(line.runs)}, {line.missing} missing" if line.missing else len(line.runs)
         row: dict[str, Any] = {"job": line.runs[0].name if not repeated else many}
         row |= {key: line.choices.get(key, "") for key in keys}
-        for metric in ("val/rmse", "test/rmse"):
-            shown = metric == "val/rmse" or test or place == 0
+        for metric in METRICS:
+            shown = metric in tests or place == 0
             row[metric] = round(line.mean(metric), 6) if shown else ""
             if repeated:
                 deviation = line.deviation(metric)
                 row[f"{metric} sd"] = round(deviation, 6) if shown and deviation is not None else ""
+            if any(tests.get(metric, ())):
+                row |= _test_columns(tests[metric][place], metric)
         row["parameters"] = line.runs[0].content["model"]["parameters"]
         row["seconds"] = round(statistics.fmean(run.content["time"]["seconds"] for run in line.runs))
         rows.append(row)
     return [
         {"runs" if repeated and key == "job" else key: value for key, value in row.items()} for row in rows
     ]
+
+
+def _test_columns(test: PairedTest | None, metric: str) -> dict[str, Any]:
+    prefix = "" if metric == METRICS[0] else "test "
+    columns: dict[str, Any] = {
+        f"{prefix}difference": round(test.difference, 6) if test else "",
+        f"{prefix}p": float(f"{test.p:.3g}") if test and test.p is not None else "",
+    }
+    if not prefix:  # they are the same for both metrics
+        columns["pairs"] = f"{test.pairs} {test.over}" if test else ""
+    return columns
 
 
 def best_command(lines: list[Line]) -> str:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from recsys.output import shown
-from recsys.sweeps.leaderboard import Line, Run, best_command, varied_keys
+from recsys.sweeps.leaderboard import METRICS, Line, Run, against_best, best_command, varied_keys
+from recsys.sweeps.paired_test import explain
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; color: #222 }
@@ -40,6 +41,7 @@ def write_page(
         f"<tr>{''.join(f'<td>{html.escape(shown(value))}</td>' for value in row.values())}</tr>"
         for row in rows
     )
+    tests = "<br>".join(map(html.escape, explain(against_best(lines, METRICS[0]))))
     told = "".join(
         f'<p class="{run.content["status"]}">job {html.escape(run.name)} {run.content["status"]}: '
         f"{html.escape(run.content['error'])}</p>"
@@ -51,7 +53,8 @@ def write_page(
     )
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><table><tr>{head}</tr>{body}</table>{told}"
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><table><tr>{head}</tr>{body}</table>"
+        f"{tests and f'<p>{tests}</p>'}{told}"
         f"<p>Best by validation: <code>{html.escape(best_command(lines))}</code></p>{pictures}</html>"
     )
     temporary = path.with_name(f".{path.name}.writing")

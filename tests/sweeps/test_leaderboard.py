@@ -15,12 +15,14 @@ def write_run(
     folder: Path, overrides: list[str], val: float, test: float = 0.9, split: str = "random(seed=0) aa"
 ) -> None:
     folder.mkdir(parents=True)
+    seeds = [int(word.removeprefix("seed=")) for word in overrides if word.startswith("seed=")]
     content = {
         "status": "completed",
+        "seed": seeds[0] if seeds else 1,
         "overrides": overrides,
         "objective": {"name": "val/rmse", "value": val, "epoch": 3},
         "metrics": {"val/rmse": val, "test/rmse": test},
-        "data": {"sha256": "d", "split": split},
+        "data": {"sha256": "d", "split": split, "train": 80, "val": 10, "test": 20},
         "model": {"parameters": 10},
         "time": {"seconds": 2.0},
     }
