@@ -16,7 +16,7 @@ def ranks(config: Mapping[str, Any]) -> bool:
 
     Such a loss is told by its `negatives`: what was rated is compared with films drawn by chance.
     """
-    return "negatives" in config["loss"]
+    return "negatives" in config.get("loss", {})  # an older run says nothing of its loss
 
 
 def objective_of(config: Mapping[str, Any]) -> Objective:

@@ -74,11 +74,11 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
         for part in (("val", "test") if ranking.k else ())
     }
     module = build_module(cfg, config, data, tasks.get("val"))
-    swept = swept_keys(folder)
+    objective, swept = objective_of(config), swept_keys(folder)
     throughput = Throughput()
     callbacks: list[Any] = [throughput]
     if (trial := trial_of(folder)) is not None:
-        callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs)))
+        callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs), objective))
     trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides or []))
     if not swept:  # jobs of a sweep would all draw the same
         show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
@@ -97,8 +97,8 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
             metrics |= measure(network, data.whole(part)).metrics(part)
         if part in tasks:
             metrics |= tasks[part].measure(network)
-    objective = objective_of(config)
-    show_hparams(trainer, config, metrics, swept)
+    shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
+    show_hparams(trainer, config, shown, swept)
     result = {
         "status": "completed",
         "seed": cfg.seed,

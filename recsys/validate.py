@@ -105,6 +105,16 @@ def validate_data(cfg: DictConfig) -> None:
     _raise(errors or [error for rule in DATA_PAIRS for error in rule({"data": data})])
 
 
+def validate_ranking(k: int | None, threshold: float | None) -> None:
+    """Check the ranking keys of a command that has no more; None stands for a run's own.
+
+    Raises:
+        ConfigError: as `validate`.
+    """
+    given = {"k": 0 if k is None else k, "threshold": threshold}
+    _raise(list(_type_errors("ranking", Ranking, given)))
+
+
 def _resolve(cfg: DictConfig) -> Group:
     """The configuration as plain values, none of them missing."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):

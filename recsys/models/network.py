@@ -30,15 +30,20 @@ class RatingNetwork(nn.Module):
         self.n_users, self.n_movies = n_users, n_movies
         self.scale = (float(scale[0]), float(scale[1]))
         self.mean = float(mean)
+        self.rates = True  # False: trained to order films (loss=bpr), its outputs are scores without a scale
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Ratings of pairs: user rows (B,) and movie rows (B,) to float (B,), not clipped to the scale."""
         raise NotImplementedError("a network implements forward(users, movies)")
 
     def predict(self, users: Tensor, movies: Tensor) -> Tensor:
-        """Ratings of pairs in float32, clipped to the scale: what metrics and people get; (B,) to (B,)."""
+        """Ratings of pairs in float32, clipped to the scale: what metrics and people get; (B,) to (B,).
+
+        Of a network that does not rate, its scores as they are.
+        """
         with torch.autocast(users.device.type, enabled=False):
-            return self(users, movies).float().clamp(*self.scale)
+            outputs = self(users, movies).float()
+            return outputs.clamp(*self.scale) if self.rates else outputs
 
     def loss(self, users: Tensor, movies: Tensor, ratings: Tensor) -> Tensor:
         """What training on ratings minimises: the mean squared error of pairs; (B,) each, to a scalar."""

@@ -37,7 +37,7 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
         print_rows(rows, form)  # type: ignore[arg-type]
     else:
         if rows:
-            print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by val/rmse")
+            print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by {lines[0].objective.name}")
         for run in failed:
             if not run.pruned:
                 print(f"failed: job {run.name}: {run.content['error']}")

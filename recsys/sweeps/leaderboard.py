@@ -9,6 +9,7 @@ from typing import Any
 
 from recsys.command import config_folder
 from recsys.errors import RunError
+from recsys.objective import VAL_RMSE, Objective
 from recsys.runs import FAILED, RESULT, read_json
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,10 @@ class Run:
         return dict(word.lstrip("+~").split("=", 1) for word in self.overrides if "=" in word)
 
     @property
-    def value(self) -> float:
-        """The validation objective."""
-        return self.content["objective"]["value"]
+    def objective(self) -> Objective:
+        """What its weights were chosen by."""
+        told = self.content["objective"]
+        return Objective(told["name"], told.get("mode", "min"))
 
     @property
     def fingerprint(self) -> str:
@@ -69,11 +71,19 @@ class Line:
         runs: the completed ones.
         missing: splits that other configurations were tested on and this one was not, since a run failed; its
             mean is that of other rows, so it stands behind all that have them.
+        objective: what all lines are ranked by.
     """
 
     choices: dict[str, str]
     runs: tuple[Run, ...]
     missing: int = 0
+    objective: Objective = VAL_RMSE
+
+    def loss(self, *runs: Run) -> float:
+        """The mean objective of some of the runs, of all without any, told so that less is better."""
+        name, mode = self.objective
+        mean = statistics.fmean(run.content["metrics"][name] for run in runs or self.runs)
+        return -mean if mode == "max" else mean
 
     def mean(self, metric: str) -> float:
         """Of a metric over the runs."""
@@ -117,8 +127,10 @@ def rank(runs: list[Run]) -> list[Line]:
     """Completed runs as configurations, the best mean validation value first, incomplete ones last.
 
     Raises:
-        RunError: configurations were tested on other rows than one another, so that nothing can be compared.
+        RunError: configurations were tested on other rows than one another, or have no objective in common,
+            so that nothing can be compared.
     """
+    objective = shared_objective([run for run in runs if run.completed])
     grouped: dict[tuple, list[Run]] = {}
     for run in runs:
         if run.completed:
@@ -135,8 +147,28 @@ def rank(runs: list[Run]) -> list[Line]:
                 f"({_describe(first)}; {_describe(members[0])}): "
                 "compare runs that share their test part"
             )
-        lines.append(Line(dict(choices), tuple(members), len(whole - tested_on[choices])))
-    return sorted(lines, key=lambda line: (line.missing, line.mean("val/rmse")))
+        lines.append(Line(dict(choices), tuple(members), len(whole - tested_on[choices]), objective))
+    return sorted(lines, key=lambda line: (line.missing, line.loss()))
+
+
+def shared_objective(runs: list[Run]) -> Objective:
+    """The objective of one of the runs that all of them have measured.
+
+    Among losses that is val/ndcg@k, which a run for ratings has too.
+
+    Raises:
+        RunError: there is none.
+    """
+    objectives = dict.fromkeys(run.objective for run in runs)
+    for objective in objectives:
+        if all(objective.name in run.content["metrics"] for run in runs):
+            return objective
+    if objectives:
+        names = " and ".join(objective.name for objective in objectives)
+        raise RunError(
+            f"runs were chosen by {names}, and none of them was measured in all: compare runs that share one"
+        )
+    return VAL_RMSE
 
 
 def _describe(run: Run) -> str:
@@ -165,8 +197,9 @@ def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
         many = f"{len(line.runs)}, {line.missing} missing" if line.missing else len(line.runs)
         row: dict[str, Any] = {"job": line.runs[0].name if not repeated else many}
         row |= {key: line.choices.get(key, "") for key in keys}
-        for metric in ("val/rmse", "test/rmse"):
-            shown = metric == "val/rmse" or test or place == 0
+        chosen = line.objective.name
+        for metric in (chosen, chosen.replace("val/", "test/")):
+            shown = metric == chosen or test or place == 0
             row[metric] = round(line.mean(metric), 6) if shown else ""
             if repeated:
                 deviation = line.deviation(metric)
@@ -181,7 +214,7 @@ def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
 
 def best_command(lines: list[Line]) -> str:
     """The command line that trains the best configuration again, alone."""
-    best = min(lines[0].runs, key=lambda run: run.value)
+    best = min(lines[0].runs, key=lines[0].loss)
     words = [word for word in best.overrides if word.split("=")[0] not in ("output_dir", "sweep.resume")]
     for word in [word for word in words if word.startswith("sweep=")]:
         if Path(config_folder(), *word.split("=", 1)).with_suffix(".yaml").is_file():

@@ -142,7 +142,7 @@ def test_equals_torchmetrics_and_scikit_learn(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_popularity_is_measured_the_same_way(small: tuple[Dataset, Split]) -> None:
-    """Films by training ratings: 0 (3), 1 and 4 (2), 2 and 3 (1), 5 (0). User 0 is shown 4, 3; user 1 2, 3."""
+    """Films by training ratings: 0 (3), 1 and 4 (2), 2 and 3 (1), 5 (0). User 0 sees 4, 3; user 1 2, 3."""
     dataset, split = small
     found = baseline_metrics(dataset, split, "test", RankingTask.of(dataset, split, "test", k=2))
     assert set(found) == {"global-mean", "user-movie-bias", "popularity"}
