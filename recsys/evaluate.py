@@ -49,12 +49,12 @@ def evaluate(
         raise ConfigError(f"part={part}: choose {', '.join(PARTS)}")
     opened = reopen(run, checkpoint)
     from recsys.evaluation.baselines import baseline_metrics
-    from recsys.evaluation.ranking_metrics import RankingTask
+    from recsys.evaluation.ranking_metrics import ranking_task
     from recsys.evaluation.rating_metrics import measure
 
     was = opened.trained.config.get("ranking") or {"k": K, "threshold": None}
     k, threshold = was["k"] if k is None else k, was["threshold"] if threshold is None else threshold
-    task = RankingTask.of(opened.dataset, opened.split, part, k, threshold) if k else None
+    task = ranking_task(opened.dataset, opened.split, part, k, threshold)
     rows = baseline_metrics(opened.dataset, opened.split, part, task)
     network = opened.trained.network
     own = measure(network, opened.batches(part)).metrics(part) if network.rates else {}

@@ -36,8 +36,8 @@ class Recommender:
 
     Users and movies are raw ids, as in the ratings file; a movie may also be a title as people type it. A
     scalar is answered by a scalar or a plain table, an array by an array or a table that names each.
-    Predictions are ratings; those of a run with loss=bpr or softmax are scores without a scale, which order one
-    user's films and say nothing across users.
+    Predictions are ratings; those of a run with loss=bpr or softmax are scores without a scale, which order
+    one user's films and say nothing across users.
 
     >>> recommender = Recommender(reopen(run))
     >>> recommender.recommend(7, k=2).columns.tolist()
@@ -128,7 +128,7 @@ class Recommender:
             bf16: find candidates in bfloat16, which is faster for many users; ratings stay float32.
 
         Returns:
-            Columns movie, title, year, genres, prediction (a rating, clipped to the scale), ratings (how many the film
+            Columns movie, title, year, genres, prediction (clipped to the scale), ratings (how many the film
             has), best first; for an array of users, a column user before them, and k lines for each.
 
         Raises:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,16 @@ def describe_data(config: dict[str, Any], data: MovieLensDataModule) -> dict[str
     }
 
 
-def describe_ranking(tasks: dict[str, RankingTask]) -> dict[str, Any] | None:
+def describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any] | None:
     """How lists were measured, and for how many users of each part; None where they were not."""
-    if not tasks:
+    there = [task for task in tasks.values() if task is not None]
+    if not there:
         return None
-    task = next(iter(tasks.values()))
     return {
-        "k": task.k,
-        "threshold": task.threshold,
+        "k": there[0].k,
+        "threshold": there[0].threshold,
         "ranked": "the full catalogue, without what the user has rated in an earlier part",
-        "users": {part: len(task.users) for part, task in tasks.items()},
+        "users": {task.part: len(task.users) for task in there},
     }
 
 
@@ -66,7 +67,7 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
     """The closing table: this run and the baselines on the same test part, each by what it has."""
     data, ranking, chosen = result["data"], result["ranking"], result["objective"]["name"]
     title, columns = f"{data['name']}, {data['test']:,} test pairs", ["test/rmse", "test/mae"]
-    if ranking is not None:
+    if ranking is not None and "test" in ranking["users"]:
         title += f", top {ranking['k']} of {data['movies']:,} films for {ranking['users']['test']:,} users"
         columns += [f"test/{name}@{ranking['k']}" for name in ("ndcg", "recall")]
     table = Table(title=title, title_justify="left")

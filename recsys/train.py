@@ -49,7 +49,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
     from recsys.checkpoint import load_checkpoint
     from recsys.evaluation.baselines import baseline_metrics
-    from recsys.evaluation.ranking_metrics import RankingTask
+    from recsys.evaluation.ranking_metrics import ranking_task
     from recsys.evaluation.rating_metrics import measure
     from recsys.objective import objective_of, ranks
     from recsys.plots.cross_table import plot_cross_table
@@ -69,11 +69,11 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     data.setup()
     assert data.dataset is not None
     dataset, split, ranking = data.dataset, data.split, cfg.ranking
-    tasks = {  # before training, since it is wrong to learn after hours that nothing was relevant
-        part: RankingTask.of(dataset, split, part, ranking.k, ranking.threshold)
-        for part in (("val", "test") if ranking.k else ())
+    tasks = {
+        part: ranking_task(dataset, split, part, ranking.k, ranking.threshold, ranks(config))
+        for part in ("val", "test")
     }
-    module = build_module(cfg, config, data, tasks.get("val"))
+    module = build_module(cfg, config, data, tasks["val"])
     objective, swept = objective_of(config), swept_keys(folder)
     throughput = Throughput()
     callbacks: list[Any] = [throughput]
@@ -95,8 +95,8 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     for part in ("val", "test"):
         if not ranks(config):  # scores that only order films have no errors
             metrics |= measure(network, data.whole(part)).metrics(part)
-        if part in tasks:
-            metrics |= tasks[part].measure(network)
+        if (task := tasks[part]) is not None:
+            metrics |= task.measure(network)
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
     show_hparams(trainer, config, shown, swept)
     result = {
@@ -105,7 +105,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
         "overrides": overrides or [],
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": best.epoch},
         "metrics": metrics,
-        "baselines": baseline_metrics(dataset, split, "test", tasks.get("test")),
+        "baselines": baseline_metrics(dataset, split, "test", tasks["test"]),
         "ranking": describe_ranking(tasks),
         "data": describe_data(config, data),
         "model": {

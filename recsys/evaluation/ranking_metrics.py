@@ -6,6 +6,7 @@ metrics over a sample of the catalogue can order models the other way round (Kri
 Sampled Metrics for Item Recommendation"). A film that the user has not rated counts as not relevant.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from recsys.data.splits import Split
 from recsys.errors import DataError
 from recsys.models.network import RatingNetwork
 from recsys.ranking import Seen, rank
+
+log = logging.getLogger(__name__)
 
 EARLIER: dict[str, tuple[str, ...]] = {"train": (), "val": ("train",), "test": ("train", "val")}
 
@@ -143,3 +146,22 @@ class RankingTask:
             "novelty": (np.where(shown, bits[lists], 0).sum(1) / shown.sum(1).clip(min=1)).mean(),
         }
         return {f"{self.part}/{name}@{self.k}": float(value) for name, value in values.items()}
+
+
+def ranking_task(
+    dataset: Dataset, split: Split, part: str, k: int, threshold: float | None, needed: bool = False
+) -> RankingTask | None:
+    """`RankingTask.of`, or None where k is 0 or, as the log tells then, nothing in the part is relevant.
+
+    Raises:
+        DataError: nothing is relevant, and the task is needed.
+    """
+    if k == 0:
+        return None
+    try:
+        return RankingTask.of(dataset, split, part, k, threshold)
+    except DataError as problem:  # what somebody trains for ratings needs no lists
+        if needed:
+            raise
+        log.warning("no ranking metrics: %s", problem)
+        return None
