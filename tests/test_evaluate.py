@@ -51,7 +51,7 @@ def test_lists_are_the_runs_own_or_as_asked(compose, tmp_path: Path) -> None:
     assert longer["test/recall@7"] > own["test/recall@5"]
     assert stricter["test/precision@5"] < own["test/precision@5"]
     assert set(evaluate(str(tmp_path / "run"), k=0)[-1]) == {"model", "test/rmse", "test/mae"}
-    with pytest.raises(ConfigError, match="ranking.k=-1: should be greater than or equal to 0"):
+    with pytest.raises(ConfigError, match=r"ranking\.k=-1: should be greater"):
         evaluate(str(tmp_path / "run"), k=-1)
 
 

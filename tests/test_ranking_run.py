@@ -22,7 +22,8 @@ LISTS = [
     "model=matrix-factorization",
     "loss=bpr",
     "optimizer.weight_decay=0",
-    "optimizer.lr=0.03",
+    "optimizer.lr=0.05",
+    "max_epochs=20",
 ]
 
 
