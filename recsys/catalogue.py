@@ -18,9 +18,11 @@ class Catalogue:
 
     Args:
         dataset: whose films they are.
+        rates: whether predictions are ratings, which have a scale.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, rates: bool = True) -> None:
+        self.rates = rates
         self.ids, self.films, self.scale = dataset.movie_ids, dataset.catalogue, dataset.scale
         self.ratings = np.bincount(dataset.movies, minlength=len(self.ids))  # how many each film has
 
@@ -86,10 +88,10 @@ class Catalogue:
         return allowed
 
     def table(self, rows: NDArray, values: NDArray, name: str = "prediction") -> pd.DataFrame:
-        """One line per row: movie, title, year, genres, the values (predictions clipped), ratings."""
+        """One line per row: movie, title, year, genres, the values (ratings clipped), ratings."""
         films = self.films.iloc[rows][["title", "year", "genres"]].reset_index(drop=True)
         films.insert(0, "movie", self.ids.to_ids(rows))
-        films[name] = values.clip(*self.scale) if name == "prediction" else values
+        films[name] = values.clip(*self.scale) if name == "prediction" and self.rates else values
         films["ratings"] = self.ratings[rows]
         return films
 

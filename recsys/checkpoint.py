@@ -14,6 +14,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.ids import IdMap
 from recsys.errors import RunError
 from recsys.models.network import RatingNetwork
+from recsys.objective import ranks
 
 FORMAT = 1  # of the card; raised when its keys change
 
@@ -94,6 +95,7 @@ def load_checkpoint(path: Path) -> Trained:
         raise RunError(
             f"{path}: weights do not fit the network ({str(problem).splitlines()[-1].strip()})"
         ) from None
+    network.rates = not ranks(card["config"])
     return Trained(
         network=network.eval(),
         user_ids=IdMap(_from_plain(card["user_ids"]), "user"),

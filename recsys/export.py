@@ -21,7 +21,8 @@ ONNX = ("onnx", "onnxscript", "onnxruntime")
 
 
 class Exported(nn.Module):
-    """User rows int64 (B,) and movie rows int64 (B,) to ratings float32 (B,), clipped to the scale."""
+    """User rows int64 (B,) and movie rows int64 (B,) to ratings float32 (B,), clipped to the scale, or to the
+    scores of a network that does not rate."""
 
     def __init__(self, network: RatingNetwork) -> None:
         super().__init__()
@@ -29,7 +30,8 @@ class Exported(nn.Module):
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Ratings of pairs of rows."""
-        return self.network(users, movies).float().clamp(*self.network.scale)
+        outputs = self.network(users, movies).float()
+        return outputs.clamp(*self.network.scale) if self.network.rates else outputs
 
 
 def export(trained: Trained, path: Path) -> Path:

@@ -26,7 +26,7 @@ def check_format(given: object) -> None:
 
 
 def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") -> None:
-    """Print rows with equal keys.
+    """Print rows with equal keys; None is a value that a row has not.
 
     Args:
         rows: one dict per line; its keys are the columns.
@@ -46,7 +46,7 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
             console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)
         table = Table()
         for key in rows[0] if rows else ():
-            number = all(isinstance(row[key], int | float) for row in rows)
+            number = all(isinstance(row[key], int | float | None) for row in rows)
             table.add_column(Text(key), justify="right" if number else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(shown(value)) for value in row.values()))  # no markup in what users typed
@@ -55,6 +55,8 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
 
 def shown(value: object) -> str:
     """A value as people read it."""
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:.4f}" if value == 0 or abs(value) >= 0.0001 else f"{value:.0e}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

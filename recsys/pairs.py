@@ -10,6 +10,7 @@ from typing import Any
 from hydra.utils import instantiate
 
 from recsys.data.splits import official_folds
+from recsys.objective import ranks
 from recsys.processes import started_by
 
 Group = dict[str, Any]
@@ -99,6 +100,20 @@ def _split_can_be_made(cfg: Group) -> Iterator[str]:
             yield f"split.fold={split['fold']}: the folds of {data} are {', '.join(known)}"
 
 
+def _lists_can_be_measured(cfg: Group) -> Iterator[str]:
+    loss, ranking = cfg["loss"]["_target_"].rsplit(".", 1)[-1], cfg["ranking"]
+    if ranks(cfg) and ranking["k"] == 0:
+        yield f"ranking.k=0 with loss={loss}: its weights are chosen by val/ndcg@k; ranking.k=10"
+    if ranks(cfg) and cfg["hardware"]["compile"]:
+        yield (
+            f"hardware.compile=true with loss={loss}: batches differ in how many films are liked, and each "
+            "number would be compiled anew; hardware.compile=false"
+        )
+    scale, threshold = cfg["data"].get("scale"), ranking["threshold"]
+    if scale and threshold is not None and not scale[0] <= threshold <= scale[1]:
+        yield f"ranking.threshold={threshold}: ratings are {scale[0]} to {scale[1]} (data.scale)"
+
+
 def _scale_rises(cfg: Group) -> Iterator[str]:
     scale = cfg["data"].get("scale")
     if scale and not scale[0] < scale[1]:
@@ -119,5 +134,6 @@ PAIRS: tuple[Rule, ...] = (
     _optimizer_can_be_built,
     _rows_alone_have_gradients,
     _split_can_be_made,
+    _lists_can_be_measured,
     *DATA_PAIRS,
 )

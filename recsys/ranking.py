@@ -78,7 +78,7 @@ def rank(
     """The k movies of each user with the highest predicted ratings.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode, on any device.
         users: user rows (U,).
         k: how many; at most all movies are given.
         seen: what to leave out, or None.
@@ -92,23 +92,28 @@ def rank(
         where there are no more movies. Equal ratings stand in the order of their rows.
     """
     rows = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64)))
-    ruled_out = None if allowed is None else torch.from_numpy(~allowed)
+    device = next(network.parameters()).device
+    ruled_out = None if allowed is None else torch.from_numpy(~allowed).to(device)
     k = min(k, network.n_movies)
     values = np.empty((len(rows), k), dtype=np.float32)
     movies = np.empty((len(rows), k), dtype=np.int64)
     block = max(1, SCORES_AT_ONCE // network.n_movies)
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
-        with torch.autocast(some.device.type, torch.bfloat16, enabled=bf16):
-            scores = network.score(some).float()
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            scores = network.score(some.to(device)).float()
         if seen is not None:
-            scores[seen.positions(some)] = -torch.inf
+            lines, columns = seen.positions(some)
+            scores[lines.to(device), columns.to(device)] = -torch.inf
         if ruled_out is not None:
             scores[:, ruled_out] = -torch.inf
         best, columns = top_k(scores, k + SPARE if bf16 else k)
         if bf16:
-            best, columns = _in_float32(network, some, best, columns, k)
-        values[start : start + block], movies[start : start + block] = best.numpy(), columns.numpy()
+            best, columns = _in_float32(network, some.to(device), best, columns, k)
+        values[start : start + block], movies[start : start + block] = (
+            best.cpu().numpy(),
+            columns.cpu().numpy(),
+        )
     return values, movies
 
 
@@ -141,4 +146,4 @@ def _keys(scores: Tensor) -> Tensor:
     """int64 keys in the order of (score, then lower column first): no two in a line are equal."""
     bits = (scores + 0.0).view(torch.int32).long()  # + 0.0 makes -0.0 the 0.0 it is equal to
     ascending = torch.where(bits < 0, -(2**31) - bits, bits)  # float order is magnitude order below zero
-    return ascending * 2**31 - torch.arange(scores.shape[1])
+    return ascending * 2**31 - torch.arange(scores.shape[1], device=scores.device)

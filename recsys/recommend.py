@@ -74,7 +74,10 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
         ), f"similar to {recommender.catalogue.titles.titles[row]}"
     user = recommender.user_id(cfg.user)
     if movie is None:
-        return recommender.recommend(user, **choices), f"user {user}, {recommender.run.folder}"
+        told = f"user {user}, {recommender.run.folder}"
+        if not recommender.network.rates:
+            told += "; a prediction is a score that orders this user's films, and no rating"
+        return recommender.recommend(user, **choices), told
     rows = recommender.catalogue.rows([movie])
     return recommender.catalogue.table(rows, recommender.predict([user], [movie])), f"user {user}"
 

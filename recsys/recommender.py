@@ -36,6 +36,8 @@ class Recommender:
 
     Users and movies are raw ids, as in the ratings file; a movie may also be a title as people type it. A
     scalar is answered by a scalar or a plain table, an array by an array or a table that names each.
+    Predictions are ratings; those of a run with loss=bpr or softmax are scores without a scale, which order
+    one user's films and say nothing across users.
 
     >>> recommender = Recommender(reopen(run))
     >>> recommender.recommend(7, k=2).columns.tolist()
@@ -57,7 +59,7 @@ class Recommender:
         self.network: RatingNetwork = run.trained.network
         self.dataset: Dataset = run.dataset
         self.user_ids: IdMap = run.trained.user_ids
-        self.catalogue = Catalogue(self.dataset)
+        self.catalogue = Catalogue(self.dataset, self.network.rates)
 
     @classmethod
     def load(cls, run: str | Path = "latest") -> "Recommender":
@@ -212,6 +214,7 @@ class Recommender:
         Raises:
             UnknownIdError: no film has this id or title, or several have.
             DataError: a rating is off the scale, or a film is rated twice.
+            RunError: the run's scores are no ratings.
         """
         given: dict[int, float] = {}
         low, high = self.network.scale
@@ -263,6 +266,7 @@ class Recommender:
 
     @cached_property
     def _prior(self) -> Prior:
+        self._must_rate("somebody new is found by ratings")
         return Prior.of(self.network, self.run.trained_users, self.run.result["metrics"]["val/rmse"])
 
     def _fold_in_rows(self, given: Mapping[int, float]) -> Person:
@@ -273,7 +277,16 @@ class Recommender:
     def _user_rows(self, users: Any, on_unknown: OnUnknown) -> NDArray[np.int32]:
         if on_unknown not in ("raise", "bias"):
             raise ValueError(f"on_unknown={on_unknown!r}: choose raise or bias")
+        if on_unknown == "bias":
+            self._must_rate("on_unknown='bias' answers with ratings")
         return self.user_ids.find(users) if on_unknown == "bias" else self.user_ids.to_rows(users)
+
+    def _must_rate(self, why: str) -> None:
+        if not self.network.rates:
+            raise RunError(
+                f"run={self.run.folder}: {why}, and this run's loss made scores that only order films; "
+                "a run with loss=pointwise can do it"
+            )
 
     def _neighbours(self, side: str, rows: NDArray, k: int, among: Tensor) -> tuple[NDArray, NDArray]:
         """Cosines (n, k), -inf where there are no more, and rows (n, k) of the nearest others `among` all."""

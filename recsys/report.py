@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.evaluation.ranking_metrics import RankingTask
 
 
 def kebab(target: str) -> str:
@@ -39,6 +41,19 @@ def describe_data(config: dict[str, Any], data: MovieLensDataModule) -> dict[str
     }
 
 
+def describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any] | None:
+    """How lists were measured, and for how many users of each part; None where they were not."""
+    there = [task for task in tasks.values() if task is not None]
+    if not there:
+        return None
+    return {
+        "k": there[0].k,
+        "threshold": there[0].threshold,
+        "ranked": "the full catalogue, without what the user has rated in an earlier part",
+        "users": {task.part: len(task.users) for task in there},
+    }
+
+
 def versions() -> dict[str, Any]:
     """What the numbers may depend on; on a CPU also the number of threads."""
     import torch
@@ -49,16 +64,19 @@ def versions() -> dict[str, Any]:
 
 
 def print_summary(result: dict[str, Any], folder: Path) -> None:
-    """The closing table: this run and the baselines on the same test pairs."""
-    data, metrics = result["data"], result["metrics"]
-    table = Table(title=f"{data['name']}, {data['test']:,} test pairs", title_justify="left")
-    table.add_column("model")
-    for column in ("test RMSE", "test MAE", "val RMSE"):
-        table.add_column(column, justify="right")
-    for name, baseline in result["baselines"].items():
-        table.add_row(name, f"{baseline['test/rmse']:.4f}", f"{baseline['test/mae']:.4f}", "")
-    own = (f"{metrics[name]:.4f}" for name in ("test/rmse", "test/mae", "val/rmse"))
-    table.add_row(result["model"]["name"], *own, style="bold")
+    """The closing table: this run and the baselines on the same test part, each by what it has."""
+    data, ranking, chosen = result["data"], result["ranking"], result["objective"]["name"]
+    title, columns = f"{data['name']}, {data['test']:,} test pairs", ["test/rmse", "test/mae"]
+    if ranking is not None and "test" in ranking["users"]:
+        title += f", top {ranking['k']} of {data['movies']:,} films for {ranking['users']['test']:,} users"
+        columns += [f"test/{name}@{ranking['k']}" for name in ("ndcg", "recall")]
+    table = Table(title=title, title_justify="left")
+    table.add_column("model", no_wrap=True)
+    for column in (*columns, chosen):
+        table.add_column(_heading(column), justify="right")
+    for name, metrics in (result["baselines"] | {result["model"]["name"]: result["metrics"]}).items():
+        shown = (f"{metrics[column]:.4f}" if column in metrics else "" for column in (*columns, chosen))
+        table.add_row(name, *shown, style="bold" if metrics is result["metrics"] else None)
     console = Console()
     console.print(table)
     time, objective = result["time"], result["objective"]
@@ -70,3 +88,8 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
         told += f", training at {time['train_ratings_per_second']:,.0f} ratings/s"
     for line in (told, f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _heading(metric: str) -> str:
+    """ "test RMSE" of "test/rmse"; a narrow terminal breaks it in two lines."""
+    return re.sub("rmse|mae|ndcg", lambda word: word[0].upper(), metric.replace("/", " "))

@@ -4,10 +4,10 @@ from typing import Literal
 
 import numpy as np
 
-PURPOSES = ("init", "shuffle", "dropout")
+PURPOSES = ("init", "shuffle", "dropout", "negatives")
 
 
-def seed_for(seed: int, purpose: Literal["init", "shuffle", "dropout"], number: int = 0) -> int:
+def seed_for(seed: int, purpose: Literal["init", "shuffle", "dropout", "negatives"], number: int = 0) -> int:
     """A 63-bit seed for one purpose, so that drawing more for one never moves another.
 
     Args:

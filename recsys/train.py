@@ -49,9 +49,11 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
     from recsys.checkpoint import load_checkpoint
     from recsys.evaluation.baselines import baseline_metrics
+    from recsys.evaluation.ranking_metrics import ranking_task
     from recsys.evaluation.rating_metrics import measure
+    from recsys.objective import objective_of, ranks
     from recsys.plots.cross_table import plot_cross_table
-    from recsys.report import describe_data, kebab, versions
+    from recsys.report import describe_data, describe_ranking, kebab, versions
     from recsys.sweeps.search import trial_of
     from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer
     from recsys.training.pruning import PruneHopeless
@@ -66,12 +68,17 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
-    module = build_module(cfg, config, data)
-    swept = swept_keys(folder)
+    dataset, split, ranking = data.dataset, data.split, cfg.ranking
+    tasks = {
+        part: ranking_task(dataset, split, part, ranking.k, ranking.threshold, ranks(config))
+        for part in ("val", "test")
+    }
+    module = build_module(cfg, config, data, tasks["val"])
+    objective, swept = objective_of(config), swept_keys(folder)
     throughput = Throughput()
     callbacks: list[Any] = [throughput]
     if (trial := trial_of(folder)) is not None:
-        callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs)))
+        callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs), objective))
     trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides or []))
     if not swept:  # jobs of a sweep would all draw the same
         show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
@@ -84,16 +91,22 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
     best = load_checkpoint(best_checkpoint(folder))
     network = best.network.to(trainer.strategy.root_device)
-    val = measure(network, data.whole("val")).metrics("val")
-    test = measure(network, data.whole("test")).metrics("test")
-    show_hparams(trainer, config, val, swept)
+    metrics: dict[str, float] = {}
+    for part in ("val", "test"):
+        if not ranks(config):  # scores that only order films have no errors
+            metrics |= measure(network, data.whole(part)).metrics(part)
+        if (task := tasks[part]) is not None:
+            metrics |= task.measure(network)
+    shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
+    show_hparams(trainer, config, shown, swept)
     result = {
         "status": "completed",
         "seed": cfg.seed,
         "overrides": overrides or [],
-        "objective": {"name": "val/rmse", "value": val["val/rmse"], "epoch": best.epoch},
-        "metrics": val | test,
-        "baselines": baseline_metrics(data.dataset, data.split),
+        "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": best.epoch},
+        "metrics": metrics,
+        "baselines": baseline_metrics(dataset, split, "test", tasks["test"]),
+        "ranking": describe_ranking(tasks),
         "data": describe_data(config, data),
         "model": {
             "name": kebab(config["model"]["_target_"]),
@@ -111,7 +124,10 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
 
 def _task(cfg: DictConfig) -> float | None:
-    """One run under Hydra: hands the best validation value to whoever sweeps, or leaves failed.json."""
+    """One run under Hydra: hands the best validation value to whoever sweeps, or leaves failed.json.
+
+    Who sweeps takes less for better, so a value of which more is better is handed over negated.
+    """
     end_with_parent()
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
@@ -135,7 +151,9 @@ def _task(cfg: DictConfig) -> float | None:
     from recsys.report import print_summary
 
     print_summary(result, folder)
-    return result["objective"]["value"]
+    from recsys.objective import to_minimise
+
+    return to_minimise(result["objective"])
 
 
 if __name__ == "__main__":

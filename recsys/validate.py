@@ -41,6 +41,14 @@ class Hardware(BaseModel):
     compile: bool
 
 
+class Ranking(BaseModel):
+    """How lists are measured; see `recsys.evaluation.ranking_metrics`."""
+
+    model_config = ConfigDict(extra="forbid")
+    k: NonNegativeInt
+    threshold: float | None
+
+
 class Sweep(BaseModel):
     """What concerns a sweep as a whole."""
 
@@ -58,10 +66,12 @@ class TrainConfig(BaseModel):
     patience: PositiveInt
     gradient_clip: NonNegativeFloat
     output_dir: str | int | None
+    ranking: Ranking
     sweep: Sweep
     data: Group
     split: Group
     model: Group
+    loss: Group
     optimizer: Optimizer
     schedule: Group
     hardware: Hardware
@@ -76,7 +86,7 @@ def validate(cfg: DictConfig) -> None:
     """
     plain = _resolve(cfg)
     errors = list(_type_errors("", TrainConfig, plain))
-    for group in ("data", "split", "model", "optimizer", "schedule", "logger"):
+    for group in ("data", "split", "model", "loss", "optimizer", "schedule", "logger"):
         if isinstance(plain.get(group), dict):
             errors += target_errors(group, plain[group])
     if not errors:  # pairs are compared only where each value is sound by itself
@@ -93,6 +103,16 @@ def validate_data(cfg: DictConfig) -> None:
     data = _resolve(cfg)["data"]
     errors = list(target_errors("data", data))
     _raise(errors or [error for rule in DATA_PAIRS for error in rule({"data": data})])
+
+
+def validate_ranking(k: int | None, threshold: float | None) -> None:
+    """Check the ranking keys of a command that has no more; None stands for a run's own.
+
+    Raises:
+        ConfigError: as `validate`.
+    """
+    given = {"k": 0 if k is None else k, "threshold": threshold}
+    _raise(list(_type_errors("ranking", Ranking, given)))
 
 
 def _resolve(cfg: DictConfig) -> Group:

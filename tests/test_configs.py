@@ -23,7 +23,18 @@ HARDWARE_HERE = {"gpu", "gpu-bf16", "mps"}
 
 
 def test_none_is_missed() -> None:
-    groups = {"data", "split", "model", "optimizer", "schedule", "hardware", "logger", "experiment", "sweep"}
+    groups = {
+        "data",
+        "split",
+        "model",
+        "loss",
+        "optimizer",
+        "schedule",
+        "hardware",
+        "logger",
+        "experiment",
+        "sweep",
+    }
     assert groups <= {group for group, _ in OPTIONS}
     assert len(FILES) >= 40
 
@@ -53,7 +64,7 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) ->
 
 @pytest.mark.parametrize(
     ("group", "option"),
-    [o for o in OPTIONS if o[0] in ("split", "model", "optimizer", "schedule", "hardware", "logger")],
+    [o for o in OPTIONS if o[0] in ("split", "model", "loss", "optimizer", "schedule", "hardware", "logger")],
 )
 def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> None:
     if option in HARDWARE_HERE:

@@ -3,10 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from archives import made_up, pack, tabs_members
 from tiny import QUICK
 
 from recsys import evaluate as command
+from recsys.errors import ConfigError
 from recsys.evaluate import evaluate
 from recsys.runs import write_json
 from recsys.train import train
@@ -37,6 +39,32 @@ def test_the_mirror_of_today_is_asked(compose, tmp_path: Path, monkeypatch) -> N
     assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)
 
 
+def test_lists_are_the_runs_own_or_as_asked(compose, tmp_path: Path) -> None:
+    result = train(compose(*QUICK, "model=bias", "ranking.k=5", "ranking.threshold=3.5"), tmp_path / "run")
+    mean, _, popularity, own = evaluate(str(tmp_path / "run"))
+    tested = {name: value for name, value in result["metrics"].items() if name.startswith("test/")}
+    assert own == {"model": "bias"} | {name: pytest.approx(value, rel=1e-9) for name, value in tested.items()}
+    assert popularity["test/ndcg@5"] == result["baselines"]["popularity"]["test/ndcg@5"]
+    assert (popularity["test/rmse"], mean["test/ndcg@5"]) == (None, None)
+    longer = evaluate(str(tmp_path / "run"), k=7)[-1]
+    stricter = evaluate(str(tmp_path / "run"), threshold=4.5)[-1]
+    assert longer["test/recall@7"] > own["test/recall@5"]
+    assert stricter["test/precision@5"] < own["test/precision@5"]
+    assert set(evaluate(str(tmp_path / "run"), k=0)[-1]) == {"model", "test/rmse", "test/mae"}
+    with pytest.raises(ConfigError, match=r"ranking\.k=-1: should be greater"):
+        evaluate(str(tmp_path / "run"), k=-1)
+
+
+def test_a_run_from_before_there_were_lists_has_them_measured(compose, tmp_path: Path) -> None:
+    train(compose(*QUICK, "model=bias"), tmp_path)
+    for file in (tmp_path / "checkpoints").iterdir():
+        content = torch.load(file, weights_only=True)
+        del content["recsys"]["config"]["ranking"], content["recsys"]["config"]["loss"]
+        torch.save(content, file)
+    own = evaluate(str(tmp_path))[-1]
+    assert {"test/rmse", "test/ndcg@10"} <= own.keys()
+
+
 def test_the_run_named_is_the_run_measured(compose, tmp_path: Path, monkeypatch, capsys) -> None:
     """Even where another one ends in the meantime."""
     for name in ("first", "second"):
@@ -44,7 +72,7 @@ def test_the_run_named_is_the_run_measured(compose, tmp_path: Path, monkeypatch,
     write_json(tmp_path / "outputs" / "first" / "result.json", {})
     measured = []
 
-    def measure(run: str, *_: str) -> list[dict]:
+    def measure(run: str, *_: object) -> list[dict]:
         measured.append(command.find_run(run).name)
         write_json(tmp_path / "outputs" / "second" / "result.json", {})
         return [{"model": "bias"}]

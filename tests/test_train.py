@@ -17,6 +17,7 @@ from recsys.train import train
 from recsys.training.build import build_data
 
 LEARNING = ["data=synthetic", "data.ratings=30000", "data.noise=0.2", "split.test=0.1", "logger=none"]
+RANKING = [f"{name}@10" for name in ("ndcg", "recall", "precision", "mrr", "hit", "coverage", "novelty")]
 
 
 def weights(folder: Path, name: str = "best") -> dict[str, torch.Tensor]:
@@ -30,8 +31,12 @@ def test_leaves_a_complete_run(compose, tmp_path: Path) -> None:
     assert result["overrides"] == ["max_epochs=2"]
     assert result["objective"]["name"] == "val/rmse"
     assert result["objective"]["value"] == result["metrics"]["val/rmse"]
-    assert set(result["metrics"]) == {"val/rmse", "val/mae", "test/rmse", "test/mae"}
-    assert set(result["baselines"]) == {"global-mean", "user-movie-bias"}
+    assert set(result["metrics"]) == {
+        f"{part}/{name}" for part in ("val", "test") for name in ("rmse", "mae", *RANKING)
+    }
+    assert set(result["baselines"]) == {"global-mean", "user-movie-bias", "popularity"}
+    assert set(result["baselines"]["popularity"]) == {f"test/{name}" for name in RANKING}
+    assert (result["ranking"]["k"], result["ranking"]["threshold"]) == (10, 4.0)
     data = result["data"]
     assert (data["name"], data["ratings"], data["users"], data["movies"]) == ("synthetic", 3000, 60, 50)
     assert (data["train"], data["val"], data["test"]) == (2400, 300, 300)

@@ -96,11 +96,13 @@ def _page(story: Story, run: Reopened, svgs: list[str]) -> str:
     result = run.result
     title = f"{result['model']['name']} on {result['data']['name']}"
     rows = {**result["baselines"], result["model"]["name"]: result["metrics"]}
-    measured = ", ".join(f"{name} {metrics['test/rmse']:.4f}" for name, metrics in rows.items())
+    metric = result["objective"]["name"].replace("val/", "test/")
+    told = ", ".join(f"{name} {row[metric]:.4f}" for name, row in rows.items() if metric in row)
+    measured = f"{metric.split('/')[1].upper()}: {told}"
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>",
-        f"<p>{result['data']['test']:,} test pairs, RMSE: {html.escape(measured)}.</p>",
+        f"<p>{result['data']['test']:,} test pairs, {html.escape(measured)}.</p>",
         *(f'<p class="note">{html.escape(note)}</p>' for note in story.notes),
     ]
     pairs = zip(story.pictures, svgs, strict=True)

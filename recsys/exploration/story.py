@@ -82,8 +82,11 @@ def tell(run: Reopened, top: int, components: int, axes: Sequence[int]) -> Story
         story.correlations = correlate(found.scores, known)
         _tell_components(story, found, explained(found.scores, known), axes)
     _tell_biases(story, run)
-    _tell_curves(story, run)
-    _tell_errors(story, run)
+    if run.trained.network.rates:
+        _tell_curves(story, run)
+        _tell_errors(story, run)
+    else:
+        story.notes.append("the run's scores are no ratings: no curves of RMSE, no calibration, no errors")
     return story
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 PAIRS_AT_ONCE = 1 << 16  # of a catalogue's scores in one piece: few enough for a processor's cache
 
@@ -15,7 +16,7 @@ class RatingNetwork(nn.Module):
     A subclass implements `forward`, and keeps one row per user in `nn.Embedding`s whose attribute names start
     with `user_`, one row per movie in those that start with `movie_`. That is the whole contract: training,
     cold rows, checkpoints, recommending and fold-in rest on it. Where the ratings of a whole catalogue can be
-    had for less than all pairs cost, it overrides `score` as well.
+    had for less than all pairs cost, it overrides `score` as well; where squared error does not suit, `loss`.
 
     Args:
         n_users: how many user rows there are.
@@ -29,15 +30,24 @@ class RatingNetwork(nn.Module):
         self.n_users, self.n_movies = n_users, n_movies
         self.scale = (float(scale[0]), float(scale[1]))
         self.mean = float(mean)
+        self.rates = True  # False: trained to order films (loss=bpr), its outputs are scores without a scale
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Ratings of pairs: user rows (B,) and movie rows (B,) to float (B,), not clipped to the scale."""
         raise NotImplementedError("a network implements forward(users, movies)")
 
     def predict(self, users: Tensor, movies: Tensor) -> Tensor:
-        """Ratings of pairs in float32, clipped to the scale: what metrics and people get; (B,) to (B,)."""
+        """Ratings of pairs in float32, clipped to the scale: what metrics and people get; (B,) to (B,).
+
+        Of a network that does not rate, its scores as they are.
+        """
         with torch.autocast(users.device.type, enabled=False):
-            return self(users, movies).float().clamp(*self.scale)
+            outputs = self(users, movies).float()
+            return outputs.clamp(*self.scale) if self.rates else outputs
+
+    def loss(self, users: Tensor, movies: Tensor, ratings: Tensor) -> Tensor:
+        """What training on ratings minimises: the mean squared error of pairs; (B,) each, to a scalar."""
+        return functional.mse_loss(self(users, movies), ratings)
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 from recsys.errors import ConfigError
 from recsys.output import print_rows
-from recsys.sweeps.leaderboard import METRICS, against_best, best_command, rank, read_runs, table
+from recsys.sweeps.leaderboard import against_best, best_command, rank, read_runs, table
 from recsys.sweeps.paired_test import explain
 
 # Headings of a terminal's table.
@@ -46,8 +46,8 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
         print_rows(rows, form)  # type: ignore[arg-type]
     else:
         if rows:
-            print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by val/rmse")
-        for sentence in explain(against_best(lines, METRICS[0])):
+            print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by {lines[0].objective.name}")
+        for sentence in explain(against_best(lines)):
             print(sentence)
         for run in failed:
             if not run.pruned:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from recsys.objective import to_minimise
 from recsys.runs import FAILED, RESULT, is_run, read_json, write_json
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Outcome:
 
     Attributes:
         job: the job.
-        value: the best validation value; None where it failed.
+        value: the best validation value, told so that less is better; None where it failed.
         error: the first line of why; None where it completed.
         seconds: how long it ran.
         pruned: whether it ended early because a search gave it up.
@@ -120,7 +121,8 @@ class Process:
             self.process.stdin.close()
         seconds, folder = time.monotonic() - self.start, self.job.folder
         if (folder / RESULT).is_file():
-            return Outcome(self.job, read_json(folder / RESULT)["objective"]["value"], None, seconds)
+            value = to_minimise(read_json(folder / RESULT)["objective"])
+            return Outcome(self.job, value, None, seconds)
         if self.stopped:
             (folder / FAILED).unlink(missing_ok=True)
             return Outcome(self.job, None, "stopped with the sweep", seconds)

@@ -9,6 +9,7 @@ from typing import Any
 
 from recsys.command import config_folder
 from recsys.errors import RunError
+from recsys.objective import VAL_RMSE, Objective
 from recsys.runs import FAILED, RESULT, read_json
 from recsys.sweeps.paired_test import PairedTest, Repeat, paired_test
 
@@ -19,7 +20,6 @@ REPEATS = ("seed", "split.fold", "split.seed")
 # Words of a command line that say where and how a run goes, not what is trained.
 TECHNICAL = ("output_dir", "sweep.resume", "logger")
 # Lines are ranked by the first; the second is shown.
-METRICS = ("val/rmse", "test/rmse")
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class Run:
         return dict(word.lstrip("+~").split("=", 1) for word in self.overrides if "=" in word)
 
     @property
-    def value(self) -> float:
-        """The validation objective."""
-        return self.content["objective"]["value"]
+    def objective(self) -> Objective:
+        """What its weights were chosen by."""
+        told = self.content["objective"]
+        return Objective(told["name"], told.get("mode", "min"))
 
     @property
     def fingerprint(self) -> str:
@@ -78,11 +79,19 @@ class Line:
         runs: the completed ones.
         missing: splits that other configurations were tested on and this one was not, since a run failed; its
             mean is that of other rows, so it stands behind all that have them.
+        objective: what all lines are ranked by.
     """
 
     choices: dict[str, str]
     runs: tuple[Run, ...]
     missing: int = 0
+    objective: Objective = VAL_RMSE
+
+    def loss(self, *runs: Run) -> float:
+        """The mean objective of some of the runs, of all without any, told so that less is better."""
+        name, mode = self.objective
+        mean = statistics.fmean(run.content["metrics"][name] for run in runs or self.runs)
+        return -mean if mode == "max" else mean
 
     def mean(self, metric: str) -> float:
         """Of a metric over the runs."""
@@ -126,8 +135,10 @@ def rank(runs: list[Run]) -> list[Line]:
     """Completed runs as configurations, the best mean validation value first, incomplete ones last.
 
     Raises:
-        RunError: configurations were tested on other rows than one another, so that nothing can be compared.
+        RunError: configurations were tested on other rows than one another, or have no objective in common,
+            so that nothing can be compared.
     """
+    objective = shared_objective([run for run in runs if run.completed])
     grouped: dict[tuple, list[Run]] = {}
     for run in runs:
         if run.completed:
@@ -144,8 +155,28 @@ def rank(runs: list[Run]) -> list[Line]:
                 f"({_describe(first)}; {_describe(members[0])}): "
                 "compare runs that share their test part"
             )
-        lines.append(Line(dict(choices), tuple(members), len(whole - tested_on[choices])))
-    return sorted(lines, key=lambda line: (line.missing, line.mean("val/rmse")))
+        lines.append(Line(dict(choices), tuple(members), len(whole - tested_on[choices]), objective))
+    return sorted(lines, key=lambda line: (line.missing, line.loss()))
+
+
+def shared_objective(runs: list[Run]) -> Objective:
+    """The objective of one of the runs that all of them have measured.
+
+    Among losses that is val/ndcg@k, which a run for ratings has too.
+
+    Raises:
+        RunError: there is none.
+    """
+    objectives = dict.fromkeys(run.objective for run in runs)
+    for objective in objectives:
+        if all(objective.name in run.content["metrics"] for run in runs):
+            return objective
+    if objectives:
+        names = " and ".join(objective.name for objective in objectives)
+        raise RunError(
+            f"runs were chosen by {names}, and none of them was measured in all: compare runs that share one"
+        )
+    return VAL_RMSE
 
 
 def _describe(run: Run) -> str:
@@ -161,8 +192,14 @@ def varied_keys(lines: list[Line]) -> list[str]:
     return [key for key in keys if len({line.choices.get(key) for line in lines}) > 1]
 
 
-def against_best(lines: list[Line], metric: str) -> list[PairedTest | None]:
-    """Every line's paired test against the first one; None for itself, and where they share no two runs."""
+def against_best(lines: list[Line], metric: str | None = None) -> list[PairedTest | None]:
+    """Every line's paired test against the first one; None for itself, and where they share no two runs.
+
+    Args:
+        lines: ranked.
+        metric: None: what they are ranked by.
+    """
+    metric = metric or lines[0].objective.name if lines else ""
     repeats = [[run.repeat(metric) for run in line.runs] for line in lines]
     return [paired_test(own, repeats[0]) if place else None for place, own in enumerate(repeats)]
 
@@ -178,21 +215,24 @@ def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
         Rows with equal keys; "difference", "p" and "pairs" are there if any line shares two repeats with the
         first, and tell how far a line is behind it. Empty text where there is no value.
     """
-    tests = {metric: against_best(lines, metric) for metric in (METRICS if test else METRICS[:1])}
+    if not lines:
+        return []
+    metrics = (chosen := lines[0].objective.name, chosen.replace("val/", "test/"))
+    tests = {metric: against_best(lines, metric) for metric in metrics[: 1 + test]}
     keys, repeated = varied_keys(lines), any(len(line.runs) > 1 for line in lines)
     rows = []
     for place, line in enumerate(lines):
         many = f"{len(line.runs)}, {line.missing} missing" if line.missing else len(line.runs)
         row: dict[str, Any] = {"job": line.runs[0].name if not repeated else many}
         row |= {key: line.choices.get(key, "") for key in keys}
-        for metric in METRICS:
+        for metric in metrics:
             shown = metric in tests or place == 0
             row[metric] = round(line.mean(metric), 6) if shown else ""
             if repeated:
                 deviation = line.deviation(metric)
                 row[f"{metric} sd"] = round(deviation, 6) if shown and deviation is not None else ""
             if any(tests.get(metric, ())):
-                row |= _test_columns(tests[metric][place], metric)
+                row |= _test_columns(tests[metric][place], "" if metric == chosen else "test ")
         row["parameters"] = line.runs[0].content["model"]["parameters"]
         row["seconds"] = round(statistics.fmean(run.content["time"]["seconds"] for run in line.runs))
         rows.append(row)
@@ -201,8 +241,7 @@ def table(lines: list[Line], test: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-def _test_columns(test: PairedTest | None, metric: str) -> dict[str, Any]:
-    prefix = "" if metric == METRICS[0] else "test "
+def _test_columns(test: PairedTest | None, prefix: str) -> dict[str, Any]:
     columns: dict[str, Any] = {
         f"{prefix}difference": round(test.difference, 6) if test else "",
         f"{prefix}p": float(f"{test.p:.3g}") if test and test.p is not None else "",
@@ -214,7 +253,7 @@ def _test_columns(test: PairedTest | None, metric: str) -> dict[str, Any]:
 
 def best_command(lines: list[Line]) -> str:
     """The command line that trains the best configuration again, alone."""
-    best = min(lines[0].runs, key=lambda run: run.value)
+    best = min(lines[0].runs, key=lines[0].loss)
     words = [word for word in best.overrides if word.split("=")[0] not in ("output_dir", "sweep.resume")]
     for word in [word for word in words if word.startswith("sweep=")]:
         if Path(config_folder(), *word.split("=", 1)).with_suffix(".yaml").is_file():

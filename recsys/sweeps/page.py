@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from recsys.output import shown
-from recsys.sweeps.leaderboard import METRICS, Line, Run, against_best, best_command, varied_keys
+from recsys.sweeps.leaderboard import Line, Run, against_best, best_command, varied_keys
 from recsys.sweeps.paired_test import explain
 
 STYLE = """
@@ -41,7 +41,7 @@ def write_page(
         f"<tr>{''.join(f'<td>{html.escape(shown(value))}</td>' for value in row.values())}</tr>"
         for row in rows
     )
-    tests = "<br>".join(map(html.escape, explain(against_best(lines, METRICS[0]))))
+    tests = "<br>".join(map(html.escape, explain(against_best(lines))))
     told = "".join(
         f'<p class="{run.content["status"]}">job {html.escape(run.name)} {run.content["status"]}: '
         f"{html.escape(run.content['error'])}</p>"
@@ -63,14 +63,14 @@ def write_page(
 
 
 def plot_key(lines: list[Line], key: str) -> Figure:
-    """val/rmse against one varied number; a curve for each choice of the other varied keys."""
-    others = [other for other in varied_keys(lines) if other != key]
+    """The objective against one varied number; a curve for each choice of the other varied keys."""
+    others, metric = [other for other in varied_keys(lines) if other != key], lines[0].objective.name
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for line in lines:
         label = ", ".join(f"{other.split('.')[-1]}={_choice(line, other)}" for other in others)
-        point = (float(line.choices[key]), line.mean("val/rmse"), line.deviation("val/rmse") or 0.0)
+        point = (float(line.choices[key]), line.mean(metric), line.deviation(metric) or 0.0)
         curves.setdefault(label, []).append(point)
-    figure, axes = _axes(key, "val/rmse")
+    figure, axes = _axes(key, metric)
     for label, points in sorted(curves.items(), key=lambda curve: (len(curve[0]), curve[0])):
         x, y, deviation = zip(*sorted(points), strict=True)
         axes.errorbar(x, y, deviation, marker="o", capsize=3, label=label)
@@ -86,7 +86,7 @@ def plot_key(lines: list[Line], key: str) -> Figure:
 
 
 def plot_cost(lines: list[Line]) -> Figure:
-    """val/rmse against parameters and against seconds; the line joins what nothing beats in both."""
+    """The objective against parameters and against seconds; the line joins what nothing beats in both."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     costs = {
         "parameters": [float(line.runs[0].content["model"]["parameters"]) for line in lines],
@@ -94,16 +94,21 @@ def plot_cost(lines: list[Line]) -> Figure:
             sum(run.content["time"]["seconds"] for run in line.runs) / len(line.runs) for line in lines
         ],
     }
-    values = [line.mean("val/rmse") for line in lines]
+    metric, mode = lines[0].objective
+    values, sign = [line.mean(metric) for line in lines], -1 if mode == "max" else 1
     for axes, (name, cost) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
         axes.scatter(cost, values)
-        front = pareto_front(list(zip(cost, values, strict=True)))
-        axes.plot(*zip(*front, strict=True), color="tab:orange", label="nothing is both cheaper and better")
+        front = pareto_front([(x, sign * y) for x, y in zip(cost, values, strict=True)])
+        axes.plot(
+            *zip(*((x, sign * y) for x, y in front), strict=True),
+            color="tab:orange",
+            label="nothing is both cheaper and better",
+        )
         axes.set_xlabel(name)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel("val/rmse")
+    figure.axes[0].set_ylabel(metric)
     figure.axes[0].legend(frameon=False)
     return figure
 
@@ -118,12 +123,13 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def plot_parallel(lines: list[Line]) -> list[Figure]:
-    """Parallel coordinates of two or more varied keys and val/rmse; darker is better."""
+    """Parallel coordinates of two or more varied keys and the objective; darker is better."""
     keys = varied_keys(lines)
     if len(keys) < 2:
         return []
     figure, axes = _axes("", "")
-    scores = [line.mean("val/rmse") for line in lines]
+    metric = lines[0].objective.name
+    scores = [line.mean(metric) for line in lines]
     columns = [[_choice(line, key) for line in lines] for key in keys]
     for column, (key, values) in enumerate(zip(keys, columns, strict=True)):
         numbers = _are_numbers(lines, key)
@@ -139,7 +145,7 @@ def plot_parallel(lines: list[Line]) -> list[Figure]:
         axes.plot(range(len(path)), path, color=f"{0.85 * standing:.2f}", linewidth=2.5 - 1.5 * standing)
     axes.text(len(keys) + 0.04, 0, f"{low:.4f}", va="center", fontsize=8)
     axes.text(len(keys) + 0.04, 1, f"{high:.4f}", va="center", fontsize=8)
-    axes.set_xticks(range(len(keys) + 1), [*(key.split(".")[-1] for key in keys), "val/rmse"])
+    axes.set_xticks(range(len(keys) + 1), [*(key.split(".")[-1] for key in keys), metric])
     axes.set_yticks([])
     axes.set_xlim(-0.5, len(keys) + 0.4)
     axes.spines[["left", "bottom"]].set_visible(False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from recsys.objective import to_minimise
 from recsys.runs import RESULT, read_json
 from recsys.sweeps.job import Job, Outcome
 
@@ -29,7 +30,7 @@ class Progress:
         self._status.start()
         for job in self.jobs:
             if job.is_done():
-                value = read_json(job.folder / RESULT)["objective"]["value"]
+                value = to_minimise(read_json(job.folder / RESULT)["objective"])
                 self.tell(Outcome(job, value, None, 0.0))
         return self
 
@@ -50,7 +51,7 @@ class Progress:
     def tell(self, outcome: Outcome) -> None:
         """Count a job that has ended, and say so."""
         self._outcomes.append(outcome)
-        what = f"failed: {outcome.error}" if outcome.value is None else f"{outcome.value:.4f}"
+        what = f"failed: {outcome.error}" if outcome.value is None else f"{abs(outcome.value):.4f}"
         what = outcome.error or "" if outcome.pruned else what
         log.info("job %d: %s (%.0f s); %s", outcome.job.number, what, outcome.seconds, self)
         self._status.update(str(self))
@@ -61,9 +62,10 @@ class Progress:
         pruned = sum(outcome.pruned for outcome in self._outcomes)
         for count, word in ((len(self._outcomes) - len(done) - pruned, "failed"), (pruned, "pruned")):
             told += f", {count} {word}" if count else ""
-        if done:
-            best = min(done, key=lambda outcome: outcome.value or 0.0)
-            told += f", best {best.value:.4f} (job {best.job.number})"
+        values = {outcome.job.number: outcome.value for outcome in done if outcome.value is not None}
+        if len({value < 0 for value in values.values()}) == 1:  # errors and NDCGs have no best among them
+            best = min(values, key=lambda number: values[number])
+            told += f", best {abs(values[best]):.4f} (job {best})"
         ran = [outcome.seconds for outcome in self._outcomes if outcome.seconds]
         if self.left and ran:
             told += f", about {statistics.median(ran) * len(self.left) / self.slots / 60:.1f} min left"

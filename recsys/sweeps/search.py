@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from recsys.errors import ConfigError, TrainingError
+from recsys.objective import to_minimise
 from recsys.runs import FAILED, RESULT, SWEEP, read_json
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def search(
                 "%d of %d trials, best %.4f (job %d)",
                 start + len(trials),
                 options.n_trials,
-                best.value,
+                abs(best.value or 0.0),  # of what more is better, it is told negated
                 best.number,
             )
     if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
@@ -79,7 +80,7 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
     whole numbers, and tag(log, interval(a, b)) by equal factors. A later word for a key wins.
 
     Raises:
-        ConfigError: nothing varies, or an interval is none.
+        ConfigError: nothing varies, an interval is none, or trials would not be chosen by the same value.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -99,6 +100,12 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
             space[key] = CategoricalDistribution(list(override.sweep_string_iterator()))
     if not space:
         raise ConfigError("hydra/sweeper=optuna: nothing to search; give a key several values or an interval")
+    for key in space:
+        if key == "loss" or key.startswith("ranking."):
+            raise ConfigError(
+                f"{last[key].input_line}: it changes what trials are chosen by; search for each on its own, "
+                "or compare them in a grid (without hydra/sweeper=optuna)"
+            )
     apart = {*space, "sweep.resume", "output_dir"}
     common = [f"{key}={word.get_value_element_as_str()}" for key, word in last.items() if key not in apart]
     return space, common
@@ -137,7 +144,7 @@ def settle(study: "Study", folder: Path) -> None:
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         job = folder / str(trial.number)
         if (job / RESULT).is_file():
-            study.tell(trial.number, read_json(job / RESULT)["objective"]["value"])
+            study.tell(trial.number, to_minimise(read_json(job / RESULT)["objective"]))
         elif (job / FAILED).is_file() and read_json(job / FAILED)["status"] == "pruned":
             study.tell(trial.number, state=TrialState.PRUNED)
         else:

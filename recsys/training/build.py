@@ -19,7 +19,9 @@ from pytorch_lightning.callbacks import (
 
 from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.models.network import RatingNetwork
+from recsys.objective import objective_of, ranks
 from recsys.seeds import seed_for
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import RatingModule
@@ -34,13 +36,16 @@ def build_data(cfg: DictConfig) -> MovieLensDataModule:
     return MovieLensDataModule(source, split, cfg.batch_size, cfg.seed)
 
 
-def build_module(cfg: DictConfig, config: dict[str, Any], data: MovieLensDataModule) -> RatingModule:
+def build_module(
+    cfg: DictConfig, config: dict[str, Any], data: MovieLensDataModule, val: RankingTask | None = None
+) -> RatingModule:
     """The network of cfg.model in the sizes of the data, and what trains it.
 
     Args:
         cfg: the configuration.
         config: the same, resolved, as plain values: saved into checkpoints.
         data: set up.
+        val: the validation part's ranking task; needed where the loss makes an order.
     """
     assert data.dataset is not None
     dataset = data.dataset
@@ -69,6 +74,8 @@ def build_module(cfg: DictConfig, config: dict[str, Any], data: MovieLensDataMod
         data.trained_movies,
         make_card(network, facts | choices, dataset, config),
         cfg.seed,
+        instantiate(cfg.loss, _partial_=True, _convert_="all"),
+        val if ranks(cfg) else None,
     )
 
 
@@ -86,11 +93,14 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
     keep_freed_memory()
     logger = instantiate(cfg.logger, save_dir=str(folder / name)) if cfg.logger else False
     keep, on_terminal = folder / "checkpoints", sys.stdout.isatty()
+    objective = objective_of(cfg)
     callbacks: list[Callback] = [
-        ModelCheckpoint(keep, "best", monitor="val/rmse", enable_version_counter=False),
+        ModelCheckpoint(
+            keep, "best", monitor=objective.name, mode=objective.mode, enable_version_counter=False
+        ),
         ModelCheckpoint(keep, "last", enable_version_counter=False),
         # A metric that is not finite raises in the module; EarlyStopping would end the run as if done.
-        EarlyStopping("val/rmse", patience=cfg.patience, check_finite=False),
+        EarlyStopping(objective.name, mode=objective.mode, patience=cfg.patience, check_finite=False),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
     ]
@@ -120,9 +130,9 @@ def best_checkpoint(folder: Path) -> Path:
 def _compile(network: RatingNetwork, accelerator: str) -> None:
     """Compile `forward` in place; names of weights, and so checkpoints, stay as they are.
 
-    On a CUDA GPU as CUDA graphs: a step of these small networks is dozens of kernels of a few microseconds, and
-    launching them one by one takes longer than they do. A graph has one shape: full batches and the last one of
-    an epoch, in training and in validation, are four.
+    On a CUDA GPU as CUDA graphs: a step of these small networks is dozens of kernels of a few microseconds,
+    and launching them one by one takes longer than they do. A graph has one shape: full batches and the last
+    one of an epoch, in training and in validation, are four.
     """
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     network.compile(mode="reduce-overhead" if on_gpu else None, dynamic=False)

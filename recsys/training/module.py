@@ -7,23 +7,26 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
-from torch.nn import Parameter, functional
+from torch import Generator, Tensor
+from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from recsys.data.batches import Batch
 from recsys.errors import TrainingError
+from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors
 from recsys.models.network import RatingNetwork
 from recsys.seeds import seed_for
+from recsys.training.losses import pointwise
 
 
 class RatingModule(pl.LightningModule):
-    """Trains a rating network on squared error and measures it on pooled, clipped pairs.
+    """Trains a network on a loss and measures it: on pooled, clipped pairs, or by the lists it makes.
 
-    Logged per epoch: `train/loss` (mean squared error while training, dropout on), `val/rmse`, `val/mae`.
-    There is no test step: testing is `recsys.evaluation.rating_metrics.measure`, once, by one process.
+    Logged per epoch: `train/loss` (its mean while training, dropout on), and `val/rmse` and `val/mae` or,
+    where there is a ranking task, `val/ndcg@k` and `val/recall@k`. There is no test step: one process
+    measures the best weights once, by `recsys.evaluation`.
 
     Args:
         network: the network.
@@ -32,7 +35,9 @@ class RatingModule(pl.LightningModule):
         trained_users: bool (n_users,), which users have training ratings.
         trained_movies: bool (n_movies,), likewise.
         card: plain values saved into every checkpoint; see `recsys.checkpoint`.
-        seed: of the dropout masks.
+        seed: of the dropout masks and of what a loss draws.
+        loss: from (network, batch, generator) to a loss; see `recsys.training.losses`.
+        ranking: the validation part's task, where the loss makes an order and no ratings.
 
     Raises:
         TrainingError: a loss or a metric is not finite.
@@ -47,12 +52,16 @@ class RatingModule(pl.LightningModule):
         trained_movies: Tensor,
         card: dict[str, Any],
         seed: int = 0,
+        loss: Callable[[RatingNetwork, Batch, Generator | None], Tensor] = pointwise,
+        ranking: RankingTask | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.make_optimizer, self.make_schedule = optimizer, schedule
         self.trained_users, self.trained_movies = trained_users, trained_movies
         self.card, self.seed = card, seed
+        self.loss, self.ranking = loss, ranking
+        self._generator: Generator | None = None
         self._loss_sum: Tensor | float = 0.0
         self._loss_pairs = 0
         self._errors: list[Tensor] = []
@@ -68,10 +77,12 @@ class RatingModule(pl.LightningModule):
     def on_train_start(self) -> None:
         """From here on only dropout draws from the default generator; every process draws its own masks."""
         torch.manual_seed(seed_for(self.seed, "dropout", self.global_rank))
+        seed = seed_for(self.seed, "negatives", self.global_rank)
+        self._generator = Generator(self.device).manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean squared error of the batch."""
-        loss = functional.mse_loss(self.network(batch.users, batch.movies), batch.ratings)
+        """The loss of the batch."""
+        loss = self.loss(self.network, batch, self._generator)
         self._loss_sum = self._loss_sum + loss.detach() * len(batch.ratings)  # no wait for the device here
         self._loss_pairs += len(batch.ratings)
         return loss
@@ -90,19 +101,28 @@ class RatingModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect predictions; they are summed up at the end, so that the device is waited for once."""
-        self._errors.append(torch.stack([self.network.predict(batch.users, batch.movies), batch.ratings]))
+        if self.ranking is None:
+            self._errors.append(torch.stack([self.network.predict(batch.users, batch.movies), batch.ratings]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log val/rmse and val/mae over the pairs of all processes."""
+        """Log val/rmse and val/mae over the pairs of all processes, or what the lists are worth."""
+        metrics = self._rating_metrics() if self.ranking is None else self._ranking_metrics(self.ranking)
+        self._must_be_finite(metrics)
+        self.log_dict(metrics, prog_bar=True)
+
+    def _ranking_metrics(self, task: RankingTask) -> dict[str, float]:
+        # Every process has all weights and ranks for all users, so all come to the same without a word.
+        metrics = task.measure(self.network)
+        return {name: metrics[name] for name in (f"val/ndcg@{task.k}", f"val/recall@{task.k}")}
+
+    def _rating_metrics(self) -> dict[str, float]:
         predicted, true = torch.cat(self._errors, dim=1)
         errors = RatingErrors.of(predicted, true)
         self._errors.clear()
         if self.trainer.world_size > 1:
             sums = self.trainer.strategy.reduce(errors.to_tensor(self.device), reduce_op="sum")
             errors = RatingErrors.from_tensor(sums)
-        metrics = errors.metrics("val")
-        self._must_be_finite(metrics)
-        self.log_dict(metrics, prog_bar=True)
+        return errors.metrics("val")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the card."""

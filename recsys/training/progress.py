@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 class EpochBar(TQDMProgressBar):
-    """One bar per epoch with val/rmse; validation takes no time worth a second bar."""
+    """One bar per epoch with the validation metrics; validation takes no time worth a second bar."""
 
     def init_validation_tqdm(self) -> Tqdm:
         """A bar that is never drawn."""
@@ -22,6 +22,7 @@ class EpochLog(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Tell the epoch's validation metrics."""
-        values = (f"{name} {trainer.callback_metrics[name]:.4f}" for name in ("val/rmse", "val/mae"))
+        metrics = trainer.callback_metrics
+        values = (f"{name} {metrics[name]:.4f}" for name in metrics if name.startswith("val/"))
         if trainer.is_global_zero:
             log.info("epoch %d: %s", trainer.current_epoch + 1, ", ".join(values))

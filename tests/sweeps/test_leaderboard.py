@@ -8,7 +8,7 @@ from recsys.compare import find_sweep
 from recsys.errors import ConfigError, RunError
 from recsys.sweeps.compare import compare
 from recsys.sweeps.leaderboard import best_command, rank, read_runs, table
-from recsys.sweeps.page import pareto_front
+from recsys.sweeps.page import pareto_front, plot_cost
 
 
 def write_run(
@@ -74,6 +74,42 @@ def test_runs_on_other_rows_are_not_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "0", ["split.test=0.1"], 0.9, split="random aa")
     write_run(tmp_path / "1", ["split.test=0.2"], 0.8, split="random bb")
     with pytest.raises(RunError, match=r"0 and 1 were not tested on the same ratings .*aa.*bb"):
+        rank(read_runs(tmp_path))
+
+
+def write_lists(folder: Path, overrides: list[str], ndcg: float, rmse: float | None = None) -> None:
+    """A run with lists: chosen by them or, where it has an error, by that."""
+    write_run(folder, overrides, rmse or 0.0)
+    content = json.loads((folder / "result.json").read_text())
+    if rmse is None:
+        content["objective"] = {"name": "val/ndcg@10", "mode": "max", "value": ndcg, "epoch": 3}
+        content["metrics"] = {}
+    content["metrics"] |= {"val/ndcg@10": ndcg, "test/ndcg@10": ndcg - 0.01}
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+def test_of_lists_the_highest_ndcg_is_best(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for job, (dim, seed, ndcg) in enumerate([(4, 1, 0.1), (8, 1, 0.3), (8, 2, 0.34), (16, 1, 0.2)]):
+        write_lists(tmp_path / str(job), ["loss=bpr", f"model.embedding_dim={dim}", f"seed={seed}"], ndcg)
+    lines = rank(read_runs(tmp_path))
+    rows = table(lines)
+    assert [row["val/ndcg@10"] for row in rows] == [0.32, 0.2, 0.1]
+    assert [row["test/ndcg@10"] for row in rows] == [pytest.approx(0.31), "", ""]
+    assert "model.embedding_dim=8 seed=2" in best_command(lines)
+    compare(tmp_path, page=tmp_path / "page.html")
+    assert "4 runs, by val/ndcg@10" in capsys.readouterr().out
+    axes = plot_cost(lines).axes[0]
+    assert axes.get_ylabel() == "val/ndcg@10"
+    assert axes.lines[0].get_ydata().tolist() == [0.32], "as cheap as the others and the best"
+
+
+def test_losses_are_compared_by_the_lists_that_all_of_them_make(tmp_path: Path) -> None:
+    write_lists(tmp_path / "0", ["loss=pointwise"], 0.1, rmse=0.9)
+    write_lists(tmp_path / "1", ["loss=bpr"], 0.3)
+    lines = rank(read_runs(tmp_path))
+    assert [line.choices["loss"] for line in lines] == ["bpr", "pointwise"]
+    write_run(tmp_path / "2", ["loss=mine"], 0.8)
+    with pytest.raises(RunError, match=r"chosen by val/rmse and val/ndcg@10, and none .* in all"):
         rank(read_runs(tmp_path))
 
 

@@ -74,7 +74,12 @@ def test_hydras_words_become_distributions() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "told"),
-    [("seed=1", "nothing to search"), ("optimizer.lr=interval(1,0)", "optimizer.lr=interval")],
+    [
+        ("seed=1", "nothing to search"),
+        ("optimizer.lr=interval(1,0)", "optimizer.lr=interval"),
+        ("loss=bpr,softmax", "loss=bpr,softmax: it changes what trials are chosen by"),
+        ("ranking.k=5,10", "ranking.k=5,10: it changes"),
+    ],
 )
 def test_what_is_no_space_is_refused(typed: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
@@ -96,6 +101,22 @@ def test_finds_a_minimum_that_it_is_not_told(tmp_path: Path) -> None:
     assert study.best_params["kind"] == "p"
     first = min(trial.value for trial in study.trials[:5])
     assert study.best_value < min(0.1, first), "better than its random start"
+
+
+def test_finds_the_most_of_what_more_is_better(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def launch(jobs: list[list[str]], first: int) -> None:
+        for number, (word,) in enumerate(jobs, first):
+            (tmp_path / str(number)).mkdir()
+            objective = {"name": "val/ndcg@10", "mode": "max", "value": float(word.split("=")[1]) / 10}
+            (tmp_path / str(number) / "result.json").write_text(json.dumps({"objective": objective}))
+
+    caplog.set_level("INFO")
+    search(tmp_path, words("x=1,2,3"), options(8), 4, launch)
+    study = open_study(tmp_path, options(8))
+    assert len({trial.params["x"] for trial in study.trials}) > 1
+    most = max(float(trial.params["x"]) for trial in study.trials)
+    assert float(study.best_params["x"]) == most
+    assert f"best {most / 10:.4f} (job {study.best_trial.number})" in caplog.text
 
 
 def test_equal_seeds_ask_for_equal_trials(tmp_path: Path) -> None:
@@ -136,13 +157,15 @@ def test_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert len({trial.params["x"] for trial in trials}) == 7, "no draw is repeated"
 
 
-def run_as_trial(tmp_path: Path, compose: Callable[..., DictConfig], pruner: dict | None) -> dict:
+def run_as_trial(
+    tmp_path: Path, compose: Callable[..., DictConfig], pruner: dict | None, *overrides: str
+) -> dict:
     """Train as job 0 of a search in this folder."""
     record = {"hydra": {"overrides": {"task": []}, "sweeper": {"params": {}, "pruner": pruner}}}
     (tmp_path / "multirun.yaml").write_text(yaml.safe_dump(record))
     open_study(tmp_path, options(1)).ask()
     (tmp_path / "0").mkdir()
-    return train(compose(*QUICK, "max_epochs=5", "schedule.cycle_epochs=2"), tmp_path / "0")
+    return train(compose(*QUICK, "max_epochs=5", "schedule.cycle_epochs=2", *overrides), tmp_path / "0")
 
 
 def test_a_run_reports_where_cycles_end(tmp_path: Path, compose) -> None:
@@ -150,6 +173,14 @@ def test_a_run_reports_where_cycles_end(tmp_path: Path, compose) -> None:
     (trial,) = open_study(tmp_path, options(1)).trials
     assert sorted(trial.intermediate_values) == [2, 4, 5]
     assert min(trial.intermediate_values.values()) >= result["objective"]["value"]
+
+
+def test_a_run_for_lists_reports_so_that_less_is_better(tmp_path: Path, compose) -> None:
+    result = run_as_trial(tmp_path, compose, NONE, "loss=bpr")
+    (trial,) = open_study(tmp_path, options(1)).trials
+    assert sorted(trial.intermediate_values) == [2, 4, 5]
+    assert -1 < min(trial.intermediate_values.values()) < 0
+    assert min(trial.intermediate_values.values()) >= -result["objective"]["value"]
 
 
 def test_a_hopeless_run_is_stopped_where_a_cycle_ends(tmp_path: Path, compose) -> None:
