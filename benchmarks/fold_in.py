@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys.command import config_folder, register_resolvers
-from recsys.evaluation.baselines import USER_DAMPING, Biases, fit_biases
+from recsys.data.biases import USER_DAMPING, Biases, fit_biases
 from recsys.fold_in import SPREAD, Prior
 from recsys.reopen import Reopened, reopen
 from recsys.train import train

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from recsys.catalogue import Catalogue
+from recsys.data.biases import Biases, fit_biases
 from recsys.data.dataset import Dataset
 from recsys.data.ids import IdMap
 from recsys.data.person_file import read_person
 from recsys.errors import DataError, RunError
-from recsys.evaluation.baselines import Biases, fit_biases
 from recsys.fold_in import Prior
 from recsys.models.network import RatingNetwork
 from recsys.person import Person

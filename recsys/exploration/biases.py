@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from recsys.evaluation.baselines import fit_biases
+from recsys.data.biases import fit_biases
 from recsys.models.network import RatingNetwork
 from recsys.reopen import Reopened
 

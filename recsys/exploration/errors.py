@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recsys.evaluation.baselines import user_movie_bias
+from recsys.data.biases import user_movie_bias
 from recsys.exploration.components import NORMAL_95
 from recsys.reopen import Reopened
 

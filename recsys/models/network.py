@@ -7,34 +7,56 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.data.dataset import Dataset
+from recsys.data.splits import Rows
+from recsys.models.heads import Head, Ordinal, make_head
+
 PAIRS_AT_ONCE = 1 << 16  # of a catalogue's scores in one piece: few enough for a processor's cache
 
 
 class RatingNetwork(nn.Module):
     """A network from user rows and movie rows to ratings.
 
-    A subclass implements `forward`, and keeps one row per user in `nn.Embedding`s whose attribute names start
-    with `user_`, one row per movie in those that start with `movie_`. That is the whole contract: training,
-    cold rows, checkpoints, recommending and fold-in rest on it. Where the ratings of a whole catalogue can be
-    had for less than all pairs cost, it overrides `score` as well; where squared error does not suit, `loss`.
+    A subclass implements `logits`, or `forward` where the heads do not suit it, and keeps one row per user in
+    `nn.Embedding`s whose attribute names start with `user_`, one row per movie in those that start with
+    `movie_`. That is the whole contract: training, cold rows, checkpoints, recommending and fold-in rest on
+    it. Where the ratings of a whole catalogue can be had for less than all pairs cost, it overrides `score`
+    as well; where it needs more of the data than their size, `learn_facts`.
 
     Args:
         n_users: how many user rows there are.
         n_movies: how many movie rows there are.
         scale: the lowest and the highest rating possible.
         mean: the mean rating of the training part.
+        levels: the different ratings there are, ascending; needed by head="ordinal".
+        head: what makes a rating of a score: "linear" (mean + score), "sigmoid" or "ordinal".
+        margin: how far a sigmoid reaches beyond the scale, in rating points.
     """
 
-    def __init__(self, n_users: int, n_movies: int, scale: Sequence[float], mean: float) -> None:
+    def __init__(
+        self,
+        n_users: int,
+        n_movies: int,
+        scale: Sequence[float],
+        mean: float,
+        levels: Sequence[float] = (),
+        head: Head = "linear",
+        margin: float = 0.5,
+    ) -> None:
         super().__init__()
         self.n_users, self.n_movies = n_users, n_movies
         self.scale = (float(scale[0]), float(scale[1]))
         self.mean = float(mean)
         self.rates = True  # False: trained to order films (loss=bpr), its outputs are scores without a scale
+        self.head = make_head(head, self.scale, self.mean, levels, margin)
+
+    def logits(self, users: Tensor, movies: Tensor) -> Tensor:
+        """Scores of pairs, of which the head makes ratings: user rows (B,) and movie rows (B,) to (B,)."""
+        raise NotImplementedError("a network implements logits(users, movies), or forward(users, movies)")
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
-        """Ratings of pairs: user rows (B,) and movie rows (B,) to float (B,), not clipped to the scale."""
-        raise NotImplementedError("a network implements forward(users, movies)")
+        """Ratings of pairs: user rows (B,) and movie rows (B,) to float32 (B,), not clipped to the scale."""
+        return self.head(self.logits(users, movies).float())
 
     def predict(self, users: Tensor, movies: Tensor) -> Tensor:
         """Ratings of pairs in float32, clipped to the scale: what metrics and people get; (B,) to (B,).
@@ -46,8 +68,21 @@ class RatingNetwork(nn.Module):
             return outputs.clamp(*self.scale) if self.rates else outputs
 
     def loss(self, users: Tensor, movies: Tensor, ratings: Tensor) -> Tensor:
-        """What training on ratings minimises: the mean squared error of pairs; (B,) each, to a scalar."""
+        """What training on ratings minimises; (B,) each, to a scalar.
+
+        The mean squared error, or with head="ordinal" the negative log-likelihood.
+        """
+        if isinstance(self.head, Ordinal):
+            return self.head.loss(self.logits(users, movies), ratings)
         return functional.mse_loss(self(users, movies), ratings)
+
+    def learn_facts(self, dataset: Dataset, train: Rows) -> None:
+        """Before training: take over what the network needs to know of the data; nothing, unless overridden.
+
+        Args:
+            dataset: all ratings, and the movies' titles, years and genres.
+            train: the rows of the training part; no other rating may be looked at.
+        """
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """From a configuration to the objects that train: data, module, trainer."""
 
+import inspect
 import logging
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class, instantiate
@@ -20,6 +22,8 @@ from pytorch_lightning.callbacks import (
 from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.evaluation.ranking_metrics import RankingTask
+from recsys.models.features import movie_features
+from recsys.models.heads import MOST_LEVELS
 from recsys.models.network import RatingNetwork
 from recsys.objective import objective_of, ranks
 from recsys.seeds import seed_for
@@ -49,16 +53,13 @@ def build_module(
     """
     assert data.dataset is not None
     dataset = data.dataset
-    facts = {
-        "n_users": len(dataset.user_ids),
-        "n_movies": len(dataset.movie_ids),
-        "scale": list(dataset.scale),
-        "mean": data.mean,
-    }
     choices: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
     network_class = get_class(choices.pop("_target_"))
+    taken = inspect.signature(network_class).parameters
+    facts = {name: value for name, value in _facts(data).items() if name in taken}
     torch.manual_seed(seed_for(cfg.seed, "init"))
-    network = network_class(**facts, **choices)
+    network: RatingNetwork = network_class(**facts, **choices)
+    network.learn_facts(dataset, data.split.train)
     if is_sparse_adam(cfg.optimizer._target_):
         give_rows_gradients(network)
     if cfg.hardware.compile:
@@ -77,6 +78,21 @@ def build_module(
         instantiate(cfg.loss, _partial_=True, _convert_="all"),
         val if ranks(cfg) else None,
     )
+
+
+def _facts(data: MovieLensDataModule) -> dict[str, Any]:
+    """What a network may ask of the data by the names of its arguments; saved with it, as plain values."""
+    dataset = data.dataset
+    assert dataset is not None
+    levels = np.unique(dataset.ratings[data.split.train]).tolist()
+    return {
+        "n_users": len(dataset.user_ids),
+        "n_movies": len(dataset.movie_ids),
+        "scale": list(dataset.scale),
+        "mean": data.mean,
+        "levels": levels if len(levels) <= MOST_LEVELS else [],
+        "n_features": movie_features(dataset.catalogue).shape[1],
+    }
 
 
 def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = "") -> pl.Trainer:

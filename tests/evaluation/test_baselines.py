@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from recsys.data.biases import user_movie_bias
 from recsys.data.splits import random
 from recsys.data.synthetic import Synthetic
-from recsys.evaluation.baselines import baseline_metrics, user_movie_bias
+from recsys.evaluation.baselines import baseline_metrics
 
 
 def test_biases_minimise_the_damped_squared_error() -> None:

@@ -8,6 +8,7 @@ from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.network import RatingNetwork
+from recsys.models.neumf import NeuMF
 
 FACTS = {"n_users": 12, "n_movies": 9, "scale": [1, 5], "mean": 3.4}
 NETWORKS = {
@@ -24,6 +25,19 @@ NETWORKS = {
     "embedding-net": (
         EmbeddingNet,
         {"embedding_dim": 8, "hidden": [32], "dropouts": 0.0, "embedding_dropout": 0.0},
+    ),
+    "embedding-net, linear": (
+        EmbeddingNet,
+        {"embedding_dim": 8, "hidden": 16, "dropouts": 0.0, "embedding_dropout": 0.0, "head": "linear"},
+    ),
+    "matrix-factorization, ordinal": (
+        MatrixFactorization,
+        {"embedding_dim": 8, "head": "ordinal", "levels": [1, 2, 3, 4, 5]},
+    ),
+    "neumf": (NeuMF, {"embedding_dim": 8, "hidden": 16, "dropouts": 0.0, "embedding_dropout": 0.0}),
+    "neumf with history and features": (
+        NeuMF,
+        {"embedding_dim": 8, "hidden": [], "history": True, "features": True, "n_features": 3},
     ),
 }
 
@@ -70,12 +84,13 @@ def test_learns_additive_ratings(network: RatingNetwork, pairs: tuple) -> None:
 
 def test_every_row_of_every_table_is_used(network: RatingNetwork, pairs: tuple) -> None:
     network(*pairs).square().sum().backward()
-    tables = {name: module for name, module in network.named_children() if isinstance(module, nn.Embedding)}
+    tables = network.tables("user") | network.tables("movie")
     assert any(name.startswith("user_") for name in tables)
     assert any(name.startswith("movie_") for name in tables)
     for name, table in tables.items():
         assert table.num_embeddings == (12 if name.startswith("user_") else 9)
-        assert (table.weight.grad.abs().sum(1) > 0).all(), name
+        if table.weight.requires_grad:
+            assert (table.weight.grad.abs().sum(1) > 0).all(), name
 
 
 def test_untrained_rows_become_the_mean_row(network: RatingNetwork) -> None:
@@ -100,7 +115,7 @@ def test_scores_a_catalogue_as_it_rates_its_pairs(
     for parameter in network.parameters():
         nn.init.normal_(parameter)
     monkeypatch.setattr("recsys.models.network.PAIRS_AT_ONCE", at_once)
-    monkeypatch.setattr("recsys.models.embedding_net.VALUES_AT_ONCE", 32 * at_once)
+    monkeypatch.setattr("recsys.models.layers.VALUES_AT_ONCE", 32 * at_once)
     expected = network.eval()(*pairs).detach().view(12, 9)
     for users in (torch.arange(12), torch.tensor([5, 2, 5], dtype=torch.int32), torch.tensor([7])):
         for scores in (network.score(users), RatingNetwork.score(network, users)):
