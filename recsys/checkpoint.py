@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.ids import IdMap
 from recsys.errors import RunError
+from recsys.models.ensemble import Ensemble
 from recsys.models.network import RatingNetwork
 from recsys.objective import ranks
 
@@ -24,7 +25,7 @@ class Trained:
     """A network as it was saved, and what its rows and outputs mean.
 
     Attributes:
-        network: in evaluation mode, on the CPU.
+        network: in evaluation mode, on the CPU; an `Ensemble`, where snapshots are averaged.
         user_ids: raw user ids.
         movie_ids: raw movie ids.
         config: the run's whole configuration.
@@ -82,22 +83,25 @@ def load_checkpoint(path: Path) -> Trained:
     network_class = get_class(card["network"])
     if not issubclass(network_class, RatingNetwork):
         raise RunError(f"{path}: {card['network']} is no RatingNetwork")
-    network = network_class(**card["arguments"])
     prefix = "network."
-    state = {
+    own = {
         key.removeprefix(prefix): value
         for key, value in content["state_dict"].items()
         if key.startswith(prefix)
     }
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as problem:
-        raise RunError(
-            f"{path}: weights do not fit the network ({str(problem).splitlines()[-1].strip()})"
-        ) from None
-    network.rates = not ranks(card["config"])
+    networks = []
+    for state in (*content.get("snapshots", ()), own):
+        network = network_class(**card["arguments"])
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as problem:
+            raise RunError(
+                f"{path}: weights do not fit the network ({str(problem).splitlines()[-1].strip()})"
+            ) from None
+        network.rates = not ranks(card["config"])
+        networks.append(network)
     return Trained(
-        network=network.eval(),
+        network=(Ensemble(networks) if len(networks) > 1 else networks[0]).eval(),
         user_ids=IdMap(_from_plain(card["user_ids"]), "user"),
         movie_ids=IdMap(_from_plain(card["movie_ids"]), "movie"),
         config=card["config"],

@@ -69,7 +69,9 @@ def _task(cfg: DictConfig) -> None:
     # "latest" may be another run by the time this one is measured.
     ranking = cfg.ranking
     rows = evaluate(str(folder.absolute()), cfg.part, cfg.checkpoint, ranking.k, ranking.threshold)
-    print_rows(rows, cfg.format, f"{folder}, {cfg.checkpoint} weights")
+    if cfg.format == "table":  # the part stands in its title: nine columns are wide enough
+        rows = [{key.removeprefix(f"{cfg.part}/"): value for key, value in row.items()} for row in rows]
+    print_rows(rows, cfg.format, f"{folder}, {cfg.checkpoint} weights, {cfg.part} part")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,14 @@ class Hardware(BaseModel):
     compile: bool
 
 
+class Penalty(BaseModel):
+    """L2 per occurrence; see `recsys.training.penalty`."""
+
+    model_config = ConfigDict(extra="forbid")
+    vectors: NonNegativeFloat
+    biases: NonNegativeFloat
+
+
 class Ranking(BaseModel):
     """How lists are measured; see `recsys.evaluation.ranking_metrics`."""
 
@@ -64,6 +72,8 @@ class TrainConfig(BaseModel):
     batch_size: PositiveInt
     max_epochs: PositiveInt
     patience: PositiveInt
+    snapshots: PositiveInt
+    l2: Penalty
     gradient_clip: NonNegativeFloat
     output_dir: str | int | None
     ranking: Ranking

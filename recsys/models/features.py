@@ -18,7 +18,7 @@ def movie_features(catalogue: pd.DataFrame) -> Tensor:
         catalogue: of a `Dataset`: columns genres ("Drama|War") and year (missing where unknown).
     """
     genres = catalogue["genres"].str.get_dummies("|").to_numpy(np.float32)
-    genres /= np.maximum(genres.sum(1, keepdims=True), 1)
+    genres = genres / np.maximum(genres.sum(1, keepdims=True), 1)
     period = catalogue["year"].astype("Float64") // YEARS_TOGETHER
     periods = pd.get_dummies(period).to_numpy(np.float32)
     return torch.from_numpy(np.concatenate([genres, periods], axis=1))

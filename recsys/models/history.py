@@ -34,14 +34,18 @@ class History(nn.Module):
         nn.init.normal_(self.chosen.weight, std=std)
         nn.init.normal_(self.liked.weight, std=std)
         # The ratings are those of the training part, there while training, and in no checkpoint.
-        self.register_buffer("pairs", torch.empty(0, dtype=torch.int64), persistent=False)
-        self.register_buffer("residuals", torch.empty(0), persistent=False)
-        self.register_buffer("starts", torch.empty(0, dtype=torch.int64), persistent=False)
+        for buffer in ("pairs", "residuals", "starts"):
+            self.register_buffer(buffer, None, persistent=False)
+        self.forget()
 
     @property
     def knows(self) -> bool:
         """Whether there are ratings."""
         return len(self.pairs) > 0
+
+    def forget(self) -> None:
+        """Let go of all ratings."""
+        self.pairs, self.residuals, self.starts = torch.empty(0).long(), torch.empty(0), torch.empty(0).long()
 
     def remember(self, users: NDArray, movies: NDArray, residuals: NDArray, n_users: int) -> None:
         """Take over the ratings of the training part.

@@ -120,11 +120,16 @@ class RatingNetwork(nn.Module):
         other.n_users = len(next(iter(rows.values())))
         return other
 
+    def for_evaluation(self) -> "RatingNetwork":
+        """A copy as it is now, which later training does not change."""
+        return copy.deepcopy(self).eval().requires_grad_(False)
+
     @torch.no_grad()
     def fill_untrained(self, trained_users: Tensor, trained_movies: Tensor) -> None:
         """Give rows without a training rating the mean of the rows that have one.
 
-        No batch ever reads such a row, so this never touches training, whenever it is called.
+        No rating's batch ever reads such a row, so this never touches training, whenever it is called. A loss
+        that draws films does read those of movies; what it taught them is overwritten here.
 
         Args:
             trained_users: bool (n_users,), whether the user has a rating in the training part.

@@ -128,3 +128,11 @@ class NeuMF(RatingNetwork):
         if not mode and self.history is not None and self.history.knows:
             self.user_history.weight.copy_(self.history.everybody())
         return super().train(mode)
+
+    def for_evaluation(self) -> "RatingNetwork":
+        """A copy as it is now, without the ratings that histories are made of."""
+        other = super().for_evaluation()
+        for module in other.modules():
+            if isinstance(module, History):
+                module.forget()
+        return other

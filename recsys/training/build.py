@@ -12,12 +12,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import (
-    Callback,
-    EarlyStopping,
-    LearningRateMonitor,
-    ModelCheckpoint,
-)
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 
 from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
@@ -27,9 +22,11 @@ from recsys.models.heads import MOST_LEVELS
 from recsys.models.network import RatingNetwork
 from recsys.objective import objective_of, ranks
 from recsys.seeds import seed_for
+from recsys.training.judging import BestAtEnds, StopAtEnds
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import RatingModule
 from recsys.training.progress import EpochBar, EpochLog
+from recsys.training.schedules import cycle_ends, in_cycles
 from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
 
 
@@ -77,6 +74,9 @@ def build_module(
         cfg.seed,
         instantiate(cfg.loss, _partial_=True, _convert_="all"),
         val if ranks(cfg) else None,
+        config["l2"],
+        cfg.snapshots,
+        cycle_ends(config["schedule"], cfg.max_epochs),
     )
 
 
@@ -110,13 +110,14 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
     logger = instantiate(cfg.logger, save_dir=str(folder / name)) if cfg.logger else False
     keep, on_terminal = folder / "checkpoints", sys.stdout.isatty()
     objective = objective_of(cfg)
+    schedule: dict[str, Any] = OmegaConf.to_container(cfg.schedule, resolve=True)  # type: ignore[assignment]
+    judged: dict[str, Any] = {"monitor": objective.name, "mode": objective.mode}
+    judged["ends"] = cycle_ends(schedule, cfg.max_epochs)
     callbacks: list[Callback] = [
-        ModelCheckpoint(
-            keep, "best", monitor=objective.name, mode=objective.mode, enable_version_counter=False
-        ),
+        BestAtEnds(dirpath=keep, filename="best", enable_version_counter=False, **judged),
         ModelCheckpoint(keep, "last", enable_version_counter=False),
         # A metric that is not finite raises in the module; EarlyStopping would end the run as if done.
-        EarlyStopping(objective.name, mode=objective.mode, patience=cfg.patience, check_finite=False),
+        StopAtEnds(patience=in_cycles(cfg.patience, schedule), check_finite=False, **judged),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
     ]

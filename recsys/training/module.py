@@ -1,7 +1,7 @@
 """RatingModule: a network's loss, optimizer, schedule, and what is logged."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,9 +16,11 @@ from recsys.data.batches import Batch
 from recsys.errors import TrainingError
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors
+from recsys.models.ensemble import Ensemble
 from recsys.models.network import RatingNetwork
 from recsys.seeds import seed_for
 from recsys.training.losses import pointwise
+from recsys.training.penalty import l2_per_occurrence
 
 
 class RatingModule(pl.LightningModule):
@@ -38,6 +40,10 @@ class RatingModule(pl.LightningModule):
         seed: of the dropout masks and of what a loss draws.
         loss: from (network, batch, generator) to a loss; see `recsys.training.losses`.
         ranking: the validation part's task, where the loss makes an order and no ratings.
+        l2: weights of L2 per occurrence by kind of table, {"vectors": ..., "biases": ...}.
+        snapshots: what is validated and handed over is the average of this many networks: the one that is
+            trained, and as it was at the last ends of cycles; 1: itself alone.
+        ends: epochs, counted from 1, at which cycles end.
 
     Raises:
         TrainingError: a loss or a metric is not finite.
@@ -54,13 +60,18 @@ class RatingModule(pl.LightningModule):
         seed: int = 0,
         loss: Callable[[RatingNetwork, Batch, Generator | None], Tensor] = pointwise,
         ranking: RankingTask | None = None,
+        l2: Mapping[str, float] | None = None,
+        snapshots: int = 1,
+        ends: Collection[int] = (),
     ) -> None:
         super().__init__()
         self.network = network
         self.make_optimizer, self.make_schedule = optimizer, schedule
         self.trained_users, self.trained_movies = trained_users, trained_movies
         self.card, self.seed = card, seed
-        self.loss, self.ranking = loss, ranking
+        self.loss, self.ranking, self.l2 = loss, ranking, dict(l2 or {})
+        self.snapshots, self.ends = snapshots, ends
+        self.kept: list[RatingNetwork] = []  # in a list, so that their weights are not the module's
         self._generator: Generator | None = None
         self._loss_sum: Tensor | float = 0.0
         self._loss_pairs = 0
@@ -80,12 +91,17 @@ class RatingModule(pl.LightningModule):
         seed = seed_for(self.seed, "negatives", self.global_rank)
         self._generator = Generator(self.device).manual_seed(seed)
 
+    def on_train_epoch_start(self) -> None:
+        """Where a cycle has just ended, keep the network as it is."""
+        if self.snapshots > 1 and self.current_epoch in self.ends:
+            self.kept = [*self.kept, self.network.for_evaluation()][1 - self.snapshots :]
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of the batch."""
+        """The loss of the batch, and what its rows' length costs."""
         loss = self.loss(self.network, batch, self._generator)
         self._loss_sum = self._loss_sum + loss.detach() * len(batch.ratings)  # no wait for the device here
         self._loss_pairs += len(batch.ratings)
-        return loss
+        return loss + l2_per_occurrence(self.network, batch, **self.l2) if any(self.l2.values()) else loss
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's loss."""
@@ -102,7 +118,13 @@ class RatingModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect predictions; they are summed up at the end, so that the device is waited for once."""
         if self.ranking is None:
-            self._errors.append(torch.stack([self.network.predict(batch.users, batch.movies), batch.ratings]))
+            predicted = self.outcome.predict(batch.users, batch.movies)
+            self._errors.append(torch.stack([predicted, batch.ratings]))
+
+    @property
+    def outcome(self) -> RatingNetwork:
+        """What the run would hand over if it ended now."""
+        return Ensemble([*self.kept, self.network]) if self.kept else self.network
 
     def on_validation_epoch_end(self) -> None:
         """Log val/rmse and val/mae over the pairs of all processes, or what the lists are worth."""
@@ -112,7 +134,7 @@ class RatingModule(pl.LightningModule):
 
     def _ranking_metrics(self, task: RankingTask) -> dict[str, float]:
         # Every process has all weights and ranks for all users, so all come to the same without a word.
-        metrics = task.measure(self.network)
+        metrics = task.measure(self.outcome)
         return {name: metrics[name] for name in (f"val/ndcg@{task.k}", f"val/recall@{task.k}")}
 
     def _rating_metrics(self) -> dict[str, float]:
@@ -125,8 +147,16 @@ class RatingModule(pl.LightningModule):
         return errors.metrics("val")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the card."""
+        """Add the card, and the weights of the networks that are averaged with this one."""
         checkpoint["recsys"] = self.card
+        checkpoint["snapshots"] = [network.state_dict() for network in self.kept]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the averaged networks over again."""
+        self.kept = []
+        for weights in checkpoint["snapshots"]:
+            self.kept.append(self.network.for_evaluation())
+            self.kept[-1].load_state_dict(weights)
 
     def _must_be_finite(self, values: dict[str, float]) -> None:
         for name, value in values.items():

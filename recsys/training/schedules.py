@@ -122,6 +122,11 @@ def cycle_ends(schedule: Mapping[str, Any], max_epochs: int) -> set[int]:
     return ends
 
 
+def in_cycles(epochs: int, schedule: Mapping[str, Any]) -> int:
+    """As many epochs in whole cycles, rounded up; a schedule without cycles has one in every epoch."""
+    return math.ceil(epochs / max(1, schedule.get("cycle_epochs", 1)))
+
+
 def _fit(cycle_epochs: float, max_epochs: int) -> float:
     """The cycle's length, no longer than the run."""
     if cycle_epochs > max_epochs:

@@ -10,8 +10,17 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary
 
 # The keys people vary; a column each in the HParams table.
-SHOWN = ("seed", "batch_size", "data.", "split", "model", "loss", "optimizer", "schedule")
-SHOWN += ("hardware.precision",)
+SHOWN = (
+    "seed",
+    "batch_size",
+    "data.",
+    "split",
+    "model",
+    "loss",
+    "optimizer",
+    "schedule",
+    "hardware.precision",
+)
 # Facts of the data and technical switches, which nobody varies.
 HIDDEN = {"address", "md5", "members", "package", "reader", "folder", "mirror", "verify", "scale"}
 HIDDEN |= {"on_bad_rows", "_partial_", "fused"}

@@ -1,0 +1,56 @@
+"""The average of several networks, which is a network too."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recsys.models.network import RatingNetwork
+
+
+class Ensemble(RatingNetwork):
+    """rating = mean of the members' ratings (Huang et al. 2017, Snapshot Ensembles: train 1, get M for free).
+
+    Args:
+        members: networks of the same users, movies and scale; nothing is copied.
+    """
+
+    def __init__(self, members: Sequence[RatingNetwork]) -> None:
+        first = members[0]
+        super().__init__(first.n_users, first.n_movies, first.scale, first.mean)
+        self.rates = first.rates
+        self.members = nn.ModuleList(members)
+
+    def forward(self, users: Tensor, movies: Tensor) -> Tensor:
+        """Ratings of pairs: (B,) and (B,) to (B,)."""
+        return torch.stack([member(users, movies) for member in self.members]).mean(0)
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """Every movie's rating: (B,) to (B, n_movies)."""
+        first, *others = self._networks
+        total = first.score(users)
+        for member in others:
+            total += member.score(users)
+        return total.div_(len(self.members))
+
+    def tables(self, side: str) -> dict[str, nn.Embedding]:
+        """The embeddings of one side of all members, by `members.<number>.<attribute>`."""
+        return {
+            f"members.{number}.{name}": table
+            for number, member in enumerate(self._networks)
+            for name, table in member.tables(side).items()
+        }
+
+    def with_users(self, rows: Mapping[str, Tensor]) -> "Ensemble":
+        """This ensemble for other users; see `RatingNetwork.with_users`."""
+        return Ensemble(
+            [
+                member.with_users({name: rows[f"members.{number}.{name}"] for name in member.tables("user")})
+                for number, member in enumerate(self._networks)
+            ]
+        )
+
+    @property
+    def _networks(self) -> list[RatingNetwork]:
+        return list(self.members)  # type: ignore[arg-type]
