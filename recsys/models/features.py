@@ -17,7 +17,8 @@ def movie_features(catalogue: pd.DataFrame) -> Tensor:
     Args:
         catalogue: of a `Dataset`: columns genres ("Drama|War") and year (missing where unknown).
     """
-    genres = catalogue["genres"].str.get_dummies("|").to_numpy(np.float32)
+    flags = catalogue["genres"].str.get_dummies("|")
+    genres = flags.drop(columns="", errors="ignore").to_numpy(np.float32)  # of movies without a genre
     genres = genres / np.maximum(genres.sum(1, keepdims=True), 1)
     period = catalogue["year"].astype("Float64") // YEARS_TOGETHER
     periods = pd.get_dummies(period).to_numpy(np.float32)

@@ -1,0 +1,118 @@
+"""What a user's vector carries of their history, and a movie's of its features."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from recsys.data.biases import user_movie_bias
+from recsys.data.synthetic import Synthetic
+from recsys.models.features import movie_features
+from recsys.models.neumf import NeuMF
+
+TRAIN = np.arange(200)  # of 300 ratings
+
+
+@pytest.fixture
+def knowing() -> NeuMF:
+    """A network that knows the first ratings of a small data set."""
+    torch.manual_seed(0)
+    dataset = Synthetic(ratings=300, users=20, movies=30).load()
+    n_features = movie_features(dataset.catalogue).shape[1]
+    network = NeuMF(
+        len(dataset.user_ids),
+        len(dataset.movie_ids),
+        (1, 5),
+        3.0,
+        n_features=n_features,
+        embedding_dim=4,
+        hidden=[],
+        history=True,
+        features=True,
+        init_std=1.0,
+    )
+    network.learn_facts(dataset, TRAIN)
+    return network
+
+
+def by_hand(network: NeuMF, user: int, without: int | None) -> torch.Tensor:
+    """h of a user: a loop over the ratings of the training part."""
+    dataset = Synthetic(ratings=300, users=20, movies=30).load()
+    residuals = dataset.ratings[TRAIN] - user_movie_bias(dataset, TRAIN, TRAIN)
+    rated = [row for row in TRAIN if dataset.users[row] == user and dataset.movies[row] != without]
+    assert network.history is not None
+    terms = [
+        network.history.chosen.weight[dataset.movies[row]]
+        + float(residuals[row]) * network.history.liked.weight[dataset.movies[row]]
+        for row in rated
+    ]
+    return torch.stack(terms).sum(0) / len(rated) ** 0.5
+
+
+def test_history_is_the_sum_over_what_was_rated(knowing: NeuMF) -> None:
+    assert knowing.history is not None
+    everybody = knowing.history.everybody()
+    for user in (0, 7, 19):
+        torch.testing.assert_close(everybody[user], by_hand(knowing, user, None))
+
+
+def test_while_training_a_pair_does_not_see_its_own_rating(knowing: NeuMF) -> None:
+    dataset = Synthetic(ratings=300, users=20, movies=30).load()
+    assert knowing.history is not None
+    rows = [0, 3, 5, 0, 250]  # the last one is of the test part, and in nobody's history
+    users, movies = (torch.from_numpy(column[rows]) for column in (dataset.users, dataset.movies))
+    found = knowing.history(users, movies)
+    for user, movie, vector in zip(users.tolist(), movies.tolist(), found, strict=True):
+        torch.testing.assert_close(vector, by_hand(knowing, user, movie))
+
+
+def test_in_evaluation_the_history_is_a_table(knowing: NeuMF) -> None:
+    assert knowing.history is not None
+    knowing.eval()
+    assert torch.equal(knowing.user_history.weight, knowing.history.everybody())
+    users, movies = torch.tensor([2, 2, 9]), torch.tensor([1, 8, 4])
+    expected = knowing(users, movies)
+    again = knowing.for_evaluation()
+    assert not again.history.knows
+    assert torch.equal(again(users, movies), expected)
+    before = knowing.user_history.weight.clone()
+    with torch.no_grad():
+        knowing.history.chosen.weight.add_(1.0)
+    knowing.train()
+    assert torch.equal(knowing.user_history.weight, before)
+    knowing.eval()
+    assert not torch.equal(knowing.user_history.weight, before)
+    assert torch.equal(again(users, movies), expected)
+
+
+def test_a_weights_file_holds_no_ratings(knowing: NeuMF) -> None:
+    assert not any(name in ("pairs", "residuals", "starts") for name in knowing.state_dict())
+    shapes = {name: tuple(value.shape) for name, value in knowing.state_dict().items()}
+    assert shapes["user_history.weight"] == (20, 4)
+    assert not any(200 in shape for shape in shapes.values())
+
+
+def test_history_is_trained_and_its_table_is_not(knowing: NeuMF) -> None:
+    knowing(torch.tensor([1, 2]), torch.tensor([3, 4])).sum().backward()
+    assert knowing.history is not None
+    assert knowing.history.chosen.weight.grad is not None
+    assert knowing.history.chosen.weight.grad.abs().sum() > 0
+    assert knowing.user_history.weight.grad is None
+
+
+def test_features_of_movies() -> None:
+    catalogue = pd.DataFrame({"genres": ["Drama|War", "", "Drama"], "year": [1994, None, 1990]})
+    catalogue["year"] = catalogue["year"].astype("Int32")
+    assert movie_features(catalogue).tolist() == [[0.5, 0.5, 1], [0, 0, 0], [1, 0, 1]]
+
+
+def test_movies_with_the_same_features_share_their_rows(knowing: NeuMF) -> None:
+    """Synthetic movies alternate between two sorts of genres; everything else about them is set to zero."""
+    with torch.no_grad():
+        for table in (knowing.movie_embedding, knowing.movie_bias):
+            table.weight.zero_()
+        knowing.features[:, 3:] = 0  # years
+    scores = knowing.eval().score(torch.tensor([4]))[0]
+    assert torch.equal(scores[::2], scores[0].expand(15))
+    assert torch.equal(scores[1::2], scores[1].expand(15))
+    assert scores[0] != scores[1]

@@ -1,0 +1,118 @@
+"""What a run hands over: judged at the ends of cycles, averaged over the last of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tiny import QUICK, TINY
+
+from recsys.checkpoint import load_checkpoint
+from recsys.data.batches import Batch
+from recsys.evaluate import evaluate
+from recsys.models.ensemble import Ensemble
+from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.recommender import Recommender
+from recsys.train import train
+from recsys.training.build import build_data, build_module, build_trainer
+from recsys.training.penalty import l2_per_occurrence
+from recsys.training.schedules import in_cycles
+
+CYCLES = [*QUICK, "schedule.cycle_epochs=2", "optimizer.lr=0.01", "max_epochs=8", "patience=100"]
+
+
+def test_the_best_weights_are_those_of_an_end(compose, tmp_path: Path) -> None:
+    """With cycles of three epochs in ten, ends are 3, 6, 9 and, since the run ends there, 10."""
+    options = ["schedule.cycle_epochs=3", "max_epochs=10", "optimizer.lr=0.03", "batch_size=100"]
+    for seed in range(3):
+        result = train(compose(*CYCLES, *options, f"seed={seed}"), tmp_path / str(seed))
+        assert result["objective"]["epoch"] + 1 in (3, 6, 9, 10)
+
+
+def test_a_run_stops_where_whole_cycles_were_in_vain(compose, tmp_path: Path) -> None:
+    """Overfits from the start; four epochs of patience are two cycles of three, rounded up."""
+    overfit = ["optimizer.lr=0.1", "model.dropouts=0", "model.embedding_dropout=0", "batch_size=50"]
+    options = ["schedule.cycle_epochs=3", "max_epochs=60", "patience=4"]
+    result = train(compose(*QUICK, *overfit, *options), tmp_path)
+    assert (result["time"]["epochs"] - result["objective"]["epoch"] - 1) == 6
+
+
+@pytest.mark.parametrize(("epochs", "cycle", "cycles"), [(10, 2, 5), (10, 6, 2), (1, 6, 1), (10, 0.5, 10)])
+def test_patience_is_in_whole_cycles(epochs: int, cycle: float, cycles: int) -> None:
+    assert in_cycles(epochs, {"_target_": "x", "cycle_epochs": cycle}) == cycles
+    assert in_cycles(epochs, {"_target_": "x"}) == epochs
+
+
+def test_the_average_is_that_of_the_last_ends(compose, tmp_path: Path) -> None:
+    """Networks that shorter runs end with, averaged by hand, are what a run with snapshots saves."""
+    kept = []
+    for epochs in (4, 6, 8):
+        train(compose(*CYCLES, f"max_epochs={epochs}"), tmp_path / str(epochs))
+        kept.append(load_checkpoint(tmp_path / str(epochs) / "checkpoints" / "last.ckpt").network)
+    result = train(compose(*CYCLES, "snapshots=3"), tmp_path / "average")
+    average = load_checkpoint(tmp_path / "average" / "checkpoints" / "last.ckpt").network
+    assert isinstance(average, Ensemble)
+    assert len(average.members) == 3
+    users, movies = torch.arange(40), torch.arange(40)
+    expected = torch.stack([network(users, movies) for network in kept]).mean(0)
+    assert torch.equal(average(users, movies), expected)
+    assert result["model"]["parameters"] % sum(p.numel() for p in kept[0].parameters()) == 0
+
+
+def test_an_average_is_evaluated_recommended_from_and_exported(compose, tmp_path: Path) -> None:
+    options = ["snapshots=2", "model=neumf", "model.history=true", "data.movies=120"]
+    result = train(compose(*CYCLES, *options), tmp_path / "run")
+    (own,) = [row for row in evaluate(str(tmp_path / "run")) if row["model"] == "neu-mf"]
+    assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)
+    model = Recommender.load(tmp_path / "run")
+    assert isinstance(model.network, Ensemble)
+    assert len(model.recommend(7, k=5)) == 5
+    liked = model.recommend(7, k=3)["movie"]
+    assert len(model.fold_in(dict.fromkeys(liked, 5.0)).recommend(k=4)) == 4
+    assert len(model.similar_users(3, k=2)) == 2
+    assert model.export(tmp_path / "model.pt2").exists()  # checks what it has written
+
+
+def test_snapshots_go_on_where_a_checkpoint_ends(compose, tmp_path: Path) -> None:
+    cfg = compose(*CYCLES, "snapshots=3")
+    train(cfg, tmp_path / "whole")
+    folder = tmp_path / "again"
+    train(compose(*CYCLES, "snapshots=3", "max_epochs=4"), folder)
+    data = build_data(cfg)
+    data.setup()
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    last = str(folder / "checkpoints" / "last.ckpt")
+    module = build_module(cfg, config, data)
+    build_trainer(cfg, folder).fit(module, data, ckpt_path=last, weights_only=True)
+    whole, resumed = (
+        load_checkpoint(run / "checkpoints" / "last.ckpt").network for run in (tmp_path / "whole", folder)
+    )
+    assert isinstance(resumed, Ensemble)
+    assert len(resumed.members) == len(whole.members) == 3
+
+
+def test_l2_per_occurrence_by_hand() -> None:
+    network = MatrixFactorization(3, 2, (1, 5), 3.0, embedding_dim=2)
+    with torch.no_grad():
+        network.user_embedding.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 0.0], [9.0, 9.0]]))
+        network.movie_embedding.weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 2.0]]))
+        network.user_bias.weight.copy_(torch.tensor([[1.0], [2.0], [9.0]]))
+    batch = Batch(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), torch.ones(3))
+    found = l2_per_occurrence(network, batch, vectors=0.1, biases=0.5)
+    # (5 + 5 + 9) + (2 + 4 + 4) squared lengths of vectors, 1 + 1 + 4 of biases, over three pairs
+    assert isinstance(found, torch.Tensor)
+    assert found.item() == pytest.approx((0.1 * 29 + 0.5 * 6) / 3)
+    found.backward()
+    assert network.user_embedding.weight.grad is not None
+    assert network.user_embedding.weight.grad[2].abs().sum() == 0  # not in the batch
+
+
+def test_l2_keeps_vectors_short(compose, tmp_path: Path) -> None:
+    lengths = []
+    for weight in (0, 0.5):
+        options = ["model=matrix-factorization", f"l2.vectors={weight}", "max_epochs=6", "optimizer.lr=0.01"]
+        train(compose(*TINY, "hardware=cpu", "logger=none", *options), tmp_path / str(weight))
+        network = load_checkpoint(tmp_path / str(weight) / "checkpoints" / "last.ckpt").network
+        lengths.append(network.get_parameter("user_embedding.weight").norm().item())
+    assert lengths[1] < 0.5 * lengths[0]
