@@ -17,7 +17,8 @@ from pyarrow import feather
 
 from recsys.data.ids import IdMap
 
-CACHE_FORMAT = 1  # raised whenever the encoded files change, so that older ones are made anew
+CACHE_FORMAT = 2  # raised whenever the encoded files change, so that older ones are made anew
+TRAITS = ["gender", "age", "occupation"]  # of people, as text; empty where a data set does not tell
 PIECE = 1 << 17  # ratings encoded at once
 
 
@@ -34,6 +35,7 @@ class Dataset:
         user_ids: raw user ids.
         movie_ids: raw ids of the movies that have at least one rating.
         catalogue: one line per movie row: title, year (missing where unknown), genres ("Drama|War").
+        people: one line per user row: gender, age and occupation as text, empty where unknown.
         scale: the lowest and the highest rating possible.
         sha256: of the raw rating rows, in their order.
         dropped: how many bad rows were left out on the user's word.
@@ -47,6 +49,7 @@ class Dataset:
     user_ids: IdMap
     movie_ids: IdMap
     catalogue: pd.DataFrame
+    people: pd.DataFrame
     scale: tuple[float, float]
     sha256: str
     dropped: int = 0
@@ -61,7 +64,12 @@ class Dataset:
 
 
 def encode(
-    name: str, ratings: pd.DataFrame, movies: pd.DataFrame, scale: Sequence[float], dropped: int = 0
+    name: str,
+    ratings: pd.DataFrame,
+    movies: pd.DataFrame,
+    scale: Sequence[float],
+    dropped: int = 0,
+    people: pd.DataFrame | None = None,
 ) -> Dataset:
     """Replace raw ids by rows.
 
@@ -72,6 +80,7 @@ def encode(
             that is missing here is called by its id.
         scale: the lowest and the highest rating possible.
         dropped: passed on.
+        people: columns user, gender, age, occupation, or None where nothing is known of them.
     """
     raw_users, raw_movies = _plain(ratings["user"]), _plain(ratings["movie"])
     values = ratings["rating"].to_numpy(np.float32)
@@ -88,6 +97,9 @@ def encode(
         found = catalogue[column].astype(object)  # a frame without any movie has columns of no type
         catalogue[column] = found.where(found.notna(), missing).astype(str)
     catalogue["year"] = catalogue["year"].astype("Int32")
+    if people is None:
+        people = pd.DataFrame(columns=["user", *TRAITS])
+    traits = people.drop_duplicates("user").set_index("user")[TRAITS].reindex(user_ids.ids)
     return Dataset(
         name=name,
         users=users,
@@ -97,6 +109,7 @@ def encode(
         user_ids=user_ids,
         movie_ids=movie_ids,
         catalogue=catalogue,
+        people=traits.reset_index(drop=True).astype(object).fillna("").astype(str),
         scale=(float(scale[0]), float(scale[1])),
         sha256=fingerprint.result(),
         dropped=dropped,
@@ -116,7 +129,7 @@ def save(dataset: Dataset, folder: Path) -> None:
         feather.write_feather(
             table, str(temporary / "ratings.arrow"), compression="uncompressed", chunksize=rows
         )
-        users = pa.table({"id": dataset.user_ids.ids})
+        users = dataset.people.assign(id=dataset.user_ids.ids)
         feather.write_feather(users, str(temporary / "users.arrow"))
         movies = dataset.catalogue.assign(id=dataset.movie_ids.ids)
         feather.write_feather(movies, str(temporary / "movies.arrow"))
@@ -132,14 +145,15 @@ def load(folder: Path) -> Dataset:
     facts = json.loads((folder / "dataset.json").read_text())
     table = feather.read_table(str(folder / "ratings.arrow"), memory_map=True)
     columns = {name: table[name].chunk(0).to_numpy() for name in table.column_names} if len(table) else {}
-    users = feather.read_table(str(folder / "users.arrow"))["id"].to_numpy()
+    users = feather.read_feather(str(folder / "users.arrow"))
     movies = feather.read_feather(str(folder / "movies.arrow"))
     return Dataset(
         **{**facts, "scale": tuple(facts["scale"])},
         **columns,
-        user_ids=IdMap(_plain(pd.Series(users)), "user"),
+        user_ids=IdMap(_plain(users.pop("id")), "user"),
         movie_ids=IdMap(_plain(movies.pop("id")), "movie"),
         catalogue=movies,
+        people=users,
     )
 
 

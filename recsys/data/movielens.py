@@ -72,4 +72,4 @@ class MovieLens:
         log.info("%s: reading %s", self.name, archive)
         scale = (float(self.scale[0]), float(self.scale[1]))
         tables = self.reader(archive, self.folder, scale, self.on_bad_rows)
-        return encode(self.name, tables.ratings, tables.movies, scale, tables.dropped)
+        return encode(self.name, tables.ratings, tables.movies, scale, tables.dropped, tables.people)

@@ -3,7 +3,8 @@
 Members are read inside the archive and never unpacked, so no path in it can reach the disk.
 
 Ratings frames have the columns user, movie, rating, timestamp (0: unknown); Movies frames have movie, title
-("Name (Year)"), year (missing where the title has none) and genres ("Drama|War").
+("Name (Year)"), year (missing where the title has none) and genres ("Drama|War"); People frames, where a
+release has them, user, and as text gender, age and occupation.
 """
 
 import csv
@@ -27,20 +28,22 @@ LARGEST_RATIO = 100  # unpacked to packed; MovieLens text packs to about a fifth
 
 
 class Tables(NamedTuple):
-    """What an archive holds: both frames, and how many bad rating rows were left out."""
+    """What an archive holds: the frames, and how many bad rating rows were left out."""
 
     ratings: pd.DataFrame
     movies: pd.DataFrame
     dropped: int
+    people: pd.DataFrame | None = None
 
 
 def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
-    """ml-100k: u.data with tabs; u.item with | between 24 fields and latin-1 letters; u.genre."""
+    """ml-100k: u.data with tabs; u.item with | between 24 fields and latin-1 letters; u.genre; u.user."""
     with _open(archive) as file:
         form = RatingsFormat(separator="\t")
         ratings, dropped = _ratings(file, f"{folder}/u.data", form, scale, on_bad_rows)
         items = _decode(_read(file, f"{folder}/u.item"))
         genres = _decode(_read(file, f"{folder}/u.genre"))
+        people = _people(file, f"{folder}/u.user", "|", ["user", "age", "gender", "occupation"])
     genre_names = [line.split("|")[0] for line in _lines(genres) if "|" in line]
     rows = []
     for number, line in enumerate(_lines(items), 1):
@@ -49,17 +52,21 @@ def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_row
             raise DataError(f"{archive.name}: {folder}/u.item line {number}: {len(fields)} fields")
         flags = zip(genre_names, fields[5:], strict=True)
         rows.append((fields[0], fields[1], "|".join(genre for genre, flag in flags if flag == "1")))
-    return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/u.item"), dropped)
+    return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/u.item"), dropped, people)
 
 
 def read_colons(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
-    """ml-1m and ml-10m: :: between fields; movies.dat is latin-1 in the first and UTF-8 in the second."""
+    """ml-1m and ml-10m: :: between fields; movies.dat is latin-1 in the first and UTF-8 in the second.
+
+    Only the first has a users.dat; its ages are the lowest of a range, its occupations numbers.
+    """
     with _open(archive) as file:
         form = RatingsFormat(separator="::")
         ratings, dropped = _ratings(file, f"{folder}/ratings.dat", form, scale, on_bad_rows)
         movies = _decode(_read(file, f"{folder}/movies.dat"))
+        people = _people(file, f"{folder}/users.dat", "::", ["user", "gender", "age", "occupation"])
     rows = [line.split("::") for line in _lines(movies)]
-    return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/movies.dat"), dropped)
+    return Tables(ratings, _movies(rows, f"{archive.name}: {folder}/movies.dat"), dropped, people)
 
 
 def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
@@ -91,6 +98,19 @@ def _movies(rows: list, where: str, header: int = 0) -> pd.DataFrame:
         genres.append("" if row[2] == "(no genres listed)" else row[2].strip())
     years = pd.array([year_of(title) for title in titles], dtype="Int32")
     return pd.DataFrame({"movie": ids, "title": titles, "year": years, "genres": genres})
+
+
+def _people(file: zipfile.ZipFile, member: str, separator: str, columns: list[str]) -> pd.DataFrame | None:
+    """A People frame from lines of id, `columns` and a zip code; None where the archive has none."""
+    if member not in file.namelist():
+        return None
+    rows = []
+    for number, line in enumerate(_lines(_decode(_read(file, member))), 1):
+        fields = line.split(separator)
+        if len(fields) != len(columns) + 1 or not fields[0].isdecimal():
+            raise DataError(f"{file.filename}: {member} line {number}: {len(columns) + 1} fields expected")
+        rows.append((int(fields[0]), *fields[1:-1]))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _open(archive: Path) -> zipfile.ZipFile:

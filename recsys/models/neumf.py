@@ -11,7 +11,7 @@ from recsys.data.biases import user_movie_bias
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
-from recsys.models.features import movie_features
+from recsys.models.features import movie_features, user_features
 from recsys.models.heads import Head
 from recsys.models.history import History
 from recsys.models.layers import all_pairs, stack
@@ -22,12 +22,12 @@ class NeuMF(RatingNetwork):
     """score = b_u + b_m + p_u . q_m + layers([p_u; q_m]), and a head that makes a rating of it.
 
     Both paths of NeuMF (He et al. 2017, Neural Collaborative Filtering) share their vectors, and biases join
-    them. p_u is the user's own row plus, with `history`, what they have rated (see `recsys.models.history`);
-    q_m is the movie's own row plus, with `features`, the rows of its genres and of its years, which also have
-    biases: a factorization machine over these (Rendle 2010), since their products with p_u are all there.
+    them. p_u is the user's own row plus, with `history`, what they have rated (see `recsys.models.history`).
+    With `features`, rows of the movie's genres and years are added to q_m and b_m, rows of the user's gender,
+    age and occupation to p_u and b_u: with the products of both sides, a factorization machine (Rendle 2010).
 
-    In evaluation mode the history stands in a table of its own, `user_history`, so that the network needs no
-    ratings any more; it then holds all that the user has rated.
+    In evaluation mode all that p_u and b_u are made of besides their own rows stands in a table,
+    `user_context`: the network then needs no ratings, and a user's history is all that they have rated.
 
     Args:
         n_users: how many user rows.
@@ -35,19 +35,21 @@ class NeuMF(RatingNetwork):
         scale: the lowest and the highest rating possible.
         mean: the mean rating of the training part.
         levels: the different ratings there are; needed by head="ordinal".
-        n_features: how many features a movie has; needed by `features`.
+        n_movie_features: how many numbers describe a movie; needed by `features`.
+        n_user_features: how many describe a user; likewise.
         embedding_dim: the length d of a user's and of a movie's vector.
         hidden: widths of the layers; a number is one layer, an empty list leaves the layers out.
         dropouts: dropout after each layer; a list's last value repeats for the layers beyond it.
         embedding_dropout: dropout on the vectors where they enter the layers.
         history: whether a user's vector carries what they have rated.
-        features: whether a movie's vector carries its genres and years.
+        features: whether vectors and biases carry what is known of a movie and of a user.
         head: "linear" (mean + score), "sigmoid" or "ordinal".
         margin: how far a sigmoid reaches beyond the scale, in rating points.
         init_std: standard deviation of all vectors at the start.
     """
 
-    features: Tensor
+    movie_features: Tensor
+    user_features: Tensor
     history: History | None
     layers: nn.Sequential | None
 
@@ -58,7 +60,8 @@ class NeuMF(RatingNetwork):
         scale: Sequence[float],
         mean: float,
         levels: Sequence[float] = (),
-        n_features: int = 0,
+        n_movie_features: int = 0,
+        n_user_features: int = 0,
         embedding_dim: PositiveInt = 32,
         hidden: PositiveInt | list[PositiveInt] = 64,
         dropouts: DropoutRate | Annotated[list[DropoutRate], MinLen(1)] = 0.2,
@@ -78,61 +81,100 @@ class NeuMF(RatingNetwork):
         for table in (self.user_bias, self.movie_bias):
             nn.init.zeros_(table.weight)
         self.history = History(n_movies, d, init_std) if history else None
-        if history:
-            self.user_history = nn.Embedding(n_users, d, _weight=torch.zeros(n_users, d), _freeze=True)
-        self.feature_rows = nn.Linear(n_features, d + 1, bias=False) if features else None
-        if self.feature_rows is not None:
-            nn.init.normal_(self.feature_rows.weight, std=0.01)
-            self.register_buffer("features", torch.zeros(n_movies, n_features))
+        self.movie_rows = _rows(n_movie_features, d + 1) if features and n_movie_features else None
+        self.user_rows = _rows(n_user_features, d + 1) if features and n_user_features else None
+        self.register_buffer("movie_features", torch.zeros(n_movies, n_movie_features if features else 0))
+        self.register_buffer("user_features", torch.zeros(n_users, n_user_features), persistent=False)
+        self.has_context = self.history is not None or self.user_rows is not None
+        if self.has_context:
+            self.user_context = nn.Embedding(
+                n_users, d + 1, _weight=torch.zeros(n_users, d + 1), _freeze=True
+            )
+        self.has_facts = False
         self.layers = stack(2 * d, hidden, dropouts, embedding_dropout) if hidden != [] else None
 
     def logits(self, users: Tensor, movies: Tensor) -> Tensor:
         """Scores of pairs, before the head: (B,) and (B,) to (B,)."""
-        user, movie, biases = self.user_embedding(users), self.movie_embedding(movies), self.user_bias(users)
-        biases = biases + self.movie_bias(movies)
-        if self.history is not None:
-            reads = self.training and self.history.knows
-            user = user + (self.history(users, movies) if reads else self.user_history(users))
-        if self.feature_rows is not None:
-            vector, bias = self.feature_rows(self.features[movies]).split([movie.shape[1], 1], dim=1)
-            movie, biases = movie + vector, biases + bias
-        scores = biases.squeeze(-1) + (user * movie).sum(-1)
-        return (
-            scores if self.layers is None else scores + self.layers(torch.cat([user, movie], 1)).squeeze(-1)
-        )
+        user, user_bias = self._users(users, movies)
+        movie, movie_bias = self._movies(movies)
+        scores = (user_bias + movie_bias).squeeze(-1) + (user * movie).sum(-1)
+        if self.layers is None:
+            return scores
+        return scores + self.layers(torch.cat([user, movie], dim=1)).squeeze(-1)
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
         """Every movie's rating: (B,) to (B, n_movies)."""
-        user, movie, biases = self.user_embedding(users), self.movie_embedding.weight, self.movie_bias.weight
-        if self.history is not None:
-            user = user + self.user_history(users)
-        if self.feature_rows is not None:
-            vector, bias = self.feature_rows(self.features).split([movie.shape[1], 1], dim=1)
-            movie, biases = movie + vector, biases + bias
-        scores = torch.addmm(biases.T, user, movie.T).float().add_(self.user_bias(users))
+        user, user_bias = self._users(users, None)
+        movie, movie_bias = self._movies(torch.arange(self.n_movies, device=users.device))
+        scores = torch.addmm(movie_bias.T, user, movie.T).float().add_(user_bias)
         if self.layers is not None:
             scores += all_pairs(self.layers, user, movie)
         return self.head(scores)
 
+    def _users(self, users: Tensor, movies: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Vectors (B, d) and biases (B, 1) of users, as they are beside the movies they are asked for."""
+        vector, bias = self.user_embedding(users), self.user_bias(users)
+        if self.training and self.has_facts and movies is not None:
+            if self.user_rows is not None:
+                more, more_bias = self._split(self.user_rows(self.user_features[users]))
+                vector, bias = vector + more, bias + more_bias
+            return (vector if self.history is None else vector + self.history(users, movies)), bias
+        if self.has_context:
+            more, more_bias = self._split(self.user_context(users))
+            vector, bias = vector + more, bias + more_bias
+        return vector, bias
+
+    def _movies(self, movies: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (B, d) and biases (B, 1) of movies."""
+        vector, bias = self.movie_embedding(movies), self.movie_bias(movies)
+        if self.movie_rows is None:
+            return vector, bias
+        more, more_bias = self._split(self.movie_rows(self.movie_features[movies]))
+        return vector + more, bias + more_bias
+
+    def _split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        vector, bias = rows.split([self.user_embedding.embedding_dim, 1], dim=1)
+        return vector, bias
+
     def learn_facts(self, dataset: Dataset, train: Rows) -> None:
-        """Take over the movies' features and the training part's ratings, as far as they are used."""
-        if self.feature_rows is not None:
-            self.features.copy_(movie_features(dataset.catalogue))
+        """Take over features and the training part's ratings, as far as they are used."""
+        self.has_facts = self.has_context
+        if self.movie_rows is not None:
+            self.movie_features.copy_(movie_features(dataset.catalogue))
+        if self.user_rows is not None:
+            self.user_features.copy_(user_features(dataset.people))
         if self.history is not None:
             residuals = dataset.ratings[train] - user_movie_bias(dataset, train, train)
             self.history.remember(dataset.users[train], dataset.movies[train], residuals, self.n_users)
 
     def train(self, mode: bool = True) -> "NeuMF":
-        """Switch between training and evaluation; for the latter, write down everybody's history."""
-        if not mode and self.history is not None and self.history.knows:
-            self.user_history.weight.copy_(self.history.everybody())
+        """Switch between training and evaluation; for the latter, write down everybody's context."""
+        if not mode and self.has_facts:
+            self._write_context()
         return super().train(mode)
+
+    @torch.no_grad()
+    def _write_context(self) -> None:
+        vectors = self._split(self.user_context.weight)[0]
+        vectors.zero_()
+        if self.user_rows is not None:
+            self.user_context.weight.copy_(self.user_rows(self.user_features))
+        if self.history is not None:
+            vectors.add_(self.history.everybody())
 
     def for_evaluation(self) -> "RatingNetwork":
         """A copy as it is now, without the ratings that histories are made of."""
         other = super().for_evaluation()
-        for module in other.modules():
-            if isinstance(module, History):
-                module.forget()
+        assert isinstance(other, NeuMF)
+        other.has_facts = False
+        if other.history is not None:
+            other.history.forget()
         return other
+
+
+def _rows(n_features: int, width: int) -> nn.Linear:
+    """A row for each feature, (n, n_features) to (n, width): small, so that training starts without them."""
+    rows = nn.Linear(n_features, width, bias=False)
+    nn.init.normal_(rows.weight, std=0.01)
+    return rows

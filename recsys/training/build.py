@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelChec
 from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.evaluation.ranking_metrics import RankingTask
-from recsys.models.features import movie_features
+from recsys.models.features import movie_features, user_features
 from recsys.models.heads import MOST_LEVELS
 from recsys.models.network import RatingNetwork
 from recsys.objective import objective_of, ranks
@@ -91,7 +91,8 @@ def _facts(data: MovieLensDataModule) -> dict[str, Any]:
         "scale": list(dataset.scale),
         "mean": data.mean,
         "levels": levels if len(levels) <= MOST_LEVELS else [],
-        "n_features": movie_features(dataset.catalogue).shape[1],
+        "n_movie_features": movie_features(dataset.catalogue).shape[1],
+        "n_user_features": user_features(dataset.people).shape[1],
     }
 
 

@@ -57,6 +57,23 @@ def test_the_catalogue_has_a_line_for_each_rated_movie() -> None:
     assert catalogue["year"][2] == 1988
 
 
+def test_people_have_a_line_for_each_user_also_from_the_cache(tmp_path: Path) -> None:
+    known = pd.DataFrame(
+        {
+            "user": [30, 99, 10],
+            "gender": ["F", "M", "M"],
+            "age": ["24", "1", "56"],
+            "occupation": ["", "x", "y"],
+        }
+    )
+    dataset = encode("tiny", RATINGS, MOVIES, (0.5, 5), people=known)
+    lines = [["M", "56", "y"], ["", "", ""], ["F", "24", ""]]  # of users 10, 20 and 30
+    assert dataset.people[["gender", "age", "occupation"]].values.tolist() == lines
+    assert made().people.values.tolist() == [["", "", ""]] * 3
+    save(dataset, tmp_path / "set")
+    pd.testing.assert_frame_equal(load(tmp_path / "set").people, dataset.people)
+
+
 def test_text_ids_need_no_catalogue() -> None:
     ratings = RATINGS.assign(user=["eve", "bob", "eve", "zoë"])
     dataset = encode("tiny", ratings, NO_MOVIES, (0.5, 5))

@@ -44,6 +44,25 @@ def test_each_layout_gives_the_rows_and_movies_put_in(
     assert found["genres"].to_dict() == genres
 
 
+def test_people_where_a_release_has_them(archive: Path) -> None:
+    members = tabs_members(ROWS) | {"ml-100k/u.user": "7|24|M|technician|85711\n3|53|F|other|T8H1N\n"}
+    people = read_tabs(pack(archive, members), "ml-100k", SCALE, "error").people
+    assert people is not None
+    assert people.set_index("user").loc[3].to_dict() == {"age": "53", "gender": "F", "occupation": "other"}
+    members = colons_members(ROWS) | {"ml-1m/users.dat": "1::F::1::10::48067\n2::M::56::16::70072\n"}
+    people = read_colons(pack(archive, members), "ml-1m", SCALE, "error").people
+    assert people is not None
+    assert people.set_index("user").loc[2].to_dict() == {"age": "56", "gender": "M", "occupation": "16"}
+    assert read_colons(pack(archive, colons_members(ROWS)), "ml-1m", SCALE, "error").people is None
+
+
+@pytest.mark.parametrize("line", ["1|24|M|technician", "x|24|M|technician|85711", ""])
+def test_a_wrong_line_about_a_person_is_named(archive: Path, line: str) -> None:
+    members = tabs_members(ROWS) | {"ml-100k/u.user": f"7|24|M|technician|85711\n{line}\n"}
+    with pytest.raises(DataError, match=r"ml-100k/u\.user line 2: 5 fields expected"):
+        read_tabs(pack(archive, members), "ml-100k", SCALE, "error")
+
+
 @pytest.mark.parametrize(
     ("title", "year"),
     [

@@ -37,7 +37,14 @@ NETWORKS = {
     "neumf": (NeuMF, {"embedding_dim": 8, "hidden": 16, "dropouts": 0.0, "embedding_dropout": 0.0}),
     "neumf with history and features": (
         NeuMF,
-        {"embedding_dim": 8, "hidden": [], "history": True, "features": True, "n_features": 3},
+        {
+            "embedding_dim": 8,
+            "hidden": [],
+            "history": True,
+            "features": True,
+            "n_movie_features": 3,
+            "n_user_features": 2,
+        },
     ),
 }
 
@@ -99,11 +106,12 @@ def test_untrained_rows_become_the_mean_row(network: RatingNetwork) -> None:
     trained_users, trained_movies = torch.arange(12) < 10, torch.arange(9) > 0
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.fill_untrained(trained_users, trained_movies)
+    trained = {"user": trained_users, "movie": trained_movies}
+    tables = {f"{name}.weight": trained[side] for side in trained for name in network.tables(side)}
     for name, value in network.state_dict().items():
-        if name.startswith(("user_", "movie_")):
-            trained = trained_users if name.startswith("user_") else trained_movies
-            assert torch.equal(value[trained], before[name][trained])
-            assert torch.allclose(value[~trained], before[name][trained].mean(0))
+        if name in tables:
+            assert torch.equal(value[tables[name]], before[name][tables[name]])
+            assert torch.allclose(value[~tables[name]], before[name][tables[name]].mean(0))
         else:
             assert torch.equal(value, before[name])
 

@@ -7,7 +7,7 @@ import torch
 
 from recsys.data.biases import user_movie_bias
 from recsys.data.synthetic import Synthetic
-from recsys.models.features import movie_features
+from recsys.models.features import movie_features, user_features
 from recsys.models.neumf import NeuMF
 
 TRAIN = np.arange(200)  # of 300 ratings
@@ -18,13 +18,13 @@ def knowing() -> NeuMF:
     """A network that knows the first ratings of a small data set."""
     torch.manual_seed(0)
     dataset = Synthetic(ratings=300, users=20, movies=30).load()
-    n_features = movie_features(dataset.catalogue).shape[1]
     network = NeuMF(
         len(dataset.user_ids),
         len(dataset.movie_ids),
         (1, 5),
         3.0,
-        n_features=n_features,
+        n_movie_features=movie_features(dataset.catalogue).shape[1],
+        n_user_features=user_features(dataset.people).shape[1],
         embedding_dim=4,
         hidden=[],
         history=True,
@@ -69,26 +69,26 @@ def test_while_training_a_pair_does_not_see_its_own_rating(knowing: NeuMF) -> No
 def test_in_evaluation_the_history_is_a_table(knowing: NeuMF) -> None:
     assert knowing.history is not None
     knowing.eval()
-    assert torch.equal(knowing.user_history.weight, knowing.history.everybody())
+    assert torch.equal(knowing.user_context.weight[:, :4], knowing.history.everybody())
     users, movies = torch.tensor([2, 2, 9]), torch.tensor([1, 8, 4])
     expected = knowing(users, movies)
     again = knowing.for_evaluation()
     assert not again.history.knows
     assert torch.equal(again(users, movies), expected)
-    before = knowing.user_history.weight.clone()
+    before = knowing.user_context.weight[:, :4].clone()
     with torch.no_grad():
         knowing.history.chosen.weight.add_(1.0)
     knowing.train()
-    assert torch.equal(knowing.user_history.weight, before)
+    assert torch.equal(knowing.user_context.weight[:, :4], before)
     knowing.eval()
-    assert not torch.equal(knowing.user_history.weight, before)
+    assert not torch.equal(knowing.user_context.weight[:, :4], before)
     assert torch.equal(again(users, movies), expected)
 
 
 def test_a_weights_file_holds_no_ratings(knowing: NeuMF) -> None:
     assert not any(name in ("pairs", "residuals", "starts") for name in knowing.state_dict())
     shapes = {name: tuple(value.shape) for name, value in knowing.state_dict().items()}
-    assert shapes["user_history.weight"] == (20, 4)
+    assert shapes["user_context.weight"] == (20, 5)
     assert not any(200 in shape for shape in shapes.values())
 
 
@@ -97,7 +97,7 @@ def test_history_is_trained_and_its_table_is_not(knowing: NeuMF) -> None:
     assert knowing.history is not None
     assert knowing.history.chosen.weight.grad is not None
     assert knowing.history.chosen.weight.grad.abs().sum() > 0
-    assert knowing.user_history.weight.grad is None
+    assert knowing.user_context.weight.grad is None
 
 
 def test_features_of_movies() -> None:
@@ -106,12 +106,20 @@ def test_features_of_movies() -> None:
     assert movie_features(catalogue).tolist() == [[0.5, 0.5, 1], [0, 0, 0], [1, 0, 1]]
 
 
+def test_features_of_people() -> None:
+    people = pd.DataFrame(
+        {"gender": ["F", "M", ""], "age": ["24", "", "21"], "occupation": ["writer", "writer", ""]}
+    )
+    assert user_features(people).tolist() == [[1, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 1]]
+    assert user_features(people.assign(gender="", age="", occupation="")).shape == (3, 0)
+
+
 def test_movies_with_the_same_features_share_their_rows(knowing: NeuMF) -> None:
     """Synthetic movies alternate between two sorts of genres; everything else about them is set to zero."""
     with torch.no_grad():
         for table in (knowing.movie_embedding, knowing.movie_bias):
             table.weight.zero_()
-        knowing.features[:, 3:] = 0  # years
+        knowing.movie_features[:, 3:] = 0  # years
     scores = knowing.eval().score(torch.tensor([4]))[0]
     assert torch.equal(scores[::2], scores[0].expand(15))
     assert torch.equal(scores[1::2], scores[1].expand(15))
