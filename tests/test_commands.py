@@ -38,7 +38,7 @@ def test_a_run_from_training_to_evaluation(tmp_path: Path) -> None:
     }
     assert evaluated[0]["test/rmse"] == result["baselines"]["global-mean"]["test/rmse"]
     validated = run("evaluate", f"run={folder}", "part=val", "format=csv").stdout.splitlines()
-    assert validated[0] == "model,val/rmse,val/mae"
+    assert validated[0].startswith("model,val/rmse,val/mae,val/ndcg@10,")
     assert float(validated[-1].split(",")[1]) == pytest.approx(result["objective"]["value"], rel=1e-9)
     assert "embedding-net" in run("evaluate", "checkpoint=last").stdout
     assert set(tmp_path.rglob("*")) == before, "a command that reads leaves nothing behind"
