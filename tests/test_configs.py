@@ -72,7 +72,7 @@ def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> 
     if option == "ddp":
         pytest.skip("run as processes of their own in test_commands.py")
     name = "ml-100k" if option == "official" else "synthetic"  # only some data sets have official folds
-    result = train(compose(*QUICK, f"{group}={option}", f"data.name={name}"), tmp_path)
+    result = train(compose(*QUICK, f"{group}={option}", f"data.name={name}", "data.step=1"), tmp_path)
     assert result["status"] == "completed"
 
 
@@ -83,7 +83,7 @@ def test_every_experiment_runs(compose, option: str, tmp_path: Path) -> None:
         cfg = hydra.compose("train", [f"experiment={option}", "logger=none", "max_epochs=1", "hardware=cpu"])
     tiny = compose(*TINY)
     OmegaConf.set_struct(cfg, False)
-    cfg.data = tiny.data
+    cfg.data = OmegaConf.to_container(tiny.data) | {"name": cfg.data.name, "step": 1}
     result = train(cfg, tmp_path)
     assert result["status"] == "completed"
 

@@ -26,6 +26,7 @@ class Synthetic:
         movies: how many.
         rank: dimensions of the factors.
         noise: standard deviation of what cannot be predicted.
+        step: ratings are rounded to multiples of it; 0: they are not.
         seed: of everything drawn.
     """
 
@@ -35,6 +36,7 @@ class Synthetic:
     movies: PositiveInt = 200
     rank: PositiveInt = 2
     noise: NonNegativeFloat = 0.3
+    step: NonNegativeFloat = 0.0
     seed: NonNegativeInt = 0
 
     def truth(self) -> NDArray[np.float32]:
@@ -63,6 +65,8 @@ class Synthetic:
         random = np.random.default_rng([self.seed, 1])
         users, movies = np.divmod(random.choice(cells, self.ratings, replace=False), self.movies)
         noisy = self._truth_of(users, movies) + random.normal(0, self.noise, self.ratings)
+        if self.step:
+            noisy = np.round(noisy / self.step) * self.step
         ratings = pd.DataFrame(
             {
                 "user": users + 1,

@@ -72,3 +72,9 @@ def test_every_movie_has_title_year_and_genres() -> None:
     assert catalogue["title"][0] == "Synthetic Movie 1 (1931)"
     assert catalogue["year"][0] == 1931
     assert catalogue["genres"].tolist()[:2] == ["Comedy|Romance", "Drama"]
+
+
+def test_ratings_are_rounded_to_steps_on_request() -> None:
+    as_drawn, rounded = Synthetic(ratings=500).load(), Synthetic(ratings=500, step=0.5).load()
+    assert set((rounded.ratings * 2).tolist()) <= set(range(2, 11))
+    assert np.abs(rounded.ratings - as_drawn.ratings).max() <= 0.25 + 1e-6
