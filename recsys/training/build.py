@@ -74,9 +74,9 @@ def build_module(
         cfg.seed,
         instantiate(cfg.loss, _partial_=True, _convert_="all"),
         val if ranks(cfg) else None,
-        config["l2"],
+        dict(cfg.l2),
         cfg.snapshots,
-        cycle_ends(config["schedule"], cfg.max_epochs),
+        cycle_ends(_schedule(cfg), cfg.max_epochs),
     )
 
 
@@ -111,14 +111,13 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
     logger = instantiate(cfg.logger, save_dir=str(folder / name)) if cfg.logger else False
     keep, on_terminal = folder / "checkpoints", sys.stdout.isatty()
     objective = objective_of(cfg)
-    schedule: dict[str, Any] = OmegaConf.to_container(cfg.schedule, resolve=True)  # type: ignore[assignment]
     judged: dict[str, Any] = {"monitor": objective.name, "mode": objective.mode}
-    judged["ends"] = cycle_ends(schedule, cfg.max_epochs)
+    judged["ends"] = cycle_ends(_schedule(cfg), cfg.max_epochs)
     callbacks: list[Callback] = [
         BestAtEnds(dirpath=keep, filename="best", enable_version_counter=False, **judged),
         ModelCheckpoint(keep, "last", enable_version_counter=False),
         # A metric that is not finite raises in the module; EarlyStopping would end the run as if done.
-        StopAtEnds(patience=in_cycles(cfg.patience, schedule), check_finite=False, **judged),
+        StopAtEnds(patience=in_cycles(cfg.patience, _schedule(cfg)), check_finite=False, **judged),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
     ]
@@ -138,6 +137,10 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
         use_distributed_sampler=False,  # batches know their process already
         enable_model_summary=False,
     )
+
+
+def _schedule(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(cfg.schedule, resolve=True)  # type: ignore[return-value]
 
 
 def best_checkpoint(folder: Path) -> Path:

@@ -131,7 +131,9 @@ def test_a_model_for_lists_makes_better_lists(compose, watched: Path, tmp_path: 
 @pytest.mark.parametrize("loss", ["bpr", "softmax"])
 def test_lists_choose_the_weights_and_no_rating_error_is_told(compose, tmp_path: Path, loss: str) -> None:
     overfit = ["optimizer.lr=0.03", "model.dropouts=0", "model.embedding_dropout=0", "batch_size=100"]
-    cfg = compose(*QUICK, *overfit, f"loss={loss}", "max_epochs=12", "patience=4", "ranking.k=5")
+    cfg = compose(
+        *QUICK, *overfit, f"loss={loss}", "max_epochs=12", "patience=4", "ranking.k=5", "schedule=constant"
+    )
     result = train(cfg, tmp_path)
     objective = result["objective"]
     assert (objective["name"], objective["mode"]) == ("val/ndcg@5", "max")
