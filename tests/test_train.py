@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -10,11 +11,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny import QUICK
 
 from recsys.checkpoint import load_checkpoint
-from recsys.data.batches import Shuffle
+from recsys.data.batches import Batches, Shuffle, to_tensors
 from recsys.data.synthetic import Synthetic
 from recsys.errors import ConfigError, TrainingError
 from recsys.train import train
-from recsys.training.build import build_data
+from recsys.training.build import build_data, build_module
 
 LEARNING = ["data=synthetic", "data.ratings=30000", "data.noise=0.2", "split.test=0.1", "logger=none"]
 RANKING = [f"{name}@10" for name in ("ndcg", "recall", "precision", "mrr", "hit", "coverage", "novelty")]
@@ -153,8 +154,6 @@ def test_clips_gradients(compose, tmp_path: Path, more: list[str]) -> None:
 
 
 def weights_at_start(cfg) -> dict[str, torch.Tensor]:
-    from recsys.training.build import build_module
-
     data = build_data(cfg)
     data.setup()
     network = build_module(cfg, {}, data).network
@@ -216,6 +215,43 @@ def test_measures_its_own_speed(compose, tmp_path: Path, monkeypatch) -> None:
     speed = result["time"]["train_ratings_per_second"]
     # 62 of 72 batches were counted, in less time than the whole run took and more than two shuffles did
     assert 62 * 100 / result["time"]["seconds"] < speed < 62 * 100 / 0.6
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # from inside the compiler
+def test_a_compiled_network_learns_the_same(compose, tmp_path: Path) -> None:
+    options = [*QUICK, "batch_size=1000", "ranking.k=0"]  # 2,400 ratings: the last batch has another shape
+    plain = train(compose(*options), tmp_path / "plain")
+    compiled = train(compose(*options, "hardware.compile=true"), tmp_path / "compiled")
+    assert compiled["metrics"] == pytest.approx(plain["metrics"], rel=1e-4)
+    for key, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "compiled")[key], value, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("compiled", ["false", "true"])
+def test_a_step_on_a_gpu_does_not_wait_for_it(compose, compiled: str) -> None:
+    """torch raises where a step would wait for the device: data, order and loss all stay there."""
+    cfg = compose(*LEARNING, "hardware=gpu", f"hardware.compile={compiled}", "ranking.k=0")
+    data = build_data(cfg)
+    data.setup()
+    module = build_module(cfg, {}, data).cuda()
+    columns = to_tensors(data.dataset, data.split.train, "cuda")
+    optimizer = module.make_optimizer(module.network.parameters())
+
+    def steps() -> None:
+        for number, batch in enumerate(Batches(columns, 1000, Shuffle(len(columns.ratings), 0, "cuda"))):
+            optimizer.zero_grad()
+            module.training_step(batch, number).backward()
+            optimizer.step()
+
+    steps()  # compiles, allocates, and builds the optimizer's state
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        steps()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu
