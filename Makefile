@@ -25,7 +25,11 @@ lint: setup ## style, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## speed as ratios; benchmarks/ has more (sweep.py, fold_in.py, scaling.py, peers.py)
+bench: setup ## speed as ratios, about twenty minutes; peers.py, sweep.py and fold_in.py are further scripts
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/throughput.py --batch-size 128
+	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/large_tables.py --rows 100000 1000000 10000000
+	$(BIN)/python benchmarks/ingestion.py
 	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/scaling.py
