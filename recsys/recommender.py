@@ -290,10 +290,10 @@ class Recommender:
 
     def _neighbours(self, side: str, rows: NDArray, k: int, among: Tensor) -> tuple[NDArray, NDArray]:
         """Cosines (n, k), -inf where there are no more, and rows (n, k) of the nearest others `among` all."""
-        tables = [t.weight.detach() for t in self.network.tables(side).values() if t.embedding_dim > 1]
-        if not tables:
+        vectors = self.network.vectors(side)
+        if vectors is None:
             raise RunError(f"{type(self.network).__name__} has no {side} vectors to compare, only biases")
-        unit = torch.nn.functional.normalize(torch.cat(tables, dim=1), dim=1)
+        unit = torch.nn.functional.normalize(vectors, dim=1)
         asked = torch.from_numpy(rows).long()
         cosines = unit[asked] @ unit.T
         cosines[:, ~among] = -torch.inf

@@ -1,14 +1,10 @@
-"""The most-rated films, what is known of them, and the vectors a network has learned for them."""
+"""The most-rated films, and what is known of them."""
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch import nn
 
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
-from recsys.models.network import RatingNetwork
 
 NO_GENRE = "(no genres listed)"
 
@@ -28,19 +24,6 @@ def most_rated(dataset: Dataset, train: Rows, top: int) -> pd.DataFrame:
     films = dataset.catalogue[["title", "year", "genres"]].iloc[rows].reset_index(drop=True)
     films = films.assign(ratings=counts[rows], mean=sums[rows] / counts[rows])
     return films.set_index(pd.Index(rows, name="row"))
-
-
-def movie_vectors(network: RatingNetwork) -> NDArray[np.float64] | None:
-    """What the network has learned of each movie row: (n_movies, d), or None where it keeps biases only.
-
-    Vectors of several embeddings stand side by side; embeddings of width 1 are biases and left out.
-    """
-    vectors = [
-        module.weight.detach().cpu().double()
-        for name, module in network.named_children()
-        if name.startswith("movie_") and isinstance(module, nn.Embedding) and module.embedding_dim > 1
-    ]
-    return torch.cat(vectors, dim=1).numpy() if vectors else None
 
 
 def properties(films: pd.DataFrame, min_films: int = 10) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from recsys.exploration.biases import biases_of
 from recsys.exploration.components import Components, correlate, explained, principal_components
 from recsys.exploration.curves import epochs, read_curves
 from recsys.exploration.errors import calibration, errors_by, predict_test, predictions_by_rating
-from recsys.exploration.films import most_rated, movie_vectors, properties
+from recsys.exploration.films import most_rated, properties
 from recsys.plots.components import plot_correlations, plot_extremes, plot_map
 from recsys.plots.ratings import plot_calibration, plot_curves, plot_errors, plot_predictions
 from recsys.reopen import Reopened
@@ -68,14 +68,15 @@ def tell(run: Reopened, top: int, components: int, axes: Sequence[int]) -> Story
     """
     films = most_rated(run.dataset, run.split.train, top)
     story = Story(films)
-    vectors = movie_vectors(run.trained.network)
-    if vectors is None:
+    learned = run.trained.network.vectors("movie")
+    if learned is None:
         story.notes.append(
             f"{run.result['model']['name']} keeps no movie vectors wider than a bias: no components to show"
         )
     elif len(films) < FEW_FILMS:
         story.notes.append(f"{len(films)} films are too few for components: at least {FEW_FILMS}")
     else:
+        vectors = learned.double().numpy()
         story.vectors = vectors[films.index]
         found = principal_components(vectors, films, components)
         known = properties(films)

@@ -42,6 +42,12 @@ class Ensemble(RatingNetwork):
             for name, table in member.tables(side).items()
         }
 
+    @torch.no_grad()
+    def vectors(self, side: str) -> Tensor | None:
+        """Those of all members, side by side: (n, sum of d)."""
+        found = [vectors for member in self._networks if (vectors := member.vectors(side)) is not None]
+        return torch.cat(found, dim=1) if found else None
+
     def with_users(self, rows: Mapping[str, Tensor]) -> "Ensemble":
         """This ensemble for other users; see `RatingNetwork.with_users`."""
         return Ensemble(

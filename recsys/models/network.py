@@ -107,6 +107,16 @@ class RatingNetwork(nn.Module):
             if isinstance(module, nn.Embedding) and name.startswith(f"{side}_")
         }
 
+    @torch.no_grad()
+    def vectors(self, side: str) -> Tensor | None:
+        """What is learned of each row of one side, "user" or "movie": (n, d), in evaluation mode.
+
+        Vectors of several embeddings stand side by side; embeddings of width 1 are biases and left out. None
+        where there are no others.
+        """
+        wide = [table.weight for table in self.tables(side).values() if table.embedding_dim > 1]
+        return torch.cat(wide, dim=1) if wide else None
+
     def with_users(self, rows: Mapping[str, Tensor]) -> "RatingNetwork":
         """This network for other users: all else is shared, nothing copied.
 

@@ -137,6 +137,13 @@ class NeuMF(RatingNetwork):
         vector, bias = rows.split([self.user_embedding.embedding_dim, 1], dim=1)
         return vector, bias
 
+    @torch.no_grad()
+    def vectors(self, side: str) -> Tensor:
+        """Rows with all that is added to them; see `RatingNetwork.vectors`."""
+        if side == "movie":
+            return self._movies(torch.arange(self.n_movies, device=self.movie_bias.weight.device))[0]
+        return self._users(torch.arange(self.n_users, device=self.user_bias.weight.device), None)[0]
+
     def learn_facts(self, dataset: Dataset, train: Rows) -> None:
         """Take over features and the training part's ratings, as far as they are used."""
         self.has_facts = self.has_context

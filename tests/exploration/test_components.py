@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from recsys.data.dataset import Dataset
 from recsys.exploration.components import correlate, explained, holm, principal_components
-from recsys.exploration.films import most_rated, movie_vectors, properties
+from recsys.exploration.films import most_rated, properties
 from recsys.models.bias import Bias
 from recsys.models.matrix_factorization import MatrixFactorization
 
@@ -117,5 +118,6 @@ def test_genres_of_few_films_are_left_out(films: Dataset) -> None:
 
 def test_vectors_are_the_embeddings_wider_than_a_bias() -> None:
     network = MatrixFactorization(4, 5, (1, 5), 3, embedding_dim=3)
-    assert movie_vectors(network) == pytest.approx(network.movie_embedding.weight.detach().numpy())
-    assert movie_vectors(Bias(4, 5, (1, 5), 3)) is None
+    assert network.vectors("movie") is not None
+    assert torch.equal(network.vectors("movie"), network.movie_embedding.weight)
+    assert Bias(4, 5, (1, 5), 3).vectors("movie") is None

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.ensemble import Ensemble
 from recsys.models.matrix_factorization import MatrixFactorization
@@ -46,3 +47,10 @@ def test_untrained_rows_are_filled_in_every_member(members: list) -> None:
     ensemble.fill_untrained(trained, torch.ones(4, dtype=torch.bool))
     for table in (members[0].user_embedding, members[1].user_embedding):
         assert torch.allclose(table.weight[3], table.weight[trained].mean(0))
+
+
+def test_vectors_stand_side_by_side(members: list) -> None:
+    vectors = Ensemble(members).vectors("movie")
+    assert vectors is not None
+    assert torch.equal(vectors, torch.cat([member.movie_embedding.weight for member in members], dim=1))
+    assert Ensemble([Bias(6, 4, (1, 5), 3.0)]).vectors("user") is None

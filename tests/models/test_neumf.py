@@ -100,6 +100,17 @@ def test_history_is_trained_and_its_table_is_not(knowing: NeuMF) -> None:
     assert knowing.user_context.weight.grad is None
 
 
+def test_vectors_carry_all_that_is_added_to_a_row(knowing: NeuMF) -> None:
+    knowing.eval()
+    users, movies = knowing.vectors("user"), knowing.vectors("movie")
+    biases = knowing.user_bias.weight + knowing.user_context.weight[:, 4:]
+    assert knowing.movie_rows is not None
+    movie_biases = knowing.movie_bias.weight + knowing.movie_rows(knowing.movie_features)[:, 4:]
+    assert torch.allclose(
+        knowing.score(torch.arange(20)), 3 + users @ movies.T + biases + movie_biases.T, atol=1e-5
+    )
+
+
 def test_features_of_movies() -> None:
     catalogue = pd.DataFrame({"genres": ["Drama|War", "", "Drama"], "year": [1994, None, 1990]})
     catalogue["year"] = catalogue["year"].astype("Int32")
