@@ -1,5 +1,6 @@
 """Biases, a dot product and layers together, over vectors that can carry more than an id."""
 
+import copy
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -171,13 +172,12 @@ class NeuMF(RatingNetwork):
             vectors.add_(self.history.everybody())
 
     def for_evaluation(self) -> "RatingNetwork":
-        """A copy as it is now, without the ratings that histories are made of."""
-        other = super().for_evaluation()
-        assert isinstance(other, NeuMF)
+        """A copy with everybody's context as it was written last, without the ratings it was made of."""
+        other = copy.deepcopy(self)
         other.has_facts = False
         if other.history is not None:
             other.history.forget()
-        return other
+        return other.eval().requires_grad_(False)
 
 
 def _rows(n_features: int, width: int) -> nn.Linear:

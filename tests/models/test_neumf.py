@@ -85,6 +85,15 @@ def test_in_evaluation_the_history_is_a_table(knowing: NeuMF) -> None:
     assert torch.equal(again(users, movies), expected)
 
 
+def test_a_copy_rates_people_without_ratings_as_the_network_does(knowing: NeuMF) -> None:
+    trained = torch.arange(20) < 18
+    knowing.eval()
+    knowing.fill_untrained(trained, torch.ones(30, dtype=torch.bool))
+    expected = knowing(torch.tensor([19]), torch.tensor([3]))
+    knowing.train()
+    assert torch.equal(knowing.for_evaluation()(torch.tensor([19]), torch.tensor([3])), expected)
+
+
 def test_a_weights_file_holds_no_ratings(knowing: NeuMF) -> None:
     assert not any(name in ("pairs", "residuals", "starts") for name in knowing.state_dict())
     shapes = {name: tuple(value.shape) for name, value in knowing.state_dict().items()}
