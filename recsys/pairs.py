@@ -114,6 +114,11 @@ def _lists_can_be_measured(cfg: Group) -> Iterator[str]:
         yield f"ranking.threshold={threshold}: ratings are {scale[0]} to {scale[1]} (data.scale)"
 
 
+def _one_average(cfg: Group) -> Iterator[str]:
+    if cfg["averaging"] and cfg["snapshots"] > 1:
+        yield f"snapshots={cfg['snapshots']} with averaging of weights: averaging=none, or snapshots=1"
+
+
 def _scale_rises(cfg: Group) -> Iterator[str]:
     scale = cfg["data"].get("scale")
     if scale and not scale[0] < scale[1]:
@@ -134,6 +139,7 @@ PAIRS: tuple[Rule, ...] = (
     _optimizer_can_be_built,
     _rows_alone_have_gradients,
     _split_can_be_made,
+    _one_average,
     _lists_can_be_measured,
     *DATA_PAIRS,
 )

@@ -85,6 +85,7 @@ class TrainConfig(BaseModel):
     optimizer: Optimizer
     schedule: Group
     hardware: Hardware
+    averaging: Group
     logger: Group
 
 
@@ -96,7 +97,7 @@ def validate(cfg: DictConfig) -> None:
     """
     plain = _resolve(cfg)
     errors = list(_type_errors("", TrainConfig, plain))
-    for group in ("data", "split", "model", "loss", "optimizer", "schedule", "logger"):
+    for group in ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger"):
         if isinstance(plain.get(group), dict):
             errors += target_errors(group, plain[group])
     if not errors:  # pairs are compared only where each value is sound by itself

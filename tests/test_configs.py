@@ -31,6 +31,7 @@ def test_none_is_missed() -> None:
         "optimizer",
         "schedule",
         "hardware",
+        "averaging",
         "logger",
         "experiment",
         "sweep",
@@ -64,7 +65,11 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) ->
 
 @pytest.mark.parametrize(
     ("group", "option"),
-    [o for o in OPTIONS if o[0] in ("split", "model", "loss", "optimizer", "schedule", "hardware", "logger")],
+    [
+        o
+        for o in OPTIONS
+        if o[0] in ("split", "model", "loss", "optimizer", "schedule", "averaging", "hardware", "logger")
+    ],
 )
 def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> None:
     if option in HARDWARE_HERE:

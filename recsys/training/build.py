@@ -121,6 +121,8 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
     ]
+    if cfg.averaging:
+        callbacks.insert(0, instantiate(cfg.averaging))  # before whatever reads or saves the weights
     if logger:
         callbacks.append(LearningRateMonitor("step"))
     hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]

@@ -110,9 +110,10 @@ class RatingModule(pl.LightningModule):
         self._must_be_finite({"train/loss": loss})
         self.log("train/loss", loss, sync_dist=True)
 
-    def on_validation_start(self) -> None:
+    def on_validation_epoch_start(self) -> None:
         """Rows without training ratings predict from the mean row, also in the checkpoint that follows."""
         device = self.device
+        self.network.eval()  # again: a callback may have put averaged weights in place
         self.network.fill_untrained(self.trained_users.to(device), self.trained_movies.to(device))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -10,6 +10,7 @@ from tiny import QUICK, TINY
 
 from recsys.checkpoint import load_checkpoint
 from recsys.data.batches import Batch
+from recsys.errors import ConfigError
 from recsys.evaluate import evaluate
 from recsys.models.ensemble import Ensemble
 from recsys.models.matrix_factorization import MatrixFactorization
@@ -90,6 +91,33 @@ def test_snapshots_go_on_where_a_checkpoint_ends(compose, tmp_path: Path) -> Non
     )
     assert isinstance(resumed, Ensemble)
     assert len(resumed.members) == len(whole.members) == 3
+
+
+def test_the_moving_average_is_what_is_validated_and_kept(compose, tmp_path: Path) -> None:
+    """With steps far too long, weights wander about the optimum and their average does not."""
+    wild = [*QUICK, "data.ratings=2000", "model=bias", "optimizer=sgd", "optimizer.lr=10", "batch_size=50"]
+    wild += ["optimizer.momentum=0", "optimizer.nesterov=false", "schedule=constant", "max_epochs=12"]
+    plain = train(compose(*wild), tmp_path / "plain")
+    averaged = train(compose(*wild, "averaging=ema", "averaging.decay=0.99"), tmp_path / "ema")
+    assert averaged["metrics"]["test/rmse"] < plain["metrics"]["test/rmse"] - 0.01
+    own = evaluate(str(tmp_path / "ema"))[-1]
+    assert own["test/rmse"] == pytest.approx(averaged["metrics"]["test/rmse"], rel=1e-9)
+    with pytest.raises(ConfigError, match=r"snapshots=2 with averaging of weights: averaging=none"):
+        train(compose(*wild, "averaging=ema", "snapshots=2"), tmp_path / "both")
+
+
+def test_an_average_of_a_history_is_validated_with_its_own_context(compose, tmp_path: Path) -> None:
+    options = ["model=neumf", "model.history=true", "averaging=ema", "averaging.decay=0.9", "max_epochs=4"]
+    result = train(compose(*CYCLES, *options), tmp_path / "run")
+    value = evaluate(str(tmp_path / "run"), part="val")[-1]["val/rmse"]
+    assert value == pytest.approx(result["objective"]["value"], rel=1e-9)
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    logged = next(
+        float(state["best_model_score"])
+        for name, state in saved["callbacks"].items()
+        if name.startswith("BestAtEnds")
+    )
+    assert value == pytest.approx(logged, rel=1e-5)
 
 
 def test_l2_per_occurrence_by_hand() -> None:
