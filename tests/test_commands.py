@@ -192,7 +192,8 @@ def test_a_run_is_not_measured_on_other_data(tmp_path: Path) -> None:
 
 
 def test_the_keyboard_stops_a_run_and_the_folder_tells_so(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "recsys.train", *QUICK, "max_epochs=100000", "patience=100000"]
+    command = [sys.executable, "-m", "recsys.train", *QUICK, "schedule=constant"]
+    command += ["max_epochs=100000", "patience=100000"]
     # What a shell starts in the background ignores the keyboard, and so do its children.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
