@@ -114,7 +114,18 @@ def _lists_can_be_measured(cfg: Group) -> Iterator[str]:
         yield f"ranking.threshold={threshold}: ratings are {scale[0]} to {scale[1]} (data.scale)"
 
 
+def _can_be_compiled(cfg: Group) -> Iterator[str]:
+    if not cfg["hardware"]["compile"]:
+        return
+    for key, value in (("head", "ordinal"), ("history", True)):
+        if cfg["model"].get(key) == value:
+            told = str(value).lower()
+            yield f"hardware.compile=true with model.{key}={told}: what it computes cannot be compiled whole"
+
+
 def _one_average(cfg: Group) -> Iterator[str]:
+    if cfg["averaging"] and ranks(cfg):
+        yield "averaging of weights with a loss that ranks: lists are not measured with it; averaging=none"
     if cfg["averaging"] and cfg["snapshots"] > 1:
         yield f"snapshots={cfg['snapshots']} with averaging of weights: averaging=none, or snapshots=1"
 
@@ -139,6 +150,7 @@ PAIRS: tuple[Rule, ...] = (
     _optimizer_can_be_built,
     _rows_alone_have_gradients,
     _split_can_be_made,
+    _can_be_compiled,
     _one_average,
     _lists_can_be_measured,
     *DATA_PAIRS,

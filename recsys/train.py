@@ -110,7 +110,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
         "data": describe_data(config, data),
         "model": {
             "name": kebab(config["model"]["_target_"]),
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         },
         "time": {
             "epochs": trainer.current_epoch,

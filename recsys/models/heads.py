@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,6 +14,12 @@ from recsys.errors import ConfigError
 Head = Literal["linear", "sigmoid", "ordinal"]
 MOST_LEVELS = 20  # different ratings; more are a scale, not levels
 SMALLEST = 1e-6  # a probability's logarithm is not taken below
+
+
+def levels_of(ratings: NDArray) -> list[float]:
+    """The different ratings there are, ascending; empty where there are more than `MOST_LEVELS`."""
+    levels = np.unique(ratings).tolist()
+    return levels if len(levels) <= MOST_LEVELS else []
 
 
 class Linear(nn.Module):
@@ -70,8 +78,11 @@ class Ordinal(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Scores to expected ratings of the same shape, in float32."""
-        steps = self.levels.diff()
-        return self.levels[-1] - (self._below(scores) * steps).sum(-1)
+        # One level after another: a catalogue's scores need no room times the number of levels.
+        ratings = self.levels[-1].expand(scores.shape)
+        for threshold, step in zip(self.thresholds, self.levels.diff(), strict=True):
+            ratings = ratings - step * torch.sigmoid(threshold - scores.float())
+        return ratings
 
     def loss(self, scores: Tensor, ratings: Tensor) -> Tensor:
         """The mean negative log-likelihood of ratings (B,), each of which is one of the levels."""

@@ -1,20 +1,25 @@
 """What a user has rated, as part of their vector: people are known by what they choose and like."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.data.biases import USER_DAMPING
+
 RATINGS_AT_ONCE = 1 << 20
 
 
 class History(nn.Module):
-    """h_u = |R(u)|^-1/2 sum over j in R(u) of (y_j + (r_uj - b_uj) x_j), without the pair that is asked for.
+    """h_u = |R|^-1/2 sum over j in R of (y_j + (r_uj - mean - b_j - b_u) x_j), without the pair asked for.
 
-    R(u) are the movies that u has rated in the training part, b_uj is the rating that biases alone predict
-    (Koren 2008, Factorization Meets the Neighborhood, equation 15 in its asymmetric form, and SVD++). While
-    training, a pair's own movie is left out of its user's sum: its rating is the answer.
+    R are the movies that u has rated in the training part, b_j is the movie's bias and b_u the damped mean of
+    what is left over R (Koren 2008, Factorization Meets the Neighborhood: SVD++ with the explicit term of its
+    asymmetric form). While training, a pair's own movie is left out of R, also where b_u is computed: its
+    rating is the answer, and a mean that contains it would give it away.
 
     Args:
         n_movies: how many movie rows.
@@ -23,7 +28,7 @@ class History(nn.Module):
     """
 
     pairs: Tensor
-    residuals: Tensor
+    levels: Tensor
     starts: Tensor
 
     def __init__(self, n_movies: int, dim: int, std: float) -> None:
@@ -33,9 +38,7 @@ class History(nn.Module):
         self.liked = nn.Embedding(n_movies, dim)  # x
         nn.init.normal_(self.chosen.weight, std=std)
         nn.init.normal_(self.liked.weight, std=std)
-        # The ratings are those of the training part, there while training, and in no checkpoint.
-        for buffer in ("pairs", "residuals", "starts"):
-            self.register_buffer(buffer, None, persistent=False)
+        # The training part's ratings: no buffers, which DDP would send and averages copy in every step.
         self.forget()
 
     @property
@@ -43,60 +46,80 @@ class History(nn.Module):
         """Whether there are ratings."""
         return len(self.pairs) > 0
 
+    def _apply(self, fn: Callable, recurse: bool = True) -> "History":
+        """Whatever moves the weights to a device moves the ratings."""
+        self.pairs, self.levels, self.starts = fn(self.pairs), fn(self.levels), fn(self.starts)
+        return super()._apply(fn, recurse)
+
     def forget(self) -> None:
         """Let go of all ratings."""
-        self.pairs, self.residuals, self.starts = torch.empty(0).long(), torch.empty(0), torch.empty(0).long()
+        self.pairs, self.levels, self.starts = torch.empty(0).long(), torch.empty(0), torch.empty(0).long()
 
-    def remember(self, users: NDArray, movies: NDArray, residuals: NDArray, n_users: int) -> None:
+    def remember(self, users: NDArray, movies: NDArray, levels: NDArray, n_users: int) -> None:
         """Take over the ratings of the training part.
 
         Args:
             users: user rows (n,).
             movies: movie rows (n,).
-            residuals: (n,); ratings less what biases predict.
+            levels: (n,); ratings less the mean and the movie's bias.
             n_users: how many user rows.
         """
         pairs = users.astype(np.int64) * self.n_movies + movies
         order = np.argsort(pairs, kind="stable")
         device = self.chosen.weight.device
         self.pairs = torch.from_numpy(pairs[order]).to(device)
-        self.residuals = torch.from_numpy(residuals[order].astype(np.float32)).to(device)
+        self.levels = torch.from_numpy(levels[order].astype(np.float32)).to(device)
         ends = np.cumsum(np.bincount(users, minlength=n_users))
         self.starts = torch.from_numpy(np.concatenate([[0], ends])).to(device)
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """h of users (B,), each without the movie (B,) it stands beside: (B, d)."""
         people, place = users.long().unique(return_inverse=True)
-        sums, counts = self._sums(people)
+        chosen, liked, weighted, level, count = (values[place] for values in self._sums(people))
         asked = users.long() * self.n_movies + movies
         found = torch.searchsorted(self.pairs, asked).clamp_max(len(self.pairs) - 1)
-        is_own = (self.pairs[found] == asked).float()
-        own = self.chosen(movies) + self.residuals[found, None] * self.liked(movies)
-        others = counts[place] - is_own
-        return (sums[place] - is_own[:, None] * own) / others.clamp_min(1).sqrt()[:, None]
+        is_own = (self.pairs[found] == asked).float()[:, None]
+        own_level, x = is_own * self.levels[found, None], self.liked(movies)
+        return _combined(
+            chosen - is_own * self.chosen(movies),
+            liked - is_own * x,
+            weighted - own_level * x,
+            level - own_level,
+            count - is_own,
+        )
 
     @torch.no_grad()
     def everybody(self) -> Tensor:
-        """h of all users, with all they have rated: (n_users, d)."""
+        """h of all users, with all they have rated, the mean for those without any: (n_users, d)."""
         n_users = len(self.starts) - 1
         many = max(1, RATINGS_AT_ONCE * n_users // max(1, len(self.pairs)))
-        parts = [self._sums(some) for some in torch.arange(n_users, device=self.pairs.device).split(many)]
-        return torch.cat([sums / counts.clamp_min(1).sqrt()[:, None] for sums, counts in parts])
+        people = torch.arange(n_users, device=self.pairs.device).split(many)
+        vectors = torch.cat([_combined(*self._sums(some)) for some in people])
+        counts = self.starts.diff()
+        vectors[counts == 0] = vectors[counts > 0].mean(0)
+        return vectors
 
-    def _sums(self, users: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums (U, d) over everything that users (U,) have rated, and how much that is (U,)."""
+    def _sums(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Over all that users (U,) have rated: sums of y, of x, and of levels times x, each (U, d); the sum
+        of levels and how many they are, each (U, 1)."""
         first = self.starts[users]
         counts = self.starts[users + 1] - first
         offsets = counts.cumsum(0) - counts
-        within = torch.arange(int(counts.sum()), device=users.device)
-        places = within + (first - offsets).repeat_interleave(counts)
-        movies = self.pairs[places] % self.n_movies
-        chosen = functional.embedding_bag(movies, self.chosen.weight, offsets, mode="sum")
-        liked = functional.embedding_bag(
-            movies,
-            self.liked.weight,
-            offsets,
-            mode="sum",
-            per_sample_weights=self.residuals[places],
+        places = torch.arange(int(counts.sum()), device=users.device)
+        places = places + (first - offsets).repeat_interleave(counts, output_size=len(places))
+        movies, levels = self.pairs[places] % self.n_movies, self.levels[places]
+        both = torch.cat([self.chosen.weight, self.liked.weight], dim=1)
+        chosen, liked = functional.embedding_bag(movies, both, offsets, mode="sum").chunk(2, dim=1)
+        weighted = functional.embedding_bag(
+            movies, self.liked.weight, offsets, mode="sum", per_sample_weights=levels
         )
-        return chosen + liked, counts.float()
+        level = functional.embedding_bag(
+            torch.arange(len(levels), device=users.device), levels[:, None], offsets, mode="sum"
+        )
+        return chosen, liked, weighted, level, counts[:, None].float()
+
+
+def _combined(chosen: Tensor, liked: Tensor, weighted: Tensor, level: Tensor, count: Tensor) -> Tensor:
+    """h from the sums of `History._sums`: (B, d)."""
+    bias = level / (USER_DAMPING + count)
+    return (chosen + weighted - bias * liked) / count.clamp_min(1).sqrt()

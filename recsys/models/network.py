@@ -147,4 +147,6 @@ class RatingNetwork(nn.Module):
         """
         for side, trained in (("user", trained_users), ("movie", trained_movies)):
             for table in self.tables(side).values():
+                if not table.weight.requires_grad:  # written, not trained
+                    continue
                 table.weight[~trained] = table.weight[trained].mean(0)

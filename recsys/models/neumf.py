@@ -8,7 +8,7 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
 
-from recsys.data.biases import user_movie_bias
+from recsys.data.biases import fit_biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
@@ -85,7 +85,9 @@ class NeuMF(RatingNetwork):
         self.movie_rows = _rows(n_movie_features, d + 1) if features and n_movie_features else None
         self.user_rows = _rows(n_user_features, d + 1) if features and n_user_features else None
         self.register_buffer("movie_features", torch.zeros(n_movies, n_movie_features if features else 0))
-        self.register_buffer("user_features", torch.zeros(n_users, n_user_features), persistent=False)
+        self.register_buffer(
+            "user_features", torch.zeros(n_users, n_user_features if features else 0), persistent=False
+        )
         self.has_context = self.history is not None or self.user_rows is not None
         if self.has_context:
             self.user_context = nn.Embedding(
@@ -153,8 +155,10 @@ class NeuMF(RatingNetwork):
         if self.user_rows is not None:
             self.user_features.copy_(user_features(dataset.people))
         if self.history is not None:
-            residuals = dataset.ratings[train] - user_movie_bias(dataset, train, train)
-            self.history.remember(dataset.users[train], dataset.movies[train], residuals, self.n_users)
+            users, movies = dataset.users[train], dataset.movies[train]
+            biases = fit_biases(dataset, train)
+            levels = dataset.ratings[train] - biases.mean - biases.movies[movies]
+            self.history.remember(users, movies, levels, self.n_users)
 
     def train(self, mode: bool = True) -> "NeuMF":
         """Switch between training and evaluation; for the latter, write down everybody's context."""

@@ -4,10 +4,10 @@ import inspect
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class, instantiate
@@ -18,7 +18,7 @@ from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.models.features import movie_features, user_features
-from recsys.models.heads import MOST_LEVELS
+from recsys.models.heads import levels_of
 from recsys.models.network import RatingNetwork
 from recsys.objective import objective_of, ranks
 from recsys.seeds import seed_for
@@ -53,9 +53,10 @@ def build_module(
     choices: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
     network_class = get_class(choices.pop("_target_"))
     taken = inspect.signature(network_class).parameters
-    facts = {name: value for name, value in _facts(data).items() if name in taken}
+    facts = {name: value() for name, value in _facts(data).items() if name in taken}
     torch.manual_seed(seed_for(cfg.seed, "init"))
     network: RatingNetwork = network_class(**facts, **choices)
+    network.rates = not ranks(cfg)
     network.learn_facts(dataset, data.split.train)
     if is_sparse_adam(cfg.optimizer._target_):
         give_rows_gradients(network)
@@ -80,19 +81,18 @@ def build_module(
     )
 
 
-def _facts(data: MovieLensDataModule) -> dict[str, Any]:
+def _facts(data: MovieLensDataModule) -> dict[str, Callable[[], Any]]:
     """What a network may ask of the data by the names of its arguments; saved with it, as plain values."""
     dataset = data.dataset
     assert dataset is not None
-    levels = np.unique(dataset.ratings[data.split.train]).tolist()
     return {
-        "n_users": len(dataset.user_ids),
-        "n_movies": len(dataset.movie_ids),
-        "scale": list(dataset.scale),
-        "mean": data.mean,
-        "levels": levels if len(levels) <= MOST_LEVELS else [],
-        "n_movie_features": movie_features(dataset.catalogue).shape[1],
-        "n_user_features": user_features(dataset.people).shape[1],
+        "n_users": lambda: len(dataset.user_ids),
+        "n_movies": lambda: len(dataset.movie_ids),
+        "scale": lambda: list(dataset.scale),
+        "mean": lambda: data.mean,
+        "levels": lambda: levels_of(dataset.ratings[data.split.train]),
+        "n_movie_features": lambda: movie_features(dataset.catalogue).shape[1],
+        "n_user_features": lambda: user_features(dataset.people).shape[1],
     }
 
 

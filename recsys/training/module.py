@@ -90,6 +90,7 @@ class RatingModule(pl.LightningModule):
         torch.manual_seed(seed_for(self.seed, "dropout", self.global_rank))
         seed = seed_for(self.seed, "negatives", self.global_rank)
         self._generator = Generator(self.device).manual_seed(seed)
+        self.kept = [network.to(self.device) for network in self.kept]  # of a run that goes on
 
     def on_train_epoch_start(self) -> None:
         """Where a cycle has just ended, keep the network as it is."""

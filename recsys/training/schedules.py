@@ -123,7 +123,7 @@ def cycle_ends(schedule: Mapping[str, Any], max_epochs: int) -> set[int]:
 
 
 def in_cycles(epochs: int, schedule: Mapping[str, Any]) -> int:
-    """As many epochs in whole cycles, rounded up; a schedule without cycles has one in every epoch."""
+    """As many epochs in cycles of the first one's length, rounded up; without cycles, every epoch is one."""
     return math.ceil(epochs / max(1, schedule.get("cycle_epochs", 1)))
 
 

@@ -38,6 +38,7 @@ class SparseAdam(Adam):
         fused: bool | None = None,
     ) -> None:
         super().__init__(params, lr, betas, eps, fused=fused)
+        self._step_supports_amp_scaling = False  # rows are updated here: a scaler has to unscale and to skip
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from recsys.data.biases import user_movie_bias
+from recsys.data.biases import fit_biases
 from recsys.data.synthetic import Synthetic
 from recsys.models.features import movie_features, user_features
 from recsys.models.neumf import NeuMF
@@ -38,15 +38,32 @@ def knowing() -> NeuMF:
 def by_hand(network: NeuMF, user: int, without: int | None) -> torch.Tensor:
     """h of a user: a loop over the ratings of the training part."""
     dataset = Synthetic(ratings=300, users=20, movies=30).load()
-    residuals = dataset.ratings[TRAIN] - user_movie_bias(dataset, TRAIN, TRAIN)
+    biases = fit_biases(dataset, TRAIN)
     rated = [row for row in TRAIN if dataset.users[row] == user and dataset.movies[row] != without]
+    levels = [dataset.ratings[row] - biases.mean - biases.movies[dataset.movies[row]] for row in rated]
+    user_bias = float(sum(levels) / (15 + len(levels)))
     assert network.history is not None
     terms = [
         network.history.chosen.weight[dataset.movies[row]]
-        + float(residuals[row]) * network.history.liked.weight[dataset.movies[row]]
-        for row in rated
+        + (float(level) - user_bias) * network.history.liked.weight[dataset.movies[row]]
+        for row, level in zip(rated, levels, strict=True)
     ]
     return torch.stack(terms).sum(0) / len(rated) ** 0.5
+
+
+def test_what_a_pair_sees_does_not_depend_on_its_own_rating(knowing: NeuMF) -> None:
+    dataset = Synthetic(ratings=300, users=20, movies=30).load()
+    users, movies = dataset.users[TRAIN], dataset.movies[TRAIN]
+    levels = dataset.ratings[TRAIN] - 3
+    history = knowing.history
+    assert history is not None
+    user, movie = (torch.from_numpy(column[:1]) for column in (users, movies))
+    history.remember(users, movies, levels, 20)
+    before = history(user, movie)
+    history.remember(users, movies, np.concatenate([[100], levels[1:]]), 20)
+    assert torch.allclose(history(user, movie), before, atol=1e-4)
+    history.remember(users, movies, np.concatenate([levels[:1], [100], levels[2:]]), 20)
+    assert not torch.allclose(history(torch.from_numpy(users[1:2]), movie), before, atol=1e-4)
 
 
 def test_history_is_the_sum_over_what_was_rated(knowing: NeuMF) -> None:
@@ -95,7 +112,9 @@ def test_a_copy_rates_people_without_ratings_as_the_network_does(knowing: NeuMF)
 
 
 def test_a_weights_file_holds_no_ratings(knowing: NeuMF) -> None:
-    assert not any(name in ("pairs", "residuals", "starts") for name in knowing.state_dict())
+    assert not any(
+        name in ("history.pairs", "history.levels", "history.starts") for name in knowing.state_dict()
+    )
     shapes = {name: tuple(value.shape) for name, value in knowing.state_dict().items()}
     assert shapes["user_context.weight"] == (20, 5)
     assert not any(200 in shape for shape in shapes.values())
