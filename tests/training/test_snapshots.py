@@ -120,6 +120,26 @@ def test_an_average_of_a_history_is_validated_with_its_own_context(compose, tmp_
     assert value == pytest.approx(logged, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["loss=softmax", "averaging=ema"], "averaging of weights with a loss that ranks"),
+        (["model=history", "hardware.compile=true"], r"hardware\.compile=true with model\.history=true"),
+        (["model.head=ordinal", "hardware.compile=true"], r"hardware\.compile=true with model\.head=ordinal"),
+    ],
+)
+def test_what_does_not_go_together_is_named(compose, options: list[str], told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=told):
+        train(compose(*QUICK, "data.step=1", *options), tmp_path)
+
+
+@pytest.mark.parametrize("model", ["embedding-net", "matrix-factorization", "bias", "neumf"])
+def test_an_ordinal_head_goes_with_every_network(compose, model: str, tmp_path: Path) -> None:
+    options = [f"model={model}", "model.head=ordinal", "data.step=1", "max_epochs=6", "optimizer.lr=0.01"]
+    result = train(compose(*QUICK, *options), tmp_path)
+    assert result["metrics"]["test/rmse"] < result["baselines"]["global-mean"]["test/rmse"]
+
+
 def test_l2_per_occurrence_by_hand() -> None:
     network = MatrixFactorization(3, 2, (1, 5), 3.0, embedding_dim=2)
     with torch.no_grad():
