@@ -59,7 +59,7 @@ MODELS = {
 }
 ARTICLE = {  # on its own protocol alone
     "the article's network": "experiment=zaitsev-2018",
-    "the same, averaged": "experiment=zaitsev-2018-averaged",
+    "the article's network, averaged": "experiment=zaitsev-2018-averaged",
 }
 
 

@@ -31,7 +31,8 @@ def test_is_self_contained(checkpoint: Path) -> None:
     assert trained.movie_ids.ids.tolist() == list(range(1, 51))
     assert trained.network.scale == (1.0, 5.0)
     assert not trained.network.training
-    assert trained.config["model"] == {"_target_": "recsys.models.bias.Bias"}
+    head = {"head": "linear", "margin": 0.5}
+    assert trained.config["model"] == {"_target_": "recsys.models.bias.Bias", **head}
     user, movie = trained.user_ids.to_rows([7]), trained.movie_ids.to_rows([3])
     predicted = trained.network.predict(torch.from_numpy(user), torch.from_numpy(movie))
     assert 1 <= predicted.item() <= 5
