@@ -1,6 +1,6 @@
-"""The table of docs/results.md: every protocol, every model, from the result.json of each run.
+"""The tables of docs/results.md: every protocol, every model, from the result.json of each run.
 
-    python benchmarks/accuracy.py outputs/accuracy > docs/results.md
+    python benchmarks/accuracy.py outputs/accuracy
     python benchmarks/accuracy.py outputs/accuracy --protocols ml-100k-folds ml-100k-u1 --jobs 2
 
 A run that has its result in the folder is not run again, so that the table can be made piece by piece, and
@@ -73,6 +73,11 @@ def rows_of(name: str) -> Iterator[tuple[str, str]]:
     yield "history", f"experiment={protocol.experiment}"
 
 
+def folders(under: Path, name: str, model: str) -> list[Path]:
+    """Where the runs of a row are, one for each repeat."""
+    return [under / name / model.replace(" ", "-") / str(n) for n in range(len(PROTOCOLS[name].repeats))]
+
+
 def run(folder: Path, words: str, more: list[str], threads: int) -> None:
     """Train into `folder`, unless it has a result.
 
@@ -123,13 +128,13 @@ def main() -> None:
     parser.add_argument("--with", nargs="*", default=[], dest="more", help="further words of every command")
     parser.add_argument("--print-only", action="store_true", help="leave out what has no result")
     args = parser.parse_args()
-    todo = []
+    todo: list[tuple[Path, str]] = []
     for name in args.protocols:
         for model, words in rows_of(name):
             if args.models is None or model in args.models:
-                for number, repeat in enumerate(PROTOCOLS[name].repeats):
-                    place = args.folder.absolute() / name / model.replace(" ", "-") / str(number)
-                    todo.append((place, f"{words} {repeat}"))
+                places = folders(args.folder.absolute(), name, model)
+                repeated = [f"{words} {repeat}" for repeat in PROTOCOLS[name].repeats]
+                todo += zip(places, repeated, strict=True)
     if not args.print_only:
         with ThreadPoolExecutor(args.jobs) as pool:
             for _ in pool.map(lambda one: run(one[0], one[1], args.more, args.threads), todo):
@@ -142,10 +147,7 @@ def main() -> None:
         baselines = None
         lines = []
         for model, words in rows_of(name):
-            files = [
-                args.folder / name / model.replace(" ", "-") / str(number) / "result.json"
-                for number in range(len(protocol.repeats))
-            ]
+            files = [folder / "result.json" for folder in folders(args.folder, name, model)]
             if all(file.exists() for file in files):
                 results = [json.loads(file.read_text()) for file in files]
                 baselines = baselines or results
