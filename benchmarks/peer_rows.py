@@ -153,7 +153,8 @@ def ours(*overrides: str) -> Fit:
         from recsys.checkpoint import load_checkpoint
         from recsys.command import config_folder
         from recsys.models.network import RatingNetwork
-        from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer
+        from recsys.runs import checkpoint_in
+        from recsys.training.build import build_data, build_module, build_trainer
 
         @torch.no_grad()
         def predict(network: RatingNetwork) -> NDArray:
@@ -176,7 +177,7 @@ def ours(*overrides: str) -> Fit:
             trainer = build_trainer(cfg, Path(folder), looking)
             with fold:
                 trainer.fit(module, data)
-            return predict(load_checkpoint(best_checkpoint(Path(folder))).network)
+            return predict(load_checkpoint(checkpoint_in(Path(folder))).network)
 
     return fit
 

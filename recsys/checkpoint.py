@@ -30,6 +30,7 @@ class Trained:
         movie_ids: raw movie ids.
         config: the run's whole configuration.
         epoch: the epoch (from 0) after which it was saved.
+        step: the batches it was trained on.
     """
 
     network: RatingNetwork
@@ -37,6 +38,7 @@ class Trained:
     movie_ids: IdMap
     config: dict[str, Any]
     epoch: int
+    step: int
 
 
 def make_card(
@@ -106,6 +108,7 @@ def load_checkpoint(path: Path) -> Trained:
         movie_ids=IdMap(_from_plain(card["movie_ids"]), "movie"),
         config=card["config"],
         epoch=content["epoch"],
+        step=content["global_step"],
     )
 
 

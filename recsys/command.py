@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys.errors import ConfigError, UserError
+from recsys.errors import ConfigError, Stopped, UserError
 from recsys.help import help_of
 from recsys.runs import forget_claimed, new_folder
 
@@ -49,6 +49,8 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
     def job(cfg: DictConfig) -> Any:
         try:
             return task(cfg)
+        except Stopped as end:
+            _exit(str(end), 128 + end.number)  # as a shell tells of a process that a signal ended
         except UserError as mistake:
             if HydraConfig.get().mode is RunMode.MULTIRUN:  # an exit would end the other jobs
                 raise

@@ -36,6 +36,19 @@ class Pruned(UserError):
     """A search gave the run up; no mistake of anybody."""
 
 
+class Stopped(UserError):
+    """A signal ended the run, which can go on.
+
+    Args:
+        message: says how.
+        number: the signal's.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 @contextmanager
 def refusals_of(place: str, way_out: str = "") -> Iterator[None]:
     """Tell what the operating system refuses as a mistake about a place.

@@ -130,6 +130,13 @@ def _one_average(cfg: Group) -> Iterator[str]:
         yield f"snapshots={cfg['snapshots']} with averaging of weights: averaging=none, or snapshots=1"
 
 
+def _goes_on_or_begins(cfg: Group) -> Iterator[str]:
+    if cfg["run"] is not None and not cfg["resume"]:
+        yield f"run={cfg['run']}: only with resume=true; output_dir=... names the folder of a new run"
+    if cfg["resume"] and cfg["run"] is None:
+        yield "resume=true: with which run? run=<folder>, or run=latest"
+
+
 def _scale_rises(cfg: Group) -> Iterator[str]:
     scale = cfg["data"].get("scale")
     if scale and not scale[0] < scale[1]:
@@ -153,5 +160,6 @@ PAIRS: tuple[Rule, ...] = (
     _can_be_compiled,
     _one_average,
     _lists_can_be_measured,
+    _goes_on_or_begins,
     *DATA_PAIRS,
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys.errors import ConfigError, RunError
-from recsys.runs import RESULT, find_run, read_json
+from recsys.runs import RESULT, checkpoint_in, find_run, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,7 @@ def reopen(run: str = "latest", checkpoint: str = "best") -> Reopened:
 
     from recsys.checkpoint import load_checkpoint
 
-    trained = load_checkpoint(folder / "checkpoints" / f"{checkpoint}.ckpt")
+    trained = load_checkpoint(checkpoint_in(folder, checkpoint))
     data = dict(trained.config["data"])
     if (mirror := os.environ.get("RECSYS_MIRROR")) and "mirror" in data:
         data["mirror"] = mirror  # the one of then may be gone, or of another machine

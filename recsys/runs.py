@@ -4,17 +4,24 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
+
 from recsys.errors import ConfigError, Pruned, RunError
+from recsys.files import written_whole
 from recsys.processes import rank
 
 RESULT, FAILED = "result.json", "failed.json"
+CHECKPOINTS = "checkpoints"
 HYDRA, LOG = ".hydra", "train.log"  # the configuration of a run, and its log
 SWEEP, LOCK = "multirun.yaml", ".running"  # Hydra's record of a sweep, and who holds its folder
 
@@ -103,11 +110,26 @@ def is_claimed(folder: Path) -> bool:
     return folder.absolute() in _claimed
 
 
+def checkpoint_in(folder: Path, name: str = "best") -> Path:
+    """Where a run keeps its "best" weights, and what it can go on from, its "last" ones."""
+    return folder / CHECKPOINTS / f"{name}.ckpt"
+
+
+def place_of(folder: Path) -> list[str]:
+    """Words of a command line that put a single run into a folder."""
+    return [f"hydra.run.dir={quoted(folder)}", "hydra.mode=RUN"]
+
+
+def quoted(folder: Path) -> str:
+    """A path as Hydra reads it: there, a backslash counts before a quote and at the end, and nowhere else."""
+    inside = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(folder))
+    return f"'{inside}'"
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file whole: under a temporary name, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+    """Write a file whole."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> None:
@@ -129,6 +151,26 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
 def is_run(folder: Path) -> bool:
     """Whether a run, finished or not, lies in a folder."""
     return any((folder / file).exists() for file in (RESULT, FAILED, HYDRA, "output.log"))
+
+
+@contextmanager
+def only_run_in(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; the system gives it back however the process ends.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # one of several processes, of which the first holds it
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise ConfigError(f"{folder}: this run is running") from None
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
 
 
 def find_run(run: str) -> Path:

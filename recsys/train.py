@@ -4,6 +4,8 @@
 """
 
 import logging
+import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -14,8 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.command import run_command
-from recsys.errors import ConfigError
-from recsys.runs import RESULT, is_claimed, new_folder, write_failure, write_json
+from recsys.errors import ConfigError, RunError, Stopped, UserError
+from recsys.resume import OWN, check_unchanged, clear_away, words_to_go_on
+from recsys.runs import RESULT, checkpoint_in, is_claimed, new_folder, only_run_in, write_failure, write_json
 from recsys.sweeps.job import end_with_parent
 from recsys.sweeps.names import job_name, swept_keys
 
@@ -24,6 +27,10 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """`recsys-train`."""
+    try:
+        sys.argv[1:] = words_to_go_on(sys.argv[1:])
+    except UserError as mistake:
+        sys.exit(str(mistake))
     run_command("train", _task)
 
 
@@ -46,6 +53,16 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
 
     start = time.perf_counter()
     validate(cfg)
+    if cfg.resume:
+        check_unchanged(cfg)
+
+    folder = folder or Path(cfg.run if cfg.resume else new_folder("runs"))
+    with only_run_in(folder):
+        return _train(cfg, folder, overrides or [], start)
+
+
+def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) -> dict[str, Any]:
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
 
     from recsys.checkpoint import load_checkpoint
     from recsys.evaluation.baselines import baseline_metrics
@@ -55,14 +72,16 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     from recsys.plots.cross_table import plot_cross_table
     from recsys.report import describe_data, describe_ranking, kebab, versions
     from recsys.sweeps.search import trial_of
-    from recsys.training.build import best_checkpoint, build_data, build_module, build_trainer
+    from recsys.training.build import build_data, build_module, build_trainer
     from recsys.training.pruning import PruneHopeless
     from recsys.training.schedules import cycle_ends
+    from recsys.training.stopping import stopped
     from recsys.training.tensorboard import show_figure, show_hparams
     from recsys.training.throughput import Throughput
 
-    folder = folder or Path(new_folder("runs"))
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    for key in OWN:
+        del config[key]
     if path := config["data"].get("path"):  # as saved, it can be found from any folder
         config["data"]["path"] = str(Path(path).expanduser().absolute())
     data = build_data(cfg)
@@ -79,17 +98,31 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     callbacks: list[Any] = [throughput]
     if (trial := trial_of(folder)) is not None:
         callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs), objective))
-    trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides or []))
-    if not swept:  # jobs of a sweep would all draw the same
+    last = checkpoint_in(Path(cfg.run) if cfg.resume else folder, "last")
+    before = load_checkpoint(last) if cfg.resume and last.is_file() else None
+    step = before.step if before is not None else None
+    trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides), step=step)
+    if cfg.resume:
+        clear_away(last.parent.parent)
+    if before is not None:
+        log.info("goes on after step %d, in epoch %d", before.step, before.epoch + 1)
+    elif not swept:  # jobs of a sweep would all draw the same
         show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
-        trainer.fit(module, data)
+        trainer.fit(module, data, ckpt_path=None if before is None else last, weights_only=True)
+    except SIGTERMException:  # of several processes
+        raise stopped(signal.SIGTERM, trainer.global_step, last) from None
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
+    except OSError as problem:
+        raise RunError(
+            f"{folder}: cannot be written ({problem.strerror or problem}); what was saved before is whole: "
+            f"once there is room, recsys-train run={folder} resume=true goes on"
+        ) from problem
     if not trainer.is_global_zero:
         return {}
 
-    best = load_checkpoint(best_checkpoint(folder))
+    best = load_checkpoint(checkpoint_in(last.parent.parent))
     network = best.network.to(trainer.strategy.root_device)
     metrics: dict[str, float] = {}
     for part in ("val", "test"):
@@ -102,7 +135,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     result = {
         "status": "completed",
         "seed": cfg.seed,
-        "overrides": overrides or [],
+        "overrides": overrides,
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": best.epoch},
         "metrics": metrics,
         "baselines": baseline_metrics(dataset, split, "test", tasks["test"]),
@@ -114,7 +147,7 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
         },
         "time": {
             "epochs": trainer.current_epoch,
-            "seconds": round(time.perf_counter() - start, 3),
+            "seconds": round(time.perf_counter() - start, 3),  # of a run that went on: since then
             "train_ratings_per_second": round(throughput.ratings_per_second, 1),
         },
         "versions": versions(),
@@ -130,7 +163,8 @@ def _task(cfg: DictConfig) -> float | None:
     """
     end_with_parent()
     hydra = HydraConfig.get()
-    folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    folder = Path(hydra.runtime.output_dir)
+    overrides = [word for word in hydra.overrides.task if word.split("=")[0] not in OWN]
     try:
         if hydra.mode is RunMode.RUN and cfg.sweep.resume is not None:
             raise ConfigError(
@@ -142,8 +176,11 @@ def _task(cfg: DictConfig) -> float | None:
                 "sweep with one device per job (hardware=auto)"
             )
         result = train(cfg, folder, overrides)
+    except Stopped:  # unfinished is not failed
+        raise
     except BaseException as error:
-        if not (isinstance(error, ConfigError) and is_claimed(folder)):  # a slip of the hand leaves no folder
+        is_slip = isinstance(error, ConfigError) and (cfg.resume or is_claimed(folder))  # and leaves no trace
+        if not is_slip:
             write_failure(folder, error, overrides)
         raise
     if not result:

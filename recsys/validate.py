@@ -76,6 +76,8 @@ class TrainConfig(BaseModel):
     l2: Penalty
     gradient_clip: NonNegativeFloat
     output_dir: str | int | None
+    run: str | int | None
+    resume: bool
     ranking: Ranking
     sweep: Sweep
     data: Group

@@ -72,6 +72,8 @@ class Shuffle:
 class Batches:
     """An iterable of batches, each a view into columns that lie on the device already.
 
+    An epoch that was broken off can go on after the batches it has seen (`state_dict`).
+
     Args:
         columns: all rows.
         batch_size: rows of a batch; the last one may have fewer, and no row is left out.
@@ -82,6 +84,15 @@ class Batches:
 
     def __init__(self, columns: Batch, batch_size: int, sampler: Shuffle | None = None) -> None:
         self.columns, self.batch_size, self.sampler = columns, batch_size, sampler
+        self._given = self._start = 0  # batches of this epoch, and those of it to leave out
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the epoch have been given out; Lightning saves it."""
+        return {"batches": self._given % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Leave out as many batches of the next epoch."""
+        self._start = state["batches"]
 
     def __len__(self) -> int:
         rows = len(self.columns.ratings) if self.sampler is None else len(self.sampler)
@@ -92,5 +103,7 @@ class Batches:
         if self.sampler is not None:
             order = self.sampler.permutation()
             columns = Batch(*(column[order] for column in columns))  # one gather an epoch; batches are views
-        for parts in zip(*(column.split(self.batch_size) for column in columns), strict=True):
-            yield Batch(*parts)
+        self._given, self._start = self._start, 0
+        for start in range(self._given * self.batch_size, len(columns.ratings), self.batch_size):
+            self._given += 1
+            yield Batch(*(column[start : start + self.batch_size] for column in columns))

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from recsys.objective import to_minimise
-from recsys.runs import FAILED, RESULT, is_run, read_json, write_json
+from recsys.resume import stored_words
+from recsys.runs import FAILED, RESULT, checkpoint_in, is_run, place_of, quoted, read_json, write_json
 
 if TYPE_CHECKING:
     from recsys.sweeps.warm import Forked
@@ -44,15 +44,21 @@ class Job:
     @property
     def command(self) -> list[str]:
         """The very command that a user would type for this run alone."""
-        # In Hydra's grammar a backslash counts before a quote and at the end, and nowhere else.
-        quoted = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(self.folder))
-        place = [f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
-        return [sys.executable, "-m", "recsys.train", *self.arguments, *self.overrides, *place]
+        begin = [sys.executable, "-m", "recsys.train"]
+        if self.can_go_on():
+            return [*begin, f"run={quoted(self.folder)}", "resume=true"]
+        return [*begin, *self.arguments, *self.overrides, *place_of(self.folder)]
 
     def is_done(self) -> bool:
         """Whether an earlier start of the sweep has finished this very job."""
         result = self.folder / RESULT
         return result.is_file() and read_json(result)["overrides"] == list(self.overrides)
+
+    def can_go_on(self) -> bool:
+        """Whether an earlier start of this very job was interrupted after it had saved something."""
+        if not checkpoint_in(self.folder, "last").is_file() or (self.folder / FAILED).exists():
+            return False
+        return stored_words(self.folder) == list(self.overrides)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Process:
     """A job's process while it runs.
 
     Args:
-        job: the job; what an unfinished earlier start of it left in its folder is removed.
+        job: the job; what an earlier start of it left in its folder is removed where it cannot go on.
         start: from the job and the file for its output to a running process.
     """
 
@@ -86,7 +92,7 @@ class Process:
         self, job: Job, start: Callable[[Job, IO[bytes]], "Forked | subprocess.Popen[bytes]"]
     ) -> None:
         self.job = job
-        if is_run(job.folder):
+        if is_run(job.folder) and not job.can_go_on():
             shutil.rmtree(job.folder)
         job.folder.mkdir(parents=True, exist_ok=True)
         self.stopped, self.ended = False, threading.Event()

@@ -13,6 +13,7 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
@@ -21,13 +22,16 @@ from recsys.models.features import movie_features, user_features
 from recsys.models.heads import levels_of
 from recsys.models.network import RatingNetwork
 from recsys.objective import objective_of, ranks
+from recsys.runs import CHECKPOINTS, checkpoint_in
 from recsys.seeds import seed_for
+from recsys.training.checkpoint_files import WholeCheckpoints
 from recsys.training.judging import BestAtEnds, StopAtEnds
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import RatingModule
 from recsys.training.progress import EpochBar, EpochLog
 from recsys.training.schedules import cycle_ends, in_cycles
 from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
+from recsys.training.stopping import StopOnSignal
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
@@ -96,7 +100,9 @@ def _facts(data: MovieLensDataModule) -> dict[str, Callable[[], Any]]:
     }
 
 
-def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = "") -> pl.Trainer:
+def build_trainer(
+    cfg: DictConfig, folder: Path, *more: Callback, name: str = "", step: int | None = None
+) -> pl.Trainer:
     """A trainer that stops early, keeps the best and the last weights, and logs as configured.
 
     Args:
@@ -105,11 +111,12 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
         more: further callbacks.
         name: of the run among those of a sweep: a folder for its events, since TensorBoard calls a run by its
             folder; "": the run's own.
+        step: at which an earlier start of the run is taken up; what it has logged after that will come again.
     """
     _quieten_lightning()
     keep_freed_memory()
-    logger = instantiate(cfg.logger, save_dir=str(folder / name)) if cfg.logger else False
-    keep, on_terminal = folder / "checkpoints", sys.stdout.isatty()
+    logger = _logger(cfg, folder / name, step) if cfg.logger else False
+    keep, on_terminal = folder / CHECKPOINTS, sys.stdout.isatty()
     objective = objective_of(cfg)
     judged: dict[str, Any] = {"monitor": objective.name, "mode": objective.mode}
     judged["ends"] = cycle_ends(_schedule(cfg), cfg.max_epochs)
@@ -120,6 +127,7 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
         StopAtEnds(patience=in_cycles(cfg.patience, _schedule(cfg)), check_finite=False, **judged),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
+        StopOnSignal(checkpoint_in(folder, "last")),  # after whatever else a step's end brings
     ]
     if cfg.averaging:
         callbacks.insert(0, instantiate(cfg.averaging))  # before whatever reads or saves the weights
@@ -127,12 +135,17 @@ def build_trainer(cfg: DictConfig, folder: Path, *more: Callback, name: str = ""
         callbacks.append(LearningRateMonitor("step"))
     hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
     hardware.pop("compile")
+    plugins: list[Any] = [WholeCheckpoints()]
+    if SLURMEnvironment.detect():  # Lightning's own requeue saves beside the run, and takes up any other's
+        plugins.append(SLURMEnvironment(auto_requeue=False))
     return pl.Trainer(
         **hardware,
         max_epochs=cfg.max_epochs,
         gradient_clip_val=cfg.gradient_clip or None,
         logger=logger,
         callbacks=callbacks,
+        plugins=plugins,
+        default_root_dir=folder,
         enable_progress_bar=on_terminal,
         log_every_n_steps=10,
         num_sanity_val_steps=0,
@@ -145,9 +158,15 @@ def _schedule(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg.schedule, resolve=True)  # type: ignore[return-value]
 
 
-def best_checkpoint(folder: Path) -> Path:
-    """Where a run keeps its best weights."""
-    return folder / "checkpoints" / "best.ckpt"
+def _logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
+    """The logger; what an earlier start of the run has logged stays, up to the step where this one begins."""
+    change: dict[str, Any] = {}
+    if step is not None and cfg.logger._target_.endswith("TensorBoardLogger"):
+        change["purge_step"] = step
+    if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
+        number = 1 + len(list(folder.glob("metrics-*.csv")))
+        metrics.replace(folder / f"metrics-{number}.csv")
+    return instantiate(cfg.logger, save_dir=str(folder), **change)
 
 
 def _compile(network: RatingNetwork, accelerator: str) -> None:

@@ -27,6 +27,14 @@ class BestAtEnds(ModelCheckpoint):
         if trainer.current_epoch + 1 in self.ends:
             super().on_validation_end(trainer, pl_module)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what was the best so far, wherever the run's folder lies by now."""
+        moved = str(state_dict["dirpath"]), str(self.dirpath)
+        best = state_dict["best_model_path"].replace(*moved)
+        scores = {path.replace(*moved): score for path, score in state_dict["best_k_models"].items()}
+        now = {"dirpath": self.dirpath, "best_model_path": best, "best_k_models": scores}
+        super().load_state_dict(state_dict | now | {"kth_best_model_path": best})
+
 
 class StopAtEnds(EarlyStopping):
     """Stops where the metric has not become better for `patience` ends.
@@ -44,3 +52,8 @@ class StopAtEnds(EarlyStopping):
         """Stop or go on."""
         if trainer.current_epoch + 1 in self.ends:
             super().on_validation_end(trainer, pl_module)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that was killed after it had been stopped does not go on."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from recsys.data.batches import Batch
+from recsys.data.batches import Batch, Batches
 from recsys.errors import TrainingError
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors
@@ -76,6 +76,7 @@ class RatingModule(pl.LightningModule):
         self._loss_sum: Tensor | float = 0.0
         self._loss_pairs = 0
         self._errors: list[Tensor] = []
+        self._before: dict[str, Any] | None = None  # the checkpoint of a run that goes on
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One optimizer over all parameters; its schedule moves with every batch."""
@@ -90,6 +91,13 @@ class RatingModule(pl.LightningModule):
         torch.manual_seed(seed_for(self.seed, "dropout", self.global_rank))
         seed = seed_for(self.seed, "negatives", self.global_rank)
         self._generator = Generator(self.device).manual_seed(seed)
+        if self._before is not None:
+            states = {name: of[self.global_rank].cpu() for name, of in self._before["generators"].items()}
+            self._of_default_generator().set_rng_state(states["dropout"])
+            self._generator.set_state(states["negatives"])
+            # Lightning does so by itself where nobody has asked for the loader before, as our schedule does.
+            self._train_batches().load_state_dict(self._before["batches"])
+            self._before = None
         self.kept = [network.to(self.device) for network in self.kept]  # of a run that goes on
 
     def on_train_epoch_start(self) -> None:
@@ -149,16 +157,40 @@ class RatingModule(pl.LightningModule):
         return errors.metrics("val")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the card, and the weights of the networks that are averaged with this one."""
+        """Add the card, the weights of the networks that are averaged with this one, and what a run needs to
+        go on as if it had not been interrupted: the generators of all processes, the epoch's loss so far.
+        """
         checkpoint["recsys"] = self.card
         checkpoint["snapshots"] = [network.state_dict() for network in self.kept]
+        if self._generator is not None:
+            states = {
+                "dropout": self._of_default_generator().get_rng_state(),
+                "negatives": self._generator.get_state(),
+            }
+            gather, world = self.trainer.strategy.all_gather, self.trainer.world_size
+            checkpoint["generators"] = {
+                name: gather(state.to(self.device)).reshape(world, -1) for name, state in states.items()
+            }
+            checkpoint["batches"] = self._train_batches().state_dict()
+        checkpoint["epoch_loss"] = torch.as_tensor(self._loss_sum), self._loss_pairs
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the averaged networks over again."""
+        """Take all of that over again."""
+        self._before = {key: checkpoint[key] for key in ("generators", "batches")}
+        loss, self._loss_pairs = checkpoint["epoch_loss"]
+        self._loss_sum = loss.to(self.device)
         self.kept = []
         for weights in checkpoint["snapshots"]:
             self.kept.append(self.network.for_evaluation())
             self.kept[-1].load_state_dict(weights)
+
+    def _train_batches(self) -> Batches:
+        assert isinstance(self.trainer.train_dataloader, Batches)
+        return self.trainer.train_dataloader
+
+    def _of_default_generator(self) -> Any:
+        """The part of torch that keeps the device's default generator, which dropout draws from."""
+        return torch if self.device.type == "cpu" else torch.get_device_module(self.device)
 
     def _must_be_finite(self, values: dict[str, float]) -> None:
         for name, value in values.items():
