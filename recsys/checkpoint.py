@@ -102,10 +102,15 @@ def load_checkpoint(path: Path) -> Trained:
             ) from None
         network.rates = not ranks(card["config"])
         networks.append(network)
+    user_ids = IdMap(_from_plain(card["user_ids"]), "user")
+    movie_ids = IdMap(_from_plain(card["movie_ids"]), "movie")
+    for ids, rows in ((user_ids, networks[-1].n_users), (movie_ids, networks[-1].n_movies)):
+        if len(ids) != rows:
+            raise RunError(f"{path}: {len(ids)} {ids.name} ids for a network of {rows} rows")
     return Trained(
         network=(Ensemble(networks) if len(networks) > 1 else networks[0]).eval(),
-        user_ids=IdMap(_from_plain(card["user_ids"]), "user"),
-        movie_ids=IdMap(_from_plain(card["movie_ids"]), "movie"),
+        user_ids=user_ids,
+        movie_ids=movie_ids,
         config=card["config"],
         epoch=content["epoch"],
         step=content["global_step"],

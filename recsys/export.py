@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from recsys.checkpoint import Trained
 from recsys.errors import ConfigError, RunError
+from recsys.files import written_whole
 from recsys.models.network import RatingNetwork
 
 TOLERANCE = 1e-5  # rating points between the file and the checkpoint
@@ -58,12 +59,12 @@ def export(trained: Trained, path: Path) -> Path:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     module = Exported(trained.network).eval()
-    with _quiet():
-        _write(module, path)
     ids = {"users": trained.user_ids.ids.tolist(), "movies": trained.movie_ids.ids.tolist()}
-    path.with_suffix(".ids.json").write_text(json.dumps({**ids, "scale": list(trained.network.scale)}) + "\n")
-    with _quiet():
-        _check(module, path)
+    with written_whole(path) as network, written_whole(path.with_suffix(".ids.json")) as facts:
+        facts.write_text(json.dumps({**ids, "scale": list(trained.network.scale)}) + "\n")
+        with _quiet():
+            _write(module, network)
+            _check(module, network, path)
     return path
 
 
@@ -101,14 +102,14 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _check(module: Exported, path: Path) -> None:
-    """Run the file on batches of several lengths."""
+def _check(module: Exported, file: Path, path: Path) -> None:
+    """Run the file, which is to become `path`, on batches of several lengths."""
     generator = torch.Generator().manual_seed(0)
     for size in (1, 3, 1000):
         users = torch.randint(module.network.n_users, (size,), generator=generator)
         movies = torch.randint(module.network.n_movies, (size,), generator=generator)
         with torch.no_grad():
-            difference = np.abs(run_file(path, users, movies) - module(users, movies).numpy()).max()
+            difference = np.abs(run_file(file, users, movies) - module(users, movies).numpy()).max()
         if not difference <= TOLERANCE:
             raise RunError(f"{path}: rates differently from the checkpoint, by up to {difference:.2g}")
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.command import run_command
 from recsys.errors import ConfigError
+from recsys.files import written_whole
 from recsys.output import check_format, print_rows
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def _task(cfg: DictConfig) -> None:
         file = Path(str(cfg.output)).expanduser()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            getattr(films, WRITERS[file.suffix])(file, index=False)
+            with written_whole(file) as temporary:
+                getattr(films, WRITERS[file.suffix])(temporary, index=False)
         except OSError as problem:
             raise ConfigError(f"output={cfg.output}: {problem.strerror or problem}") from None
         print(f"{told}: {len(films)} lines in {file}", file=sys.stderr)

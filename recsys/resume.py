@@ -1,6 +1,7 @@
 """Go on with an interrupted run: in its own folder, with the words that it was started with."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from recsys.errors import ConfigError, RunError
 from recsys.files import remove_leftovers
 from recsys.processes import rank
-from recsys.runs import CHECKPOINTS, FAILED, HYDRA, RESULT, place_of, quoted
+from recsys.runs import CHECKPOINTS, FAILED, HYDRA, LOG, RESULT, place_of, quoted
 
 OWN = ("run", "resume")  # keys that are of this start alone
 PLACE = ("hydra.run.dir=", "hydra.mode=", "hydra.sweep.", "hydra.output_subdir=", "hydra.job.name=")
@@ -37,7 +38,10 @@ def words_to_go_on(words: list[str]) -> list[str]:
     if key not in given:
         return words  # told with all other mistakes
     folder = _folder(given[key])
-    if key == "output_dir" and not (folder / HYDRA / "overrides.yaml").is_file():
+    if key == "output_dir" and stored_words(folder) is None:  # killed before it had begun, or not there yet
+        if (folder / HYDRA).is_dir():
+            shutil.rmtree(folder / HYDRA)
+            (folder / LOG).unlink(missing_ok=True)
         return [word for word in words if not word.startswith("resume=")]
     if not folder.is_dir():
         raise RunError(f"{key}={given[key]}: no such folder")

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from recsys.files import written_whole
 from recsys.output import shown
 from recsys.sweeps.leaderboard import Line, Run, against_best, best_command, varied_keys
 from recsys.sweeps.paired_test import explain
@@ -57,9 +58,8 @@ def write_page(
         f"{tests and f'<p>{tests}</p>'}{told}"
         f"<p>Best by validation: <code>{html.escape(best_command(lines))}</code></p>{pictures}</html>"
     )
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def plot_key(lines: list[Line], key: str) -> Figure:

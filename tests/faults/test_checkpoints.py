@@ -1,0 +1,107 @@
+"""Checkpoints from anywhere: read as plain data, and whole, or refused."""
+
+import io
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from finished import finished_run
+from tiny import QUICK
+
+from recsys.checkpoint import load_checkpoint
+from recsys.errors import RunError
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.mktemp("run"), [*QUICK, "snapshots=2"]) / "checkpoints" / "last.ckpt"
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(path).network.state_dict()
+
+
+def test_a_flipped_bit_is_told_or_changes_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    data, whole, refused = checkpoint.read_bytes(), weights(checkpoint), 0
+    chance, copy = random.Random(0), tmp_path / "flipped.ckpt"
+    for _ in range(300):
+        flipped = bytearray(data)
+        flipped[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        copy.write_bytes(flipped)
+        try:
+            found = weights(copy)
+        except RunError as problem:
+            refused += 1
+            assert str(copy) in str(problem)
+            continue
+        assert [key for key in whole if not torch.equal(found[key], whole[key])] == []
+    assert refused > 100
+
+
+def test_a_file_cut_anywhere_is_told(checkpoint: Path, tmp_path: Path) -> None:
+    data, copy = checkpoint.read_bytes(), tmp_path / "cut.ckpt"
+    for length in random.Random(1).sample(range(len(data)), 100):
+        copy.write_bytes(data[:length])
+        with pytest.raises(RunError, match=r"cut\.ckpt"):
+            load_checkpoint(copy)
+
+
+class Code:
+    """Unpickled, it would run."""
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (Path("it-ran"),)
+
+
+@pytest.mark.parametrize("key", ["recsys", "state_dict", "epoch", "snapshots", "new"])
+def test_code_is_never_run(checkpoint: Path, tmp_path: Path, key: str) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save({**content, key: Code()}, tmp_path / "evil.ckpt")
+    with pytest.raises(RunError, match=r"evil\.ckpt"):
+        load_checkpoint(tmp_path / "evil.ckpt")
+    assert not Path("it-ran").exists()
+
+
+def test_code_in_place_of_the_archives_pickle_is_never_run(checkpoint: Path, tmp_path: Path) -> None:
+    import pickle
+
+    stream = io.BytesIO()
+    with zipfile.ZipFile(checkpoint) as old, zipfile.ZipFile(stream, "w") as new:
+        for info in old.infolist():
+            is_pickle = info.filename.endswith("data.pkl")
+            new.writestr(info.filename, pickle.dumps(Code(), 2) if is_pickle else old.read(info))
+    (tmp_path / "evil.ckpt").write_bytes(stream.getvalue())
+    with pytest.raises(RunError):
+        load_checkpoint(tmp_path / "evil.ckpt")
+    assert not Path("it-ran").exists()
+
+
+def _changed(**card: Any) -> dict[str, Any]:
+    return card
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda card: card.update(format=0), "has format 0, this version reads 1"),
+        (lambda card: card.update(format=2), "has format 2, this version reads 1"),
+        (lambda card: card.pop("format"), "damaged"),
+        (lambda card: card.pop("movie_ids"), "damaged"),
+        (lambda card: card.update(user_ids=card["user_ids"][:-1]), "59 user ids for a network of 60 rows"),
+        (lambda card: card["arguments"].update(n_movies=51), "weights do not fit the network"),
+        (lambda card: card["arguments"].update(surprise=1), "surprise"),
+        (lambda card: card.update(network="os.system"), "os.system is no RatingNetwork"),
+        (lambda card: card.update(network="no.such.Network"), "no.such.Network"),
+        (lambda card: card.update(arguments=[]), "damaged"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_told(change, told: str, checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    change(content["recsys"])
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(RunError, match=r"other\.ckpt") as caught:
+        load_checkpoint(tmp_path / "other.ckpt")
+    assert told in str(caught.value)

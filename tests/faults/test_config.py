@@ -1,0 +1,107 @@
+"""Overrides of any key by anything: a run, or lines that name a key."""
+
+import itertools
+import re
+from pathlib import Path
+
+import hydra
+import pytest
+from commands import run
+from hydra.errors import HydraException
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tiny import QUICK
+
+from recsys.command import config_folder, register_resolvers
+from recsys.errors import UserError
+from recsys.train import train
+from recsys.validate import validate
+
+GROUPS = {
+    group: [file.stem for file in sorted(Path(config_folder(), group).glob("*.yaml"))]
+    for group in ("split", "model", "loss", "optimizer", "schedule", "averaging", "hardware", "logger")
+}
+VALUES = [
+    *("0", "-1", "1", "2", "3", "0.5", "1.5", "-0.1", "1e-3", ".nan", ".inf", "-.inf", "1e400", "true", "false"),
+    *("null", "''", "abc", "[]", "[1]", "[0]", "[4,-4]", "[4,4]", "{}", "{a:1}", "'1'", "'0.1'", "[null]", "[[1]]"),
+    *("auto", "gpu", "ddp", "u1", "r1", "ordinal", "sigmoid", "${seed}", "${nothing}", "???", "9223372036854775808"),
+]
+LARGE = ("9223372036854775808",)  # of what takes memory or time, a run of its own: test_training.py
+# Where a run would go, and what would make it long or touch the network.
+LEFT_ALONE = ("output_dir", "run", "resume", "data", "sweep", "hydra", "max_epochs")
+
+
+def composed(*words: str) -> DictConfig:
+    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        return hydra.compose("train", [*QUICK, "max_epochs=1", *words])
+
+
+def leaves(cfg: DictConfig) -> list[str]:
+    keys: list[str] = []
+
+    def walk(prefix: str, node: object) -> None:
+        if isinstance(node, dict):
+            keys.extend([prefix] if prefix else [])
+            for key, value in node.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), value)
+        else:
+            keys.append(prefix)
+
+    walk("", OmegaConf.to_container(cfg, resolve=False))
+    return [key for key in keys if key.split(".")[0] not in LEFT_ALONE and "_target_" not in key]
+
+
+def test_any_override_is_a_run_or_a_line(tmp_path_factory: pytest.TempPathFactory) -> None:
+    register_resolvers()
+    folder, numbers = tmp_path_factory.mktemp("fuzz"), itertools.count()
+    counts = {"runs": 0, "lines": 0}
+    known = {
+        choices: leaves(composed(*choices))
+        for choices in [(), *((f"{group}={one}",) for group, of in GROUPS.items() for one in of)]
+        if "hardware=gpu" not in " ".join(choices)
+    }
+
+    @settings(max_examples=300)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        choices = data.draw(st.sampled_from(sorted(known)))
+        keys = data.draw(st.lists(st.sampled_from(known[choices]), min_size=1, max_size=2, unique=True))
+        words = [*choices, *(f"{key}={data.draw(st.sampled_from(VALUES))}" for key in keys)]
+        try:
+            cfg = composed(*words)
+            validate(cfg)
+        except (UserError, HydraException, OmegaConfBaseException) as problem:
+            counts["lines"] += 1
+            assert str(problem).strip()
+            return
+        if any(word.endswith(LARGE) for word in words) or cfg.hardware.strategy == "ddp" or cfg.hardware.compile:
+            return
+        try:
+            train(cfg, folder / str(next(numbers)))
+            counts["runs"] += 1
+        except UserError as problem:  # such as a loss that is not finite: known only when it happens
+            assert str(problem).strip()
+
+    check()
+    assert min(counts.values()) > 20
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["batch_size=0"], r"batch_size=0: .*greater than 0"),
+        (["hardware=gpu"], "hardware.accelerator=gpu: torch sees no GPU here"),
+        (["ranking.k=51"], "ranking.k=51: the catalogue has 50"),
+        (["split=temporal", "data=csv", "data.path=mine.csv", "data.timestamp=null"], "split=temporal needs"),
+        (["model.embedding_dim=1000000000"], "model.embedding_dim=1000000000"),
+    ],
+)
+def test_impossible_pairs_are_named_before_anything_starts(words: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("user,movie,rating\n" + "".join(f"{n},{n % 7},3\n" for n in range(50)))
+    words = [*([] if "data=csv" in words else QUICK), *words]
+    done = run("train", *words, code=1)
+    assert re.search(told, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "epoch 1" not in done.stderr

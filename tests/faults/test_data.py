@@ -1,0 +1,197 @@
+"""Ratings files that something has happened to: the right rows or an error, never other rows or fewer."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from archives import CSV_MOVIES, colons_members, csv_members, made_up, tabs_members, zipped
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.data.csv_file import CsvFile
+from recsys.data.dataset import Dataset, encode
+from recsys.data.readers import read_colons, read_csv, read_tabs
+from recsys.errors import DataError
+
+SCALE = (0.5, 5.0)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One layout: a sound file, and how it is read."""
+
+    member: str
+    separator: bytes
+    members: dict
+    read: object
+    header: bool = False
+
+    @property
+    def sound(self) -> bytes:
+        data = self.members[self.member]
+        return data if isinstance(data, bytes) else data.encode()
+
+
+KINDS = {
+    "tabs": Kind("ml-100k/u.data", b"\t", tabs_members(made_up()), read_tabs),
+    "colons": Kind("ml-1m/ratings.dat", b"::", colons_members(made_up()), read_colons),
+    "csv": Kind(
+        "ml-latest-small/ratings.csv", b",", csv_members(made_up(CSV_MOVIES, halves=True)), read_csv, header=True
+    ),
+}
+
+
+def read(kind: Kind, data: bytes, folder: Path) -> list[tuple[int, int, float, int]]:
+    """What the project's reader makes of it."""
+    archive = folder / "tiny.zip"
+    archive.write_bytes(zipped({**kind.members, kind.member: data}))
+    frame = kind.read(archive, kind.member.split("/")[0], SCALE, "error").ratings
+    return list(frame.itertuples(index=False, name=None))
+
+
+def expected(kind: Kind, data: bytes) -> list[tuple[int, int, float, int]] | None:
+    """The same, told by a pattern: None where any line is not plainly a rating."""
+    lines = re.split(rb"\r\n|\n|\r", data.removeprefix(b"\xef\xbb\xbf"))
+    while lines and not lines[-1]:
+        lines.pop()
+    number, rows = rb"\s*\"?\s*([+-]?\d+)\s*\"?\s*", []
+    pattern = kind.separator.join([number, number, rb'\s*"?\s*([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*"?\s*', number])
+    for line in lines[1:] if kind.header else lines:
+        if not (match := re.fullmatch(pattern, line)):
+            return None
+        try:
+            user, movie, rating, time = match.groups()
+            rows.append((int(user), int(movie), float(np.float32(rating.decode())), int(time)))
+        except ValueError:
+            return None
+    return rows
+
+
+PIECES = [
+    *(b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n", b"\n\n", b"\t", b",", b"::", b":", b";", b" "),
+    *(b'"', b"'", b"-", b"-1", b"0", b"nan", b"inf", b"1e3", b"0x1F", b"1_0", b"9223372036854775807"),
+    *(b"9223372036854775808", b"99999999999999999999999", "Ünïcode".encode(), b"\xe9", b"\x1a", b"2524608000"),
+]
+
+
+@st.composite
+def damaged(draw: st.DrawFn, kind: Kind) -> bytes:
+    """A sound file after one to three accidents."""
+    data = kind.sound
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(data)))
+        end = place + draw(st.sampled_from([0, 0, 1, 2, 5, 30]))
+        what = draw(st.sampled_from(["cut", "put", "double", "newlines", "swap"]))
+        if what == "cut":
+            data = data[:place]
+        elif what == "put":
+            data = data[:place] + draw(st.sampled_from(PIECES) | st.binary(max_size=3)) + data[end:]
+        elif what == "double":
+            data = data + data[place:end]
+        elif what == "newlines":
+            data = data.replace(b"\r\n", b"\n").replace(b"\n", draw(st.sampled_from([b"\r\n", b"\n", b"\r"])))
+        else:
+            data = data.replace(kind.separator, draw(st.sampled_from([b",", b"\t", b"::", b";", b"|"])), 3)
+    return data
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_damaged_file_gives_its_rows_or_names_the_line(name: str, tmp_path_factory) -> None:
+    kind, folder = KINDS[name], tmp_path_factory.mktemp("fuzz")
+
+    @settings(max_examples=400)
+    @given(damaged(kind))
+    def check(data: bytes) -> None:
+        try:
+            found = read(kind, data, folder)
+        except DataError as problem:
+            told = str(problem)
+            assert kind.member in told
+            assert "line" in told or "holds no ratings" in told or "no column" in told
+            return
+        assert found == expected(kind, data)
+
+    check()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_sound_file_is_read_whole(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    assert len(read(kind, kind.sound, tmp_path)) == 30
+    assert read(kind, kind.sound, tmp_path) == expected(kind, kind.sound)
+
+
+@pytest.mark.parametrize("member", ["u.item", "u.genre", "u.user"])
+def test_damage_beside_the_ratings_is_an_error_or_harmless(member: str, tmp_path_factory) -> None:
+    """Titles may hold anything; but every movie keeps a line, and every person one of their own."""
+    folder, members = tmp_path_factory.mktemp("fuzz"), tabs_members(made_up())
+    sound = members[f"ml-100k/{member}"]
+    sound = sound if isinstance(sound, bytes) else sound.encode()
+
+    @settings(max_examples=150)
+    @given(damaged(Kind(member, b"|", {member: sound}, None)))
+    def check(data: bytes) -> None:
+        (folder / "tiny.zip").write_bytes(zipped({**members, f"ml-100k/{member}": data}))
+        try:
+            tables = read_tabs(folder / "tiny.zip", "ml-100k", SCALE, "error")
+            dataset = encode("tiny", tables.ratings, tables.movies, SCALE, people=tables.people)
+        except DataError as problem:
+            assert member in str(problem)
+            return
+        assert len(dataset.catalogue) == len(dataset.movie_ids) == 5
+        assert len(dataset.people) == len(dataset.user_ids) == 6
+
+    check()
+
+
+def own(folder: Path, text: str | bytes, **choices: object) -> Dataset:
+    """Somebody's own file."""
+    file = folder / "mine.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return CsvFile(str(file), **{"timestamp": None, "scale": SCALE, **choices}).load()
+
+
+IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=',"'), min_size=1, max_size=8)
+IDS = IDS.filter(lambda text: text.strip() == text and "\ufffd" not in text)
+
+
+def test_ids_of_any_letters_come_back_as_they_were(tmp_path_factory) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+
+    @settings(max_examples=150)
+    @given(st.sets(st.tuples(IDS | st.integers(-(2**63), 2**63 - 1).map(str), IDS), min_size=1, max_size=20))
+    def check(pairs: set[tuple[str, str]]) -> None:
+        dataset = own(folder, "user,movie,rating\n" + "".join(f"{u},{m},3\n" for u, m in pairs))
+        users, movies = dataset.user_ids.to_ids(dataset.users), dataset.movie_ids.to_ids(dataset.movies)
+        assert {(str(user), str(movie)) for user, movie in zip(users, movies, strict=True)} == pairs
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "line 1: no column 'user'; the file has none"),
+        ("user,movie,rating\n", "holds no ratings"),
+        ("user,movie,rating\n1,2,nan\n", "line 2: rating 'nan' is off the scale"),
+        ("user,movie,rating\n1,2,3\n1,2,4\n", "line 3: user 1 has rated movie 2 before, in line 2"),
+        ("user,movie,rating\n1,2\n", "line 2: 3 fields expected, 2 found"),
+        ("user,movie,rating\n1,,3\n", "line 2: movie is missing"),
+        (b"user,movie,rating\n1,caf\xe9,3\n", "line 2: movie 'caf\ufffd' is not UTF-8 text"),
+        ("user;movie;rating\n1;2;3\n", "no column 'user'; the file has 'user;movie;rating'"),
+        ("user,movie,rating\n1,2,3\n".encode("utf-16"), "line 1: no column 'user'"),
+    ],
+)
+def test_one_mistake_one_line(text: str | bytes, told: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=re.escape(told)):
+        own(tmp_path, text)
+
+
+@pytest.mark.parametrize("data", ["one", "one user", "one movie", "all equal", "far future"])
+def test_the_smallest_and_the_dullest_files_are_read(data: str, tmp_path: Path) -> None:
+    users, movies = {"one": (1, 1), "one user": (1, 9), "one movie": (9, 1)}.get(data, (4, 4))
+    lines = [f"{u},{m},3,{2**40 if data == 'far future' else 1}\n" for u in range(users) for m in range(movies)]
+    dataset = own(tmp_path, "user,movie,rating,time\n" + "".join(lines), timestamp="time")
+    assert (len(dataset), len(dataset.user_ids), len(dataset.movie_ids)) == (users * movies, users, movies)

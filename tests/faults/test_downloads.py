@@ -1,0 +1,168 @@
+"""What test_download.py cannot show with a server that answers at once and over http."""
+
+import hashlib
+import os
+import shutil
+import signal
+import ssl
+import stat
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from archives import made_up, tabs_members, zipped
+from test_writes import FORK, killed_after
+
+from recsys.data import download
+from recsys.data.download import Archive, fetch
+from recsys.data.readers import read_tabs
+from recsys.errors import DataError, DownloadError
+
+GOOD = zipped(tabs_members(made_up()))
+MD5 = hashlib.md5(GOOD).hexdigest()
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Sends an archive by pieces, with a pause before each; the first `cut` answers end in the middle."""
+
+    pause, cut, status, asked = 0.0, 0, 200, 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(GOOD)))
+        self.end_headers()
+        size = -(-len(GOOD) // 8)
+        for number in range(8):
+            if self.asked <= self.cut and number == 4:
+                return
+            time.sleep(self.pause)
+            try:
+                self.wfile.write(GOOD[number * size : (number + 1) * size])
+            except OSError:
+                return
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Slow], ThreadingHTTPServer, Archive]]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    handler = type("Handler", (Slow,), {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield handler, server, Archive("tiny", f"http://127.0.0.1:{server.server_port}/tiny.zip", MD5)
+        server.shutdown()
+
+
+def test_slow_is_no_failure_but_silence_is(slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler, _, archive = slow
+    monkeypatch.setattr(download, "TIMEOUT", (5, 0.5))
+    handler.pause = 0.2
+    assert fetch(archive, tmp_path / "a").read_bytes() == GOOD
+    handler.pause = 1.5
+    with pytest.raises(DownloadError, match=r"no byte for 0\.5 seconds"):
+        fetch(archive, tmp_path / "b")
+
+
+def test_what_was_cut_off_is_fetched_when_asked_again(slow, tmp_path: Path) -> None:
+    handler, _, archive = slow
+    handler.cut = 1
+    with pytest.raises(DownloadError, match="the connection broke off before the end"):
+        fetch(archive, tmp_path)
+    assert not list(tmp_path.glob("*.zip"))
+    assert fetch(archive, tmp_path).read_bytes() == GOOD
+
+
+def test_a_server_that_has_no_time_is_told_of(slow, tmp_path: Path) -> None:
+    handler, _, archive = slow
+    handler.status = 503
+    with pytest.raises(DownloadError, match="the server answered 503 Service Unavailable"):
+        fetch(archive, tmp_path)
+
+
+def test_an_expired_certificate_is_refused(slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("makes its certificate with the openssl command")
+    _, server, _ = slow
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "-1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names]
+    made = subprocess.run([*command, "-keyout", key, "-out", certificate], capture_output=True)
+    if made.returncode:
+        pytest.skip("this openssl makes no certificate that has expired")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # trusted, were it not for its date
+    archive = Archive("tiny", f"https://localhost:{server.server_port}/tiny.zip", MD5)
+    with pytest.raises(DownloadError, match="its certificate was refused"):
+        fetch(archive, tmp_path / "kept")
+
+
+def test_killed_at_any_moment_it_leaves_no_part_of_an_archive(slow, tmp_path: Path) -> None:
+    handler, _, archive = slow
+    handler.pause = 0.01
+    for number in range(10):
+        folder = tmp_path / str(number)
+        killed_after(0.012 * number, lambda folder=folder: fetch(archive, folder))
+        assert [path.read_bytes() for path in folder.glob("*.zip")] in ([], [GOOD])
+        assert fetch(archive, folder).read_bytes() == GOOD
+
+
+def test_processes_that_want_the_same_archive_fetch_it_once(slow, tmp_path: Path) -> None:
+    handler, _, archive = slow
+    handler.pause = 0.02
+    processes = [FORK.Process(target=fetch, args=(archive, tmp_path)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert handler.asked == 1
+    assert (tmp_path / "tiny.zip").read_bytes() == GOOD
+
+
+def test_a_process_killed_while_it_fetches_frees_the_others(slow, tmp_path: Path) -> None:
+    handler, _, archive = slow
+    handler.pause = 0.05
+    first, second = (FORK.Process(target=fetch, args=(archive, tmp_path)) for _ in range(2))
+    first.start()
+    while not handler.asked:
+        time.sleep(0.005)
+    second.start()
+    os.kill(first.pid, signal.SIGKILL)
+    second.join(60)
+    assert second.exitcode == 0
+    assert (tmp_path / "tiny.zip").read_bytes() == GOOD
+
+
+@pytest.mark.parametrize("evil", ["../outside", "/absolute", "ml-100k/../../outside", "ml-100k/link"])
+def test_other_members_of_an_archive_are_never_unpacked(tmp_path: Path, evil: str) -> None:
+    inside = tmp_path / "a" / "b" / "tiny.zip"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(GOOD)
+    with zipfile.ZipFile(inside, "a") as file:
+        info = zipfile.ZipInfo(evil)
+        if evil.endswith("link"):
+            info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        file.writestr(info, "/etc/passwd")
+    assert len(read_tabs(inside, "ml-100k", (1, 5), "error").ratings) == 30
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == ["tiny.zip"]
+
+
+def test_a_link_in_place_of_the_ratings_is_no_way_to_other_files(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.data"
+    secret.write_text("1\t1\t5\t9\n")
+    info = zipfile.ZipInfo("ml-100k/u.data")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as file:
+        file.writestr(info, str(secret))
+    with pytest.raises(DataError, match=r"ml-100k/u\.data line 1"):
+        read_tabs(tmp_path / "tiny.zip", "ml-100k", (1, 5), "error")

@@ -1,0 +1,42 @@
+"""A long sweep in one process does not grow."""
+
+import json
+import subprocess
+import sys
+
+JOBS = 200
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+import hydra
+from recsys.command import config_folder, register_resolvers
+from recsys.train import train
+
+def now():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir("/proc/self/fd"))
+
+register_resolvers()
+found = []
+for job in range(int(sys.argv[1])):
+    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        train(hydra.compose("train", [f"seed={job}", *sys.argv[2:]]), Path("jobs", str(job)))
+    found.append(now())
+print(json.dumps(found))
+"""
+
+
+def test_two_hundred_jobs_in_one_process_take_no_more_than_fifty(record_property) -> None:
+    words = [
+        *("data=synthetic", "data.ratings=1000", "data.users=40", "data.movies=40", "batch_size=500"),
+        *("max_epochs=1", "hardware=cpu", "model.hidden=[16]"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(JOBS), *words], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    (early, files), (late, files_late) = found[JOBS // 4], found[-1]
+    record_property("megabytes", f"{early:.0f} after {JOBS // 4} jobs, {late:.0f} after {JOBS}")
+    print(f"{early:.0f} MB and {files} files after {JOBS // 4} jobs, {late:.0f} MB and {files_late} after {JOBS}")
+    assert files_late <= files + 2
+    assert late < 1.1 * early

@@ -1,0 +1,182 @@
+"""A run that was killed, and killed again, ends as one that was left alone."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from commands import result_in, run
+
+from recsys.sweeps.warm import Forked
+
+RUN = [
+    *("data=synthetic", "data.ratings=6000", "data.users=80", "data.movies=100", "batch_size=40"),
+    *("max_epochs=6", "patience=4", "schedule.cycle_epochs=2", "model.embedding_dim=8", "model.hidden=[16]"),
+    *("hardware=cpu", "logger=none"),
+]
+KINDS = {
+    "snapshots": ["snapshots=2"],
+    "history": ["model=history", "model.head=ordinal", "l2.vectors=0.05", "optimizer=adamw"],
+    "ema": ["averaging=ema"],
+    "softmax": ["loss=softmax"],
+    "sparse-adam": ["model=matrix-factorization", "model.embedding_dim=8", "optimizer=sparse-adam"],
+    "one-cycle": ["schedule=one-cycle", "hardware.precision=bf16-mixed", "model.dropouts=0.3"],
+}
+
+
+def words_of(kind: str) -> list[str]:
+    model = [word for word in RUN if not (word.startswith(("model.", "schedule.")))]
+    return [*(model if kind in ("history", "sparse-adam", "one-cycle") else RUN), *KINDS[kind]]
+
+
+def state(folder: Path) -> tuple[dict, dict]:
+    """Everything that must be equal, bit for bit: weights of the best and the last, metrics, what was chosen."""
+    tensors = {}
+    for name in ("best", "last"):
+        content = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        members = {f"member {n}": weights for n, weights in enumerate(content["snapshots"])}
+        for part, weights in {"own": content["state_dict"], **members}.items():
+            tensors |= {f"{name} {part} {key}": value for key, value in weights.items()}
+    result = result_in(folder)
+    facts = {key: result[key] for key in ("metrics", "objective", "baselines", "model", "data", "seed")}
+    return tensors, facts | {"epochs": result["time"]["epochs"]}
+
+
+def assert_equal(one: tuple[dict, dict], other: tuple[dict, dict]) -> None:
+    assert one[1] == other[1]
+    assert one[0].keys() == other[0].keys()
+    assert [key for key in one[0] if not torch.equal(one[0][key], other[0][key])] == []
+
+
+@pytest.fixture(scope="module")
+def alone(server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[float, tuple]]:
+    """Seconds and end of a run that nobody interrupts; each kind is run once."""
+    known: dict[str, tuple[float, tuple]] = {}
+
+    def alone(kind: str) -> tuple[float, tuple]:
+        if kind not in known:
+            folder, begin = tmp_path_factory.mktemp("alone") / "run", time.monotonic()
+            words = ["python", "-m", "recsys.train", *words_of(kind), f"output_dir={folder}"]
+            with open(folder.with_name("said"), "wb") as said:
+                assert server.start(words, said).wait(120) == 0, folder.with_name("said").read_text()
+            known[kind] = time.monotonic() - begin, state(folder)
+        return known[kind]
+
+    return alone
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(
+    kind: str, seed: int, alone, start: Callable[..., Forked], tmp_path: Path
+) -> None:
+    """SIGKILL loses what came after the last epoch's end; SIGTERM and SIGINT lose nothing. One and the same
+    command begins and goes on, as a scheduler runs it."""
+    chance, (seconds, expected) = random.Random(f"{kind} {seed}"), alone(kind)
+    for kill in chance.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], k=3):
+        process = start(*words_of(kind), f"output_dir={tmp_path / 'run'}", "resume=true")
+        try:
+            process.wait(chance.uniform(0, 0.8 * seconds))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, kill)
+            code, said = process.wait(30), (tmp_path / "said").read_text()
+            if code == 128 + kill:
+                assert f"recsys-train run={tmp_path / 'run'} resume=true" in said or kill == signal.SIGINT
+                assert not (tmp_path / "run" / "result.json").exists()
+    if not (tmp_path / "run" / "result.json").exists():
+        process = start(*words_of(kind), f"output_dir={tmp_path / 'run'}", "resume=true")
+        assert process.wait(120) == 0, (tmp_path / "said").read_text()
+    assert_equal(state(tmp_path / "run"), expected)
+    assert not [path for path in (tmp_path / "run").rglob(".*") if path.is_file()]
+    assert not (tmp_path / "run" / "failed.json").exists()
+
+
+def test_two_processes_go_on_together(tmp_path: Path) -> None:
+    """DDP on gloo: each process has masks of its own, and all come back."""
+    words = [*words_of("snapshots"), "hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2"]
+    run("train", *words, "output_dir=whole")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsys.train", *words, "output_dir=cut"], start_new_session=True
+    )
+    while not Path("cut/checkpoints/last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "goes on after step" in run("train", "run=cut", "resume=true").stderr
+    assert_equal(state(Path("cut")), state(Path("whole")))
+
+
+@pytest.fixture
+def cut(start: Callable[..., Forked], tmp_path: Path) -> Path:
+    """A run that was stopped by SIGTERM in an epoch."""
+    folder = tmp_path / "cut"
+    process = start(*RUN, "max_epochs=1000", "patience=1000", f"output_dir={folder}", "logger=csv")
+    while not (folder / "checkpoints" / "last.ckpt").exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    return folder
+
+
+def test_what_the_run_began_with_is_kept_and_nothing_else_taken(cut: Path, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in (cut / ".hydra").iterdir()}
+    for words, told in [
+        (["max_epochs=9"], "max_epochs=9: the run began with max_epochs=1000, and goes on with nothing else"),
+        (["patience=1000", "seed=2"], f"seed=2: run={cut} began with 1, and goes on with nothing else"),
+        (["-m"], "resume=true with -m: a sweep goes on with sweep.resume=<its folder>"),
+    ]:
+        assert told in run("train", f"run={cut}", "resume=true", *words, code=1).stderr
+    assert not (cut / "failed.json").exists()
+    assert {path.name: path.read_bytes() for path in (cut / ".hydra").iterdir()} == before
+    assert "has not finished" in run("evaluate", f"run={cut}", code=1).stderr
+
+
+def test_only_one_process_goes_on_with_a_run(cut: Path, start: Callable[..., Forked], tmp_path: Path) -> None:
+    process = start(f"run={cut}", "resume=true")
+    while "goes on after step" not in (tmp_path / "said").read_text():
+        assert process.returncode is None
+        time.sleep(0.01)
+    assert "this run is running" in run("train", f"run={cut}", "resume=true", code=1).stderr
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 128 + signal.SIGINT
+    assert (cut / "metrics-1.csv").read_text().startswith("epoch")  # of the first start; Lightning removes it
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run=nowhere", "resume=true"], "run=nowhere: no such folder"),
+        (["run=empty", "resume=true"], "run=empty: not a run that has begun"),
+        (["run=latest", "resume=true"], "run=latest: no unfinished run under ./outputs/runs"),
+        (["run=empty"], "run=empty: only with resume=true"),
+        (["resume=true"], "resume=true: with which run?"),
+    ],
+)
+def test_says_what_there_is_not_to_go_on_with(words: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert told in run("train", *words, code=1).stderr
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_sweep_goes_on_with_the_run_it_was_killed_in(tmp_path: Path) -> None:
+    sweep = ["-m", "seed=1,2", *RUN, "patience=6", "output_dir=sweep", "hydra.launcher.jobs=1"]
+    process = subprocess.Popen([sys.executable, "-m", "recsys.train", *sweep], start_new_session=True)
+    while not Path("sweep/1/checkpoints/last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(1)  # the job's own process sees that its parent is gone
+    run("train", *[word for word in sweep if not word.startswith("output_dir")], "sweep.resume=sweep")
+    assert "goes on after step" in Path("sweep/1/output.log").read_text()
+    run("train", *RUN, "patience=6", "seed=2", "output_dir=alone")
+    assert_equal(state(Path("sweep/1")), state(Path("alone")))
+    assert json.loads(Path("sweep/1/result.json").read_text())["overrides"] == ["seed=2", *RUN, "patience=6"]

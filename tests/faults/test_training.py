@@ -1,0 +1,97 @@
+"""What goes wrong in the middle of training: told, bounded in time, and the best weights kept."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import run
+from test_resume import RUN
+
+from recsys.checkpoint import load_checkpoint
+
+
+def test_a_loss_that_explodes_is_told_with_step_and_rate_and_the_best_is_kept(tmp_path: Path) -> None:
+    """The rate of a cycle without an end in sight: sound for an epoch or more, and then not."""
+    words = [*RUN, "optimizer=sgd", "optimizer.lr=0.05", "schedule=exploding", "max_epochs=200", "patience=200"]
+    folder = tmp_path / "conf" / "schedule"
+    folder.mkdir(parents=True)
+    (folder / "exploding.yaml").write_text("_target_: exploding.exploding\n")
+    (tmp_path / "exploding.py").write_text(
+        "from torch.optim.lr_scheduler import LambdaLR\n\n"
+        "def exploding(optimizer, steps_per_epoch: int, epochs: int):\n"
+        "    return LambdaLR(optimizer, lambda step: 10.0 ** (step / steps_per_epoch))\n"
+    )
+    words = [word for word in words if not word.startswith("schedule.")]
+    done = run(
+        "train", "--config-dir=conf", *words, "output_dir=run", "model.bounded=null", code=1, PYTHONPATH=str(tmp_path)
+    ) if False else run("train", "--config-dir=conf", *words, "output_dir=run", code=1, PYTHONPATH=str(tmp_path))
+    assert "(step " in done.stderr and "learning rate " in done.stderr
+    assert "a smaller optimizer.lr or gradient_clip=1 may help" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(Path("run/failed.json").read_text())["error"].startswith("TrainingError: ")
+    assert not Path("run/result.json").exists()
+    assert load_checkpoint(Path("run/checkpoints/best.ckpt")).epoch >= 0
+
+
+def test_too_little_memory_names_the_batch_size(tmp_path: Path) -> None:
+    """A batch of all ratings and layers a million wide, where a process may have 4 GB."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+    words = [*RUN, "batch_size=6000", "model.hidden=[200000]", "output_dir=run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "recsys.train", *words], capture_output=True, text=True, preexec_fn=limit
+    )
+    assert done.returncode == 1
+    assert "batch_size=6000" in done.stderr
+    assert "memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_ends_the_others(rank: int, tmp_path: Path) -> None:
+    words = [*RUN, "max_epochs=1000", "patience=1000", "hardware=ddp", "hardware.accelerator=cpu"]
+    with open("said", "wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "recsys.train", *words, "hardware.devices=2", "output_dir=run"],
+            start_new_session=True,
+            stdout=said,
+            stderr=said,
+        )
+    try:
+        while not Path("run/checkpoints/last.ckpt").exists():
+            assert process.poll() is None, Path("said").read_text()
+            time.sleep(0.02)
+        group = _of_group(process.pid)
+        victim = process.pid if rank == 0 else next(pid for pid in group if pid != process.pid)
+        os.kill(victim, signal.SIGKILL)
+        assert process.wait(60) != 0
+        deadline = time.monotonic() + 60
+        while _of_group(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        if _of_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert not Path("run/result.json").exists()
+    load_checkpoint(Path("run/checkpoints/last.ckpt"))
+
+
+def _of_group(leader: int) -> list[int]:
+    """Processes of a group that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == leader and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found

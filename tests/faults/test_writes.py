@@ -1,0 +1,122 @@
+"""Whatever happens while something is written, what is there is the old or the new one, whole."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import run
+from made_up import NO_MOVIES
+from test_resume import RUN
+
+from recsys.data.cache import cached
+from recsys.data.dataset import Dataset, encode
+from recsys.files import remove_leftovers, written_whole
+
+FORK = multiprocessing.get_context("fork")
+
+
+def killed_after(seconds: float, work: Callable[[], None]) -> None:
+    """Run in a process of its own until SIGKILL."""
+    process = FORK.Process(target=work)
+    process.start()
+    time.sleep(seconds)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+    file, contents = tmp_path / "result.json", [bytes([letter]) * 300_000 for letter in b"ab"]
+    file.write_bytes(contents[0])
+
+    def write() -> None:
+        while True:
+            for content in contents:
+                with written_whole(file) as temporary:
+                    temporary.write_bytes(content)
+
+    for number in range(20):
+        killed_after(0.002 * number, write)
+        assert file.read_bytes() in contents
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_encoded_data_are_all_there_or_made_again(tmp_path: Path) -> None:
+    n = 200_000
+    ratings = pd.DataFrame(
+        {
+            "user": np.arange(n) // 400,
+            "movie": np.arange(n) % 400,
+            "rating": np.arange(n) % 5 + 1.0,
+            "timestamp": np.arange(n),
+        }
+    )
+
+    def build() -> Dataset:
+        return encode("made-up", ratings, NO_MOVIES, (1, 5))
+
+    whole = build()
+    for number in range(15):
+        identity = [number]
+        killed_after(0.004 * number, lambda identity=identity: cached("set", identity, build))
+        found = cached("set", identity, build)
+        assert (found.sha256, len(found)) == (whole.sha256, n)
+        assert (found.movies == whole.movies).all()
+
+
+def limited(bytes_of_a_file: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """recsys-train on a disk where no file becomes larger than that."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_of_a_file, bytes_of_a_file))
+
+    return subprocess.run(
+        [sys.executable, "-m", "recsys.train", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=limit,
+    )
+
+
+def test_a_full_disk_is_told_and_harms_nothing(tmp_path: Path, start) -> None:
+    process = start(*RUN, "max_epochs=1000", "patience=1000", f"output_dir={tmp_path / 'run'}")
+    kept = tmp_path / "run" / "checkpoints"
+    while not (kept / "last.ckpt").exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    done = limited(20_000, f"run={tmp_path / 'run'}", "resume=true")
+    assert done.returncode == 1
+    assert f"{tmp_path / 'run'}: cannot be written (File too large); what was saved before is whole" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+
+
+def test_data_that_find_no_room_are_told(tmp_path: Path) -> None:
+    lines = "".join(f"{user},{movie},3\n" for user in range(200) for movie in range(50))
+    (tmp_path / "mine.csv").write_text(f"user,movie,rating\n{lines}")
+    done = limited(50_000, "data=csv", f"data.path={tmp_path / 'mine.csv'}", "max_epochs=1", "hardware=cpu")
+    assert done.returncode == 1
+    assert "RECSYS_DATA=" in done.stderr
+    assert "File too large" in done.stderr
+    assert not list((tmp_path / "data" / "encoded").glob("mine*"))
+
+
+@pytest.mark.parametrize("folder", ["/proc/runs", "file/runs"])
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = run("train", *RUN, f"output_dir={folder}", code=1)
+    assert f"output_dir={folder}: cannot be made" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
