@@ -1,6 +1,5 @@
 """Checkpoints: plain types and tensors only, and everything in them that is needed to predict again."""
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,27 +63,35 @@ def make_card(
 
 
 def load_checkpoint(path: Path) -> Trained:
-    """Rebuild a network from a checkpoint file alone.
+    """Rebuild a network from a checkpoint file alone, which may come from anybody.
 
     Raises:
         RunError: the file is not there, is damaged, holds more than plain types and tensors, or does not
-            describe a rating network.
+            describe a rating network, its weights and its ids.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path}: no such checkpoint") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise RunError(f"{path}: not a checkpoint of this project, or damaged ({reason})") from None
+    except Exception as problem:  # damage takes many forms
+        raise RunError(f"{path}: not a checkpoint of this project, or damaged ({_reason(problem)})") from None
     card = content.get("recsys") if isinstance(content, dict) else None
     if card is None:
         raise RunError(f"{path}: a checkpoint, but not of this project")
+    try:
+        return _rebuild(content, card)
+    except RunError as problem:
+        raise RunError(f"{path}: {problem}") from None
+    except Exception as problem:  # whatever a made-up card may bring about
+        raise RunError(f"{path}: damaged, or made up ({_reason(problem)})") from None
+
+
+def _rebuild(content: dict[str, Any], card: dict[str, Any]) -> Trained:
     if card["format"] != FORMAT:
-        raise RunError(f"{path}: has format {card['format']}, this version reads {FORMAT}: train again")
+        raise RunError(f"has format {card['format']}, this version reads {FORMAT}: train again")
     network_class = get_class(card["network"])
     if not issubclass(network_class, RatingNetwork):
-        raise RunError(f"{path}: {card['network']} is no RatingNetwork")
+        raise RunError(f"{card['network']} is no RatingNetwork")
     prefix = "network."
     own = {
         key.removeprefix(prefix): value
@@ -98,7 +105,7 @@ def load_checkpoint(path: Path) -> Trained:
             network.load_state_dict(state)
         except RuntimeError as problem:
             raise RunError(
-                f"{path}: weights do not fit the network ({str(problem).splitlines()[-1].strip()})"
+                f"weights do not fit the network ({str(problem).splitlines()[-1].strip()})"
             ) from None
         network.rates = not ranks(card["config"])
         networks.append(network)
@@ -106,7 +113,7 @@ def load_checkpoint(path: Path) -> Trained:
     movie_ids = IdMap(_from_plain(card["movie_ids"]), "movie")
     for ids, rows in ((user_ids, networks[-1].n_users), (movie_ids, networks[-1].n_movies)):
         if len(ids) != rows:
-            raise RunError(f"{path}: {len(ids)} {ids.name} ids for a network of {rows} rows")
+            raise RunError(f"{len(ids)} {ids.name} ids for a network of {rows} rows")
     return Trained(
         network=(Ensemble(networks) if len(networks) > 1 else networks[0]).eval(),
         user_ids=user_ids,
@@ -115,6 +122,10 @@ def load_checkpoint(path: Path) -> Trained:
         epoch=content["epoch"],
         step=content["global_step"],
     )
+
+
+def _reason(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}".splitlines()[0]
 
 
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:

@@ -3,11 +3,13 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, RunError
@@ -114,8 +116,9 @@ def _values(words: list[str]) -> Iterator[tuple[str, Any]]:
     """The values that words give to `run`, `resume` and `output_dir`."""
     for word in words:
         if word.startswith(("run=", "resume=", "output_dir=")):
-            override = OverridesParser.create().parse_override(word)
-            yield override.key_or_group, override.value()
+            with suppress(HydraException):  # Hydra itself will say what is wrong with it
+                override = OverridesParser.create().parse_override(word)
+                yield override.key_or_group, override.value()
 
 
 def _read(folder: Path, name: str) -> Any:

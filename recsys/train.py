@@ -57,7 +57,9 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
         check_unchanged(cfg)
 
     folder = folder or Path(cfg.run if cfg.resume else new_folder("runs"))
-    with only_run_in(folder):
+    from recsys.training.memory import shortage_told
+
+    with only_run_in(folder), shortage_told(cfg.batch_size):
         return _train(cfg, folder, overrides or [], start)
 
 
@@ -94,7 +96,7 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     }
     module = build_module(cfg, config, data, tasks["val"])
     objective, swept = objective_of(config), swept_keys(folder)
-    throughput = Throughput()
+    throughput = Throughput(start)
     callbacks: list[Any] = [throughput]
     if (trial := trial_of(folder)) is not None:
         callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs), objective))
@@ -147,7 +149,7 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
         },
         "time": {
             "epochs": trainer.current_epoch,
-            "seconds": round(time.perf_counter() - start, 3),  # of a run that went on: since then
+            "seconds": round(throughput.elapsed, 3),
             "train_ratings_per_second": round(throughput.ratings_per_second, 1),
         },
         "versions": versions(),

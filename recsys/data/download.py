@@ -224,6 +224,8 @@ def _reason(problem: Exception) -> str:
         return "its certificate was refused (expired, or not trusted on this machine)"
     if isinstance(problem, requests.exceptions.ConnectTimeout):
         return f"no connection within {TIMEOUT[0]} seconds"
+    if isinstance(problem, requests.exceptions.ReadTimeout) or "Read timed out" in str(problem):
+        return f"no byte for {TIMEOUT[1]:g} seconds"
     if isinstance(problem, requests.exceptions.ConnectionError):
         return "cannot be reached (no network, or the server is down)"
     if isinstance(problem, requests.exceptions.ChunkedEncodingError):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.models.network import RatingNetwork
 from recsys.ranking import Seen, rank
 
@@ -154,10 +154,13 @@ def ranking_task(
     """`RankingTask.of`, or None where k is 0 or, as the log tells then, nothing in the part is relevant.
 
     Raises:
+        ConfigError: k is more than there are films.
         DataError: nothing is relevant, and the task is needed.
     """
     if k == 0:
         return None
+    if k > (there := len(dataset.movie_ids)):
+        raise ConfigError(f"ranking.k={k}: {dataset.name} has {there} films; ranking.k={min(10, there)}")
     try:
         return RankingTask.of(dataset, split, part, k, threshold)
     except DataError as problem:  # what somebody trains for ratings needs no lists

@@ -1,7 +1,12 @@
-"""Keep freed memory for the next step instead of handing it back to the operating system."""
+"""Memory while training: freed blocks are kept for the next step, and a shortage is told as one."""
 
 import ctypes
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from recsys.errors import TrainingError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST_KEPT = 256 << 20  # bytes; far above a layer's activations
@@ -22,3 +27,23 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
     mallopt(M_TRIM_THRESHOLD, LARGEST_KEPT)
+
+
+@contextmanager
+def shortage_told(batch_size: int) -> Iterator[None]:
+    """Tell of too little memory as something that the user can mend.
+
+    Raises:
+        TrainingError: names the batch size.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:  # torch has no class of its own for a CPU
+        told = str(problem)
+        if not isinstance(problem, MemoryError) and not re.search("out of memory|allocate memory", told):
+            raise
+        reason = (told.splitlines() or ["MemoryError"])[0]
+        raise TrainingError(
+            f"not enough memory with batch_size={batch_size}: a smaller one, fewer model.hidden or a smaller "
+            f"model.embedding_dim need less ({reason})"
+        ) from None

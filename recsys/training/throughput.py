@@ -14,13 +14,32 @@ WARM_UP_STEPS = 10  # the first ones pay for allocations and kernel choices
 class Throughput(pl.Callback):
     """Counts ratings and seconds from the start of every epoch, shuffling included, to its last batch.
 
-    Set-up, validation and checkpoints lie outside; so do the first `WARM_UP_STEPS` steps of the run.
+    Set-up, validation and checkpoints lie outside; so do the first `WARM_UP_STEPS` steps of the run. A run
+    that goes on counts on from its last checkpoint.
+
+    Args:
+        begin: when the run began, of `time.perf_counter`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: float = 0.0) -> None:
         self.ratings = 0
         self.seconds = 0.0
+        self.begin = begin
         self._start: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run has taken in all."""
+        return time.perf_counter() - self.begin
+
+    def state_dict(self) -> dict[str, Any]:
+        """What to count on from."""
+        return {"ratings": self.ratings, "seconds": self.seconds, "elapsed": self.elapsed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on."""
+        self.ratings, self.seconds = state_dict["ratings"], state_dict["seconds"]
+        self.begin -= state_dict["elapsed"]
 
     @property
     def ratings_per_second(self) -> float:

@@ -23,12 +23,9 @@ GROUPS = {
     group: [file.stem for file in sorted(Path(config_folder(), group).glob("*.yaml"))]
     for group in ("split", "model", "loss", "optimizer", "schedule", "averaging", "hardware", "logger")
 }
-VALUES = [
-    *("0", "-1", "1", "2", "3", "0.5", "1.5", "-0.1", "1e-3", ".nan", ".inf", "-.inf", "1e400", "true", "false"),
-    *("null", "''", "abc", "[]", "[1]", "[0]", "[4,-4]", "[4,4]", "{}", "{a:1}", "'1'", "'0.1'", "[null]", "[[1]]"),
-    *("auto", "gpu", "ddp", "u1", "r1", "ordinal", "sigmoid", "${seed}", "${nothing}", "???", "9223372036854775808"),
-]
-LARGE = ("9223372036854775808",)  # of what takes memory or time, a run of its own: test_training.py
+ANYTHING = """0 -1 1 2 3 0.5 1.5 -0.1 1e-3 .nan .inf -.inf 1e400 true false null '' abc [] [1] [0] [4,-4]
+[4,4] {} {a:1} '1' '0.1' [null] [[1]] auto gpu ddp u1 r1 ordinal sigmoid ${seed} ${nothing} ???"""
+VALUES = ANYTHING.split()
 # Where a run would go, and what would make it long or touch the network.
 LEFT_ALONE = ("output_dir", "run", "resume", "data", "sweep", "hydra", "max_epochs")
 
@@ -76,7 +73,7 @@ def test_any_override_is_a_run_or_a_line(tmp_path_factory: pytest.TempPathFactor
             counts["lines"] += 1
             assert str(problem).strip()
             return
-        if any(word.endswith(LARGE) for word in words) or cfg.hardware.strategy == "ddp" or cfg.hardware.compile:
+        if cfg.hardware.strategy == "ddp" or cfg.hardware.compile:  # sound, and slow
             return
         try:
             train(cfg, folder / str(next(numbers)))
@@ -98,7 +95,9 @@ def test_any_override_is_a_run_or_a_line(tmp_path_factory: pytest.TempPathFactor
         (["model.embedding_dim=1000000000"], "model.embedding_dim=1000000000"),
     ],
 )
-def test_impossible_pairs_are_named_before_anything_starts(words: list[str], told: str, tmp_path: Path) -> None:
+def test_impossible_pairs_are_named_before_anything_starts(
+    words: list[str], told: str, tmp_path: Path
+) -> None:
     (tmp_path / "mine.csv").write_text("user,movie,rating\n" + "".join(f"{n},{n % 7},3\n" for n in range(50)))
     words = [*([] if "data=csv" in words else QUICK), *words]
     done = run("train", *words, code=1)

@@ -34,12 +34,11 @@ class Kind:
         return data if isinstance(data, bytes) else data.encode()
 
 
+CSV = csv_members(made_up(CSV_MOVIES, halves=True))
 KINDS = {
     "tabs": Kind("ml-100k/u.data", b"\t", tabs_members(made_up()), read_tabs),
     "colons": Kind("ml-1m/ratings.dat", b"::", colons_members(made_up()), read_colons),
-    "csv": Kind(
-        "ml-latest-small/ratings.csv", b",", csv_members(made_up(CSV_MOVIES, halves=True)), read_csv, header=True
-    ),
+    "csv": Kind("ml-latest-small/ratings.csv", b",", CSV, read_csv, header=True),
 }
 
 
@@ -56,24 +55,23 @@ def expected(kind: Kind, data: bytes) -> list[tuple[int, int, float, int]] | Non
     lines = re.split(rb"\r\n|\n|\r", data.removeprefix(b"\xef\xbb\xbf"))
     while lines and not lines[-1]:
         lines.pop()
-    number, rows = rb"\s*\"?\s*([+-]?\d+)\s*\"?\s*", []
-    pattern = kind.separator.join([number, number, rb'\s*"?\s*([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*"?\s*', number])
+    number, rows = rb'\s*"?\s*([+-]?\d+)\s*"?\s*', []
+    rating = rb'\s*"?\s*([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*"?\s*'
+    pattern = kind.separator.join([number, number, rating, number])
     for line in lines[1:] if kind.header else lines:
         if not (match := re.fullmatch(pattern, line)):
             return None
         try:
-            user, movie, rating, time = match.groups()
-            rows.append((int(user), int(movie), float(np.float32(rating.decode())), int(time)))
+            user, movie, value, time = match.groups()
+            rows.append((int(user), int(movie), float(np.float32(value.decode())), int(time)))
         except ValueError:
             return None
     return rows
 
 
-PIECES = [
-    *(b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n", b"\n\n", b"\t", b",", b"::", b":", b";", b" "),
-    *(b'"', b"'", b"-", b"-1", b"0", b"nan", b"inf", b"1e3", b"0x1F", b"1_0", b"9223372036854775807"),
-    *(b"9223372036854775808", b"99999999999999999999999", "Ünïcode".encode(), b"\xe9", b"\x1a", b"2524608000"),
-]
+ANYTHING = r"""\x00 \xff\xfe \xef\xbb\xbf \r \r\n \n \n\n \t , :: : ; \x20 " ' - -1 0 nan inf 1e3 0x1F 1_0
+9223372036854775807 9223372036854775808 99999999999999999999999 \xc3\x9cn\xc3\xafcode \x1a 2524608000"""
+PIECES = [piece.encode().decode("unicode_escape").encode("latin-1") for piece in ANYTHING.split()]
 
 
 @st.composite
@@ -100,6 +98,8 @@ def damaged(draw: st.DrawFn, kind: Kind) -> bytes:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_damaged_file_gives_its_rows_or_names_the_line(name: str, tmp_path_factory) -> None:
     kind, folder = KINDS[name], tmp_path_factory.mktemp("fuzz")
+    assert len(read(kind, kind.sound, folder)) == 30
+    assert read(kind, kind.sound, folder) == expected(kind, kind.sound)
 
     @settings(max_examples=400)
     @given(damaged(kind))
@@ -114,13 +114,6 @@ def test_a_damaged_file_gives_its_rows_or_names_the_line(name: str, tmp_path_fac
         assert found == expected(kind, data)
 
     check()
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_sound_file_is_read_whole(name: str, tmp_path: Path) -> None:
-    kind = KINDS[name]
-    assert len(read(kind, kind.sound, tmp_path)) == 30
-    assert read(kind, kind.sound, tmp_path) == expected(kind, kind.sound)
 
 
 @pytest.mark.parametrize("member", ["u.item", "u.genre", "u.user"])
@@ -146,10 +139,10 @@ def test_damage_beside_the_ratings_is_an_error_or_harmless(member: str, tmp_path
     check()
 
 
-def own(folder: Path, text: str | bytes, **choices: object) -> Dataset:
+def own(folder: Path, text: str, **choices: object) -> Dataset:
     """Somebody's own file."""
     file = folder / "mine.csv"
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    file.write_text(text, "utf-8")
     return CsvFile(str(file), **{"timestamp": None, "scale": SCALE, **choices}).load()
 
 
@@ -170,28 +163,10 @@ def test_ids_of_any_letters_come_back_as_they_were(tmp_path_factory) -> None:
     check()
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", "line 1: no column 'user'; the file has none"),
-        ("user,movie,rating\n", "holds no ratings"),
-        ("user,movie,rating\n1,2,nan\n", "line 2: rating 'nan' is off the scale"),
-        ("user,movie,rating\n1,2,3\n1,2,4\n", "line 3: user 1 has rated movie 2 before, in line 2"),
-        ("user,movie,rating\n1,2\n", "line 2: 3 fields expected, 2 found"),
-        ("user,movie,rating\n1,,3\n", "line 2: movie is missing"),
-        (b"user,movie,rating\n1,caf\xe9,3\n", "line 2: movie 'caf\ufffd' is not UTF-8 text"),
-        ("user;movie;rating\n1;2;3\n", "no column 'user'; the file has 'user;movie;rating'"),
-        ("user,movie,rating\n1,2,3\n".encode("utf-16"), "line 1: no column 'user'"),
-    ],
-)
-def test_one_mistake_one_line(text: str | bytes, told: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=re.escape(told)):
-        own(tmp_path, text)
-
-
 @pytest.mark.parametrize("data", ["one", "one user", "one movie", "all equal", "far future"])
 def test_the_smallest_and_the_dullest_files_are_read(data: str, tmp_path: Path) -> None:
     users, movies = {"one": (1, 1), "one user": (1, 9), "one movie": (9, 1)}.get(data, (4, 4))
-    lines = [f"{u},{m},3,{2**40 if data == 'far future' else 1}\n" for u in range(users) for m in range(movies)]
+    time = 2**40 if data == "far future" else 1
+    lines = [f"{user},{movie},3,{time}\n" for user in range(users) for movie in range(movies)]
     dataset = own(tmp_path, "user,movie,rating,time\n" + "".join(lines), timestamp="time")
     assert (len(dataset), len(dataset.user_ids), len(dataset.movie_ids)) == (users * movies, users, movies)

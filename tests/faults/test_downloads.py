@@ -116,19 +116,6 @@ def test_killed_at_any_moment_it_leaves_no_part_of_an_archive(slow, tmp_path: Pa
         assert fetch(archive, folder).read_bytes() == GOOD
 
 
-def test_processes_that_want_the_same_archive_fetch_it_once(slow, tmp_path: Path) -> None:
-    handler, _, archive = slow
-    handler.pause = 0.02
-    processes = [FORK.Process(target=fetch, args=(archive, tmp_path)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0] * 4
-    assert handler.asked == 1
-    assert (tmp_path / "tiny.zip").read_bytes() == GOOD
-
-
 def test_a_process_killed_while_it_fetches_frees_the_others(slow, tmp_path: Path) -> None:
     handler, _, archive = slow
     handler.pause = 0.05

@@ -1,6 +1,5 @@
 """A run that was killed, and killed again, ends as one that was left alone."""
 
-import json
 import os
 import random
 import signal
@@ -37,7 +36,7 @@ def words_of(kind: str) -> list[str]:
 
 
 def state(folder: Path) -> tuple[dict, dict]:
-    """Everything that must be equal, bit for bit: weights of the best and the last, metrics, what was chosen."""
+    """What must be equal, bit for bit: weights of the best and the last, metrics, what was chosen."""
     tensors = {}
     for name in ("best", "last"):
         content = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
@@ -112,71 +111,3 @@ def test_two_processes_go_on_together(tmp_path: Path) -> None:
     process.wait()
     assert "goes on after step" in run("train", "run=cut", "resume=true").stderr
     assert_equal(state(Path("cut")), state(Path("whole")))
-
-
-@pytest.fixture
-def cut(start: Callable[..., Forked], tmp_path: Path) -> Path:
-    """A run that was stopped by SIGTERM in an epoch."""
-    folder = tmp_path / "cut"
-    process = start(*RUN, "max_epochs=1000", "patience=1000", f"output_dir={folder}", "logger=csv")
-    while not (folder / "checkpoints" / "last.ckpt").exists():
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(30) == 128 + signal.SIGTERM
-    return folder
-
-
-def test_what_the_run_began_with_is_kept_and_nothing_else_taken(cut: Path, tmp_path: Path) -> None:
-    before = {path.name: path.read_bytes() for path in (cut / ".hydra").iterdir()}
-    for words, told in [
-        (["max_epochs=9"], "max_epochs=9: the run began with max_epochs=1000, and goes on with nothing else"),
-        (["patience=1000", "seed=2"], f"seed=2: run={cut} began with 1, and goes on with nothing else"),
-        (["-m"], "resume=true with -m: a sweep goes on with sweep.resume=<its folder>"),
-    ]:
-        assert told in run("train", f"run={cut}", "resume=true", *words, code=1).stderr
-    assert not (cut / "failed.json").exists()
-    assert {path.name: path.read_bytes() for path in (cut / ".hydra").iterdir()} == before
-    assert "has not finished" in run("evaluate", f"run={cut}", code=1).stderr
-
-
-def test_only_one_process_goes_on_with_a_run(cut: Path, start: Callable[..., Forked], tmp_path: Path) -> None:
-    process = start(f"run={cut}", "resume=true")
-    while "goes on after step" not in (tmp_path / "said").read_text():
-        assert process.returncode is None
-        time.sleep(0.01)
-    assert "this run is running" in run("train", f"run={cut}", "resume=true", code=1).stderr
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(30) == 128 + signal.SIGINT
-    assert (cut / "metrics-1.csv").read_text().startswith("epoch")  # of the first start; Lightning removes it
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["run=nowhere", "resume=true"], "run=nowhere: no such folder"),
-        (["run=empty", "resume=true"], "run=empty: not a run that has begun"),
-        (["run=latest", "resume=true"], "run=latest: no unfinished run under ./outputs/runs"),
-        (["run=empty"], "run=empty: only with resume=true"),
-        (["resume=true"], "resume=true: with which run?"),
-    ],
-)
-def test_says_what_there_is_not_to_go_on_with(words: list[str], told: str, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert told in run("train", *words, code=1).stderr
-    assert list((tmp_path / "empty").iterdir()) == []
-
-
-def test_a_sweep_goes_on_with_the_run_it_was_killed_in(tmp_path: Path) -> None:
-    sweep = ["-m", "seed=1,2", *RUN, "patience=6", "output_dir=sweep", "hydra.launcher.jobs=1"]
-    process = subprocess.Popen([sys.executable, "-m", "recsys.train", *sweep], start_new_session=True)
-    while not Path("sweep/1/checkpoints/last.ckpt").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(1)  # the job's own process sees that its parent is gone
-    run("train", *[word for word in sweep if not word.startswith("output_dir")], "sweep.resume=sweep")
-    assert "goes on after step" in Path("sweep/1/output.log").read_text()
-    run("train", *RUN, "patience=6", "seed=2", "output_dir=alone")
-    assert_equal(state(Path("sweep/1")), state(Path("alone")))
-    assert json.loads(Path("sweep/1/result.json").read_text())["overrides"] == ["seed=2", *RUN, "patience=6"]

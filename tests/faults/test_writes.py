@@ -52,14 +52,9 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
 
 def test_encoded_data_are_all_there_or_made_again(tmp_path: Path) -> None:
     n = 200_000
-    ratings = pd.DataFrame(
-        {
-            "user": np.arange(n) // 400,
-            "movie": np.arange(n) % 400,
-            "rating": np.arange(n) % 5 + 1.0,
-            "timestamp": np.arange(n),
-        }
-    )
+    row = np.arange(n)
+    columns = {"user": row // 400, "movie": row % 400, "rating": row % 5 + 1.0, "timestamp": row}
+    ratings = pd.DataFrame(columns)
 
     def build() -> Dataset:
         return encode("made-up", ratings, NO_MOVIES, (1, 5))
@@ -98,7 +93,10 @@ def test_a_full_disk_is_told_and_harms_nothing(tmp_path: Path, start) -> None:
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
     done = limited(20_000, f"run={tmp_path / 'run'}", "resume=true")
     assert done.returncode == 1
-    assert f"{tmp_path / 'run'}: cannot be written (File too large); what was saved before is whole" in done.stderr
+    assert (
+        f"{tmp_path / 'run'}: cannot be written (File too large); what was saved before is whole"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
 
