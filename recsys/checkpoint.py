@@ -1,5 +1,6 @@
 """Checkpoints: plain types and tensors only, and everything in them that is needed to predict again."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,14 @@ def load_checkpoint(path: Path) -> Trained:
             describe a rating network, its weights and its ids.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
+                raise RunError(f"{path}: damaged ({damaged} is not what was written)")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path}: no such checkpoint") from None
+    except RunError:
+        raise
     except Exception as problem:  # damage takes many forms
         raise RunError(f"{path}: not a checkpoint of this project, or damaged ({_reason(problem)})") from None
     card = content.get("recsys") if isinstance(content, dict) else None

@@ -18,6 +18,7 @@ from recsys.processes import rank
 from recsys.runs import CHECKPOINTS, FAILED, HYDRA, LOG, RESULT, place_of, quoted
 
 OWN = ("run", "resume")  # keys that are of this start alone
+NO_RECORD = "hydra.output_subdir=null"  # what the run was started with is not written again
 PLACE = ("hydra.run.dir=", "hydra.mode=", "hydra.sweep.", "hydra.output_subdir=", "hydra.job.name=")
 
 
@@ -32,7 +33,7 @@ def words_to_go_on(words: list[str]) -> list[str]:
         RunError: there is no such run, or it has finished.
     """
     given = {key: str(value) for key, value in _values(words)}
-    if given.get("resume", "").lower() != "true":
+    if given.get("resume", "").lower() != "true" or NO_RECORD in words:
         return words
     if {"-m", "--multirun"} & set(words):
         raise ConfigError("resume=true with -m: a sweep goes on with sweep.resume=<its folder>")
@@ -65,7 +66,7 @@ def words_to_go_on(words: list[str]) -> list[str]:
         *stored,
         *new,
         *place,
-        "hydra.output_subdir=null",  # what the run was started with is not written again
+        NO_RECORD,
         f"run={quoted(folder)}",
         "resume=true",
     ]

@@ -34,12 +34,12 @@ class RatingsFormat:
 
     @property
     def delimiter(self) -> str:
-        """One character, as parsers want it. No field holds a tab, so that a tab can stand for "::"."""
+        """One character, as parsers want it; a tab stands for "::"."""
         return "\t" if self.separator == "::" else self.separator
 
     def delimited(self, data: bytes) -> bytes:
         """Whole lines with `delimiter` between fields."""
-        return data.replace(b"::", b"\t") if self.separator == "::" else data
+        return data.replace(b"\t", b" ").replace(b"::", b"\t") if self.separator == "::" else data
 
 
 @dataclass(frozen=True)

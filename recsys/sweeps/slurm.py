@@ -10,6 +10,20 @@ from recsys.sweeps.pool import threads_of_a_job
 from recsys.sweeps.progress import Progress
 
 
+class Requeued:
+    """`run_job` as what Slurm may stop and start again: the run goes on where it was saved."""
+
+    def __call__(self, job: Job, surroundings: Surroundings) -> Outcome:
+        """Run a job to its end."""
+        return run_job(job, surroundings)
+
+    def checkpoint(self, job: Job, surroundings: Surroundings) -> Any:
+        """What submitit puts into the queue again, when Slurm preempts a job or its time is up."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, job, surroundings)
+
+
 def run_jobs(
     jobs: Sequence[Job],
     hardware: Any,
@@ -51,7 +65,7 @@ def run_jobs(
     with Progress(jobs, len(jobs)) as progress:
         left = progress.left
         with executor.batch():
-            submitted = [executor.submit(run_job, job, surroundings) for job in left]
+            submitted = [executor.submit(Requeued(), job, surroundings) for job in left]
         pending = dict(zip([task.job_id for task in submitted], left, strict=True))
         try:
             for task in as_completed(submitted, poll_frequency=poll_seconds):

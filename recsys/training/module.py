@@ -92,7 +92,9 @@ class RatingModule(pl.LightningModule):
         seed = seed_for(self.seed, "negatives", self.global_rank)
         self._generator = Generator(self.device).manual_seed(seed)
         if self._before is not None:
-            states = {name: of[self.global_rank].cpu() for name, of in self._before["generators"].items()}
+            # Copies: torch reads a state from where its storage begins, and a row does not lie there.
+            of_all = self._before["generators"]
+            states = {name: of_all[name][self.global_rank].cpu().clone() for name in of_all}
             self._of_default_generator().set_rng_state(states["dropout"])
             self._generator.set_state(states["negatives"])
             # Lightning does so by itself where nobody has asked for the loader before, as our schedule does.
@@ -167,10 +169,7 @@ class RatingModule(pl.LightningModule):
                 "dropout": self._of_default_generator().get_rng_state(),
                 "negatives": self._generator.get_state(),
             }
-            gather, world = self.trainer.strategy.all_gather, self.trainer.world_size
-            checkpoint["generators"] = {
-                name: gather(state.to(self.device)).reshape(world, -1) for name, state in states.items()
-            }
+            checkpoint["generators"] = {name: self._of_all_processes(state) for name, state in states.items()}
             checkpoint["batches"] = self._train_batches().state_dict()
         checkpoint["epoch_loss"] = torch.as_tensor(self._loss_sum), self._loss_pairs
 
@@ -187,6 +186,15 @@ class RatingModule(pl.LightningModule):
     def _train_batches(self) -> Batches:
         assert isinstance(self.trainer.train_dataloader, Batches)
         return self.trainer.train_dataloader
+
+    def _of_all_processes(self, state: Tensor) -> Tensor:
+        """A tensor (n,) of every process: (processes, n)."""
+        world, state = self.trainer.world_size, state.to(self.device)
+        if world == 1:
+            return state[None]
+        gathered = [torch.empty_like(state) for _ in range(world)]
+        torch.distributed.all_gather(gathered, state)
+        return torch.stack(gathered)
 
     def _of_default_generator(self) -> Any:
         """The part of torch that keeps the device's default generator, which dropout draws from."""

@@ -1,9 +1,11 @@
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from processes import started
 
 from recsys.sweeps.warm import AVAILABLE, Forked, Server
 
@@ -25,8 +27,4 @@ def server() -> Iterator[Server]:
 def start(server: Server, tmp_path: Path) -> Callable[..., Forked]:
     """Start recsys-train; what it says goes to `said` in the test's folder."""
 
-    def start(*words: str) -> Forked:
-        with open(tmp_path / "said", "wb") as said:
-            return server.start(["python", "-m", "recsys.train", *words], said)
-
-    return start
+    return partial(started, server, tmp_path / "said")

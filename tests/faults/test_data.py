@@ -131,7 +131,7 @@ def test_damage_beside_the_ratings_is_an_error_or_harmless(member: str, tmp_path
             tables = read_tabs(folder / "tiny.zip", "ml-100k", SCALE, "error")
             dataset = encode("tiny", tables.ratings, tables.movies, SCALE, people=tables.people)
         except DataError as problem:
-            assert member in str(problem)
+            assert member in str(problem) or "u.item line" in str(problem)  # whose fields are by genre
             return
         assert len(dataset.catalogue) == len(dataset.movie_ids) == 5
         assert len(dataset.people) == len(dataset.user_ids) == 6

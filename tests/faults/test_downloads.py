@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from archives import made_up, tabs_members, zipped
-from test_writes import FORK, killed_after
+from processes import FORK, killed_after
 
 from recsys.data import download
 from recsys.data.download import Archive, fetch
@@ -91,15 +91,17 @@ def test_an_expired_certificate_is_refused(slow, tmp_path: Path, monkeypatch: py
     if not shutil.which("openssl"):
         pytest.skip("makes its certificate with the openssl command")
     _, server, _ = slow
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "-1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names]
-    made = subprocess.run([*command, "-keyout", key, "-out", certificate], capture_output=True)
-    if made.returncode:
-        pytest.skip("this openssl makes no certificate that has expired")
+    (tmp_path / "names").write_text("subjectAltName=DNS:localhost")
+    for command in (
+        "openssl req -new -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key -out request",
+        "openssl x509 -req -in request -signkey key -days -1 -extfile names -out certificate",
+    ):
+        if subprocess.run(command.split(), capture_output=True, cwd=tmp_path).returncode:
+            pytest.skip("this openssl makes no certificate that has expired")
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # trusted, were it not for its date
     archive = Archive("tiny", f"https://localhost:{server.server_port}/tiny.zip", MD5)
     with pytest.raises(DownloadError, match="its certificate was refused"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from commands import run
 from test_checkpoints import weights
-from test_resume import RUN
+from test_kills import RUN
 
 from recsys.checkpoint import load_checkpoint
 

@@ -1,36 +1,23 @@
 """Whatever happens while something is written, what is there is the old or the new one, whole."""
 
-import multiprocessing
 import os
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from commands import run
-from made_up import NO_MOVIES
-from test_resume import RUN
+from processes import killed_after
+from test_kills import RUN
 
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
 from recsys.files import remove_leftovers, written_whole
-
-FORK = multiprocessing.get_context("fork")
-
-
-def killed_after(seconds: float, work: Callable[[], None]) -> None:
-    """Run in a process of its own until SIGKILL."""
-    process = FORK.Process(target=work)
-    process.start()
-    time.sleep(seconds)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
 
 
 def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
@@ -56,8 +43,10 @@ def test_encoded_data_are_all_there_or_made_again(tmp_path: Path) -> None:
     columns = {"user": row // 400, "movie": row % 400, "rating": row % 5 + 1.0, "timestamp": row}
     ratings = pd.DataFrame(columns)
 
+    movies = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})
+
     def build() -> Dataset:
-        return encode("made-up", ratings, NO_MOVIES, (1, 5))
+        return encode("made-up", ratings, movies, (1, 5))
 
     whole = build()
     for number in range(15):

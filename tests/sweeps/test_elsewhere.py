@@ -1,7 +1,9 @@
 """Sweeps and runs whose processes Ray, Slurm or torchrun start."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import result_in, run
-from tiny import QUICK
+from tiny import QUICK, TINY
 
 from recsys.errors import ConfigError
 from recsys.validate import validate
@@ -29,6 +31,29 @@ def test_slurm_jobs_equal_the_same_runs_alone(tmp_path: Path) -> None:
     run("train", *QUICK, *wild[:-1], "optimizer.lr=0.001", f"output_dir={tmp_path / 'alone'}")
     assert result_in(tmp_path / "sweep" / "0")["metrics"] == result_in(tmp_path / "alone")["metrics"]
     assert (tmp_path / "sweep" / "leaderboard.html").exists()
+
+
+def test_a_job_that_slurm_preempts_goes_on(tmp_path: Path) -> None:
+    """The signal of a preemption, to the process that holds the job."""
+    pytest.importorskip("submitit", reason="pip install submitit")
+    options = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.poll_seconds=0.5"]
+    options += ["hydra.launcher.cpus_per_task=1"]
+    slow = [*TINY, "batch_size=40", "hardware=cpu", "logger=none", "max_epochs=60", "patience=60"]
+    sweep = tmp_path / "sweep"
+    command = [sys.executable, "-m", "recsys.train", "-m", *slow, *options, f"output_dir={sweep}"]
+    with subprocess.Popen([*command, "seed=1,2"], stderr=subprocess.PIPE, text=True) as process:
+        while not (sweep / "0" / "checkpoints" / "last.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = file.read_text()
+                if "submitit.core._submit" in words and str(sweep) in words:
+                    os.kill(int(file.parent.name), signal.SIGUSR2)
+        assert process.wait(120) == 0, process.stderr.read()
+    assert "goes on after step" in (sweep / "0" / "output.log").read_text()
+    run("train", *slow, "seed=1", f"output_dir={tmp_path / 'alone'}")
+    assert result_in(sweep / "0")["metrics"] == result_in(tmp_path / "alone")["metrics"]
 
 
 def test_where_there_is_no_slurm_it_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Processes that are there to be killed."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from recsys.sweeps.warm import Forked, Server
+
+FORK = multiprocessing.get_context("fork")
+
+
+def started(server: Server, said: Path, *words: str) -> Forked:
+    """recsys-train in a process of its own; what it says goes to a file."""
+    with said.open("wb") as output:
+        process = server.start(["python", "-m", "recsys.train", *words], output)
+    process.stdin.close()
+    return process
+
+
+def killed_after(seconds: float, work: Callable[[], None]) -> None:
+    """Run in a process of its own until SIGKILL."""
+    process = FORK.Process(target=work)
+    process.start()
+    time.sleep(seconds)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
