@@ -24,6 +24,8 @@ import weakref
 from collections.abc import Sequence
 from typing import IO, NoReturn
 
+from tqdm import tqdm
+
 AVAILABLE = sys.platform == "linux"
 # What every training imports sooner or later.
 MODULES = (
@@ -131,6 +133,8 @@ def serve(connection: socket.socket) -> None:
     for module in MODULES:
         importlib.import_module(module)
     gc.freeze()  # what is imported is no garbage, in no fork
+    # Its own lock is one for all forks: a job killed while it draws a bar would stop all others for ever.
+    tqdm.set_lock(threading.RLock())
     os.close(os.pidfd_open(os.getpid()))  # where the kernel refuses, it shall do so before there is a job
     running: dict[int, tuple[int, socket.socket]] = {}
     while True:

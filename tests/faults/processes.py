@@ -3,12 +3,16 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tqdm import tqdm
+
 from recsys.sweeps.warm import Forked, Server
 
+tqdm.set_lock(threading.RLock())  # its own is shared by forks, and a killed one never gives it back
 FORK = multiprocessing.get_context("fork")
 
 
