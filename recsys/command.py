@@ -10,12 +10,15 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString, Sweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -68,6 +71,7 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
         if {"--help", "-h"} & set(words) and len(words) == len(overrides) + 1:
             print(help_of(name, config_folder(), overrides))
             return
+        check_choices(overrides)
         hydra.main(version_base="1.3", config_path=config_folder(), config_name=name)(job)()
     except UserError as mistake:
         _refuse(mistake, str(mistake))
@@ -77,6 +81,23 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
         _exit("stopped by the keyboard", 130)
     except BrokenPipeError:  # whoever reads our output has read enough (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_choices(overrides: list[str]) -> None:
+    """Look at words that choose a file of a group; Hydra itself has no words for `split=0`.
+
+    Raises:
+        ConfigError: with the choices that there are.
+    """
+    for word in overrides:
+        group = Path(config_folder(), word.split("=")[0])
+        if not re.fullmatch(r"[a-z/]+=.*", word) or not group.is_dir():
+            continue
+        with suppress(HydraException):  # what is no override at all, Hydra can tell
+            value = OverridesParser.create().parse_override(word).value()
+            if not isinstance(value, str | QuotedString | Sweep):
+                known = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
+                raise ConfigError(f"{word}: one of {known} expected")
 
 
 def register_resolvers() -> None:
