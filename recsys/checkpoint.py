@@ -1,7 +1,9 @@
 """Checkpoints: plain types and tensors only, and everything in them that is needed to predict again."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.ids import IdMap
 from recsys.errors import RunError
-from recsys.models.ensemble import Ensemble
+from recsys.models.ensemble import average
 from recsys.models.network import RatingNetwork
 from recsys.objective import ranks
 
 FORMAT = 1  # of the card; raised when its keys change
+PREFIX = "network."  # of the weights that are the network's, among those of a module
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +28,7 @@ class Trained:
     """A network as it was saved, and what its rows and outputs mean.
 
     Attributes:
-        network: in evaluation mode, on the CPU; an `Ensemble`, where snapshots are averaged.
+        network: in evaluation mode, on the CPU; an `Ensemble`, where snapshots or runs are averaged.
         user_ids: raw user ids.
         movie_ids: raw movie ids.
         config: the run's whole configuration.
@@ -70,6 +73,46 @@ def load_checkpoint(path: Path) -> Trained:
         RunError: the file is not there, is damaged, holds more than plain types and tensors, or does not
             describe a rating network, its weights and its ids.
     """
+    return _load(path)[1]
+
+
+def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
+    """The content of a checkpoint whose network is the average of those in other checkpoints.
+
+    Each of them counts the same, however many snapshots it is an average of. Card and configuration are those
+    of the first, the epoch is the latest of theirs and the steps are their sum.
+
+    Args:
+        paths: checkpoints of networks of one class with equal arguments, for the same ids.
+
+    Raises:
+        RunError: one cannot be read, is an average of runs itself, or is of another kind than the first; then
+            names both and what differs.
+    """
+    contents = [_load(path)[0] for path in paths]
+    first = _kind(contents[0]["recsys"])
+    for path, content in zip(paths, contents, strict=True):
+        if "members" in content:
+            raise RunError(f"{path}: an average of runs itself; average its members instead")
+        own = _kind(content["recsys"])
+        for key in dict.fromkeys([*first, *own]):
+            if first.get(key) != own.get(key):
+                values = "" if key.endswith(" ids") else f" ({first.get(key)}; {own.get(key)})"
+                raise RunError(f"{paths[0]} and {path} differ in {key}{values}: they have no average")
+    states = [_states(content) for content in contents]
+    *snapshots, last = [state for of_run in states for state in of_run]
+    return {
+        "recsys": contents[0]["recsys"],
+        "snapshots": snapshots,
+        "state_dict": {f"{PREFIX}{key}": value for key, value in last.items()},
+        "members": [len(of_run) for of_run in states],  # how many networks are of each
+        "epoch": max(content["epoch"] for content in contents),
+        "global_step": sum(content["global_step"] for content in contents),
+    }
+
+
+def _load(path: Path) -> tuple[dict[str, Any], Trained]:
+    """A checkpoint's content, and what is rebuilt of it."""
     try:
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
@@ -85,7 +128,7 @@ def load_checkpoint(path: Path) -> Trained:
     if card is None:
         raise RunError(f"{path}: a checkpoint, but not of this project")
     try:
-        return _rebuild(content, card)
+        return content, _rebuild(content, card)
     except RunError as problem:
         raise RunError(f"{path}: {problem}") from None
     except Exception as problem:  # whatever a made-up card may bring about
@@ -98,14 +141,8 @@ def _rebuild(content: dict[str, Any], card: dict[str, Any]) -> Trained:
     network_class = get_class(card["network"])
     if not issubclass(network_class, RatingNetwork):
         raise RunError(f"{card['network']} is no RatingNetwork")
-    prefix = "network."
-    own = {
-        key.removeprefix(prefix): value
-        for key, value in content["state_dict"].items()
-        if key.startswith(prefix)
-    }
     networks = []
-    for state in (*content.get("snapshots", ()), own):
+    for state in _states(content):
         network = network_class(**card["arguments"])
         try:
             network.load_state_dict(state)
@@ -120,8 +157,10 @@ def _rebuild(content: dict[str, Any], card: dict[str, Any]) -> Trained:
     for ids, rows in ((user_ids, networks[-1].n_users), (movie_ids, networks[-1].n_movies)):
         if len(ids) != rows:
             raise RunError(f"{len(ids)} {ids.name} ids for a network of {rows} rows")
+    left = iter(networks)
+    members = [average(list(islice(left, many))) for many in content.get("members", [len(networks)])]
     return Trained(
-        network=(Ensemble(networks) if len(networks) > 1 else networks[0]).eval(),
+        network=average(members).eval(),
         user_ids=user_ids,
         movie_ids=movie_ids,
         config=card["config"],
@@ -132,6 +171,25 @@ def _rebuild(content: dict[str, Any], card: dict[str, Any]) -> Trained:
 
 def _reason(problem: Exception) -> str:
     return f"{type(problem).__name__}: {problem}".splitlines()[0]
+
+
+def _states(content: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
+    """The weights of all networks in a checkpoint: snapshots, the oldest first, then its own."""
+    state = content["state_dict"]
+    own = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
+    return [*content.get("snapshots", ()), own]
+
+
+def _kind(card: dict[str, Any]) -> dict[str, Any]:
+    """What networks must have in common to have an average."""
+    return {
+        "network": card["network"],
+        "loss": "of an order" if ranks(card["config"]) else "of ratings",
+        "scale": card["scale"],
+        "user ids": _from_plain(card["user_ids"]).tolist(),
+        "movie ids": _from_plain(card["movie_ids"]).tolist(),
+        **card["arguments"],
+    }
 
 
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:

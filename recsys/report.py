@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from recsys.data.datamodule import MovieLensDataModule
+from recsys.checkpoint import Trained
+from recsys.data.batches import Batch, count_cold
+from recsys.data.dataset import Dataset
+from recsys.data.splits import Split
+from recsys.evaluation.baselines import baseline_metrics
 from recsys.evaluation.ranking_metrics import RankingTask
+from recsys.evaluation.rating_metrics import measure
+from recsys.objective import objective_of
 
 
 def kebab(target: str) -> str:
@@ -20,10 +26,46 @@ def kebab(target: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", last).lower()
 
 
-def describe_data(config: dict[str, Any], data: MovieLensDataModule) -> dict[str, Any]:
+def describe_outcome(
+    trained: Trained,
+    dataset: Dataset,
+    split: Split,
+    batches: Callable[[str], Iterable[Batch]],
+    tasks: Mapping[str, RankingTask | None],
+) -> dict[str, Any]:
+    """Measure a network on its validation and test parts: what result.json tells of it, however it was made.
+
+    Args:
+        trained: the network, on the device to measure on.
+        dataset: the ratings.
+        split: the run's own.
+        batches: from "val" or "test" to all of that part, in order.
+        tasks: what lists are measured by, for both.
+    """
+    config, network = trained.config, trained.network
+    metrics: dict[str, float] = {}
+    for part in ("val", "test"):
+        if network.rates:  # scores that only order films have no errors
+            metrics |= measure(network, batches(part)).metrics(part)
+        if (task := tasks[part]) is not None:
+            metrics |= task.measure(network)
+    objective = objective_of(config)
+    return {
+        "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": trained.epoch},
+        "metrics": metrics,
+        "baselines": baseline_metrics(dataset, split, "test", tasks["test"]),
+        "ranking": describe_ranking(tasks),
+        "data": describe_data(config, dataset, split),
+        "model": {
+            "name": kebab(config["model"]["_target_"]),
+            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        },
+        "versions": versions(),
+    }
+
+
+def describe_data(config: dict[str, Any], dataset: Dataset, split: Split) -> dict[str, Any]:
     """What was trained and tested on; enough to tell whether two runs may be compared."""
-    dataset, split = data.dataset, data.split
-    assert dataset is not None
     choices = [f"{key}={value}" for key, value in config["split"].items() if not key.startswith("_")]
     return {
         "name": dataset.name,
@@ -37,7 +79,7 @@ def describe_data(config: dict[str, Any], data: MovieLensDataModule) -> dict[str
         "test": len(split.test),
         "dropped": dataset.dropped,
         # pairs whose user or movie has no training rating: they predict from the mean row
-        "cold": {part: data.count_cold(getattr(split, part)) for part in ("val", "test")},
+        "cold": {part: count_cold(dataset, split.train, getattr(split, part)) for part in ("val", "test")},
     }
 
 
@@ -80,10 +122,10 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
     console = Console()
     console.print(table)
     time, objective = result["time"], result["objective"]
-    told = (
-        f"best after epoch {objective['epoch'] + 1} of {time['epochs']}, {result['model']['parameters']:,} "
-        f"parameters, {time['seconds']:.0f} s"
-    )
+    told = f"best after epoch {objective['epoch'] + 1} of {time['epochs']}"
+    if members := result.get("members"):
+        told = f"average of {len(members)} runs"
+    told += f", {result['model']['parameters']:,} parameters, {time['seconds']:.0f} s"
     if time["train_ratings_per_second"]:
         told += f", training at {time['train_ratings_per_second']:,.0f} ratings/s"
     for line in (told, f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):

@@ -67,12 +67,10 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     from pytorch_lightning.utilities.exceptions import SIGTERMException
 
     from recsys.checkpoint import load_checkpoint
-    from recsys.evaluation.baselines import baseline_metrics
-    from recsys.evaluation.ranking_metrics import ranking_task
-    from recsys.evaluation.rating_metrics import measure
-    from recsys.objective import objective_of, ranks
+    from recsys.evaluation.ranking_metrics import ranking_tasks
+    from recsys.objective import objective_of
     from recsys.plots.cross_table import plot_cross_table
-    from recsys.report import describe_data, describe_ranking, kebab, versions
+    from recsys.report import describe_outcome
     from recsys.sweeps.search import trial_of
     from recsys.training.build import build_data, build_module, build_trainer
     from recsys.training.pruning import PruneHopeless
@@ -89,11 +87,7 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
-    dataset, split, ranking = data.dataset, data.split, cfg.ranking
-    tasks = {
-        part: ranking_task(dataset, split, part, ranking.k, ranking.threshold, ranks(config))
-        for part in ("val", "test")
-    }
+    tasks = ranking_tasks(data.dataset, data.split, config)
     module = build_module(cfg, config, data, tasks["val"])
     objective, swept = objective_of(config), swept_keys(folder)
     throughput = Throughput(start)
@@ -125,34 +119,21 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
         return {}
 
     best = load_checkpoint(checkpoint_in(last.parent.parent))
-    network = best.network.to(trainer.strategy.root_device)
-    metrics: dict[str, float] = {}
-    for part in ("val", "test"):
-        if not ranks(config):  # scores that only order films have no errors
-            metrics |= measure(network, data.whole(part)).metrics(part)
-        if (task := tasks[part]) is not None:
-            metrics |= task.measure(network)
+    best.network.to(trainer.strategy.root_device)
+    outcome = describe_outcome(best, data.dataset, data.split, data.whole, tasks)
+    metrics = outcome["metrics"]
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
     show_hparams(trainer, config, shown, swept)
     result = {
         "status": "completed",
         "seed": cfg.seed,
         "overrides": overrides,
-        "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": best.epoch},
-        "metrics": metrics,
-        "baselines": baseline_metrics(dataset, split, "test", tasks["test"]),
-        "ranking": describe_ranking(tasks),
-        "data": describe_data(config, data),
-        "model": {
-            "name": kebab(config["model"]["_target_"]),
-            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        },
+        **outcome,
         "time": {
             "epochs": trainer.current_epoch,
             "seconds": round(throughput.elapsed, 3),
             "train_ratings_per_second": round(throughput.ratings_per_second, 1),
         },
-        "versions": versions(),
     }
     write_json(folder / RESULT, result)
     return result

@@ -13,7 +13,7 @@ from commands import result_in, run
 from tiny import QUICK
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "evaluate", "recommend", "explore", "prepare", "compare")
+COMMANDS = ("train", "evaluate", "recommend", "explore", "prepare", "compare", "average")
 
 
 def test_a_run_from_training_to_evaluation(tmp_path: Path) -> None:
@@ -97,6 +97,9 @@ def test_two_processes_train_and_test_every_pair_once(tmp_path: Path, optimizer:
             ["hardware.strategy=ddp in a sweep"],
         ),
         ("compare", [], ["dir=latest: no sweep with results under ./outputs/sweeps"]),
+        ("average", [], ["dir=latest: no sweep with results under ./outputs/sweeps"]),
+        ("average", ["runs=[nowhere]"], ["run=nowhere: no such folder"]),
+        ("average", ["-m"], ["recsys-average -m: only recsys-train sweeps"]),
         ("evaluate", [], ["run=latest: no completed run under ./outputs"]),
         ("evaluate", ["run=nowhere"], ["run=nowhere: no such folder"]),
         ("recommend", [], ["give user=, users=, ratings= or movie="]),

@@ -129,7 +129,7 @@ def test_zaitsev_2018_is_the_articles(compose) -> None:
     assert cfg.split.val == pytest.approx(0.05 * (1 - cfg.split.test))
 
 
-def test_only_train_makes_a_folder(compose) -> None:
+def test_only_train_and_average_make_a_folder(compose) -> None:
     for name in ("evaluate", "recommend", "explore", "prepare", "compare"):
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose(name, return_hydra_config=True)

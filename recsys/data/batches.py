@@ -34,6 +34,19 @@ def present(rows: NDArray[np.int32], n: int) -> Tensor:
     return found
 
 
+def count_cold(dataset: Dataset, train: Rows, rows: Rows) -> int:
+    """How many ratings have a user or a movie without a single training rating.
+
+    Args:
+        dataset: all ratings.
+        train: row numbers of the training part.
+        rows: row numbers of those that are counted.
+    """
+    users = present(dataset.users[train], len(dataset.user_ids))[dataset.users[rows]]
+    movies = present(dataset.movies[train], len(dataset.movie_ids))[dataset.movies[rows]]
+    return int((~(users & movies)).sum())
+
+
 class Shuffle:
     """The order of an epoch's rows, decided by seed and epoch alone.
 

@@ -56,12 +56,6 @@ class MovieLensDataModule(pl.LightningDataModule):
         self.trained_movies = present(dataset.movies[train], len(dataset.movie_ids))
         self.mean = float(dataset.ratings[train].mean(dtype="float64"))
 
-    def count_cold(self, rows: Rows) -> int:
-        """How many of these ratings have a user or a movie without a single training rating."""
-        assert self.dataset is not None
-        users, movies = to_tensors(self.dataset, rows, "cpu")[:2]
-        return int((~(self.trained_users[users] & self.trained_movies[movies])).sum())
-
     def train_dataloader(self) -> Batches:
         """Shuffled anew each epoch; each process sees its share."""
         columns = self._columns(self.split.train)

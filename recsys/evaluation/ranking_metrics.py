@@ -7,8 +7,9 @@ Sampled Metrics for Item Recommendation"). A film that the user has not rated co
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import ConfigError, DataError
 from recsys.models.network import RatingNetwork
+from recsys.objective import ranks
 from recsys.ranking import Seen, rank
 
 log = logging.getLogger(__name__)
@@ -168,3 +170,9 @@ def ranking_task(
             raise
         log.warning("no ranking metrics: %s", problem)
         return None
+
+
+def ranking_tasks(dataset: Dataset, split: Split, config: Mapping[str, Any]) -> dict[str, RankingTask | None]:
+    """The tasks of "val" and "test" that a run's configuration asks for; see `ranking_task`."""
+    k, threshold = config["ranking"]["k"], config["ranking"]["threshold"]
+    return {part: ranking_task(dataset, split, part, k, threshold, ranks(config)) for part in ("val", "test")}

@@ -60,3 +60,8 @@ class Ensemble(RatingNetwork):
     @property
     def _networks(self) -> list[RatingNetwork]:
         return list(self.members)  # type: ignore[arg-type]
+
+
+def average(networks: Sequence[RatingNetwork]) -> RatingNetwork:
+    """Their `Ensemble`; of a single one, itself."""
+    return Ensemble(networks) if len(networks) > 1 else networks[0]

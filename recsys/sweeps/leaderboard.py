@@ -47,6 +47,11 @@ class Run:
         return self.content["status"] == "pruned"
 
     @property
+    def is_average(self) -> bool:
+        """Whether its network is the average of other runs'."""
+        return "members" in self.content
+
+    @property
     def choices(self) -> dict[str, str]:
         """Overrides as {key: value}."""
         return dict(word.lstrip("+~").split("=", 1) for word in self.overrides if "=" in word)
@@ -62,6 +67,12 @@ class Run:
         """Of the rows in each part of the split, and of the data."""
         data = self.content["data"]
         return f"{data['sha256']} {data['split'].rsplit(' ', 1)[-1]}"
+
+    @property
+    def origin(self) -> str:
+        """The data and the split, in words."""
+        data = self.content["data"]
+        return f"data {data['sha256'][:8]}, split {data['split']}"
 
     def repeat(self, metric: str) -> Repeat:
         """A metric, whose name starts with the part it was measured on, and which draw this run is."""
@@ -152,7 +163,7 @@ def rank(runs: list[Run]) -> list[Line]:
             first = next(runs[0] for key, runs in grouped.items() if tested_on[key] == whole)
             raise RunError(
                 f"{first.name} and {members[0].name} were not tested on the same ratings "
-                f"({_describe(first)}; {_describe(members[0])}): "
+                f"({first.origin}; {members[0].origin}): "
                 "compare runs that share their test part"
             )
         lines.append(Line(dict(choices), tuple(members), len(whole - tested_on[choices]), objective))
@@ -177,11 +188,6 @@ def shared_objective(runs: list[Run]) -> Objective:
             f"runs were chosen by {names}, and none of them was measured in all: compare runs that share one"
         )
     return VAL_RMSE
-
-
-def _describe(run: Run) -> str:
-    data = run.content["data"]
-    return f"data {data['sha256'][:8]}, split {data['split']}"
 
 
 def varied_keys(lines: list[Line]) -> list[str]:
@@ -252,7 +258,7 @@ def _test_columns(test: PairedTest | None, prefix: str) -> dict[str, Any]:
 
 
 def best_command(lines: list[Line]) -> str:
-    """The command line that trains the best configuration again, alone."""
+    """The command line that makes the best run again, alone."""
     best = min(lines[0].runs, key=lines[0].loss)
     words = [word for word in best.overrides if word.split("=")[0] not in ("output_dir", "sweep.resume")]
     for word in [word for word in words if word.startswith("sweep=")]:
@@ -260,4 +266,4 @@ def best_command(lines: list[Line]) -> str:
             words.remove(word)  # those that come with recsys say what is swept and nothing else
         else:
             words.append("hydra.mode=RUN")
-    return shlex.join(["recsys-train", *words])
+    return shlex.join(["recsys-average" if best.is_average else "recsys-train", *words])

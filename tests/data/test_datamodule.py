@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from made_up import dataset_of
 
-from recsys.data.batches import Batch, Shuffle
+from recsys.data.batches import Batch, Shuffle, count_cold
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
@@ -69,11 +69,7 @@ def test_facts_are_of_the_training_part(module: MovieLensDataModule) -> None:
 def test_ratings_without_a_trained_user_or_movie_are_counted(
     train: list[int], asked: list[int], cold: int
 ) -> None:
-    rest = np.setdiff1d(np.arange(7), train)
-    split = Split(np.array(train), rest[:1], rest[1:])
-    module = MovieLensDataModule(Counting(), lambda _: split, 3)
-    module.setup()
-    assert module.count_cold(np.array(asked)) == cold
+    assert count_cold(Counting().load(), np.array(train), np.array(asked)) == cold
 
 
 def test_each_loader_gives_its_part(module: MovieLensDataModule) -> None:
