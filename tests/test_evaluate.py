@@ -31,7 +31,7 @@ def test_the_mirror_of_today_is_asked(compose, tmp_path: Path, monkeypatch) -> N
     pack(tmp_path / "then" / "ml-100k.zip", tabs_members(made_up()))
     data = ["data=ml-100k", "data.verify=false", "data.address=http://127.0.0.1:9/x.zip", "~data.package"]
     monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path / "then"))
-    result = train(compose(*ONCE, *data, "split.val=0.2", "split.test=0.2"), tmp_path / "run")
+    result = train(compose(*ONCE, *data, "split.val=0.2", "split.test=0.2", "ranking.k=5"), tmp_path / "run")
     (tmp_path / "then").rename(tmp_path / "now")
     shutil.rmtree(tmp_path / "data")
     monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path / "now"))

@@ -33,6 +33,7 @@ KINDS = {
     "snapshots": [*RUN, "snapshots=2"],
     "history": [*BASE, "model=history", "model.embedding_dim=8", "snapshots=3", "l2.vectors=0.05"],
     "ema": [*RUN, "averaging=ema", "snapshots=1"],
+    "swa": [*RUN, "averaging=swa", "snapshots=1"],
     "softmax": [*RUN, "loss=softmax"],
     "sparse-adam": [*BASE, "model=matrix-factorization", "optimizer=sparse-adam", "optimizer.lr=0.01"],
     "one-cycle": [*BASE, *SMALL, "schedule=one-cycle", "hardware.precision=bf16-mixed"],

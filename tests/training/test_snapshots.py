@@ -1,11 +1,9 @@
 """What a run hands over: judged at the ends of cycles, averaged over the last of them."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from tiny import QUICK, TINY
 
 from recsys.checkpoint import load_checkpoint
@@ -16,7 +14,6 @@ from recsys.models.ensemble import Ensemble
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.recommender import Recommender
 from recsys.train import train
-from recsys.training.build import build_data, build_module, build_trainer
 from recsys.training.penalty import l2_per_occurrence
 from recsys.training.schedules import in_cycles
 
@@ -73,24 +70,6 @@ def test_an_average_is_evaluated_recommended_from_and_exported(compose, tmp_path
     assert len(model.fold_in(dict.fromkeys(liked, 5.0)).recommend(k=4)) == 4
     assert len(model.similar_users(3, k=2)) == 2
     assert model.export(tmp_path / "model.pt2").exists()  # checks what it has written
-
-
-def test_snapshots_go_on_where_a_checkpoint_ends(compose, tmp_path: Path) -> None:
-    cfg = compose(*CYCLES, "snapshots=3")
-    train(cfg, tmp_path / "whole")
-    folder = tmp_path / "again"
-    train(compose(*CYCLES, "snapshots=3", "max_epochs=4"), folder)
-    data = build_data(cfg)
-    data.setup()
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    last = str(folder / "checkpoints" / "last.ckpt")
-    module = build_module(cfg, config, data)
-    build_trainer(cfg, folder).fit(module, data, ckpt_path=last, weights_only=True)
-    whole, resumed = (
-        load_checkpoint(run / "checkpoints" / "last.ckpt").network for run in (tmp_path / "whole", folder)
-    )
-    assert isinstance(resumed, Ensemble)
-    assert len(resumed.members) == len(whole.members) == 3
 
 
 def test_the_moving_average_is_what_is_validated_and_kept(compose, tmp_path: Path) -> None:
