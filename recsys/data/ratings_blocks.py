@@ -121,7 +121,7 @@ def _parse(
     data: bytes, first: bool, form: RatingsFormat, header: list[str] | None, scale: tuple[float, float]
 ) -> Block:
     """The rows of a block; ArrowInvalid where a value is missing or cannot be right."""
-    if b"0x" in data or b"0X" in data:  # a parser of columns would take 0x1F for 31
+    if not form.text_ids and (b"0x" in data or b"0X" in data):  # a parser of columns takes 0x1F for 31
         raise pa.ArrowInvalid("maybe a hexadecimal number")
     names, step = header or form.names, len(form.separator)
     width = step * len(names) - step + 1  # a parser sees an empty field between the two signs of "::"

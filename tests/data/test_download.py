@@ -109,7 +109,7 @@ def test_a_mirror_folder_without_the_archive_is_told_of(closed: str, tmp_path: P
     [
         (requests.exceptions.SSLError("x"), "its certificate was refused"),
         (requests.exceptions.ConnectTimeout("x"), "no connection within 5 seconds"),
-        (requests.exceptions.ReadTimeout("read timed out\nat length"), "read timed out\n"),
+        (requests.exceptions.ReadTimeout("read timed out\nat length"), "no byte for 60 seconds\n"),
         (OSError("disk full"), "disk full\n"),
         (OSError(), "OSError\n"),
     ],
