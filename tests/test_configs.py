@@ -9,7 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.utils import get_class
 from omegaconf import OmegaConf
-from tiny import QUICK, TINY
+from tiny import QUICK, SMALL
 
 from recsys.command import config_folder
 from recsys.sweeps.search import probes
@@ -57,10 +57,12 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) ->
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
-    more = {("data", "csv"): ["data.path=x.csv"], ("split", "official"): ["data=ml-100k"]}.get(
-        (group, option), []
-    )
-    validate(compose(f"{group}={option}", *more))
+    more = {
+        ("data", "csv"): ["data.path=x.csv"],
+        ("split", "official"): ["data=ml-100k"],
+        ("averaging", "ema"): ["snapshots=1"],
+    }
+    validate(compose(f"{group}={option}", *more.get((group, option), [])))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_every_experiment_runs(compose, option: str, tmp_path: Path) -> None:
     """With its own choices, on synthetic ratings and for one epoch."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"experiment={option}", "logger=none", "max_epochs=1", "hardware=cpu"])
-    tiny = compose(*TINY)
+    tiny = compose(*SMALL)
     OmegaConf.set_struct(cfg, False)
     cfg.data = OmegaConf.to_container(tiny.data) | {"name": cfg.data.name, "step": 1}
     result = train(cfg, tmp_path)
