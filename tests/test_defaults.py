@@ -7,8 +7,10 @@ import pytest
 from commands import result_in, run
 from tiny import SMALL
 
+from recsys.errors import ConfigError
 from recsys.models.ensemble import Ensemble
 from recsys.recommender import Recommender
+from recsys.train import train
 
 TWO_CYCLES = [*SMALL, "data.movies=100", "max_epochs=8", "hardware=cpu"]
 
@@ -61,3 +63,10 @@ def test_is_swept_and_compared(tmp_path: Path) -> None:
     run("train", "-m", *TWO_CYCLES, "logger=none", "model=bias,history", "seed=1,2", "output_dir=sweep")
     lines = json.loads(run("compare", "dir=sweep", "format=json").stdout)
     assert {line["model"] for line in lines} == {"bias", "history"}
+
+
+def test_ratings_that_are_no_levels_are_told_another_head(compose, tmp_path: Path) -> None:
+    anything = [*TWO_CYCLES, "max_epochs=1", "data.step=0"]
+    with pytest.raises(ConfigError, match="2 to 20 different values; model.head=sigmoid takes any"):
+        train(compose(*anything), tmp_path / "levels")
+    train(compose(*anything, "model.head=sigmoid"), tmp_path / "any")
