@@ -67,6 +67,6 @@ def test_is_swept_and_compared(tmp_path: Path) -> None:
 
 def test_ratings_that_are_no_levels_are_told_another_head(compose, tmp_path: Path) -> None:
     anything = [*TWO_CYCLES, "max_epochs=1", "data.step=0"]
-    with pytest.raises(ConfigError, match="2 to 20 different values; model.head=sigmoid takes any"):
+    with pytest.raises(ConfigError, match=r"2 to 20 different values; model\.head=sigmoid takes any"):
         train(compose(*anything), tmp_path / "levels")
     train(compose(*anything, "model.head=sigmoid"), tmp_path / "any")
