@@ -81,6 +81,7 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) ->
         ("data", "csv"): ["data.path=x.csv"],
         ("split", "official"): ["data=ml-100k"],
         ("averaging", "ema"): ["snapshots=1"],
+        ("averaging", "swa"): ["snapshots=1"],
     }
     validate(compose(f"{group}={option}", *more.get((group, option), [])))
 
