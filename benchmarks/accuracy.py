@@ -27,8 +27,8 @@ class Protocol(NamedTuple):
 
     Attributes:
         title: in words.
-        words: of the command line, for models that no experiment file names.
-        experiment: the file for the strongest model.
+        words: of the command line, for models that the experiment file does not name.
+        experiment: the file for the default network.
         repeats: one word for each run.
     """
 
@@ -50,11 +50,13 @@ PROTOCOLS = {
     "ml-1m-80-20": Protocol("ML-1M, random 80/20", f"{ML_1M} split.test=0.2 split.val=0.04", "ml-1m-80-20"),
     "ml-1m-90-10": Protocol("ML-1M, random 90/10", f"{ML_1M} split.test=0.1 split.val=0.045", "ml-1m-90-10"),
 }
-ADAMW = "optimizer=adamw optimizer.weight_decay=0 optimizer.lr=3e-3 l2.biases=0.01"
+ALONE = "snapshots=1 patience=10"
+ADAM = f"{ALONE} optimizer=adam optimizer.weight_decay=7e-5 l2.biases=0 l2.vectors=0"
+ADAMW = f"{ALONE} optimizer=adamw optimizer.weight_decay=0 optimizer.lr=3e-3 l2.biases=0.01"
 MODELS = {
-    "bias": "model=bias optimizer.lr=0.01",
-    "matrix-factorization": f"model=matrix-factorization {ADAMW} l2.vectors=0.1",
-    "embedding-net": "",
+    "bias": f"model=bias {ADAM} optimizer.lr=0.01 schedule.cycle_epochs=6",
+    "matrix-factorization": f"model=matrix-factorization {ADAMW} l2.vectors=0.1 schedule.cycle_epochs=6",
+    "embedding-net": "experiment=embedding-net",
     "neumf": f"model=neumf {ADAMW} l2.vectors=0.05 schedule.cycle_epochs=3",
 }
 ARTICLE = {  # on its own protocol alone

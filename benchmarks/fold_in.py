@@ -5,7 +5,7 @@ it); the table is of the other half. A user's ratings are shuffled: the first n 
 those of the ratings after the 20th, the same for every n. Users of 20 ratings or fewer tell nothing here.
 
     python benchmarks/fold_in.py                       # ml-100k where RECSYS_MIRROR has it, else synthetic
-    python benchmarks/fold_in.py --tune model=matrix-factorization
+    python benchmarks/fold_in.py --tune experiment=embedding-net
 """
 
 import argparse

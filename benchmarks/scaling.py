@@ -3,12 +3,12 @@
     python benchmarks/scaling.py --plot docs/images/performance-scaling.png
     python benchmarks/scaling.py --only batch_size --repeats 5
 
-One factor at a time departs from a base: a million synthetic ratings in the shape of MovieLens 1M,
-embedding_dim=50, hidden=[100,200,300], batches of 2000, all cores. 10 and 32 million ratings come with the
-users and movies of MovieLens 10M and 32M, so that the embedding tables grow too. Every measurement is a
-process of its own that trains a limited number of steps through the parts of `recsys-train` on the CPU;
-rounds of all points alternate, and a point's figures are those of its fastest round: other work on the
-machine only slows.
+One factor at a time departs from a base: a million synthetic ratings in the shape of MovieLens 1M, the
+article's network (experiment=embedding-net) with embedding_dim=50 and hidden=[100,200,300], batches of 2000,
+all cores. 10 and 32 million ratings come with the users and movies of MovieLens 10M and 32M, so that the
+embedding tables grow too. Every measurement is a process of its own that trains a limited number of steps
+through the parts of `recsys-train` on the CPU; rounds of all points alternate, and a point's figures are
+those of its fastest round: other work on the machine only slows.
 
 - epoch: seconds, extrapolated: the shuffling, measured once, and all steps at the speed of the measured ones
   (after the first 10; validation and checkpoints left out);

@@ -32,13 +32,7 @@ from recsys.training.throughput import WARM_UP_STEPS, Throughput
 CORES = os.cpu_count() or 1
 SHAPES = {1_000_000: (6040, 3706), 10_000_000: (69_878, 10_677), 32_000_000: (200_948, 84_432)}
 WIDTHS = (100, 200, 300)
-GROUPS = [
-    "data=synthetic",
-    "model=embedding-net",
-    "optimizer=adam",
-    "schedule=cosine-restarts",
-    "logger=none",
-]
+GROUPS = ["experiment=embedding-net", "data=synthetic", "data.step=0", "logger=none"]
 GROUPS += ["model.dropouts=[0.5,0.5,0.25]", "model.embedding_dropout=0.05", "optimizer.lr=1e-3"]
 GROUPS += ["max_epochs=1", "schedule.cycle_epochs=1", "+hardware.limit_val_batches=1"]
 

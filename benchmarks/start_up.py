@@ -16,7 +16,8 @@ from pathlib import Path
 from statistics import median
 
 BARE = "import torch, pytorch_lightning"
-TRAIN = ["data=synthetic", "data.ratings=1000", "max_epochs=1", "logger=tensorboard"]
+TRAIN = ["experiment=embedding-net", "data=synthetic", "data.step=0", "data.ratings=1000"]
+TRAIN += ["max_epochs=1", "logger=tensorboard"]
 ROWS = {
     "bare imports": [sys.executable, "-c", BARE],
     "recsys-train --help": [sys.executable, "-m", "recsys.train", "--help"],

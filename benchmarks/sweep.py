@@ -2,10 +2,10 @@
 
     python benchmarks/sweep.py --jobs 12 --epochs 20
 
-Every row is the same command, `recsys-train -m seed=range(jobs)` on synthetic ratings, with another
-hydra/launcher: `basic` is Hydra's own and trains one job after another in the sweep's process, with all
-cores; `joblib` is the plugin hydra-joblib-launcher (left out where it is not installed); `pool` is this
-project's default. Nothing else should run on the machine meanwhile.
+Every row is the same command, `recsys-train -m seed=range(jobs)` with a small embedding-net on synthetic
+ratings and another hydra/launcher: `basic` is Hydra's own and trains one job after another in the sweep's
+process, with all cores; `joblib` is the plugin hydra-joblib-launcher (left out where it is not installed);
+`pool` is this project's default. Nothing else should run on the machine meanwhile.
 
 A job's work is the time its result.json tells, from loading data to testing; the median over the jobs, since
 the first ones of a process hold its imports. Overhead per job is the slots' wall time beyond that: a share of
@@ -24,7 +24,8 @@ from pathlib import Path
 from statistics import median
 
 WORDS = ["data=synthetic", "data.ratings=1000000", "data.users=6000", "data.movies=3500", "batch_size=2000"]
-WORDS += ["model.embedding_dim=16", "model.hidden=[32]", "hardware=cpu", "schedule.cycle_epochs=1"]
+WORDS += ["experiment=embedding-net", "data.step=0", "model.embedding_dim=16", "model.hidden=[32]"]
+WORDS += ["hardware=cpu", "schedule.cycle_epochs=1"]
 
 
 def main() -> None:

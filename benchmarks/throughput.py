@@ -52,7 +52,7 @@ from recsys.training.throughput import WARM_UP_STEPS, Throughput
 
 FIRST = "stock Lightning"
 USERS, MOVIES = 6040, 3706
-GROUPS = ("data=synthetic", "model=embedding-net", "optimizer=adam", "schedule=cosine-restarts")
+GROUPS = ("experiment=embedding-net", "data=synthetic", "data.step=0")
 NETWORK = ("embedding_dim=50", "hidden=[100,200,300]", "dropouts=[0.5,0.5,0.25]", "embedding_dropout=0.05")
 
 

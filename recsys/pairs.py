@@ -120,7 +120,10 @@ def _can_be_compiled(cfg: Group) -> Iterator[str]:
     for key, value in (("head", "ordinal"), ("history", True)):
         if cfg["model"].get(key) == value:
             told = str(value).lower()
-            yield f"hardware.compile=true with model.{key}={told}: what it computes cannot be compiled whole"
+            yield (
+                f"hardware.compile=true with model.{key}={told}: what it computes cannot be compiled whole; "
+                "hardware.compile=false, or model=embedding-net"
+            )
 
 
 def _one_average(cfg: Group) -> Iterator[str]:

@@ -23,7 +23,12 @@ from recsys.objective import objective_of
 def kebab(target: str) -> str:
     """The name people type for a class or function: "embedding-net" of "recsys.models...EmbeddingNet"."""
     last = target.rsplit(".", 1)[-1]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", last).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|_", "-", last).lower()
+
+
+def name_of_model(model: Mapping[str, Any]) -> str:
+    """What people type after model=: its class, but "history" for a NeuMF that has one."""
+    return "history" if model.get("history") else kebab(model["_target_"])
 
 
 def describe_outcome(
@@ -57,7 +62,7 @@ def describe_outcome(
         "ranking": describe_ranking(tasks),
         "data": describe_data(config, dataset, split),
         "model": {
-            "name": kebab(config["model"]["_target_"]),
+            "name": name_of_model(config["model"]),
             "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         },
         "versions": versions(),

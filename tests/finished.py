@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from tiny import PLAIN
 
 from recsys.command import config_folder, register_resolvers
 from recsys.train import train
 
 LEARNED = [
-    *("data=synthetic", "data.ratings=12000", "data.users=200", "data.movies=120", "data.noise=0.2"),
+    *("data=synthetic", "data.ratings=12000", "data.users=200", "data.movies=120", "data.noise=0.2", *PLAIN),
     *("model.embedding_dim=8", "model.hidden=[32]", "model.dropouts=0", "model.embedding_dropout=0"),
-    *("batch_size=500", "max_epochs=12", "hardware=cpu", "logger=none"),
+    *("batch_size=500", "schedule.cycle_epochs=6", "max_epochs=12", "hardware=cpu", "logger=none"),
 ]
 
 

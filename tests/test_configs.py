@@ -1,15 +1,17 @@
 """Every YAML under conf/ is composed and run."""
 
+import shutil
 from pathlib import Path
 
 import hydra
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.utils import get_class
 from omegaconf import OmegaConf
-from tiny import QUICK, TINY
+from tiny import QUICK, SMALL
 
 from recsys.command import config_folder
 from recsys.sweeps.search import probes
@@ -20,6 +22,24 @@ CONF = Path(config_folder())
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
 OPTIONS = [(str(file.parent), file.stem) for file in FILES if file.parent != Path()]
 HARDWARE_HERE = {"gpu", "gpu-bf16", "mps"}
+WITH_A_FIGURE = [
+    path.stem for path in sorted(CONF.glob("experiment/*.yaml")) if "This reaches" in path.read_text()
+]
+LAYERS = {"embedding_dim": 9, "hidden": [9], "dropouts": 0.9, "embedding_dropout": 0.9}
+OTHER_CHOICES = {
+    "model: history": "model: bias",
+    "optimizer: adamw": "optimizer: sgd",
+    "schedule: cosine-restarts": "schedule: constant",
+}
+OTHER_DEFAULTS = {
+    "train.yaml": {"batch_size": 9, "patience": 9, "snapshots": 9, "l2": {"vectors": 9, "biases": 9}},
+    "model/history.yaml": {**LAYERS, "head": "linear"},
+    "model/embedding-net.yaml": LAYERS,
+    "model/matrix-factorization.yaml": {"embedding_dim": 9},
+    "optimizer/adam.yaml": {"lr": 9, "weight_decay": 9},
+    "optimizer/adamw.yaml": {"lr": 9, "weight_decay": 9},
+    "schedule/cosine-restarts.yaml": {"cycle_epochs": 9, "floor": 0.9},
+}
 
 
 def test_none_is_missed() -> None:
@@ -57,10 +77,13 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) ->
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
-    more = {("data", "csv"): ["data.path=x.csv"], ("split", "official"): ["data=ml-100k"]}.get(
-        (group, option), []
-    )
-    validate(compose(f"{group}={option}", *more))
+    more = {
+        ("data", "csv"): ["data.path=x.csv"],
+        ("split", "official"): ["data=ml-100k"],
+        ("averaging", "ema"): ["snapshots=1"],
+        ("averaging", "swa"): ["snapshots=1"],
+    }
+    validate(compose(f"{group}={option}", *more.get((group, option), [])))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +109,7 @@ def test_every_experiment_runs(compose, option: str, tmp_path: Path) -> None:
     """With its own choices, on synthetic ratings and for one epoch."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"experiment={option}", "logger=none", "max_epochs=1", "hardware=cpu"])
-    tiny = compose(*TINY)
+    tiny = compose(*SMALL)
     OmegaConf.set_struct(cfg, False)
     cfg.data = OmegaConf.to_container(tiny.data) | {"name": cfg.data.name, "step": 1}
     result = train(cfg, tmp_path)
@@ -117,6 +140,21 @@ def test_every_launcher_and_sweeper_is_composed(group: str, option: str) -> None
         cfg = hydra.compose("train", [f"{group}={option}"], return_hydra_config=True)
     node = OmegaConf.select(cfg, group.replace("/", "."))
     assert issubclass(get_class(node._target_), Launcher | Sweeper)
+
+
+@pytest.mark.parametrize("option", WITH_A_FIGURE)
+def test_a_stated_figure_hangs_on_no_default(compose, option: str, tmp_path: Path) -> None:
+    """Where other values are the defaults, the experiment is what it was when it was measured."""
+    other = shutil.copytree(CONF, tmp_path / "conf")
+    for name, values in OTHER_DEFAULTS.items():
+        text = (other / name).read_text()
+        for choice, instead in OTHER_CHOICES.items():
+            text = text.replace(f"- {choice}\n", f"- {instead}\n")
+        (other / name).write_text(yaml.safe_dump(yaml.safe_load(text) | values))
+    with hydra.initialize_config_dir(str(other), version_base="1.3"):
+        defaults, found = hydra.compose("train"), hydra.compose("train", [f"experiment={option}"])
+    assert found == compose(f"experiment={option}")
+    assert defaults != compose()
 
 
 def test_zaitsev_2018_is_the_articles(compose) -> None:

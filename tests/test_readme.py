@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tiny import QUICK
+from tiny import SHORT, SMALL
 
 from recsys.command import config_folder
 from recsys.train import train
@@ -40,7 +40,7 @@ def test_training_commands_run(command: str, compose, tmp_path: Path) -> None:
     ]
     swept = [re.sub(r"=([^\[,]+),.*", r"=\1", word) for word in overrides]
     named = ["data.name=ml-100k"] if any("ml-100k" in word for word in overrides) else []  # of official folds
-    result = train(compose(*swept, *QUICK, "hardware=cpu", "data.step=1", *named), tmp_path)
+    result = train(compose(*swept, *SMALL, *SHORT, *named), tmp_path)
     assert result["status"] == "completed"
     for choice in re.findall(r"(\w+)=([\w-]+)(?:\s|$)", command):
         if (Path(config_folder()) / choice[0]).is_dir():

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from commands import run
+from tiny import PLAIN
 
 RUN = [
     *("data=synthetic", "data.ratings=3000", "data.users=60", "data.movies=50", "batch_size=40"),
-    *("max_epochs=1000", "patience=1000", "model.embedding_dim=8", "hardware=cpu", "logger=csv"),
+    *("max_epochs=1000", "patience=1000", *PLAIN, "model.embedding_dim=8", "hardware=cpu", "logger=csv"),
 ]
 
 

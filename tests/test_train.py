@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import QUICK
+from tiny import PLAIN, QUICK
 
 from recsys.checkpoint import load_checkpoint
 from recsys.data.batches import Batches, Shuffle, to_tensors
@@ -17,7 +17,7 @@ from recsys.errors import ConfigError, TrainingError
 from recsys.train import train
 from recsys.training.build import build_data, build_module
 
-LEARNING = ["data=synthetic", "data.ratings=30000", "data.noise=0.2", "split.test=0.1", "logger=none"]
+LEARNING = ["data=synthetic", "data.ratings=30000", "data.noise=0.2", *PLAIN, "split.test=0.1", "logger=none"]
 RANKING = [f"{name}@10" for name in ("ndcg", "recall", "precision", "mrr", "hit", "coverage", "novelty")]
 
 

@@ -65,7 +65,7 @@ def errors(cfg) -> list[str]:
         (["+ranking.n=3"], "ranking.n=3: no such key"),
         (["loss=bpr", "ranking.k=0"], "ranking.k=0 with loss=bpr: its weights are chosen by val/ndcg@k"),
         (
-            ["loss=softmax", "hardware.compile=true"],
+            ["loss=softmax", "hardware.compile=true", "model=embedding-net"],
             "hardware.compile=true with loss=softmax: batches differ",
         ),
         (["loss=bpr", "loss.negatives=0"], "loss.negatives=0: should be greater than 0"),
@@ -73,7 +73,7 @@ def errors(cfg) -> list[str]:
         (["loss=softmax", "loss.temperature=0"], "loss.temperature=0: should be greater than 0"),
         (["+loss.negatives=2"], "loss.negatives=2: recsys.training.losses.pointwise takes no 'negatives'"),
         (["+nonsense=1"], "nonsense=1: no such key"),
-        (["+model.depth=3"], "model.depth=3: recsys.models.embedding_net.EmbeddingNet takes no 'depth'"),
+        (["+model.depth=3"], "model.depth=3: recsys.models.neumf.NeuMF takes no 'depth'"),
         (["model._target_=recsys.models.nothing.Net"], "model._target_=recsys.models.nothing.Net: cannot be"),
     ],
 )

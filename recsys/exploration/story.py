@@ -178,6 +178,8 @@ def _tell_curves(story: Story, run: Reopened) -> None:
     if not curves:
         story.notes.append("the run kept no curves (logger=none)")
         return
+    if run.trained.config["model"].get("head") == "ordinal":
+        curves.pop("train/loss", None)  # a likelihood, whose root is no error
     objective, ran = run.result["objective"], run.result["time"]["epochs"]
     told = f"val RMSE was lowest, {objective['value']:.4f}, after epoch {objective['epoch'] + 1} of {ran}"
     if "train/loss" in curves:

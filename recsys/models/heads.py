@@ -71,7 +71,10 @@ class Ordinal(nn.Module):
     def __init__(self, levels: Sequence[float]) -> None:
         super().__init__()
         if len(levels) < 2:
-            raise ConfigError(f"model.head=ordinal: needs ratings of 2 to {MOST_LEVELS} different values")
+            raise ConfigError(
+                f"model.head=ordinal: needs ratings of 2 to {MOST_LEVELS} different values; "
+                "model.head=sigmoid takes any"
+            )
         self.register_buffer("levels", torch.tensor([float(level) for level in levels]))
         even = torch.arange(1, len(levels)) / len(levels)
         self.thresholds = nn.Parameter(torch.logit(even))  # at a score of 0, all levels are as likely

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+from tiny import PLAIN
+
 JOBS = 200
 SCRIPT = """
 import json, os, sys
@@ -29,7 +31,7 @@ print(json.dumps(found))
 def test_two_hundred_jobs_in_one_process_take_no_more_than_fifty() -> None:
     words = [
         *("data=synthetic", "data.ratings=1000", "data.users=40", "data.movies=40", "batch_size=500"),
-        *("max_epochs=1", "hardware=cpu", "model.hidden=[16]"),
+        *("max_epochs=1", "hardware=cpu", *PLAIN, "model.hidden=[16]"),
     ]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(JOBS), *words], capture_output=True, text=True, check=True

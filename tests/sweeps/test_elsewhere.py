@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import result_in, run
-from tiny import QUICK, TINY
+from tiny import PLAIN, QUICK, SMALL
 
 from recsys.errors import ConfigError
 from recsys.validate import validate
@@ -38,7 +38,7 @@ def test_a_job_that_slurm_preempts_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="pip install submitit")
     options = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.poll_seconds=0.5"]
     options += ["hydra.launcher.cpus_per_task=1"]
-    slow = [*TINY, "batch_size=40", "hardware=cpu", "logger=none", "max_epochs=60", "patience=60"]
+    slow = [*SMALL, *PLAIN, "batch_size=40", "hardware=cpu", "logger=none", "max_epochs=60", "patience=60"]
     sweep = tmp_path / "sweep"
     command = [sys.executable, "-m", "recsys.train", "-m", *slow, *options, f"output_dir={sweep}"]
     with subprocess.Popen([*command, "seed=1,2"], stderr=subprocess.PIPE, text=True) as process:

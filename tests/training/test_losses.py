@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import QUICK
+from tiny import PLAIN, QUICK
 
 from recsys.checkpoint import load_checkpoint
 from recsys.data.batches import Batch
@@ -115,7 +115,7 @@ NO_DROPOUT = ["model.dropouts=0", "model.embedding_dropout=0"]
 @pytest.mark.parametrize("model", [["matrix-factorization"], ["embedding-net", *NO_DROPOUT]], ids=str)
 def test_a_model_for_lists_makes_better_lists(compose, watched: Path, tmp_path: Path, model: list) -> None:
     """Than popularity, which knows no taste, and than a model of ratings, in which there is none."""
-    once = ["data=csv", f"data.path={watched}", "batch_size=500", "hardware=cpu", "logger=none"]
+    once = ["data=csv", f"data.path={watched}", *PLAIN[1:], "batch_size=500", "hardware=cpu", "logger=none"]
     once += ["model.embedding_dim=8", "optimizer.lr=0.02", "optimizer.weight_decay=1e-5", "max_epochs=12"]
     size = [f"model={model[0]}", *model[1:]]
     results = {
