@@ -58,19 +58,20 @@ class Catalogue:
                 return -1
             raise
 
-    def choose(self, genres: Any = None, years: Any = None) -> NDArray[np.bool_] | None:
+    def choose(self, genres: Any = None, years: Any = None, min_ratings: int = 0) -> NDArray[np.bool_] | None:
         """Which films are of one of `genres` and in `years`: bool (n_movies,), or None for all of them.
 
         Args:
             genres: one or several; capitals and signs do not matter (scifi is Sci-Fi).
             years: a year, or the first and the last one.
+            min_ratings: how many ratings a film must have.
 
         Raises:
             DataError: there is no such genre, or no film is left.
         """
-        if genres is None and years is None:
+        if genres is None and years is None and min_ratings <= self.ratings.min():
             return None
-        allowed = np.ones(len(self.ids), dtype=bool)
+        allowed = self.ratings >= min_ratings
         if genres is not None:
             wanted = {_letters(genre): genre for genre in ([genres] if isinstance(genres, str) else genres)}
             if unknown := [genre for key, genre in wanted.items() if key not in map(_letters, self.genres)]:
@@ -84,7 +85,7 @@ class Catalogue:
             span: Sequence[Any] = years if isinstance(years, Sequence) else [years]
             allowed &= self.films["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
         if not allowed.any():
-            raise DataError(f"genres={genres}, years={years}: no film is left")
+            raise DataError(f"genres={genres}, years={years}, min_ratings={min_ratings}: no film is left")
         return allowed
 
     def table(self, rows: NDArray, values: NDArray, name: str = "prediction") -> pd.DataFrame:

@@ -57,10 +57,11 @@ class Person:
         filter_seen: bool = True,
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
+        min_ratings: int = 0,
     ) -> pd.DataFrame:
         """The films they would rate highest; as `Recommender.recommend` of one user."""
         seen = Seen.of(np.zeros_like(self.seen), self.seen, 1) if filter_seen else None
-        values, rows = rank(self.network, 0, k, seen, self.catalogue.choose(genres, years))
+        values, rows = rank(self.network, 0, k, seen, self.catalogue.choose(genres, years, min_ratings))
         found = np.isfinite(values)
         return self.catalogue.table(rows[found], values[found])
 

@@ -59,7 +59,7 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
     from recsys.recommender import Recommender
 
     recommender = Recommender.load(cfg.run)
-    choices = {"k": cfg.k, "filter_seen": cfg.filter_seen}
+    choices = {"k": cfg.k, "filter_seen": cfg.filter_seen, "min_ratings": cfg.min_ratings}
     choices |= {"genres": _plain(cfg.genres), "years": _plain(cfg.years)}
     movie = None if cfg.movie is None else str(cfg.movie)
     if cfg.users is not None:
@@ -114,6 +114,8 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("users= needs output=<file.csv or .parquet>, and takes no movie=")
     if isinstance(cfg.k, bool) or not isinstance(cfg.k, int) or cfg.k < 1:
         raise ConfigError(f"k={cfg.k}: a whole number from 1 expected")
+    if isinstance(cfg.min_ratings, bool) or not isinstance(cfg.min_ratings, int) or cfg.min_ratings < 0:
+        raise ConfigError(f"min_ratings={cfg.min_ratings}: a whole number from 0 expected")
     if not isinstance(cfg.filter_seen, bool):
         raise ConfigError(f"filter_seen={cfg.filter_seen}: true or false expected")
     if not isinstance(cfg.bf16, bool) or (cfg.bf16 and cfg.users is None):

@@ -113,6 +113,7 @@ class Recommender:
         filter_seen: bool = True,
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
+        min_ratings: int = 0,
         on_unknown: OnUnknown = "raise",
         bf16: bool = False,
     ) -> pd.DataFrame:
@@ -124,6 +125,7 @@ class Recommender:
             filter_seen: leave out what the user has rated, in whatever part of the split.
             genres: only films of at least one of these.
             years: only films of this year, or from the first to the last of two.
+            min_ratings: only films with as many ratings; of others little is known.
             on_unknown: "bias" gives unknown users the films with the highest bias.
             bf16: find candidates in bfloat16, which is faster for many users; ratings stay float32.
 
@@ -137,7 +139,7 @@ class Recommender:
         """
         asked = np.asarray(users)
         rows = self._user_rows(np.atleast_1d(asked), on_unknown)
-        allowed = self.catalogue.choose(genres, years)
+        allowed = self.catalogue.choose(genres, years, min_ratings)
         known = rows >= 0
         values = np.empty((len(rows), min(k, self.network.n_movies)), dtype=np.float32)
         movies = np.empty(values.shape, dtype=np.int64)

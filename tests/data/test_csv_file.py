@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys.data.csv_file import CsvFile
+from recsys.data.dataset import Dataset
 from recsys.errors import DataError
 
 
@@ -91,3 +94,36 @@ def test_a_second_load_maps_what_was_encoded_until_the_file_changes(tmp_path: Pa
     file.write_text("user,movie,rating\na,x,1\nb,y,2\nb,x,5\n")
     assert len(CsvFile(str(file)).load()) == 3
     assert CsvFile(str(file), scale=(0, 5)).load().scale == (0, 5)
+
+
+def own(folder: Path, text: str, **choices: object) -> Dataset:
+    """Somebody's own file."""
+    file = folder / "mine.csv"
+    file.write_text(text, "utf-8")
+    return CsvFile(str(file), **{"timestamp": None, "scale": (0.5, 5.0), **choices}).load()
+
+
+IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=',"'), min_size=1, max_size=8)
+IDS = IDS.filter(lambda text: text.strip() == text and "\ufffd" not in text)
+
+
+def test_ids_of_any_letters_come_back_as_they_were(tmp_path_factory) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+
+    @settings(max_examples=150)
+    @given(st.sets(st.tuples(IDS | st.integers(-(2**63), 2**63 - 1).map(str), IDS), min_size=1, max_size=20))
+    def check(pairs: set[tuple[str, str]]) -> None:
+        dataset = own(folder, "user,movie,rating\n" + "".join(f"{u},{m},3\n" for u, m in pairs))
+        users, movies = dataset.user_ids.to_ids(dataset.users), dataset.movie_ids.to_ids(dataset.movies)
+        assert {(str(user), str(movie)) for user, movie in zip(users, movies, strict=True)} == pairs
+
+    check()
+
+
+@pytest.mark.parametrize("data", ["one", "one user", "one movie", "all equal", "far future"])
+def test_the_smallest_and_the_dullest_files_are_read(data: str, tmp_path: Path) -> None:
+    users, movies = {"one": (1, 1), "one user": (1, 9), "one movie": (9, 1)}.get(data, (4, 4))
+    time = 2**40 if data == "far future" else 1
+    lines = [f"{user},{movie},3,{time}\n" for user in range(users) for movie in range(movies)]
+    dataset = own(tmp_path, "user,movie,rating,time\n" + "".join(lines), timestamp="time")
+    assert (len(dataset), len(dataset.user_ids), len(dataset.movie_ids)) == (users * movies, users, movies)

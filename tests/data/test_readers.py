@@ -1,9 +1,10 @@
+import stat
 import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from archives import CSV_MOVIES, MOVIES, Row, colons_members, csv_members, made_up, pack, tabs_members
+from archives import CSV_MOVIES, MOVIES, Row, colons_members, csv_members, made_up, pack, tabs_members, zipped
 
 from recsys.data import readers
 from recsys.data.movielens import Reader
@@ -204,3 +205,28 @@ def test_members_never_reach_the_disk(archive: Path) -> None:
     assert isinstance(read_tabs(archive, "ml-100k", SCALE, "error").ratings, pd.DataFrame)
     assert sorted(archive.parent.iterdir()) == before
     assert not (archive.parent.parent / "escaped").exists()
+
+
+@pytest.mark.parametrize("evil", ["../outside", "/absolute", "ml-100k/../../outside", "ml-100k/link"])
+def test_other_members_of_an_archive_are_never_unpacked(tmp_path: Path, evil: str) -> None:
+    inside = tmp_path / "a" / "b" / "tiny.zip"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(zipped(tabs_members(made_up())))
+    with zipfile.ZipFile(inside, "a") as file:
+        info = zipfile.ZipInfo(evil)
+        if evil.endswith("link"):
+            info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        file.writestr(info, "/etc/passwd")
+    assert len(read_tabs(inside, "ml-100k", (1, 5), "error").ratings) == 30
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == ["tiny.zip"]
+
+
+def test_a_link_in_place_of_the_ratings_is_no_way_to_other_files(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.data"
+    secret.write_text("1\t1\t5\t9\n")
+    info = zipfile.ZipInfo("ml-100k/u.data")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as file:
+        file.writestr(info, str(secret))
+    with pytest.raises(DataError, match=r"ml-100k/u\.data line 1"):
+        read_tabs(tmp_path / "tiny.zip", "ml-100k", (1, 5), "error")

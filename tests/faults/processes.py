@@ -2,7 +2,10 @@
 
 import multiprocessing
 import os
+import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,3 +34,14 @@ def killed_after(seconds: float, work: Callable[[], None]) -> None:
     time.sleep(seconds)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+
+
+def limited(kind: int, most: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """recsys-train where it may have no more of a resource."""
+    return subprocess.run(
+        [sys.executable, "-m", "recsys.train", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(kind, (most, most)),
+    )

@@ -5,11 +5,9 @@ import os
 import shutil
 import signal
 import ssl
-import stat
 import subprocess
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,8 +18,7 @@ from processes import FORK, killed_after
 
 from recsys.data import download
 from recsys.data.download import Archive, fetch
-from recsys.data.readers import read_tabs
-from recsys.errors import DataError, DownloadError
+from recsys.errors import DownloadError
 
 GOOD = zipped(tabs_members(made_up()))
 MD5 = hashlib.md5(GOOD).hexdigest()
@@ -130,28 +127,3 @@ def test_a_process_killed_while_it_fetches_frees_the_others(slow, tmp_path: Path
     second.join(60)
     assert second.exitcode == 0
     assert (tmp_path / "tiny.zip").read_bytes() == GOOD
-
-
-@pytest.mark.parametrize("evil", ["../outside", "/absolute", "ml-100k/../../outside", "ml-100k/link"])
-def test_other_members_of_an_archive_are_never_unpacked(tmp_path: Path, evil: str) -> None:
-    inside = tmp_path / "a" / "b" / "tiny.zip"
-    inside.parent.mkdir(parents=True)
-    inside.write_bytes(GOOD)
-    with zipfile.ZipFile(inside, "a") as file:
-        info = zipfile.ZipInfo(evil)
-        if evil.endswith("link"):
-            info.external_attr = (stat.S_IFLNK | 0o777) << 16
-        file.writestr(info, "/etc/passwd")
-    assert len(read_tabs(inside, "ml-100k", (1, 5), "error").ratings) == 30
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == ["tiny.zip"]
-
-
-def test_a_link_in_place_of_the_ratings_is_no_way_to_other_files(tmp_path: Path) -> None:
-    secret = tmp_path / "secret.data"
-    secret.write_text("1\t1\t5\t9\n")
-    info = zipfile.ZipInfo("ml-100k/u.data")
-    info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as file:
-        file.writestr(info, str(secret))
-    with pytest.raises(DataError, match=r"ml-100k/u\.data line 1"):
-        read_tabs(tmp_path / "tiny.zip", "ml-100k", (1, 5), "error")

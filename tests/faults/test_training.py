@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import run
+from processes import limited
 from test_checkpoints import weights
 from test_kills import RUN
 
@@ -44,15 +45,9 @@ def test_a_loss_that_explodes_is_told_and_the_best_is_kept(tmp_path: Path) -> No
 
 
 def test_too_little_memory_names_the_batch_size(tmp_path: Path) -> None:
-    """A batch of all ratings and layers a million wide, where a process may have 4 GB."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-
+    """A batch of all ratings and a wide layer, where a process may have 4 GB."""
     words = [*RUN, "batch_size=6000", "model.hidden=[200000]", "output_dir=run"]
-    done = subprocess.run(
-        [sys.executable, "-m", "recsys.train", *words], capture_output=True, text=True, preexec_fn=limit
-    )
+    done = limited(resource.RLIMIT_AS, 4 << 30, *words)
     assert done.returncode == 1
     assert "batch_size=6000" in done.stderr
     assert "memory" in done.stderr
