@@ -145,7 +145,8 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
         "overrides": overrides,
     }
     if not (folder / FAILED).exists():
-        write_json(folder / FAILED, content)
+        with contextlib.suppress(OSError):  # what failed may be the disk, and that is told anyway
+            write_json(folder / FAILED, content)
 
 
 def is_run(folder: Path) -> bool:
