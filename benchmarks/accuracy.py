@@ -6,7 +6,8 @@
 A run that has its result in the folder is not run again, so that the table can be made piece by piece, and
 printed again without any run. Runs have one thread each (--threads), as many at once as --jobs says; seconds
 are those of a run, so compare them only where --jobs was the same. Errors are those of the test part, pooled
-over its pairs; over several folds or seeds their mean and standard deviation.
+over its pairs; over several folds or seeds their mean and standard deviation. With --python, the libraries of
+peers.py follow, over the same folds.
 """
 
 import argparse
@@ -129,6 +130,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a run (%(default)s)")
     parser.add_argument("--with", nargs="*", default=[], dest="more", help="further words of every command")
     parser.add_argument("--print-only", action="store_true", help="leave out what has no result")
+    parser.add_argument(
+        "--python",
+        action="append",
+        metavar="PACKAGE=PATH",
+        help="also other libraries over the folds of ML-100K, in these environments (see peers.py)",
+    )
     args = parser.parse_args()
     todo: list[tuple[Path, str]] = []
     for name in args.protocols:
@@ -161,6 +168,10 @@ def main() -> None:
             )
             print(f"| {baseline} | {rmse:.4f} | {mae:.4f} | | | | |")
         print("\n".join(lines))
+    if args.python and not args.print_only:
+        print("\n## Other libraries on the same folds\n", flush=True)
+        interpreters = [word for one in args.python for word in ("--python", one)]
+        subprocess.run([sys.executable, str(Path(__file__).with_name("peers.py")), *interpreters], check=True)
 
 
 if __name__ == "__main__":
