@@ -34,6 +34,7 @@ class Trained:
         config: the run's whole configuration.
         epoch: the epoch (from 0) after which it was saved.
         step: the batches it was trained on.
+        data: fingerprints of the ratings and of their split; None where it was written before there were any.
     """
 
     network: RatingNetwork
@@ -42,10 +43,11 @@ class Trained:
     config: dict[str, Any]
     epoch: int
     step: int
+    data: tuple[str, str] | None
 
 
 def make_card(
-    network: RatingNetwork, arguments: dict[str, Any], dataset: Dataset, config: dict
+    network: RatingNetwork, arguments: dict[str, Any], dataset: Dataset, split: str, config: dict
 ) -> dict[str, Any]:
     """What `RatingModule` adds to each checkpoint.
 
@@ -53,6 +55,7 @@ def make_card(
         network: the network.
         arguments: the keyword arguments it was built with, as plain values.
         dataset: for the id maps and the scale.
+        split: the fingerprint of its split.
         config: the resolved configuration, as plain values.
     """
     return {
@@ -62,6 +65,7 @@ def make_card(
         "user_ids": _to_plain(dataset.user_ids.ids),
         "movie_ids": _to_plain(dataset.movie_ids.ids),
         "scale": list(dataset.scale),
+        "data": [dataset.sha256, split],
         "config": config,
     }
 
@@ -155,6 +159,8 @@ def _rebuild(content: dict[str, Any], card: dict[str, Any]) -> Trained:
     user_ids = IdMap(_from_plain(card["user_ids"]), "user")
     movie_ids = IdMap(_from_plain(card["movie_ids"]), "movie")
     for ids, rows in ((user_ids, networks[-1].n_users), (movie_ids, networks[-1].n_movies)):
+        if ids.ids.ndim != 1 or len(np.unique(ids.ids)) != len(ids):
+            raise RunError(f"{ids.name} ids are not a list in which each comes once")
         if len(ids) != rows:
             raise RunError(f"{len(ids)} {ids.name} ids for a network of {rows} rows")
     left = iter(networks)
@@ -164,8 +170,9 @@ def _rebuild(content: dict[str, Any], card: dict[str, Any]) -> Trained:
         user_ids=user_ids,
         movie_ids=movie_ids,
         config=card["config"],
-        epoch=content["epoch"],
-        step=content["global_step"],
+        epoch=int(content["epoch"]),
+        step=int(content["global_step"]),
+        data=tuple(card["data"]) if "data" in card else None,
     )
 
 

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys.errors import ConfigError, Stopped, UserError
+from recsys.files import NO_ROOM
 from recsys.help import help_of
 from recsys.runs import forget_claimed, new_folder
 
@@ -81,6 +82,11 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
         _exit("stopped by the keyboard", 130)
     except BrokenPipeError:  # whoever reads our output has read enough (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as problem:
+        if problem.errno not in NO_ROOM:
+            raise
+        forget_claimed()
+        _exit(f"{problem.filename or 'outputs'}: cannot be written ({problem.strerror})")
 
 
 def check_choices(overrides: list[str]) -> None:

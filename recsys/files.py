@@ -1,9 +1,12 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # what a place that takes no more answers
 
 
 @contextmanager
@@ -18,11 +21,16 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: some writers go by it
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # on the disk before its name is, or a power cut leaves an empty file
+        flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(file: Path) -> None:
+    """See a file onto the disk; to be done before it is renamed, or a power cut leaves an empty one."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from recsys.errors import ConfigError, RunError
 from recsys.files import remove_leftovers
 from recsys.processes import rank
-from recsys.runs import CHECKPOINTS, FAILED, HYDRA, LOG, RESULT, place_of, quoted
+from recsys.runs import CHECKPOINTS, FAILED, HYDRA, LOG, RESULT, only_run_in, place_of, quoted
 
 OWN = ("run", "resume")  # keys that are of this start alone
 NO_RECORD = "hydra.output_subdir=null"  # what the run was started with is not written again
@@ -41,24 +41,33 @@ def words_to_go_on(words: list[str]) -> list[str]:
     if key not in given:
         return words  # told with all other mistakes
     folder = _folder(given[key])
-    if key == "output_dir" and stored_words(folder) is None:  # killed before it had begun, or not there yet
-        if (folder / HYDRA).is_dir():
-            shutil.rmtree(folder / HYDRA)
-            (folder / LOG).unlink(missing_ok=True)
+    if (folder / RESULT).is_file():
+        told = f"{key}={given[key]}: has finished already (it has a {RESULT})"
+        if key == "run":
+            raise RunError(told)
+        print(told, file=sys.stderr)
+        sys.exit(0)  # a scheduler that starts it once more is to count it as done
+    stored, hydra = stored_words(folder), _read(folder, "hydra.yaml")
+    if key == "output_dir" and stored is None and not (folder / CHECKPOINTS).exists():
+        if rank() == 0 and (folder / HYDRA).is_dir():  # killed before it had begun
+            with only_run_in(folder):
+                shutil.rmtree(folder / HYDRA)
+                (folder / LOG).unlink(missing_ok=True)
         return [word for word in words if not word.startswith("resume=")]
     if not folder.is_dir():
         raise RunError(f"{key}={given[key]}: no such folder")
-    if (folder / RESULT).is_file():
-        raise RunError(f"{key}={given[key]}: has finished already (it has a {RESULT})")
-    stored, hydra = stored_words(folder), _read(folder, "hydra.yaml")
-    if stored is None or hydra is None:
-        raise RunError(f"{key}={given[key]}: not a run that has begun (no whole {HYDRA}); start it anew")
+    if stored is None or not _is_record(hydra):
+        raise RunError(
+            f"{key}={given[key]}: not a run that has begun ({HYDRA} is not there or cannot be read); "
+            "start it anew in another folder"
+        )
     folder = folder.absolute()
     new = [word for word in words if word not in stored and not word.startswith(("run=", "resume="))]
     _refuse_others(stored, new)
     if key == "output_dir":
         new = [word for word in new if not word.startswith("output_dir=")]
-    os.chdir(hydra["hydra"]["runtime"]["cwd"])  # relative paths among its words start there
+    if (began_in := Path(hydra["hydra"]["runtime"]["cwd"])).is_dir():
+        os.chdir(began_in)  # relative paths among its words start there
     # The other processes of a run that torchrun or srun starts have a folder of their own.
     place = place_of(folder) if rank() == 0 else []
     return [
@@ -117,9 +126,11 @@ def _values(words: list[str]) -> Iterator[tuple[str, Any]]:
     """The values that words give to `run`, `resume` and `output_dir`."""
     for word in words:
         if word.startswith(("run=", "resume=", "output_dir=")):
-            with suppress(HydraException):  # Hydra itself will say what is wrong with it
-                override = OverridesParser.create().parse_override(word)
-                yield override.key_or_group, override.value()
+            key, _, text = word.partition("=")
+            try:
+                yield key, OverridesParser.create().parse_override(word).value()
+            except HydraException:  # a path with signs that mean something to Hydra
+                yield key, text
 
 
 def _read(folder: Path, name: str) -> Any:
@@ -127,6 +138,13 @@ def _read(folder: Path, name: str) -> Any:
         return yaml.safe_load((folder / HYDRA / name).read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return None
+
+
+def _is_record(hydra: Any) -> bool:
+    try:
+        return {"runtime", "job", "overrides"} <= hydra["hydra"].keys()
+    except (TypeError, KeyError, AttributeError):
+        return False
 
 
 def _refuse_others(stored: list[str], new: list[str]) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import traceback
@@ -26,6 +27,7 @@ HYDRA, LOG = ".hydra", "train.log"  # the configuration of a run, and its log
 SWEEP, LOCK = "multirun.yaml", ".running"  # Hydra's record of a sweep, and who holds its folder
 
 _claimed: set[Path] = set()
+_held: dict[Path, FileLock] = {}  # folders of runs that are this process's alone
 _resumed: dict[Path, bytes] = {}  # folders of sweeps that this process goes on with, and their records
 
 
@@ -76,10 +78,12 @@ def _claim(folder: Path, kind: str, told: str) -> bool:
     """Whether the folder is ours now: whoever makes the first file of a run in it has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if kind == "runs":
-            (folder / HYDRA).mkdir()
-        else:
+        if kind == "sweeps":
             (folder / SWEEP).touch(exist_ok=False)
+        elif (folder / HYDRA).exists() or not _hold(folder):
+            return False
+        else:
+            (folder / HYDRA).mkdir()
     except OSError as problem:
         if isinstance(problem, FileExistsError) and folder.is_dir():
             return False
@@ -95,7 +99,8 @@ def forget_claimed() -> None:
         if any(is_run(child) for child in folder.iterdir() if child.is_dir() and child.name != HYDRA):
             continue  # a sweep with jobs
         shutil.rmtree(folder / HYDRA, ignore_errors=True)
-        for file in (SWEEP, LOCK, LOG):
+        _free(folder)
+        for file in (SWEEP, LOG):
             (folder / file).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             folder.rmdir()  # if it is empty
@@ -118,6 +123,12 @@ def checkpoint_in(folder: Path, name: str = "best") -> Path:
 def place_of(folder: Path) -> list[str]:
     """Words of a command line that put a single run into a folder."""
     return [f"hydra.run.dir={quoted(folder)}", "hydra.mode=RUN"]
+
+
+def going_on(folder: Path) -> str:
+    """The command that goes on with a run, as a shell takes it."""
+    is_plain = re.fullmatch(r"[\w./-]+", str(folder))
+    return f"recsys-train {shlex.quote(f'run={folder if is_plain else quoted(folder)}')} resume=true"
 
 
 def quoted(folder: Path) -> str:
@@ -156,7 +167,7 @@ def is_run(folder: Path) -> bool:
 
 @contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; the system gives it back however the process ends.
+    """Hold a run's folder, if it is not held since it was made; the system frees it however the process ends.
 
     Raises:
         ConfigError: another process holds it.
@@ -165,13 +176,30 @@ def only_run_in(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
+    if not _hold(folder):
+        raise ConfigError(f"{folder}: this run is running")
     try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise ConfigError(f"{folder}: this run is running") from None
+        yield
     finally:
+        _free(folder)
+
+
+def _hold(folder: Path) -> bool:
+    """Whether the folder is this process's alone now."""
+    if folder.absolute() not in _held:
+        lock = FileLock(folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return False
+        _held[folder.absolute()] = lock
+    return True
+
+
+def _free(folder: Path) -> None:
+    if lock := _held.pop(folder.absolute(), None):
         (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def find_run(run: str) -> Path:

@@ -17,8 +17,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.command import run_command
 from recsys.errors import ConfigError, RunError, Stopped, UserError
+from recsys.files import NO_ROOM
 from recsys.resume import OWN, check_unchanged, clear_away, words_to_go_on
-from recsys.runs import RESULT, checkpoint_in, is_claimed, new_folder, only_run_in, write_failure, write_json
+from recsys.runs import (
+    RESULT,
+    checkpoint_in,
+    going_on,
+    is_claimed,
+    new_folder,
+    only_run_in,
+    write_failure,
+    write_json,
+)
 from recsys.sweeps.job import end_with_parent
 from recsys.sweeps.names import job_name, swept_keys
 
@@ -60,7 +70,15 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
     from recsys.training.memory import shortage_told
 
     with only_run_in(folder), shortage_told(cfg.batch_size):
-        return _train(cfg, folder, overrides or [], start)
+        try:
+            return _train(cfg, folder, overrides or [], start)
+        except OSError as problem:
+            if problem.errno not in NO_ROOM:
+                raise
+            raise RunError(
+                f"{folder}: cannot be written ({problem.strerror}); what was saved before is whole: "
+                f"once there is room, {going_on(folder)} goes on"
+            ) from problem
 
 
 def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) -> dict[str, Any]:
@@ -87,6 +105,10 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
+    last = checkpoint_in(Path(cfg.run) if cfg.resume else folder, "last")
+    before = load_checkpoint(last) if cfg.resume and last.is_file() else None
+    if before is not None and before.data != (data.dataset.sha256, data.split.fingerprint):
+        raise RunError(f"run={cfg.run}: the data or their split are not what it began with; start it anew")
     tasks = ranking_tasks(data.dataset, data.split, config)
     module = build_module(cfg, config, data, tasks["val"])
     objective, swept = objective_of(config), swept_keys(folder)
@@ -94,8 +116,6 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     callbacks: list[Any] = [throughput]
     if (trial := trial_of(folder)) is not None:
         callbacks.append(PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs), objective))
-    last = checkpoint_in(Path(cfg.run) if cfg.resume else folder, "last")
-    before = load_checkpoint(last) if cfg.resume and last.is_file() else None
     step = before.step if before is not None else None
     trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides), step=step)
     if cfg.resume:
@@ -110,11 +130,6 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
         raise stopped(signal.SIGTERM, trainer.global_step, last) from None
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
-    except OSError as problem:
-        raise RunError(
-            f"{folder}: cannot be written ({problem.strerror or problem}); what was saved before is whole: "
-            f"once there is room, recsys-train run={folder} resume=true goes on"
-        ) from problem
     if not trainer.is_global_zero:
         return {}
 
@@ -153,16 +168,22 @@ def _task(cfg: DictConfig) -> float | None:
             raise ConfigError(
                 f"sweep.resume={cfg.sweep.resume}: goes on with a sweep; say -m, and what it swept"
             )
+        if hydra.mode is RunMode.MULTIRUN and cfg.sweep.resume is not None:
+            raise ConfigError(
+                f"sweep.resume={cfg.sweep.resume}: this launcher runs every job again; "
+                "hydra/launcher=pool, ray and slurm go on"
+            )
         if hydra.mode is RunMode.MULTIRUN and cfg.hardware.strategy == "ddp":
             raise ConfigError(
                 "hardware.strategy=ddp in a sweep: Lightning would start each process with the whole sweep; "
                 "sweep with one device per job (hardware=auto)"
             )
         result = train(cfg, folder, overrides)
-    except Stopped:  # unfinished is not failed
+    except (Stopped, KeyboardInterrupt):  # unfinished is not failed
         raise
     except BaseException as error:
-        is_slip = isinstance(error, ConfigError) and (cfg.resume or is_claimed(folder))  # and leaves no trace
+        goes_on = cfg.resume or cfg.sweep.resume is not None
+        is_slip = isinstance(error, ConfigError) and (goes_on or is_claimed(folder))  # and leaves no trace
         if not is_slip:
             write_failure(folder, error, overrides)
         raise

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -61,7 +62,8 @@ def test_what_the_run_began_with_is_kept_and_nothing_else_taken(cut: Path) -> No
 def test_one_process_at_a_time_goes_on_and_what_was_logged_stays(cut: Path) -> None:
     process = started(f"run={cut}", "resume=true")
     wait_for("cut/metrics-1.csv", process)
-    assert "this run is running" in run("train", f"run={cut}", "resume=true", code=1).stderr
+    for _ in range(2):  # to be refused changes nothing for the next one
+        assert "this run is running" in run("train", f"run={cut}", "resume=true", code=1).stderr
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + signal.SIGINT
@@ -73,6 +75,34 @@ def test_one_process_at_a_time_goes_on_and_what_was_logged_stays(cut: Path) -> N
     ]
     assert "0" in epochs[0]
     assert "0" not in epochs[1]
+
+
+def test_a_run_goes_on_from_another_place_with_the_data_it_began_with(tmp_path: Path, monkeypatch) -> None:
+    """What it says to go on can be pasted, whatever its folder is called; changed data are refused."""
+    place = tmp_path / "it's here = now"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    lines = "".join(f"{user},{movie},{1 + user * movie % 5}\n" for user in range(60) for movie in range(50))
+    Path("mine.csv").write_text(f"user,movie,rating\n{lines}")
+    data = ["data=csv", "data.path=mine.csv", *(word for word in RUN if not word.startswith("data"))]
+    process = started(*data, "output_dir=cut")
+    wait_for("cut/checkpoints/last.ckpt", process)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=60)[1]
+    monkeypatch.chdir(tmp_path)
+    _, *words = shlex.split(told.rpartition("to go on: ")[2])
+    process = started(*words)
+    for name in ("metrics-1.csv", "metrics.csv"):  # of the first start, and then of this one
+        wait_for(str(place / "cut" / name), process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    (place / "mine.csv").write_text(f"user,movie,rating\n{lines[: lines.rindex('\n', 0, -1) + 1]}")
+    place.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved")
+    refused = run("train", "run=cut", "resume=true", code=1).stderr
+    assert "the data or their split are not what it began with" in refused
+    assert "Traceback" not in refused
 
 
 @pytest.mark.parametrize(

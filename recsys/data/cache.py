@@ -1,8 +1,10 @@
 """Encoded once, mapped into memory ever after."""
 
 import hashlib
+import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +14,8 @@ from filelock import FileLock
 
 from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save
 from recsys.errors import refusals_of
+
+log = logging.getLogger(__name__)
 
 
 def data_folder() -> Path:
@@ -41,6 +45,11 @@ def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) 
     with data_folder_in_use():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if not folder.is_dir():
-                save(build(), folder)
-        return load(folder)
+            if folder.is_dir():
+                try:
+                    return load(folder)
+                except (ValueError, KeyError) as problem:
+                    log.warning("%s: damaged, encoded anew (%s)", folder, problem)
+                    shutil.rmtree(folder)
+            save(build(), folder)
+            return load(folder)

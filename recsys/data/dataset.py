@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from recsys.data.ids import IdMap
+from recsys.files import flush
 
 CACHE_FORMAT = 2  # raised whenever the encoded files change, so that older ones are made anew
 TRAITS = ["gender", "age", "occupation"]  # of people, as text; empty where a data set does not tell
@@ -135,6 +136,8 @@ def save(dataset: Dataset, folder: Path) -> None:
         feather.write_feather(movies, str(temporary / "movies.arrow"))
         facts = {key: getattr(dataset, key) for key in ("name", "scale", "sha256", "dropped")}
         (temporary / "dataset.json").write_text(json.dumps(facts))
+        for file in temporary.iterdir():
+            flush(file)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -19,6 +19,7 @@ import requests
 from filelock import FileLock
 
 from recsys.errors import DownloadError
+from recsys.files import flush
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ def _fetch(
             except (DownloadError, OSError, requests.RequestException, *DAMAGED) as problem:
                 failures.append(f"  {place}: {_reason(problem)}")
                 continue
+            flush(copy)
             copy.replace(target)
             log.info("%s: fetched from %s (%s)", archive.name, place, checked)
             return target

@@ -19,7 +19,10 @@ def read_curves(folder: Path) -> dict[str, pd.Series]:
         if any(place.glob("events.out.tfevents.*")):
             return _from_events(place)
         if (place / "metrics.csv").is_file():  # a cell is empty where another curve was logged
-            table = pd.read_csv(place / "metrics.csv").set_index("step")
+            # A run that went on has a file of each start; where two tell of a step, the later one is right.
+            files = [*sorted(place.glob("metrics-*.csv"), key=_number), place / "metrics.csv"]
+            lines = pd.concat([pd.read_csv(file) for file in files])
+            table = lines.groupby("step").last()
             return {str(name): column.dropna() for name, column in table.items() if column.notna().any()}
     return {}
 
@@ -42,6 +45,11 @@ def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
         shown: pd.Series(curves[name].to_numpy(), (curves[name].index + 1) / steps_per_epoch)
         for shown, name in names.items()
     }
+
+
+def _number(file: Path) -> int:
+    """2 of metrics-2.csv."""
+    return int(file.stem.rpartition("-")[2])
 
 
 def _from_events(folder: Path) -> dict[str, pd.Series]:

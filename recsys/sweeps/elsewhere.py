@@ -39,7 +39,7 @@ def run_job(job: Job, surroundings: Surroundings) -> Outcome:
     """Run a job to its end. Where Slurm starts several processes for it, the first one speaks for all."""
     os.chdir(surroundings.folder)
     if rank() > 0:
-        job = dataclasses.replace(job, folder=Path(tempfile.mkdtemp(prefix="recsys-")))
+        job = dataclasses.replace(job, folder=Path(tempfile.mkdtemp(prefix="recsys-")), run=job.folder)
     return Slot(surroundings.environment).start(job).wait(surroundings.timeout)
 
 

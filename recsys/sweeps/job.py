@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Start = Callable[["Job", IO[bytes]], Forked | subprocess.Popen[bytes]]
 
+INTERRUPTED = [128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]  # exit codes
 ENDS_WITH_PARENT = "RECSYS_ENDS_WITH_PARENT"
 
 
@@ -34,19 +35,21 @@ class Job:
         overrides: as typed on a command line.
         folder: the run folder.
         arguments: further words of the command line, such as --config-dir.
+        run: where the run lies, for one of several processes whose own `folder` is another.
     """
 
     number: int
     overrides: tuple[str, ...]
     folder: Path
     arguments: tuple[str, ...] = ()
+    run: Path | None = None
 
     @property
     def command(self) -> list[str]:
         """The very command that a user would type for this run alone."""
         begin = [sys.executable, "-m", "recsys.train"]
         if self.can_go_on():
-            return [*begin, f"run={quoted(self.folder)}", "resume=true"]
+            return [*begin, f"run={quoted(self.run or self.folder)}", "resume=true"]
         return [*begin, *self.arguments, *self.overrides, *place_of(self.folder)]
 
     def is_done(self) -> bool:
@@ -56,9 +59,10 @@ class Job:
 
     def can_go_on(self) -> bool:
         """Whether an earlier start of this very job was interrupted after it had saved something."""
-        if not checkpoint_in(self.folder, "last").is_file() or (self.folder / FAILED).exists():
+        folder = self.run or self.folder
+        if not checkpoint_in(folder, "last").is_file() or (folder / FAILED).exists():
             return False
-        return stored_words(self.folder) == list(self.overrides)
+        return stored_words(folder) == list(self.overrides)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Process:
             shutil.rmtree(job.folder)
         job.folder.mkdir(parents=True, exist_ok=True)
         self.stopped, self.ended = False, threading.Event()
-        with (job.folder / "output.log").open("wb") as output:
+        with (job.folder / "output.log").open("ab") as output:
             self.process = start(job, output)
         self.start = time.monotonic()
 
@@ -141,6 +145,8 @@ class Process:
         # it had no chance to say so itself
         last = (folder / "output.log").read_text(errors="replace").strip().splitlines()[-1:]
         told = told or ": ".join([f"ended with code {code} and without a result", *last])
+        if code in INTERRUPTED:  # it has saved, and can go on
+            return Outcome(self.job, None, told, seconds)
         write_failed(self.job, told)
         return Outcome(self.job, None, told, seconds)
 

@@ -154,7 +154,7 @@ def settle(study: "Study", folder: Path) -> None:
 
 
 def trial_of(folder: Path) -> "Trial | None":
-    """The trial that a run in this folder is; None: it belongs to no search."""
+    """The trial that a run in this folder is; None: it belongs to no search, or has been given up by it."""
     if not (folder.parent / JOURNAL).is_file():
         return None
     import optuna
@@ -164,7 +164,8 @@ def trial_of(folder: Path) -> "Trial | None":
         return None
     pruner = instantiate(sweeper["pruner"])
     study = optuna.load_study(study_name=JOURNAL, storage=_storage(folder.parent), pruner=pruner)
-    return _live(study, study.trials[int(folder.name)])
+    trial = study.trials[int(folder.name)]
+    return None if trial.state.is_finished() else _live(study, trial)
 
 
 def _storage(folder: Path) -> Any:

@@ -75,7 +75,7 @@ def build_module(
         instantiate(cfg.schedule, _partial_=True, _convert_="all"),
         data.trained_users,
         data.trained_movies,
-        make_card(network, facts | choices, dataset, config),
+        make_card(network, facts | choices, dataset, data.split.fingerprint, config),
         cfg.seed,
         instantiate(cfg.loss, _partial_=True, _convert_="all"),
         val if ranks(cfg) else None,

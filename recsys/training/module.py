@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from recsys.data.batches import Batch, Batches
-from recsys.errors import TrainingError
+from recsys.errors import RunError, TrainingError
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors
 from recsys.models.ensemble import Ensemble
@@ -174,7 +174,14 @@ class RatingModule(pl.LightningModule):
         checkpoint["epoch_loss"] = torch.as_tensor(self._loss_sum), self._loss_pairs
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take all of that over again."""
+        """Take all of that over again.
+
+        Raises:
+            RunError: it is not all there.
+        """
+        for key in ("generators", "batches", "epoch_loss", "loops", "optimizer_states", "lr_schedulers"):
+            if not checkpoint.get(key):
+                raise RunError(f"last.ckpt has no {key}: another version wrote it; start the run anew")
         self._before = {key: checkpoint[key] for key in ("generators", "batches")}
         loss, self._loss_pairs = checkpoint["epoch_loss"]
         self._loss_sum = loss.to(self.device)

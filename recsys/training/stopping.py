@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import Stopped
+from recsys.runs import going_on
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +95,5 @@ def stopped(number: int, step: int, last: Path) -> Stopped:
         step: the last one.
         last: where the run's state is.
     """
-    folder = last.parent.parent
-    return Stopped(
-        f"stopped by {signal.Signals(number).name} after step {step}; "
-        f"to go on: recsys-train run={folder} resume=true",
-        number,
-    )
+    name, command = signal.Signals(number).name, going_on(last.parent.parent)
+    return Stopped(f"stopped by {name} after step {step}; to go on: {command}", number)
