@@ -125,7 +125,7 @@ def _parse(
         raise pa.ArrowInvalid("maybe a hexadecimal number")
     names, step = header or form.names, len(form.separator)
     width = step * len(names) - step + 1  # a parser sees an empty field between the two signs of "::"
-    places = [str(step * names.index(name)) for name in form.names]  # of columns of one name, the first
+    places = [str(step * names.index(name)) for name in form.names]
     between = [str(place) for place in range(width) if place % step]
     ids = pa.dictionary(pa.int32(), pa.string()) if form.text_ids else pa.int64()
     types = dict(zip(places, [ids, ids, pa.float32(), pa.int64()], strict=False))

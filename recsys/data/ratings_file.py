@@ -59,6 +59,8 @@ def _read_header(text: RatingsText, form: RatingsFormat) -> list[str]:
             f"{', '.join(map(repr, header)) or 'none'} (separator {form.separator!r}). Name its columns with "
             "data.user, data.movie, data.rating, data.timestamp (null: none) and data.separator"
         )
+    if twice := [column for column in form.names if header.count(column) > 1]:
+        raise DataError(f"{text.name} line 1: {header.count(twice[0])} columns are called {twice[0]!r}")
     return header
 
 

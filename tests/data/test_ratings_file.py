@@ -149,6 +149,8 @@ def test_columns_are_found_by_name_wherever_they_stand() -> None:
     assert frame.to_numpy().tolist() == [["eve", "b", 4, 0], ["bob", "b", 3, 0]]
     with pytest.raises(DataError, match="line 3: stars is missing"):
         read(["note;stars;what;who", "x;4;b;eve", "x;;b;bob"], form)
+    with pytest.raises(DataError, match="line 1: 2 columns are called 'who'"):
+        read(["who;stars;what;who", "bob;4;b;eve"], form)
 
 
 @pytest.mark.parametrize("data", [b"who,movie,rating,timestamp\n", b"\nuser,movie\n", b"", b"\x00" * 200_000])
