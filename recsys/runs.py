@@ -100,7 +100,7 @@ def forget_claimed() -> None:
             continue  # a sweep with jobs
         shutil.rmtree(folder / HYDRA, ignore_errors=True)
         _free(folder)
-        for file in (SWEEP, LOG):
+        for file in (SWEEP, LOCK, LOG):
             (folder / file).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             folder.rmdir()  # if it is empty

@@ -22,7 +22,9 @@ register_resolvers()
 found = []
 for job in range(int(sys.argv[1])):
     with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
-        train(hydra.compose("train", [f"seed={job}", *sys.argv[2:]]), Path("jobs", str(job)))
+        logger = "csv" if job % 10 else "tensorboard"  # which draws, and takes four times as long
+        words = [f"seed={job}", f"logger={logger}", *sys.argv[2:]]
+        train(hydra.compose("train", words), Path("jobs", str(job)))
     found.append(now())
 print(json.dumps(found))
 """
@@ -40,4 +42,4 @@ def test_two_hundred_jobs_in_one_process_take_no_more_than_fifty() -> None:
     (early, files), (late, files_late) = found[JOBS // 4], found[-1]
     print(f"{early:.0f} MB, {files} files after {JOBS // 4} jobs; {late:.0f} MB, {files_late} after {JOBS}")
     assert files_late <= files + 2
-    assert late < 1.1 * early
+    assert late < early + 30
