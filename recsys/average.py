@@ -11,7 +11,16 @@ from omegaconf import DictConfig, ListConfig
 from recsys.command import run_command
 from recsys.compare import find_sweep
 from recsys.errors import ConfigError, RunError, UserError
-from recsys.runs import RESULT, checkpoint_in, find_run, forget_claimed, new_folder, read_json, write_json
+from recsys.runs import (
+    RESULT,
+    checkpoint_in,
+    find_run,
+    forget_claimed,
+    new_folder,
+    only_run_in,
+    read_json,
+    write_json,
+)
 from recsys.sweeps.leaderboard import Run, read_runs
 
 
@@ -111,7 +120,8 @@ def _task(cfg: DictConfig) -> None:
             raise ConfigError(f"dir={cfg.dir} and runs={cfg.runs}: one of them")
         else:
             runs = [Path(str(run)) for run in cfg.runs]
-        result = average(runs, folder, overrides)
+        with only_run_in(folder):
+            result = average(runs, folder, overrides)
     except UserError:  # nothing has been written
         forget_claimed()
         raise
