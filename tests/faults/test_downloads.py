@@ -53,6 +53,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Slow], Threadin
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     handler = type("Handler", (Slow,), {})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.handle_error = lambda *_: None  # of clients that hang up
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield handler, server, Archive("tiny", f"http://127.0.0.1:{server.server_port}/tiny.zip", MD5)
         server.shutdown()
