@@ -76,7 +76,8 @@ def average(
 
     content = join_checkpoints([checkpoint_in(member) for member in members])
     opened = reopen(str(members[0]))
-    path = checkpoint_in(folder or Path(new_folder("runs")))
+    folder = folder or Path(new_folder("runs"))
+    path = checkpoint_in(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as temporary:
         torch.save(content, temporary)
@@ -95,7 +96,7 @@ def average(
             "train_ratings_per_second": 0.0,
         },
     }
-    write_json(path.parent.parent / RESULT, result)
+    write_json(folder / RESULT, result)
     return result
 
 

@@ -1,6 +1,11 @@
 """Runs of several processes that somebody else started: torchrun, or Slurm's srun."""
 
 import os
+import signal
+
+# What lets a run end after its step, saved: Ctrl-C, a scheduler (Slurm's preemption, a container's end), and
+# Slurm's --signal=USR1@90.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def rank() -> int:

@@ -112,10 +112,9 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("give user=, users=, ratings= or movie=; recsys-recommend --help has examples")
     if cfg.users is not None and (cfg.movie is not None or cfg.output is None):
         raise ConfigError("users= needs output=<file.csv or .parquet>, and takes no movie=")
-    if isinstance(cfg.k, bool) or not isinstance(cfg.k, int) or cfg.k < 1:
-        raise ConfigError(f"k={cfg.k}: a whole number from 1 expected")
-    if isinstance(cfg.min_ratings, bool) or not isinstance(cfg.min_ratings, int) or cfg.min_ratings < 0:
-        raise ConfigError(f"min_ratings={cfg.min_ratings}: a whole number from 0 expected")
+    for key, least in (("k", 1), ("min_ratings", 0)):
+        if isinstance(cfg[key], bool) or not isinstance(cfg[key], int) or cfg[key] < least:
+            raise ConfigError(f"{key}={cfg[key]}: a whole number from {least} expected")
     if not isinstance(cfg.filter_seen, bool):
         raise ConfigError(f"filter_seen={cfg.filter_seen}: true or false expected")
     if not isinstance(cfg.bf16, bool) or (cfg.bf16 and cfg.users is None):

@@ -71,7 +71,8 @@ def words_to_go_on(words: list[str]) -> list[str]:
     # The other processes of a run that torchrun or srun starts have a folder of their own.
     place = place_of(folder) if rank() == 0 else []
     return [
-        *_arguments(hydra["hydra"]),
+        *config_words(hydra["hydra"]),
+        *(word for word in hydra["hydra"]["overrides"]["hydra"] if not word.startswith(PLACE)),
         *stored,
         *new,
         *place,
@@ -85,6 +86,18 @@ def stored_words(folder: Path) -> list[str] | None:
     """What a run was started with, but for its place; None where that is not known."""
     words = _read(folder, "overrides.yaml")
     return words if isinstance(words, list) else None
+
+
+def config_words(hydra: Any) -> list[str]:
+    """Words of a command line that find the same configuration files, of a `hydra` node composed or read."""
+    folders = [f"--config-dir={folder}" for folder in config_folders(hydra)]
+    return [*folders, f"--config-name={hydra['job']['config_name']}"]
+
+
+def config_folders(hydra: Any) -> list[str]:
+    """Folders of configuration files that the user named."""
+    sources = hydra["runtime"]["config_sources"]
+    return [source["path"] for source in sources if source["provider"] == "command-line"]
 
 
 def check_unchanged(cfg: DictConfig) -> None:
@@ -154,17 +167,6 @@ def _refuse_others(stored: list[str], new: list[str]) -> None:
         key = word.split("=", 1)[0]
         if key in was and key != "output_dir":
             raise ConfigError(f"{word}: the run began with {was[key]}, and goes on with nothing else")
-
-
-def _arguments(hydra: dict[str, Any]) -> Iterator[str]:
-    """What it takes to find the same configuration files again."""
-    for source in hydra["runtime"]["config_sources"]:
-        if source["provider"] == "command-line":
-            yield f"--config-dir={source['path']}"
-    yield f"--config-name={hydra['job']['config_name']}"
-    for word in hydra["overrides"]["hydra"]:
-        if not word.startswith(PLACE):
-            yield word
 
 
 def _plain(cfg: Any) -> dict[str, Any]:

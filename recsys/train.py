@@ -31,6 +31,7 @@ from recsys.runs import (
 )
 from recsys.sweeps.job import end_with_parent
 from recsys.sweeps.names import job_name, swept_keys
+from recsys.training.memory import shortage_told
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,6 @@ def train(cfg: DictConfig, folder: Path | None = None, overrides: list[str] | No
         check_unchanged(cfg)
 
     folder = folder or Path(cfg.run if cfg.resume else new_folder("runs"))
-    from recsys.training.memory import shortage_told
-
     with only_run_in(folder), shortage_told(cfg.batch_size):
         try:
             return _train(cfg, folder, overrides or [], start)
@@ -105,7 +104,8 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
-    last = checkpoint_in(Path(cfg.run) if cfg.resume else folder, "last")
+    home = Path(cfg.run) if cfg.resume else folder  # of a further process, `folder` is another
+    last = checkpoint_in(home, "last")
     before = load_checkpoint(last) if cfg.resume and last.is_file() else None
     if before is not None and before.data != (data.dataset.sha256, data.split.fingerprint):
         raise RunError(f"run={cfg.run}: the data or their split are not what it began with; start it anew")
@@ -119,7 +119,7 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     step = before.step if before is not None else None
     trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides), step=step)
     if cfg.resume:
-        clear_away(last.parent.parent)
+        clear_away(home)
     if before is not None:
         log.info("goes on after step %d, in epoch %d", before.step, before.epoch + 1)
     elif not swept:  # jobs of a sweep would all draw the same
@@ -127,13 +127,13 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     try:
         trainer.fit(module, data, ckpt_path=None if before is None else last, weights_only=True)
     except SIGTERMException:  # of several processes
-        raise stopped(signal.SIGTERM, trainer.global_step, last) from None
+        raise stopped(signal.SIGTERM, trainer.global_step, home) from None
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     if not trainer.is_global_zero:
         return {}
 
-    best = load_checkpoint(checkpoint_in(last.parent.parent))
+    best = load_checkpoint(checkpoint_in(home))
     best.network.to(trainer.strategy.root_device)
     outcome = describe_outcome(best, data.dataset, data.split, data.whole, tasks)
     metrics = outcome["metrics"]

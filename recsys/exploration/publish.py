@@ -14,6 +14,7 @@ import pandas as pd
 from recsys.errors import RunError
 from recsys.exploration.curves import FIGURES
 from recsys.exploration.story import Story, small
+from recsys.files import written_whole
 from recsys.plots.style import to_files
 from recsys.reopen import Reopened
 
@@ -38,19 +39,18 @@ def publish(story: Story, run: Reopened) -> Path:
         RunError: the run's folder cannot be written to.
     """
     folder, page = run.folder / FIGURES, run.folder / PAGE
-    making, writing = (path.with_name(f".{path.name}.{os.getpid()}") for path in (folder, page))
+    making = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         try:
             making.mkdir()
             svgs = _write_figures(story, making)
             _write_projector(story, making)
-            writing.write_text(_page(story, run, svgs), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            making.rename(folder)
-            writing.replace(page)
+            with written_whole(page) as writing:
+                writing.write_text(_page(story, run, svgs), encoding="utf-8")
+                shutil.rmtree(folder, ignore_errors=True)
+                making.rename(folder)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-            writing.unlink(missing_ok=True)
     except OSError as problem:
         raise RunError(f"{run.folder}: cannot be written to ({problem.strerror})") from None
     return page

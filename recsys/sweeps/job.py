@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from recsys.objective import to_minimise
+from recsys.processes import STOP_SIGNALS
 from recsys.resume import stored_words
 from recsys.runs import FAILED, RESULT, checkpoint_in, is_run, place_of, quoted, read_json, write_json
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Start = Callable[["Job", IO[bytes]], Forked | subprocess.Popen[bytes]]
 
-INTERRUPTED = [128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]  # exit codes
+INTERRUPTED = [128 + number for number in STOP_SIGNALS]  # exit codes
 ENDS_WITH_PARENT = "RECSYS_ENDS_WITH_PARENT"
 
 

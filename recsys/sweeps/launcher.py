@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from recsys.command import config_folder
 from recsys.errors import ConfigError, RunError, TrainingError
 from recsys.processes import started_by
+from recsys.resume import config_folders, config_words
 from recsys.runs import LOCK, RESULT, read_json
 from recsys.sweeps.compare import compare
 from recsys.sweeps.job import Job, Outcome
@@ -175,7 +176,7 @@ def refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]
     }
     sweeping = []
     for word in sorted(chosen):
-        for place in dict.fromkeys([config_folder(), *config_folders(config)]):
+        for place in dict.fromkeys([config_folder(), *config_folders(config.hydra)]):
             file = Path(place, *word.split("=", 1)).with_suffix(".yaml")
             content = yaml.safe_load(file.read_text()) if file.is_file() else {}
             if content.get("hydra", {}).get("sweeper", {}).get("params"):
@@ -191,18 +192,10 @@ def words_of_a_job(overrides: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for word in overrides if not word.startswith(("sweep.resume=", "output_dir=")))
 
 
-def config_folders(config: DictConfig) -> list[str]:
-    """Folders of configuration files that the user named."""
-    sources = config.hydra.runtime.config_sources
-    return [source.path for source in sources if source.provider == "command-line"]
-
-
 def command_line(config: DictConfig) -> tuple[str, ...]:
     """What a job's command needs beside its overrides to find the same configuration files."""
-    folders = config_folders(config)
     searched = [word for word in config.hydra.overrides.hydra if word.startswith("hydra.searchpath")]
-    name = f"--config-name={config.hydra.job.config_name}"
-    return (*(f"--config-dir={folder}" for folder in folders), name, *searched)
+    return (*config_words(config.hydra), *searched)
 
 
 def as_hydra_sees(job: Job, config: DictConfig, outcome: Outcome | None) -> JobReturn:

@@ -22,7 +22,7 @@ from recsys.models.features import movie_features, user_features
 from recsys.models.heads import levels_of
 from recsys.models.network import RatingNetwork
 from recsys.objective import objective_of, ranks
-from recsys.runs import CHECKPOINTS, checkpoint_in
+from recsys.runs import CHECKPOINTS
 from recsys.seeds import seed_for
 from recsys.training.checkpoint_files import WholeCheckpoints
 from recsys.training.judging import BestAtEnds, StopAtEnds
@@ -127,7 +127,7 @@ def build_trainer(
         StopAtEnds(patience=in_cycles(cfg.patience, _schedule(cfg)), check_finite=False, **judged),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
-        StopOnSignal(checkpoint_in(folder, "last")),  # after whatever else a step's end brings
+        StopOnSignal(folder),  # after whatever else a step's end brings
     ]
     if cfg.averaging:
         callbacks.insert(0, instantiate(cfg.averaging))  # before whatever reads or saves the weights

@@ -16,7 +16,7 @@ from recsys.data.batches import Batch, Batches
 from recsys.errors import RunError, TrainingError
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors
-from recsys.models.ensemble import Ensemble
+from recsys.models.ensemble import average
 from recsys.models.network import RatingNetwork
 from recsys.seeds import seed_for
 from recsys.training.losses import pointwise
@@ -136,7 +136,7 @@ class RatingModule(pl.LightningModule):
     @property
     def outcome(self) -> RatingNetwork:
         """What the run would hand over if it ended now."""
-        return Ensemble([*self.kept, self.network]) if self.kept else self.network
+        return average([*self.kept, self.network])
 
     def on_validation_epoch_end(self) -> None:
         """Log val/rmse and val/mae over the pairs of all processes, or what the lists are worth."""

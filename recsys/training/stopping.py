@@ -10,12 +10,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import Stopped
-from recsys.runs import going_on
+from recsys.processes import STOP_SIGNALS
+from recsys.runs import checkpoint_in, going_on
 
 log = logging.getLogger(__name__)
-
-# What Ctrl-C, a scheduler (Slurm's preemption, a container's end) and Slurm's --signal=USR1@90 send.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopOnSignal(Callback):
@@ -25,14 +23,14 @@ class StopOnSignal(Callback):
     processes would have to agree on the step, so they keep Lightning's way and go on from the last epoch.
 
     Args:
-        last: where the state is saved.
+        folder: of the run.
 
     Raises:
         Stopped: with the step, and the command that goes on.
     """
 
-    def __init__(self, last: Path) -> None:
-        self.last = last
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -40,7 +38,7 @@ class StopOnSignal(Callback):
         """Take the signals over from Lightning, which ends a run without saving."""
         if trainer.world_size > 1:
             return
-        for number in SIGNALS:
+        for number in STOP_SIGNALS:
             try:
                 self._before[number] = signal.signal(number, self._receive)
             except ValueError:  # not the main thread: whoever started us there takes care of signals
@@ -51,7 +49,7 @@ class StopOnSignal(Callback):
     ) -> None:
         """Save and stop; after an epoch's last step its validation comes first."""
         if self.received is not None and not trainer.is_last_batch:
-            trainer.save_checkpoint(self.last, weights_only=False)  # the optimizer too
+            trainer.save_checkpoint(checkpoint_in(self.folder, "last"), weights_only=False)
             self._stop(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -79,7 +77,7 @@ class StopOnSignal(Callback):
 
     def _stop(self, trainer: pl.Trainer) -> None:
         assert self.received is not None
-        raise stopped(self.received, trainer.global_step, self.last)
+        raise stopped(self.received, trainer.global_step, self.folder)
 
     def _give_back(self) -> None:
         for number, handler in self._before.items():
@@ -87,13 +85,13 @@ class StopOnSignal(Callback):
         self._before.clear()
 
 
-def stopped(number: int, step: int, last: Path) -> Stopped:
+def stopped(number: int, step: int, folder: Path) -> Stopped:
     """The words to end with.
 
     Args:
         number: of the signal.
         step: the last one.
-        last: where the run's state is.
+        folder: of the run.
     """
-    name, command = signal.Signals(number).name, going_on(last.parent.parent)
-    return Stopped(f"stopped by {name} after step {step}; to go on: {command}", number)
+    name = signal.Signals(number).name
+    return Stopped(f"stopped by {name} after step {step}; to go on: {going_on(folder)}", number)
