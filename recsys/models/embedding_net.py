@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
 from recsys.models.heads import Head
-from recsys.models.layers import all_pairs, stack
+from recsys.models.layers import all_pairs
 from recsys.models.network import RatingNetwork
+from recsys.models.stack import Stack
 
 
 class EmbeddingNet(RatingNetwork):
@@ -51,7 +52,7 @@ class EmbeddingNet(RatingNetwork):
         super().__init__(n_users, n_movies, scale, mean, levels, head, margin)
         self.user_embedding = nn.Embedding(n_users, embedding_dim)
         self.movie_embedding = nn.Embedding(n_movies, embedding_dim)
-        self.layers = stack(2 * embedding_dim, hidden, dropouts, embedding_dropout)
+        self.layers = Stack(2 * embedding_dim, hidden, dropouts, embedding_dropout)
         self._initialise()
 
     def logits(self, users: Tensor, movies: Tensor) -> Tensor:

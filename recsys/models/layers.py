@@ -1,47 +1,26 @@
-"""A stack of linear layers over two vectors side by side, and its outputs for all pairs of many."""
-
-from collections.abc import Sequence
+"""A stack of layers over two vectors side by side: its outputs for all pairs of many."""
 
 import torch
 from torch import Tensor, nn
 
-from recsys.models.dropout import Dropout
+from recsys.models.stack import Stack
 
 VALUES_AT_ONCE = 1 << 19  # of a layer while scoring: 2 MB, which a processor's cache holds
 
 
-def stack(
-    width_in: int, hidden: int | Sequence[int], dropouts: float | Sequence[float], first: float
-) -> nn.Sequential:
-    """Dropout -> [Linear, ReLU, dropout] x depth -> Linear: (B, width_in) to (B, 1).
-
-    Args:
-        width_in: of both vectors together.
-        hidden: widths of the layers; a number is one layer, an empty list none.
-        dropouts: dropout after each layer; a list's last value repeats for the layers beyond it.
-        first: dropout on the vectors.
-    """
-    widths = [hidden] if isinstance(hidden, int) else list(hidden)
-    rates = list(dropouts) if isinstance(dropouts, Sequence) else [dropouts]
-    layers: list[nn.Module] = [Dropout(first)]
-    for depth, width in enumerate(widths):
-        layers += [nn.Linear(width_in, width), nn.ReLU(), Dropout(rates[min(depth, len(rates) - 1)])]
-        width_in = width
-    return nn.Sequential(*layers, nn.Linear(width_in, 1))
-
-
-def all_pairs(layers: nn.Sequential, users: Tensor, movies: Tensor) -> Tensor:
+def all_pairs(layers: Stack, users: Tensor, movies: Tensor) -> Tensor:
     """Outputs of a stack for every user with every movie: (B, d) and (n, e) to float32 (B, n).
 
     The first layer is linear in the concatenated vectors, W [u; m] + b = (W_u u + b) + W_m m, so each user's
     and each movie's part is computed once, and a pair costs their sum and the layers above.
 
     Args:
-        layers: of `stack`, in evaluation mode.
+        layers: in evaluation mode.
         users: vectors.
         movies: vectors.
     """
-    first, above = layers[1], layers[2:]  # layers[0] is dropout, which is off
+    _, first, *rest = layers  # of which the first is dropout, which is off
+    above = nn.Sequential(*rest)
     assert isinstance(first, nn.Linear)
     of_user, of_movie = first.weight.split([users.shape[1], movies.shape[1]], dim=1)  # (h, d), (h, e)
     user_part = nn.functional.linear(users, of_user, first.bias)  # (B, h)

@@ -15,8 +15,9 @@ from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
 from recsys.models.features import movie_features, user_features
 from recsys.models.heads import Head
 from recsys.models.history import History
-from recsys.models.layers import all_pairs, stack
+from recsys.models.layers import all_pairs
 from recsys.models.network import RatingNetwork
+from recsys.models.stack import Stack
 
 
 class NeuMF(RatingNetwork):
@@ -52,7 +53,7 @@ class NeuMF(RatingNetwork):
     movie_features: Tensor
     user_features: Tensor
     history: History | None
-    layers: nn.Sequential | None
+    layers: Stack | None
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class NeuMF(RatingNetwork):
                 n_users, d + 1, _weight=torch.zeros(n_users, d + 1), _freeze=True
             )
         self.has_facts = False
-        self.layers = stack(2 * d, hidden, dropouts, embedding_dropout) if hidden != [] else None
+        self.layers = Stack(2 * d, hidden, dropouts, embedding_dropout) if hidden != [] else None
 
     def logits(self, users: Tensor, movies: Tensor) -> Tensor:
         """Scores of pairs, before the head: (B,) and (B,) to (B,)."""

@@ -32,6 +32,7 @@ from recsys.training.progress import EpochBar, EpochLog
 from recsys.training.schedules import cycle_ends, in_cycles
 from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
 from recsys.training.stopping import StopOnSignal
+from recsys.training.threads import Threads
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
@@ -127,6 +128,7 @@ def build_trainer(
         StopAtEnds(patience=in_cycles(cfg.patience, _schedule(cfg)), check_finite=False, **judged),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
+        Threads(cfg.batch_size),
         StopOnSignal(folder),  # after whatever else a step's end brings
     ]
     if cfg.averaging:
