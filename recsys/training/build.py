@@ -5,12 +5,13 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class, get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment
@@ -55,7 +56,7 @@ def build_module(
     """
     assert data.dataset is not None
     dataset = data.dataset
-    choices: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
+    choices, loss = _plain(cfg.model), _plain(cfg.loss)
     network_class = get_class(choices.pop("_target_"))
     taken = inspect.signature(network_class).parameters
     facts = {name: value() for name, value in _facts(data).items() if name in taken}
@@ -78,11 +79,11 @@ def build_module(
         data.trained_movies,
         make_card(network, facts | choices, dataset, data.split.fingerprint, config),
         cfg.seed,
-        instantiate(cfg.loss, _partial_=True, _convert_="all"),
+        partial(get_method(loss.pop("_target_")), **loss),  # instantiate's would check its target every step
         val if ranks(cfg) else None,
         dict(cfg.l2),
         cfg.snapshots,
-        cycle_ends(_schedule(cfg), cfg.max_epochs),
+        cycle_ends(_plain(cfg.schedule), cfg.max_epochs),
     )
 
 
@@ -120,12 +121,12 @@ def build_trainer(
     keep, on_terminal = folder / CHECKPOINTS, sys.stdout.isatty()
     objective = objective_of(cfg)
     judged: dict[str, Any] = {"monitor": objective.name, "mode": objective.mode}
-    judged["ends"] = cycle_ends(_schedule(cfg), cfg.max_epochs)
+    judged["ends"] = cycle_ends(_plain(cfg.schedule), cfg.max_epochs)
     callbacks: list[Callback] = [
         BestAtEnds(dirpath=keep, filename="best", enable_version_counter=False, **judged),
         ModelCheckpoint(keep, "last", enable_version_counter=False),
         # A metric that is not finite raises in the module; EarlyStopping would end the run as if done.
-        StopAtEnds(patience=in_cycles(cfg.patience, _schedule(cfg)), check_finite=False, **judged),
+        StopAtEnds(patience=in_cycles(cfg.patience, _plain(cfg.schedule)), check_finite=False, **judged),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
         Threads(cfg.batch_size),
@@ -135,7 +136,7 @@ def build_trainer(
         callbacks.insert(0, instantiate(cfg.averaging))  # before whatever reads or saves the weights
     if logger:
         callbacks.append(LearningRateMonitor("step"))
-    hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
+    hardware = _plain(cfg.hardware)
     hardware.pop("compile")
     plugins: list[Any] = [WholeCheckpoints()]
     if SLURMEnvironment.detect():  # Lightning's own requeue saves beside the run, and takes up any other's
@@ -156,8 +157,8 @@ def build_trainer(
     )
 
 
-def _schedule(cfg: DictConfig) -> dict[str, Any]:
-    return OmegaConf.to_container(cfg.schedule, resolve=True)  # type: ignore[return-value]
+def _plain(group: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(group, resolve=True)  # type: ignore[return-value]
 
 
 def _logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
