@@ -1,6 +1,7 @@
 """Tensors on a device to shuffled slices: an epoch is a permutation, a batch is a slice."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,8 @@ class Batch(NamedTuple):
 def to_tensors(dataset: Dataset, rows: Rows, device: torch.device | str) -> Batch:
     """The given rows of a dataset as one big batch on a device."""
     columns = (dataset.users, dataset.movies, dataset.ratings)
-    return Batch(*(torch.from_numpy(column[rows]).to(device) for column in columns))
+    with ThreadPoolExecutor() as pool:
+        return Batch(*pool.map(lambda column: torch.from_numpy(column[rows]).to(device), columns))
 
 
 def present(rows: NDArray[np.int32], n: int) -> Tensor:

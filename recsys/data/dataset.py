@@ -15,12 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import feather
 
-from recsys.data.ids import IdMap
+from recsys.data.ids import PIECE, IdMap
 from recsys.files import flush
 
 CACHE_FORMAT = 2  # raised whenever the encoded files change, so that older ones are made anew
 TRAITS = ["gender", "age", "occupation"]  # of people, as text; empty where a data set does not tell
-PIECE = 1 << 17  # ratings encoded at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +85,14 @@ def encode(
     raw_users, raw_movies = _plain(ratings["user"]), _plain(ratings["movie"])
     values = ratings["rating"].to_numpy(np.float32)
     timestamps = ratings["timestamp"].to_numpy(np.int64)
-    with ThreadPoolExecutor(1) as pool:  # the fingerprint takes as long as all the rest
+    with ThreadPoolExecutor() as pool:  # the fingerprint takes as long as all the rest
         fingerprint = pool.submit(_fingerprint, raw_users, raw_movies, values, timestamps)
-        user_ids = IdMap.from_values(raw_users, "user")
-        movie_ids = IdMap.from_values(raw_movies, "movie")
-        users, movie_rows = _rows(user_ids, raw_users), _rows(movie_ids, raw_movies)
+        of_users, of_movies = (
+            pool.submit(_encode, raw_users, "user"),
+            pool.submit(_encode, raw_movies, "movie"),
+        )
+        user_ids, users = of_users.result()
+        movie_ids, movie_rows = of_movies.result()
     known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
     catalogue = known.reindex(movie_ids.ids).reset_index(drop=True)
     fallback = pd.Series([f"movie {id}" for id in movie_ids.ids])
@@ -161,21 +163,27 @@ def load(folder: Path) -> Dataset:
 
 
 def _plain(ids: pd.Series) -> NDArray:
-    """Ids as int64, or as numpy text."""
-    return ids.to_numpy(np.int64) if ids.dtype.kind in "iu" else ids.to_numpy().astype(str)
+    """Ids as whole numbers, or as numpy text."""
+    return ids.to_numpy() if ids.dtype.kind in "iu" else ids.to_numpy().astype(str)
 
 
-def _rows(ids: IdMap, raw: NDArray) -> NDArray[np.int32]:
-    """`ids.to_rows(raw)`, by pieces: what is needed on the way stays in a cache."""
-    rows = np.empty(len(raw), dtype=np.int32)
+def _encode(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
+    """The ids there are, and the row of each one in `raw`; by pieces."""
+    ids, rows = IdMap.from_values(raw, name), np.empty(len(raw), dtype=np.int32)
     for start in range(0, len(raw), PIECE):
         rows[start : start + PIECE] = ids.to_rows(raw[start : start + PIECE])
-    return rows
+    return ids, rows
 
 
-def _fingerprint(*columns: NDArray) -> str:
+def _fingerprint(users: NDArray, movies: NDArray, *columns: NDArray) -> str:
+    """Of all columns, one after the other; ids as UTF-8 or as 64 bits, however they are kept."""
     digest = hashlib.sha256()
+    for ids in (users, movies):
+        if ids.dtype.kind in "iu":
+            for start in range(0, len(ids), PIECE):
+                digest.update(ids[start : start + PIECE].astype(np.int64).data)
+        else:
+            digest.update(np.char.encode(ids, "utf-8").data)
     for column in columns:
-        plain = column if column.dtype.kind in "iuf" else np.char.encode(column, "utf-8")
-        digest.update(np.ascontiguousarray(plain).data)
+        digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.errors import UnknownIdError
 
+PIECE = 1 << 17  # ids looked up at once: what is needed on the way stays in a cache
+
 
 @dataclass(frozen=True, eq=False)
 class IdMap:
@@ -30,9 +32,11 @@ class IdMap:
             array = array.astype(str)
         if _is_dense(array):
             present = np.zeros(int(array.max()) + 1, dtype=bool)
-            present[array] = True
+            for piece in np.split(array, range(PIECE, len(array), PIECE)):  # numpy widens what it indexes by
+                present[piece] = True
             return cls(np.flatnonzero(present).astype(np.int64), name)
-        return cls(np.unique(array), name)
+        distinct = np.unique(array)
+        return cls(distinct.astype(np.int64) if distinct.dtype.kind in "iu" else distinct, name)
 
     def __len__(self) -> int:
         return len(self.ids)

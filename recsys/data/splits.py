@@ -5,6 +5,7 @@ with a stated test part (`official`, `kfold`, `new_users`), validation is a seed
 """
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
@@ -17,7 +18,11 @@ from recsys.data.dataset import Dataset
 from recsys.errors import DataError
 from recsys.limits import Fraction, NonNegativeInt
 
+SHUFFLED = 1 << 20  # rows at a time
+
 Rows = NDArray[np.int64]
+Parts = NDArray[np.int8]  # of every row: one of
+TRAIN, VAL, TEST = range(3)
 OfficialFold = Literal["u1", "u2", "u3", "u4", "u5", "ua", "ub", "r1", "r2", "r3", "r4", "r5", "ra", "rb"]
 
 
@@ -46,9 +51,7 @@ class Split:
 
 def random(dataset: Dataset, *, seed: NonNegativeInt = 0, val: Fraction = 0.1, test: Fraction = 0.1) -> Split:
     """Every rating falls into a part by chance; `val` and `test` are shares of all ratings."""
-    order = np.random.default_rng(seed).permutation(len(dataset))
-    n_test, n_val = round(test * len(dataset)), round(val * len(dataset))
-    return _parts(len(dataset), order[n_test : n_test + n_val], order[:n_test])
+    return _split_of(_draw(len(dataset), np.random.default_rng(seed), val, test))
 
 
 def kfold(
@@ -157,13 +160,41 @@ def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
     """Validation by chance out of what the test part leaves; other draws than the test part's."""
     is_rest = np.ones(len(dataset), dtype=bool)
     is_rest[test] = False
-    rest = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(is_rest))
-    return _parts(len(dataset), rest[: round(val * len(rest))], test)
+    part = np.full(len(dataset), TEST, dtype=np.int8)
+    part[is_rest] = _draw(int(is_rest.sum()), np.random.default_rng([seed, 1]), val)
+    return _split_of(part)
+
+
+def _draw(n: int, random: np.random.Generator, val: float, test: float = 0) -> Parts:
+    """The parts of `n` rows by chance.
+
+    A million rows are shuffled at a time: what lies in a cache is shuffled several times as fast as all rows
+    of a large data set at once, and by several cores. So each million gives its share, and all together
+    theirs to the row.
+    """
+    part = np.full(n, TRAIN, dtype=np.int8)
+    starts = range(0, n, SHUFFLED)
+
+    def draw(start: int, random: np.random.Generator) -> None:
+        stop = min(start + SHUFFLED, n)
+        order, rows = random.permutation(stop - start), part[start:stop]
+        n_test, n_val = (round(share * stop) - round(share * start) for share in (test, val))
+        rows[order[:n_test]] = TEST
+        rows[order[n_test : n_test + n_val]] = VAL
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(draw, starts, [random, *random.spawn(max(len(starts) - 1, 0))]))
+    return part
 
 
 def _parts(n: int, val: Rows, test: Rows) -> Split:
-    """Validate and test on these rows, train on all others of `n`. A mask orders rows faster than a sort."""
-    part = np.zeros(n, dtype=np.int8)
-    part[val], part[test] = 1, 2
-    train, val, test = (np.flatnonzero(part == number) for number in range(3))
-    return Split(train, val, test)
+    """Validate and test on these rows, train on all others of `n`."""
+    part = np.full(n, TRAIN, dtype=np.int8)
+    part[val], part[test] = VAL, TEST
+    return _split_of(part)
+
+
+def _split_of(part: Parts) -> Split:
+    """The rows of each part. A mask orders them faster than a sort."""
+    with ThreadPoolExecutor() as pool:
+        return Split(*pool.map(lambda number: np.flatnonzero(part == number), (TRAIN, VAL, TEST)))

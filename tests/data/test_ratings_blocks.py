@@ -183,6 +183,17 @@ def test_the_encoded_rows_do_not_depend_on_where_blocks_end(n: int, block: int) 
         pd.testing.assert_frame_equal(other.catalogue, one.catalogue)
 
 
+@pytest.mark.parametrize("place", [0, 20, 39])
+def test_ids_of_any_size_are_kept_as_small_as_they_all_fit(place: int) -> None:
+    made = rows(40)
+    made[place] = (2**31, *made[place][1:])
+    frame, _ = read_ratings(text_of(b"\n".join([HEADER, *lines_of(made)])), COMMAS, SCALE)
+    assert (frame["user"].dtype, frame["movie"].dtype) == (np.int64, np.int32)
+    assert frame["user"].tolist() == [row[0] for row in made]
+    wide = frame.astype({"movie": np.int64})
+    assert encode("x", wide, NO_MOVIES, SCALE).sha256 == encode("x", frame, NO_MOVIES, SCALE).sha256
+
+
 @pytest.mark.parametrize(("long", "terminal"), [(True, True), (True, False), (False, True)])
 def test_progress_is_shown_of_long_files_on_a_terminal(
     long: bool, terminal: bool, monkeypatch: pytest.MonkeyPatch

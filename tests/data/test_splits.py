@@ -54,6 +54,31 @@ def test_parts_are_disjoint_complete_ordered_and_repeatable(
     assert again.fingerprint == split.fingerprint
 
 
+def test_random_takes_its_parts_from_one_shuffle() -> None:
+    dataset = dataset_of(np.arange(200) % 7, np.arange(200))
+    split = splits.random(dataset, seed=3, val=0.2, test=0.1)
+    order = np.random.default_rng(3).permutation(200)
+    assert split.test.tolist() == sorted(order[:20])
+    assert split.val.tolist() == sorted(order[20:60])
+
+
+@given(st.integers(30, 300), st.integers(10, 40), st.floats(0.1, 0.4), st.floats(0.1, 0.4))
+def test_large_data_are_shuffled_by_stretches_that_give_their_shares(
+    n: int, stretch: int, val: float, test: float
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits, "SHUFFLED", stretch)
+        split, again = (
+            splits.random(dataset_of(np.arange(n) % 7, np.arange(n)), seed=1, val=val, test=test)
+            for _ in range(2)
+        )
+    assert split.fingerprint == again.fingerprint
+    for rows, share in ((split.val, val), (split.test, test)):
+        assert len(rows) == round(share * n)
+        per_stretch = np.bincount(rows // stretch, minlength=-(-n // stretch))[: n // stretch]
+        assert (np.abs(per_stretch - share * stretch) <= 1).all()
+
+
 @pytest.mark.parametrize(
     ("name", "moves"),
     [
