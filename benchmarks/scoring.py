@@ -3,9 +3,9 @@
 The size is that of ML-25M, the weights are random. Direct is what people write: `forward` of a user and the
 whole catalogue, followed by the same top-k. `pieces` is the same in pieces of the size that is fastest here,
 those that a processor's cache holds. All ways rank the same few users in turn, in one run, and what they find
-is compared. `bf16` has candidates found in bfloat16, `same`
-is the share of listed films that are then the same at the same place. Every x is beside direct, the median of
-the rounds. Peak memory is that of the whole process.
+is compared. `bf16` and `int8` have candidates found so; `same` is the share of listed films that are then the
+same at the same place. Every x is beside direct, the median of the rounds. Peak memory is that of the whole
+process.
 
     python benchmarks/scoring.py
     python benchmarks/scoring.py --hidden 100 --threads 1
@@ -16,6 +16,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -31,7 +32,7 @@ from recsys.ranking import rank
 Ranked = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
-class Direct:
+class Direct(nn.Module):
     """A network whose catalogue is scored by `forward`, one user after another.
 
     Args:
@@ -40,6 +41,7 @@ class Direct:
     """
 
     def __init__(self, network: RatingNetwork, at_once: int | None = None) -> None:
+        super().__init__()
         self.network, self.n_movies = network, network.n_movies
         self.at_once = at_once or network.n_movies
 
@@ -74,21 +76,28 @@ def compare(name: str, network: RatingNetwork, args: argparse.Namespace) -> None
         many = random.choice(args.users, args.sample, replace=False)
         few = many[: args.direct]
         per_user, found = [], []
-        for scorer, users, bf16 in (
-            (direct, few, False),
-            (in_pieces, few, False),
-            (network, many, False),
-            (network, many, True),
+        for scorer, users, candidates in (
+            (direct, few, "fp32"),
+            (in_pieces, few, "fp32"),
+            (network, many, "fp32"),
+            (network, many, "bf16"),
+            (network, many, "int8"),
         ):
-            seconds, listed = timed(lambda: rank(scorer, users, args.k, bf16=bf16))  # type: ignore[arg-type]  # noqa: B023
+            seconds, listed = timed(partial(rank, scorer, users, args.k, candidates=candidates))  # type: ignore[arg-type]
             per_user.append(seconds / len(users))
             found.append(listed)
         np.testing.assert_allclose(found[2][0][: args.direct], found[0][0], atol=1e-5)
-        same.append(float((found[3][1] == found[2][1]).mean()))
+        same.append([float((listed[1] == found[2][1]).mean()) for listed in found[3:]])
         rounds.append(per_user)
     milliseconds = [f"{1000 * median(way):8.2f}" for way in zip(*rounds, strict=True)]
-    ratios = [f"{median(of[0] / of[way] for of in rounds):8.1f}" for way in (1, 2, 3)]
-    print(f"{name:<34}", *milliseconds, *ratios, f"{median(same):7.1%}", flush=True)
+    ratios = [f"{median(of[0] / of[way] for of in rounds):8.1f}" for way in (1, 2, 3, 4)]
+    print(
+        f"{name:<34}",
+        *milliseconds,
+        *ratios,
+        *(f"{median(of):7.1%}" for of in zip(*same, strict=True)),
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -114,8 +123,8 @@ def main() -> None:
     print(
         f"milliseconds of a user ({args.sample} users, {args.direct} of them directly), and x beside direct\n"
     )
-    headers = ["direct", "pieces", "recsys", "bf16", "x pieces", "x recsys", "x bf16"]
-    print(f"{'':<34}", *(f"{name:>8}" for name in headers), "   same")
+    headers = ["direct", "pieces", "recsys", "bf16", "int8", "x pieces", "x recsys", "x bf16", "x int8"]
+    print(f"{'':<34}", *(f"{name:>8}" for name in headers), "   same    same")
     with torch.no_grad():
         compare(layers, EmbeddingNet(*facts, embedding_dim=args.embedding_dim, hidden=args.hidden), args)
         factors = MatrixFactorization(*facts, embedding_dim=args.embedding_dim)

@@ -1,14 +1,19 @@
 """Ratings of pairs, and each user's best films of a whole catalogue: exact, in bounded memory, no sort."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from recsys.models.layers import in_int8
 from recsys.models.network import RatingNetwork
+
+Precision = Literal["fp32", "bf16", "int8"]
 
 SCORES_AT_ONCE = 1 << 24  # users x movies held in memory: 64 MB in float32
 PAIRS_AT_ONCE = 1 << 18
@@ -73,7 +78,7 @@ def rank(
     k: int,
     seen: Seen | None = None,
     allowed: NDArray[np.bool_] | None = None,
-    bf16: bool = False,
+    candidates: Precision = "fp32",
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The k movies of each user with the highest predicted ratings.
 
@@ -83,13 +88,16 @@ def rank(
         k: how many; at most all movies are given.
         seen: what to leave out, or None.
         allowed: bool (n_movies,), what to choose from, or None for everything.
-        bf16: find candidates with matrix products in bfloat16. Their ratings, and with them the order, are
-            computed again in float32; a movie is missed only where rounding throws it back by more than
-            `SPARE` places.
+        candidates: what finds them: matrix products in float32, in bfloat16, or (layers only, on a CPU) in
+            bytes. The ratings of what is found, and with them the order, are computed again in float32; a
+            movie is missed only where rounding throws it back by more than `SPARE` places.
 
     Returns:
         Unclipped ratings, descending, and movie rows, both (U, min(k, n_movies)); a rating of -inf stands
         where there are no more movies. Equal ratings stand in the order of their rows.
+
+    Raises:
+        ConfigError: candidates="int8" on a processor without such products.
     """
     rows = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64)))
     device = next(network.parameters()).device
@@ -100,15 +108,20 @@ def rank(
     block = max(1, SCORES_AT_ONCE // network.n_movies)
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with ExitStack() as coarser:
+            if candidates == "bf16":
+                coarser.enter_context(torch.autocast(device.type, torch.bfloat16))
+            if candidates == "int8":
+                coarser.enter_context(in_int8(network))
             scores = network.score(some.to(device)).float()
         if seen is not None:
             lines, columns = seen.positions(some)
             scores[lines.to(device), columns.to(device)] = -torch.inf
         if ruled_out is not None:
             scores[:, ruled_out] = -torch.inf
-        best, columns = top_k(scores, k + SPARE if bf16 else k)
-        if bf16:
+        is_rough = candidates != "fp32"
+        best, columns = top_k(scores, k + SPARE if is_rough else k)
+        if is_rough:
             best, columns = _in_float32(network, some.to(device), best, columns, k)
         values[start : start + block], movies[start : start + block] = (
             best.cpu().numpy(),

@@ -64,7 +64,7 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
     movie = None if cfg.movie is None else str(cfg.movie)
     if cfg.users is not None:
         users = recommender.user_ids.ids if cfg.users == "all" else _read_users(Path(cfg.users), recommender)
-        return recommender.recommend(users, **choices, bf16=cfg.bf16), f"{len(users)} users"
+        return recommender.recommend(users, **choices, candidates=cfg.candidates), f"{len(users)} users"
     if cfg.ratings is not None:
         return _for_newcomer(recommender, Path(str(cfg.ratings)), movie, choices)
     if cfg.user is None:
@@ -117,8 +117,8 @@ def _check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg[key]}: a whole number from {least} expected")
     if not isinstance(cfg.filter_seen, bool):
         raise ConfigError(f"filter_seen={cfg.filter_seen}: true or false expected")
-    if not isinstance(cfg.bf16, bool) or (cfg.bf16 and cfg.users is None):
-        raise ConfigError(f"bf16={cfg.bf16}: true or false, and only with users=")
+    if cfg.candidates not in ("fp32", "bf16", "int8") or (cfg.candidates != "fp32" and cfg.users is None):
+        raise ConfigError(f"candidates={cfg.candidates}: fp32, or with users= also bf16 or int8")
     years = cfg.years if OmegaConf.is_list(cfg.years) else [] if cfg.years is None else [cfg.years]
     if cfg.years is not None and not (len(years) in (1, 2) and all(type(year) is int for year in years)):
         raise ConfigError(f"years={cfg.years}: a year, or the first and the last one: years=[1980,1990]")

@@ -25,7 +25,7 @@ from recsys.errors import DataError, RunError
 from recsys.fold_in import Prior
 from recsys.models.network import RatingNetwork
 from recsys.person import Person
-from recsys.ranking import Seen, rank, rate, top_k
+from recsys.ranking import Precision, Seen, rank, rate, top_k
 from recsys.reopen import Reopened, reopen
 
 OnUnknown = Literal["raise", "bias"]
@@ -115,7 +115,7 @@ class Recommender:
         years: Sequence[int] | int | None = None,
         min_ratings: int = 0,
         on_unknown: OnUnknown = "raise",
-        bf16: bool = False,
+        candidates: Precision = "fp32",
     ) -> pd.DataFrame:
         """The films that users would rate highest.
 
@@ -127,7 +127,8 @@ class Recommender:
             years: only films of this year, or from the first to the last of two.
             min_ratings: only films with as many ratings; of others little is known.
             on_unknown: "bias" gives unknown users the films with the highest bias.
-            bf16: find candidates in bfloat16, which is faster for many users; ratings stay float32.
+            candidates: "bf16" or "int8" finds them in that precision, faster where users and films are many;
+                ratings stay float32.
 
         Returns:
             Columns movie, title, year, genres, prediction (clipped to the scale), ratings (how many the film
@@ -144,7 +145,7 @@ class Recommender:
         values = np.empty((len(rows), min(k, self.network.n_movies)), dtype=np.float32)
         movies = np.empty(values.shape, dtype=np.int64)
         seen = self.seen if filter_seen else None
-        values[known], movies[known] = rank(self.network, rows[known], k, seen, allowed, bf16)
+        values[known], movies[known] = rank(self.network, rows[known], k, seen, allowed, candidates)
         if not known.all():
             scores = (self.biases.mean + self.biases.movies).astype(np.float32)
             scores = np.where(allowed, scores, -np.inf) if allowed is not None else scores

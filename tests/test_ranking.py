@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from recsys import ranking
+from recsys.errors import ConfigError
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.network import RatingNetwork
-from recsys.ranking import Seen, rank, rate, top_k
+from recsys.models.neumf import NeuMF
+from recsys.ranking import Precision, Seen, rank, rate, top_k
 
 FEW_VALUES = st.sampled_from([-torch.inf, -2.5, -0.0, 0.0, 1.0, 3.5])
 
@@ -62,33 +64,63 @@ def test_ranks_as_a_sort_of_all_pairs_does(network: RatingNetwork) -> None:
     np.testing.assert_array_equal(rank(network, np.arange(30), 9)[1], by_sorting(scores, 9))
 
 
-def test_candidates_in_bfloat16_give_the_same_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+ROUGH = [
+    "bf16",
+    pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no VNNI")),
+]
+
+
+@pytest.mark.parametrize("candidates", ROUGH)
+@pytest.mark.parametrize("kind", [EmbeddingNet, NeuMF])
+def test_rough_candidates_give_the_same_lists(
+    kind: type[RatingNetwork], candidates: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ranking, "SPARE", 15)
     torch.manual_seed(0)
-    network = EmbeddingNet(20, 500, [1, 5], 3.0, embedding_dim=16, hidden=[32, 32]).eval()
+    network = kind(20, 500, [1, 5], 3.0, embedding_dim=16, hidden=[32, 32]).eval()
     for table in (network.user_embedding, network.movie_embedding):
         torch.nn.init.normal_(table.weight)
     users, allowed = np.arange(20), np.arange(500) % 7 > 0
     seen = Seen.of(np.repeat(users, 5), np.tile(np.arange(0, 500, 100), 20), 20)
-    with torch.autocast("cpu", torch.bfloat16):
-        rounded = network.score(torch.from_numpy(users))
-    assert not torch.equal(rounded, network.score(torch.from_numpy(users)))
+    rough, score = [], network.score
+    monkeypatch.setattr(network, "score", lambda rows: rough.append(score(rows)) or rough[-1].clone())
     values, movies = rank(network, users, 10, seen, allowed)
-    in_bf16 = rank(network, users, 10, seen, allowed, bf16=True)
-    np.testing.assert_allclose(in_bf16[0], values, atol=1e-5)
-    assert (in_bf16[1] == movies).all()
+    found = rank(network, users, 10, seen, allowed, candidates)
+    exact, rounded = rough
+    assert 0 < (rounded.float() - exact).abs().max() < 0.1 * exact.std()
+    np.testing.assert_allclose(found[0], values, atol=1e-5)
+    assert (found[1] == movies).all()
+    assert torch.equal(network.score(torch.arange(20)), exact)  # no trace is left
+
+
+def test_bytes_need_a_processor_with_such_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    network = EmbeddingNet(2, 30, [1, 5], 3.0, hidden=[4]).eval()
+    with pytest.raises(ConfigError, match=r"candidates=int8: .*candidates=bf16 works"):
+        rank(network, [0], 3, candidates="int8")
+    assert not network.layers.in_int8
+
+
+@pytest.mark.parametrize("hidden", [[], [8]])
+def test_bytes_of_values_that_are_all_zero(hidden: list[int]) -> None:
+    network = EmbeddingNet(2, 30, [1, 5], 3.0, hidden=hidden).eval()
+    for weights in network.parameters():
+        torch.nn.init.zeros_(weights)
+    values, movies = rank(network, [0, 1], 3, candidates="int8" if torch.cpu._is_vnni_supported() else "bf16")
+    assert movies.tolist() == [[0, 1, 2]] * 2
+    assert np.isfinite(values).all()
 
 
 def test_no_more_candidates_are_rated_at_once_than_fit(
     network: RatingNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = rank(network, np.arange(30), 5, bf16=True)
+    whole = rank(network, np.arange(30), 5, candidates="bf16")
     pieces, forward = [], network.forward
     monkeypatch.setattr(
         network, "forward", lambda users, movies: pieces.append(len(users)) or forward(users, movies)
     )
     monkeypatch.setattr(ranking, "PAIRS_AT_ONCE", 100)
-    in_pieces = rank(network, np.arange(30), 5, bf16=True)
+    in_pieces = rank(network, np.arange(30), 5, candidates="bf16")
     assert pieces == [100] * 12
     assert (in_pieces[1] == whole[1]).all()
 
@@ -96,7 +128,7 @@ def test_no_more_candidates_are_rated_at_once_than_fit(
 def test_candidates_in_bfloat16_end_in_minus_infinity_too() -> None:
     network = Bias(2, 3, [1, 5], 3.0).eval()
     seen = Seen.of(np.array([1, 1]), np.array([0, 2]), 2)
-    values, movies = rank(network, [0, 1], 9, seen, bf16=True)
+    values, movies = rank(network, [0, 1], 9, seen, candidates="bf16")
     assert movies[0].tolist() == [0, 1, 2]
     assert movies[1, 0] == 1
     assert np.isfinite(values).tolist() == [[True] * 3, [True, False, False]]

@@ -106,7 +106,7 @@ def test_many_users_go_to_a_file(ask: Ask, run: Path, suffix: str, tmp_path: Pat
     every = read(tmp_path / "far" / f"films.{suffix}")
     assert every["user"].tolist() == [user for user in range(1, 201) for _ in range(2)]
     (tmp_path / "some.csv").write_text("user\n9\n4\n")
-    ask("users=some.csv", "k=2", "bf16=true", f"output=films.{suffix}")
+    ask("users=some.csv", "k=2", "candidates=bf16", f"output=films.{suffix}")
     some = read(tmp_path / f"films.{suffix}")
     expected = Recommender.load(run).recommend([9, 4], k=2)
     assert some["user"].tolist() == [9, 9, 4, 4]
@@ -123,7 +123,8 @@ def test_many_users_go_to_a_file(ask: Ask, run: Path, suffix: str, tmp_path: Pat
         (["user=9", "users=all"], "user= and users=: one of them at a time"),
         (["users=all"], "users= needs output=<file.csv or .parquet>"),
         (["users=all", "output=films.xls"], "output=films.xls: a file that ends with .csv or .parquet"),
-        (["user=9", "bf16=true"], "bf16=True: true or false, and only with users="),
+        (["user=9", "candidates=bf16"], "candidates=bf16: fp32, or with users= also bf16 or int8"),
+        (["users=all", "output=a.csv", "candidates=fp8"], "candidates=fp8: fp32, or with users="),
         (["users=none.csv", "output=films.csv"], "users=none.csv: No such file"),
         (["users=bad.csv", "output=films.csv"], "bad.csv line 3: unknown user id: 999"),
         (["users=eve.csv", "output=films.csv"], "eve.csv line 1: no column 'user'; the file has 'movie'"),

@@ -1,11 +1,16 @@
 """A stack of layers over two vectors side by side: its outputs for all pairs of many."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
+from recsys.models.int8 import Int8Layers
 from recsys.models.stack import Stack
 
-VALUES_AT_ONCE = 1 << 19  # of a layer while scoring: 2 MB, which a processor's cache holds
+BYTES_AT_ONCE = 1 << 21  # of a layer's values while scoring: what a processor's cache holds
+SAMPLE = 2048  # pairs
 
 
 def all_pairs(layers: Stack, users: Tensor, movies: Tensor) -> Tensor:
@@ -20,17 +25,36 @@ def all_pairs(layers: Stack, users: Tensor, movies: Tensor) -> Tensor:
         movies: vectors.
     """
     _, first, *rest = layers  # of which the first is dropout, which is off
-    above = nn.Sequential(*rest)
     assert isinstance(first, nn.Linear)
     of_user, of_movie = first.weight.split([users.shape[1], movies.shape[1]], dim=1)  # (h, d), (h, e)
     user_part = nn.functional.linear(users, of_user, first.bias)  # (B, h)
     movie_part = movies @ of_movie.T  # (n, h)
+    above: Callable[[Tensor], Tensor] = nn.Sequential(*rest)
+    bytes_each = 4
+    if layers.in_int8 and rest:
+        step = torch.arange(SAMPLE, device=users.device)
+        spread = len(movies) // SAMPLE + 1  # over the whole catalogue
+        above = Int8Layers(rest, user_part[step % len(users)] + movie_part[(step * spread) % len(movies)])
+        user_part, movie_part, bytes_each = above.in_steps(user_part), above.in_steps(movie_part), 1
     outputs = torch.empty(len(users), len(movies), device=users.device)
     widest = max(layer.out_features for layer in layers if isinstance(layer, nn.Linear))
-    at_once = max(1, VALUES_AT_ONCE // widest)  # pairs
+    at_once = max(1, BYTES_AT_ONCE // (bytes_each * widest))  # pairs
     chunk = min(len(movies), at_once)
     for some, columns in zip(movie_part.split(chunk), outputs.split(chunk, dim=1), strict=True):
         few = max(1, at_once // chunk)
         for part, out in zip(user_part.split(few), columns.split(few), strict=True):
             out.copy_(above(some + part.unsqueeze(1)).squeeze(-1))  # (few, chunk, h) to (few, chunk)
     return outputs
+
+
+@contextmanager
+def in_int8(network: nn.Module) -> Iterator[None]:
+    """Within, `all_pairs` of the network's stacks computes what is above their first layers in 8 bits."""
+    stacks = [module for module in network.modules() if isinstance(module, Stack)]
+    for stack in stacks:
+        stack.in_int8 = True
+    try:
+        yield
+    finally:
+        for stack in stacks:
+            stack.in_int8 = False
