@@ -87,7 +87,8 @@ def test_rough_candidates_give_the_same_lists(
     values, movies = rank(network, users, 10, seen, allowed)
     found = rank(network, users, 10, seen, allowed, candidates)
     exact, rounded = rough
-    assert 0 < (rounded.float() - exact).abs().max() < 0.1 * exact.std()
+    errors = (rounded.float() - exact)[exact.isfinite()].abs()
+    assert 0 < errors.mean() < 0.05 * exact[exact.isfinite()].std()
     np.testing.assert_allclose(found[0], values, atol=1e-5)
     assert (found[1] == movies).all()
     assert torch.equal(network.score(torch.arange(20)), exact)  # no trace is left
