@@ -54,11 +54,10 @@ class Stack(nn.Sequential):
 
 
 class _Piece(NamedTuple):
-    """R rows on their way through n layers."""
+    """What is kept of R rows that have gone through the layers."""
 
-    inputs: list[Tensor]  # of each linear layer, (R, width)
     first_kept: Tensor | None  # 1 where the first dropout kept a value, else 0
-    outputs: Tensor  # (R, 1)
+    inputs: Sequence[Tensor]  # of each linear layer, (R, width)
 
 
 class _Training(torch.autograd.Function):
@@ -70,22 +69,23 @@ class _Training(torch.autograd.Function):
         scales = [dropout.scale for dropout in dropouts]
         weights = [(weight * scale).to(dtype) for weight, scale in zip(parameters[::2], scales, strict=True)]
         biases = [bias.to(dtype) for bias in parameters[1::2]]
-        pieces = x.split(max(1, -(-len(x) // -(-len(x) // ROWS)))) if len(x) else (x,)
+        pieces = x.chunk(max(1, -(-len(x) // ROWS)))
         # Drawn for the whole batch, a layer after the other: masks depend neither on pieces nor on cores.
         drawn = [
-            random_bytes(torch.Size((len(x), weight.shape[1]))).split(len(pieces[0]))
+            random_bytes(torch.Size((len(x), weight.shape[1]))).chunk(len(pieces))
             if dropout.threshold
             else [None] * len(pieces)
             for dropout, weight in zip(dropouts, weights, strict=True)
         ]
         thresholds = [dropout.threshold for dropout in dropouts]
 
-        def ahead(rows: Tensor, *bytes_: Tensor | None) -> _Piece:
+        def ahead(rows: Tensor, *bytes_: Tensor | None) -> tuple[_Piece, Tensor]:
             return _ahead(rows, bytes_, thresholds, weights, biases)
 
+        kept, outputs = zip(*_on_cores(cores, ahead, pieces, *drawn), strict=True)
         ctx.cores, ctx.weights, ctx.scales = cores, weights, scales
-        ctx.pieces = _on_cores(cores, ahead, pieces, *drawn)
-        return torch.cat([piece.outputs for piece in ctx.pieces])
+        ctx.save_for_backward(*(tensor for piece in kept for tensor in (piece.first_kept, *piece.inputs)))
+        return torch.cat(outputs)
 
     @staticmethod
     @once_differentiable
@@ -93,7 +93,9 @@ class _Training(torch.autograd.Function):
         def back(rows: Tensor, piece: _Piece) -> list[Tensor]:
             return _back(rows, piece, ctx.weights, ctx.scales)
 
-        parts = _on_cores(ctx.cores, back, gradient.split(len(ctx.pieces[0].outputs)), ctx.pieces)
+        kept, each = ctx.saved_tensors, 1 + len(ctx.weights)
+        pieces = [_Piece(kept[i], kept[i + 1 : i + each]) for i in range(0, len(kept), each)]
+        parts = _on_cores(ctx.cores, back, gradient.chunk(len(pieces)), pieces)
         of_input, *of_parameters = zip(*parts, strict=True)
         return torch.cat(of_input), None, None, *(sum(of_one[1:], of_one[0]) for of_one in of_parameters)
 
@@ -105,7 +107,7 @@ def _ahead(
     thresholds: list[int],
     weights: list[Tensor],
     biases: list[Tensor],
-) -> _Piece:
+) -> tuple[_Piece, Tensor]:
     """Rows through all layers; `weights` carry the factors of the dropouts before them."""
     values, inputs, first_kept = rows.to(weights[0].dtype), list[Tensor](), None
     for layer, (bytes_, threshold, weight, bias) in enumerate(
@@ -121,7 +123,7 @@ def _ahead(
                 values, first_kept = values * kept, kept
         inputs.append(values)
         values = torch.addmm(bias, values, weight.T)
-    return _Piece(inputs, first_kept, values)
+    return _Piece(first_kept, inputs), values
 
 
 @torch.no_grad()
