@@ -168,22 +168,22 @@ def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
 def _draw(n: int, random: np.random.Generator, val: float, test: float = 0) -> Parts:
     """The parts of `n` rows by chance.
 
-    A million rows are shuffled at a time: what lies in a cache is shuffled several times as fast as all rows
-    of a large data set at once, and by several cores. So each million gives its share, and all together
-    theirs to the row.
+    At most a million rows are shuffled at a time: what lies in a cache is shuffled several times as fast as
+    all rows of a large data set at once, and by several cores. So each stretch gives its share, and all
+    together theirs to the row.
     """
     part = np.full(n, TRAIN, dtype=np.int8)
-    starts = range(0, n, SHUFFLED)
+    stretches = max(1, -(-n // SHUFFLED))
+    ends = [n * stretch // stretches for stretch in range(stretches + 1)]
 
-    def draw(start: int, random: np.random.Generator) -> None:
-        stop = min(start + SHUFFLED, n)
+    def draw(start: int, stop: int, random: np.random.Generator) -> None:
         order, rows = random.permutation(stop - start), part[start:stop]
         n_test, n_val = (round(share * stop) - round(share * start) for share in (test, val))
         rows[order[:n_test]] = TEST
         rows[order[n_test : n_test + n_val]] = VAL
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(draw, starts, [random, *random.spawn(max(len(starts) - 1, 0))]))
+        list(pool.map(draw, ends[:-1], ends[1:], [random, *random.spawn(stretches - 1)]))
     return part
 
 
