@@ -112,7 +112,7 @@ def rank(
             if candidates == "bf16":
                 coarser.enter_context(torch.autocast(device.type, torch.bfloat16))
             if candidates == "int8":
-                coarser.enter_context(in_int8(network))
+                coarser.enter_context(in_int8())
             scores = network.score(some.to(device)).float()
         if seen is not None:
             lines, columns = seen.positions(some)

@@ -89,7 +89,7 @@ def reopen(run: str = "latest", checkpoint: str = "best") -> Reopened:
     was = result["data"]
     if dataset.sha256 != was["sha256"] or not was["split"].endswith(split.fingerprint):
         raise RunError(
-            f"run={run}: {was['name']} or its split is no longer what the run was trained on; "
-            f"now {len(dataset)} ratings, then {was['ratings']}"
+            f"run={run}: {was['name']} or its split is no longer what the run was trained on, "
+            f"or another version drew it; now {len(dataset)} ratings, then {was['ratings']}"
         )
     return Reopened(folder, trained, dataset, split, result)

@@ -108,7 +108,10 @@ def _train(cfg: DictConfig, folder: Path, overrides: list[str], start: float) ->
     last = checkpoint_in(home, "last")
     before = load_checkpoint(last) if cfg.resume and last.is_file() else None
     if before is not None and before.data != (data.dataset.sha256, data.split.fingerprint):
-        raise RunError(f"run={cfg.run}: the data or their split are not what it began with; start it anew")
+        raise RunError(
+            f"run={cfg.run}: the data or their split are not what it began with, or another version drew it; "
+            "start it anew"
+        )
     tasks = ranking_tasks(data.dataset, data.split, config)
     module = build_module(cfg, config, data, tasks["val"])
     objective, swept = objective_of(config), swept_keys(folder)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from recsys import ranking
 from recsys.errors import ConfigError
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
+from recsys.models.layers import in_int8
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.network import RatingNetwork
 from recsys.models.neumf import NeuMF
@@ -99,7 +102,29 @@ def test_bytes_need_a_processor_with_such_products(monkeypatch: pytest.MonkeyPat
     network = EmbeddingNet(2, 30, [1, 5], 3.0, hidden=[4]).eval()
     with pytest.raises(ConfigError, match=r"candidates=int8: .*candidates=bf16 works"):
         rank(network, [0], 3, candidates="int8")
-    assert not network.layers.in_int8
+    assert np.isfinite(rank(network, [0], 3)[0]).all()  # no trace is left
+
+
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no VNNI")
+def test_bytes_hold_what_few_of_many_users_reach() -> None:
+    torch.manual_seed(0)
+    network = EmbeddingNet(3000, 400, [1, 5], 3.0, embedding_dim=16, hidden=[32, 32]).eval()
+    for table in (network.user_embedding, network.movie_embedding):
+        torch.nn.init.normal_(table.weight, std=0.3)
+    network.user_embedding.weight.data[-5:] *= 5
+    values, movies = rank(network, np.arange(3000), 10)
+    found = rank(network, np.arange(3000), 10, candidates="int8")
+    assert (found[1] == movies).mean() > 0.999
+    np.testing.assert_allclose(found[0], values, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no VNNI")
+def test_bytes_are_one_thread_s_own_matter() -> None:
+    network = EmbeddingNet(20, 500, [1, 5], 3.0, hidden=[32, 32]).eval()
+    exact = network.score(torch.arange(20))
+    with in_int8(), ThreadPoolExecutor(1) as pool:
+        assert not torch.equal(network.score(torch.arange(20)), exact)
+        assert torch.equal(pool.submit(network.score, torch.arange(20)).result(), exact)
 
 
 @pytest.mark.parametrize("hidden", [[], [8]])

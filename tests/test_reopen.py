@@ -43,7 +43,8 @@ def test_other_data_are_refused(run: Path, tmp_path: Path) -> None:
     result["data"]["sha256"] = "0"
     write_json(other / "result.json", result)
     with pytest.raises(
-        RunError, match="no longer what the run was trained on; now 12000 ratings, then 12000"
+        RunError,
+        match="or another version drew it; now 12000 ratings, then 12000",
     ):
         reopen(str(other))
 

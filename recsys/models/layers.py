@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from recsys.models.int8 import Int8Layers
 from recsys.models.stack import Stack
 
 BYTES_AT_ONCE = 1 << 21  # of a layer's values while scoring: what a processor's cache holds
-SAMPLE = 2048  # pairs
+SPREAD, FURTHEST = 1024, 32  # of the pairs by which 8 bits are chosen
+
+_in_int8 = ContextVar("in_int8", default=False)
 
 
 def all_pairs(layers: Stack, users: Tensor, movies: Tensor) -> Tensor:
@@ -31,11 +34,9 @@ def all_pairs(layers: Stack, users: Tensor, movies: Tensor) -> Tensor:
     movie_part = movies @ of_movie.T  # (n, h)
     above: Callable[[Tensor], Tensor] = nn.Sequential(*rest)
     bytes_each = 4
-    if layers.in_int8 and rest:
-        step = torch.arange(SAMPLE, device=users.device)
-        spread = len(movies) // SAMPLE + 1  # over the whole catalogue
-        above = Int8Layers(rest, user_part[step % len(users)] + movie_part[(step * spread) % len(movies)])
-        user_part, movie_part, bytes_each = above.in_steps(user_part), above.in_steps(movie_part), 1
+    if _in_int8.get() and rest:
+        above, bytes_each = Int8Layers(rest, _some_pairs(user_part, movie_part)), 1
+        user_part, movie_part = above.in_steps(user_part), above.in_steps(movie_part)
     outputs = torch.empty(len(users), len(movies), device=users.device)
     widest = max(layer.out_features for layer in layers if isinstance(layer, nn.Linear))
     at_once = max(1, BYTES_AT_ONCE // (bytes_each * widest))  # pairs
@@ -47,14 +48,22 @@ def all_pairs(layers: Stack, users: Tensor, movies: Tensor) -> Tensor:
     return outputs
 
 
+def _some_pairs(user_part: Tensor, movie_part: Tensor) -> Tensor:
+    """What goes into the layers above, (n, h): of pairs here and there, and of those furthest out."""
+    step = torch.arange(SPREAD, device=user_part.device)
+    users, movies = step * len(user_part) // SPREAD, step * 7919 % len(movie_part)  # a prime: no pattern
+    far_users, far_movies = (
+        part[part.amax(1).topk(min(FURTHEST, len(part))).indices] for part in (user_part, movie_part)
+    )
+    furthest = (far_users[:, None] + far_movies).flatten(0, 1)
+    return torch.cat([user_part[users] + movie_part[movies], furthest])
+
+
 @contextmanager
-def in_int8(network: nn.Module) -> Iterator[None]:
-    """Within, `all_pairs` of the network's stacks computes what is above their first layers in 8 bits."""
-    stacks = [module for module in network.modules() if isinstance(module, Stack)]
-    for stack in stacks:
-        stack.in_int8 = True
+def in_int8() -> Iterator[None]:
+    """Within, in this thread, `all_pairs` computes what is above the first layer in 8 bits."""
+    token = _in_int8.set(True)
     try:
         yield
     finally:
-        for stack in stacks:
-            stack.in_int8 = False
+        _in_int8.reset(token)

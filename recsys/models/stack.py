@@ -41,7 +41,6 @@ class Stack(nn.Sequential):
             width_in = width
         super().__init__(*layers, nn.Linear(width_in, 1))
         self.cores = 1  # that train it
-        self.in_int8 = False  # whether a whole catalogue is scored so; see `layers.in_int8`
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (B, 1) of rows (B, width_in)."""

@@ -1,5 +1,7 @@
 """Threads while training on a CPU: one for each operation, all of them for the pieces of a batch."""
 
+from typing import Any
+
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -30,8 +32,10 @@ class Threads(Callback):
             if isinstance(part, Stack):
                 part.cores = self.threads
 
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """An operation gets one."""
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """An operation gets one; said before every step, for a run may go on in the middle of an epoch."""
         if module.device.type == "cpu" and self.batch_size < LARGE:
             torch.set_num_threads(1)
 

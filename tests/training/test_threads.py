@@ -1,10 +1,11 @@
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from recsys.errors import UserError
 from recsys.train import train
 from recsys.training.module import RatingModule
-from recsys.training.threads import LARGE
+from recsys.training.threads import LARGE, Threads
 
 LEARNING = (
     "data=synthetic",
@@ -63,3 +64,11 @@ def test_threads_are_given_back_after_a_failure(compose, tmp_path, threads) -> N
     with pytest.raises(UserError):
         train(compose(*LEARNING, "optimizer.lr=1e30", "max_epochs=5"), tmp_path)
     assert torch.get_num_threads() == 2
+
+
+def test_a_run_that_goes_on_inside_an_epoch_has_one_thread_an_operation_at_once(threads) -> None:
+    threads(3)
+    callback, module = Threads(100), pl.LightningModule()
+    callback.on_train_start(pl.Trainer(logger=False), module)  # and no start of an epoch
+    callback.on_train_batch_start(pl.Trainer(logger=False), module, None, 7)
+    assert torch.get_num_threads() == 1
