@@ -13,6 +13,7 @@ peers.py follow, over the same folds.
 import argparse
 import json
 import os
+import re
 import shlex
 import statistics
 import subprocess
@@ -78,7 +79,8 @@ def rows_of(name: str) -> Iterator[tuple[str, str]]:
 
 def folders(under: Path, name: str, model: str) -> list[Path]:
     """Where the runs of a row are, one for each repeat."""
-    return [under / name / model.replace(" ", "-") / str(n) for n in range(len(PROTOCOLS[name].repeats))]
+    plain = re.sub(r"\W+", "-", model)  # as a word of a command line
+    return [under / name / plain / str(n) for n in range(len(PROTOCOLS[name].repeats))]
 
 
 def run(folder: Path, words: str, more: list[str], threads: int) -> None:
