@@ -34,7 +34,7 @@ def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, f
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     movies = rows // 10
-    network = MatrixFactorization(rows, movies, [1, 5], 3.5, args.embedding_dim)
+    network = MatrixFactorization(rows, movies, [1, 5], 3.5, embedding_dim=args.embedding_dim)
     if sparse:
         give_rows_gradients(network)
     optimizer = SparseAdam(network.parameters(), fused=True)
