@@ -1,7 +1,6 @@
 """Ratings of pairs, and each user's best films of a whole catalogue: exact, in bounded memory, no sort."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,11 +107,8 @@ def rank(
     block = max(1, SCORES_AT_ONCE // network.n_movies)
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
-        with ExitStack() as coarser:
-            if candidates == "bf16":
-                coarser.enter_context(torch.autocast(device.type, torch.bfloat16))
-            if candidates == "int8":
-                coarser.enter_context(in_int8())
+        bf16 = torch.autocast(device.type, torch.bfloat16, enabled=candidates == "bf16")
+        with bf16, in_int8(enabled=candidates == "int8"):
             scores = network.score(some.to(device)).float()
         if seen is not None:
             lines, columns = seen.positions(some)

@@ -44,7 +44,8 @@ def test_other_data_are_refused(run: Path, tmp_path: Path) -> None:
     write_json(other / "result.json", result)
     with pytest.raises(
         RunError,
-        match="or another version drew it; now 12000 ratings, then 12000",
+        match="no longer what the run was trained on, or another version drew it; "
+        "now 12000 ratings, then 12000",
     ):
         reopen(str(other))
 

@@ -87,12 +87,8 @@ def encode(
     timestamps = ratings["timestamp"].to_numpy(np.int64)
     with ThreadPoolExecutor() as pool:  # the fingerprint takes as long as all the rest
         fingerprint = pool.submit(_fingerprint, raw_users, raw_movies, values, timestamps)
-        of_users, of_movies = (
-            pool.submit(_encode, raw_users, "user"),
-            pool.submit(_encode, raw_movies, "movie"),
-        )
-        user_ids, users = of_users.result()
-        movie_ids, movie_rows = of_movies.result()
+        encoded = pool.map(_encode, (raw_users, raw_movies), ("user", "movie"))
+        (user_ids, users), (movie_ids, movie_rows) = encoded
     known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
     catalogue = known.reindex(movie_ids.ids).reset_index(drop=True)
     fallback = pd.Series([f"movie {id}" for id in movie_ids.ids])

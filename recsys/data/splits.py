@@ -99,7 +99,9 @@ def temporal(dataset: Dataset, *, val: Fraction = 0.1, test: Fraction = 0.1) -> 
     order = np.argsort(dataset.timestamps, kind="stable")
     n_test, n_val = round(test * len(dataset)), round(val * len(dataset))
     stop = len(order) - n_test
-    return _parts(len(dataset), order[stop - n_val : stop], order[stop:])
+    part = np.full(len(dataset), TRAIN, dtype=np.int8)
+    part[order[stop - n_val : stop]], part[order[stop:]] = VAL, TEST
+    return _split_of(part)
 
 
 def leave_last(dataset: Dataset) -> Split:
@@ -108,9 +110,10 @@ def leave_last(dataset: Dataset) -> Split:
     order = np.lexsort((np.arange(len(dataset)), dataset.timestamps, dataset.users))
     from_end = np.empty(len(dataset), dtype=np.int64)
     from_end[order[::-1]] = _place_within_user(dataset.users[order[::-1]])
-    few = np.bincount(dataset.users)[dataset.users] < 3
-    part = np.where(few | (from_end >= 2), 2, from_end)
-    return Split(np.flatnonzero(part == 2), np.flatnonzero(part == 1), np.flatnonzero(part == 0))
+    enough = np.bincount(dataset.users)[dataset.users] >= 3
+    part = np.full(len(dataset), TRAIN, dtype=np.int8)
+    part[enough & (from_end == 1)], part[enough & (from_end == 0)] = VAL, TEST
+    return _split_of(part)
 
 
 def new_users(
@@ -158,10 +161,10 @@ def _place_within_user(users: NDArray) -> Rows:
 
 def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
     """Validation by chance out of what the test part leaves; other draws than the test part's."""
-    is_rest = np.ones(len(dataset), dtype=bool)
-    is_rest[test] = False
-    part = np.full(len(dataset), TEST, dtype=np.int8)
-    part[is_rest] = _draw(int(is_rest.sum()), np.random.default_rng([seed, 1]), val)
+    part = np.full(len(dataset), TRAIN, dtype=np.int8)
+    part[test] = TEST
+    rest = part == TRAIN
+    part[rest] = _draw(int(rest.sum()), np.random.default_rng([seed, 1]), val)
     return _split_of(part)
 
 
@@ -185,13 +188,6 @@ def _draw(n: int, random: np.random.Generator, val: float, test: float = 0) -> P
     with ThreadPoolExecutor() as pool:
         list(pool.map(draw, ends[:-1], ends[1:], [random, *random.spawn(stretches - 1)]))
     return part
-
-
-def _parts(n: int, val: Rows, test: Rows) -> Split:
-    """Validate and test on these rows, train on all others of `n`."""
-    part = np.full(n, TRAIN, dtype=np.int8)
-    part[val], part[test] = VAL, TEST
-    return _split_of(part)
 
 
 def _split_of(part: Parts) -> Split:

@@ -29,10 +29,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":  # a GPU's own kernel draws and masks in one pass
             return functional.dropout(x, self.p)
-        # In x's own type at once: by way of booleans, torch takes ten times as long.
-        kept = torch.empty_like(x, requires_grad=False)
-        torch.ge(random_bytes(x.shape), self.threshold, out=kept)  # 1 where a byte reaches it, else 0
-        return x * kept.mul_(self.scale)
+        return x * kept(random_bytes(x.shape), self.threshold, x).mul_(self.scale)
 
     def extra_repr(self) -> str:
         """The rate, for printing."""
@@ -43,3 +40,9 @@ def random_bytes(shape: torch.Size) -> Tensor:
     """Uniform uint8 of any shape, on the CPU, from the default generator."""
     words = torch.empty((shape.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
     return words.view(torch.uint8)[: shape.numel()].view(shape)
+
+
+def kept(drawn: Tensor, threshold: int, x: Tensor) -> Tensor:
+    """1 where a byte of `drawn` reaches `threshold`, else 0; in the type of `x`, without a gradient."""
+    # In that type at once: by way of booleans, torch takes ten times as long.
+    return torch.ge(drawn, threshold, out=torch.empty_like(x, requires_grad=False))

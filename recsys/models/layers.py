@@ -60,9 +60,9 @@ def _some_pairs(user_part: Tensor, movie_part: Tensor) -> Tensor:
 
 
 @contextmanager
-def in_int8() -> Iterator[None]:
-    """Within, in this thread, `all_pairs` computes what is above the first layer in 8 bits."""
-    token = _in_int8.set(True)
+def in_int8(enabled: bool = True) -> Iterator[None]:
+    """Within, in this thread, `all_pairs` computes what is above the first layer in 8 bits, or does not."""
+    token = _in_int8.set(enabled)
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from recsys.models.dropout import Dropout, random_bytes
+from recsys.models.dropout import Dropout, kept, random_bytes
 
 ROWS = 1000  # of a piece, at most; the same on every machine, so that sums have one order
 
@@ -81,9 +81,9 @@ class _Training(torch.autograd.Function):
         def ahead(rows: Tensor, *bytes_: Tensor | None) -> tuple[_Piece, Tensor]:
             return _ahead(rows, bytes_, thresholds, weights, biases)
 
-        kept, outputs = zip(*_on_cores(cores, ahead, pieces, *drawn), strict=True)
+        done, outputs = zip(*_on_cores(cores, ahead, pieces, *drawn), strict=True)
         ctx.cores, ctx.weights, ctx.scales = cores, weights, scales
-        ctx.save_for_backward(*(tensor for piece in kept for tensor in (piece.first_kept, *piece.inputs)))
+        ctx.save_for_backward(*(tensor for piece in done for tensor in (piece.first_kept, *piece.inputs)))
         return torch.cat(outputs)
 
     @staticmethod
@@ -92,8 +92,8 @@ class _Training(torch.autograd.Function):
         def back(rows: Tensor, piece: _Piece) -> list[Tensor]:
             return _back(rows, piece, ctx.weights, ctx.scales)
 
-        kept, each = ctx.saved_tensors, 1 + len(ctx.weights)
-        pieces = [_Piece(kept[i], kept[i + 1 : i + each]) for i in range(0, len(kept), each)]
+        saved, each = ctx.saved_tensors, 1 + len(ctx.weights)
+        pieces = [_Piece(saved[i], saved[i + 1 : i + each]) for i in range(0, len(saved), each)]
         parts = _on_cores(ctx.cores, back, gradient.chunk(len(pieces)), pieces)
         of_input, *of_parameters = zip(*parts, strict=True)
         return torch.cat(of_input), None, None, *(sum(of_one[1:], of_one[0]) for of_one in of_parameters)
@@ -115,11 +115,11 @@ def _ahead(
         if layer:
             values.clamp_min_(0)
         if bytes_ is not None:
-            kept = torch.ge(bytes_, threshold, out=torch.empty_like(values))
+            mask = kept(bytes_, threshold, values)
             if layer:
-                values.mul_(kept)
+                values.mul_(mask)
             else:
-                values, first_kept = values * kept, kept
+                values, first_kept = values * mask, mask
         inputs.append(values)
         values = torch.addmm(bias, values, weight.T)
     return _Piece(first_kept, inputs), values
