@@ -85,20 +85,11 @@ def encode(
     raw_users, raw_movies = _plain(ratings["user"]), _plain(ratings["movie"])
     values = ratings["rating"].to_numpy(np.float32)
     timestamps = ratings["timestamp"].to_numpy(np.int64)
-    with ThreadPoolExecutor() as pool:  # the fingerprint takes as long as all the rest
+    with ThreadPoolExecutor(1) as pool:  # the fingerprint takes as long as all the rest
         fingerprint = pool.submit(_fingerprint, raw_users, raw_movies, values, timestamps)
-        encoded = pool.map(_encode, (raw_users, raw_movies), ("user", "movie"))
-        (user_ids, users), (movie_ids, movie_rows) = encoded
-    known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
-    catalogue = known.reindex(movie_ids.ids).reset_index(drop=True)
-    fallback = pd.Series([f"movie {id}" for id in movie_ids.ids])
-    for column, missing in (("title", fallback), ("genres", "")):
-        found = catalogue[column].astype(object)  # a frame without any movie has columns of no type
-        catalogue[column] = found.where(found.notna(), missing).astype(str)
-    catalogue["year"] = catalogue["year"].astype("Int32")
-    if people is None:
-        people = pd.DataFrame(columns=["user", *TRAITS])
-    traits = people.drop_duplicates("user").set_index("user")[TRAITS].reindex(user_ids.ids)
+        user_ids, users = _encode(raw_users, "user")
+        movie_ids, movie_rows = _encode(raw_movies, "movie")
+        catalogue, traits = _catalogue(movies, movie_ids), _traits(people, user_ids)
     return Dataset(
         name=name,
         users=users,
@@ -108,11 +99,31 @@ def encode(
         user_ids=user_ids,
         movie_ids=movie_ids,
         catalogue=catalogue,
-        people=traits.reset_index(drop=True).astype(object).fillna("").astype(str),
+        people=traits,
         scale=(float(scale[0]), float(scale[1])),
         sha256=fingerprint.result(),
         dropped=dropped,
     )
+
+
+def _catalogue(movies: pd.DataFrame, ids: IdMap) -> pd.DataFrame:
+    """What is known of every movie row."""
+    known = movies.drop_duplicates("movie").set_index("movie")[["title", "year", "genres"]]
+    catalogue = known.reindex(ids.ids).reset_index(drop=True)
+    fallback = pd.Series([f"movie {id}" for id in ids.ids])
+    for column, missing in (("title", fallback), ("genres", "")):
+        found = catalogue[column].astype(object)  # a frame without any movie has columns of no type
+        catalogue[column] = found.where(found.notna(), missing).astype(str)
+    catalogue["year"] = catalogue["year"].astype("Int32")
+    return catalogue
+
+
+def _traits(people: pd.DataFrame | None, ids: IdMap) -> pd.DataFrame:
+    """What is known of every user row."""
+    if people is None:
+        people = pd.DataFrame(columns=["user", *TRAITS])
+    traits = people.drop_duplicates("user").set_index("user")[TRAITS].reindex(ids.ids)
+    return traits.reset_index(drop=True).astype(object).fillna("").astype(str)
 
 
 def save(dataset: Dataset, folder: Path) -> None:

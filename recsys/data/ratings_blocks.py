@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import cycle
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -18,12 +19,16 @@ from tqdm import tqdm
 
 from recsys.data.ratings_text import COLUMNS, RatingsFormat, RatingsText
 
+AHEAD = 2 * pa.cpu_count()  # blocks that wait for a parser
 BLOCK = 4 * 2**20  # bytes of text; its columns fit into a cache, and what every block costs is not felt
 LONG = 50_000_000  # bytes of text that are worth a progress bar
 
 
 class Block(NamedTuple):
-    """A block's rows: COLUMNS, how many bytes they were, and whether their (user, movie) strictly rise."""
+    """A block's rows: COLUMNS, how many bytes they were, and whether their (user, movie) strictly rise.
+
+    Whole numbers as ids have 32 bits where all of the block fit into as many.
+    """
 
     columns: list[NDArray]
     size: int
@@ -74,8 +79,7 @@ class _Table:
         start, self.rows = self.rows, self.rows + len(block.columns[0])
         if not self.columns:
             room = int(1.1 * self.rows * max(self.size / block.size, 1))
-            types = [*(_narrowest(ids) for ids in block.columns[:2]), *(p.dtype for p in block.columns[2:])]
-            self.columns = [np.empty(room, dtype=type_) for type_ in types]
+            self.columns = [np.empty(room, dtype=part.dtype) for part in block.columns]
         while len(self.columns[0]) < self.rows:
             self.columns = [np.concatenate([column, np.empty_like(column)]) for column in self.columns]
         for place, part in enumerate(block.columns):
@@ -83,7 +87,7 @@ class _Table:
                 if object in (part.dtype, self.columns[place].dtype):
                     part = _as_text(part)
                     self.columns[place] = _as_text(self.columns[place], start)
-                elif _narrowest(part) == np.int64:
+                elif part.dtype == np.int64:
                     self.columns[place] = self.columns[place].astype(np.int64, copy=False)
             self.columns[place][start : self.rows] = part
         users, movies = self.columns[:2]
@@ -98,37 +102,57 @@ def _bar(text: RatingsText) -> tqdm:
     return tqdm(total=text.size, desc=text.name, unit="B", unit_scale=True, leave=False, disable=disable)
 
 
-def _cut(file: IO[bytes], bar: tqdm) -> Iterator[tuple[bytes, bool]]:
-    """Blocks that end with a line, and whether each is the first."""
-    first = True
-    while data := file.read(BLOCK):
-        end = file.readline(BLOCK)
-        if len(end) == BLOCK and not end.endswith(b"\n"):
+def _cut(file: IO[bytes], bar: tqdm) -> Iterator[tuple[bytearray, int, bool]]:
+    """Blocks: a buffer, the bytes in it, which end with a line, and whether they are the first.
+
+    The buffers come again in turn: memory that is new to a process costs more than the bytes put there.
+    """
+    rest, first = b"", True
+    for buffer in cycle([bytearray(BLOCK) for _ in range(AHEAD + 1)]):
+        buffer[: len(rest)] = rest
+        room = memoryview(buffer)[len(rest) :]
+        stop = len(rest) + file.readinto(room)  # type: ignore[attr-defined]  # typing.IO forgets it
+        end = buffer.rfind(b"\n") + 1 if stop == BLOCK else stop
+        if not stop:
+            return
+        if not end:
             raise pa.ArrowInvalid("a line is longer than a block")
-        bar.update(len(data) + len(end))
-        yield data + end, first
+        rest = bytes(buffer[end:stop])
+        bar.update(end)
+        yield buffer, end, first
         first = False
 
 
 def _in_turn(
-    pool: ThreadPoolExecutor, parse: Callable[[bytes, bool], Block], blocks: Iterator[tuple[bytes, bool]]
+    pool: ThreadPoolExecutor,
+    parse: Callable[[bytearray, int, bool], Block],
+    blocks: Iterator[tuple[bytearray, int, bool]],
 ) -> Iterator[Block]:
-    """What `pool.map` gives, without reading far ahead of the parsers."""
+    """What `pool.map` gives, without reading far ahead of the parsers: AHEAD blocks and the one at hand."""
     waiting: deque[Future[Block]] = deque()
     for block in blocks:
         waiting.append(pool.submit(parse, *block))
-        if len(waiting) > 2 * pa.cpu_count():
+        if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     yield from (future.result() for future in waiting)
 
 
 def _parse(
-    data: bytes, first: bool, form: RatingsFormat, header: list[str] | None, scale: tuple[float, float]
+    buffer: bytearray,
+    size: int,
+    first: bool,
+    form: RatingsFormat,
+    header: list[str] | None,
+    scale: tuple[float, float],
 ) -> Block:
     """The rows of a block; ArrowInvalid where a value is missing or cannot be right."""
+
+    def holds(letters: bytes) -> bool:
+        return buffer.find(letters, 0, size) >= 0
+
     # A parser of columns takes 0x1F for 31. There are many zeros in a file and few letters: to look for one
     # letter first is a hundred times as fast.
-    if not form.text_ids and any(x in data and b"0" + x in data for x in (b"x", b"X")):
+    if not form.text_ids and any(holds(x) and holds(b"0" + x) for x in (b"x", b"X")):
         raise pa.ArrowInvalid("maybe a hexadecimal number")
     names, step = header or form.names, len(form.separator)
     width = step * len(names) - step + 1  # a parser sees an empty field between the two signs of "::"
@@ -137,11 +161,11 @@ def _parse(
     ids = pa.dictionary(pa.int32(), pa.string()) if form.text_ids else pa.int64()
     types = dict(zip(places, [ids, ids, pa.float32(), pa.int64()], strict=False))
     table = csv.read_csv(
-        pa.BufferReader(data),
+        pa.BufferReader(memoryview(buffer)[:size]),
         read_options=csv.ReadOptions(
             column_names=[str(place) for place in range(width)],
             skip_rows=1 if header and first else 0,
-            block_size=len(data) + 1,
+            block_size=size + 1,
             use_threads=False,
         ),
         parse_options=csv.ParseOptions(
@@ -159,11 +183,12 @@ def _parse(
     columns = [
         _ids(column) if column.type == ids and form.text_ids else column.to_numpy() for column in found
     ]
-    users, movies, ratings = columns[:3]
+    users, movies = (ids.astype(_narrowest(ids), copy=False) for ids in columns[:2])
+    ratings = columns[2]
     times = columns[3] if len(columns) == 4 else np.zeros(len(table), dtype=np.int64)
     if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (times < 0).any():
         raise pa.ArrowInvalid("a value cannot be right")
-    return Block([users, movies, ratings, times], len(data), _is_rising(users, movies))
+    return Block([users, movies, ratings, times], size, _is_rising(users, movies))
 
 
 def _ids(column: pa.ChunkedArray) -> NDArray:

@@ -18,7 +18,7 @@ from recsys.data.dataset import Dataset
 from recsys.errors import DataError
 from recsys.limits import Fraction, NonNegativeInt
 
-SHUFFLED = 1 << 20  # rows at a time
+STRETCH = 1 << 20  # rows that a part is drawn from at a time
 
 Rows = NDArray[np.int64]
 Parts = NDArray[np.int8]  # of every row: one of
@@ -171,19 +171,22 @@ def _hold_out(dataset: Dataset, test: Rows, seed: int, val: float) -> Split:
 def _draw(n: int, random: np.random.Generator, val: float, test: float = 0) -> Parts:
     """The parts of `n` rows by chance.
 
-    At most a million rows are shuffled at a time: what lies in a cache is shuffled several times as fast as
-    all rows of a large data set at once, and by several cores. So each stretch gives its share, and all
-    together theirs to the row.
+    Up to STRETCH rows are shuffled. Of more, every stretch of as many gives its share, and all together
+    theirs to the row: what lies in a cache is drawn from many times as fast, and by several cores at once.
     """
     part = np.full(n, TRAIN, dtype=np.int8)
-    stretches = max(1, -(-n // SHUFFLED))
+    stretches = max(1, -(-n // STRETCH))
     ends = [n * stretch // stretches for stretch in range(stretches + 1)]
 
     def draw(start: int, stop: int, random: np.random.Generator) -> None:
-        order, rows = random.permutation(stop - start), part[start:stop]
         n_test, n_val = (round(share * stop) - round(share * start) for share in (test, val))
+        if stretches == 1:  # the draws behind all published figures; a choice shuffles no more than it takes
+            order = random.permutation(n)[: n_test + n_val]
+        else:
+            order = random.choice(stop - start, n_test + n_val, replace=False)
+        rows = part[start:stop]
         rows[order[:n_test]] = TEST
-        rows[order[n_test : n_test + n_val]] = VAL
+        rows[order[n_test:]] = VAL
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(draw, ends[:-1], ends[1:], [random, *random.spawn(stretches - 1)]))

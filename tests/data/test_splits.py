@@ -63,18 +63,20 @@ def test_random_takes_its_parts_from_one_shuffle() -> None:
 
 
 @given(st.integers(100, 400), st.integers(40, 90), st.floats(0.1, 0.4), st.floats(0.1, 0.4))
-def test_large_data_are_shuffled_by_stretches_that_give_their_shares(
+def test_large_data_are_drawn_by_stretches_that_give_their_shares(
     n: int, stretch: int, val: float, test: float
 ) -> None:
     dataset = dataset_of(np.arange(n) % 7, np.arange(n))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splits, "SHUFFLED", stretch)
+        patch.setattr(splits, "STRETCH", stretch)
         split, again = (splits.random(dataset, seed=1, val=val, test=test) for _ in range(2))
     assert split.fingerprint == again.fingerprint
+    stretches = -(-n // stretch)
+    inner = [n * k // stretches for k in range(1, stretches)]
     for rows, share in ((split.val, val), (split.test, test)):
         assert len(rows) == round(share * n)
-        for some in np.array_split(np.isin(np.arange(n), rows), -(-n // stretch)):
-            assert abs(some.sum() - share * len(some)) <= 2
+        for some in np.split(np.isin(np.arange(n), rows), inner):
+            assert abs(some.sum() - share * len(some)) <= 1
 
 
 @pytest.mark.parametrize(
