@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import pooch
+import platformdirs
 from filelock import FileLock
 
 from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def data_folder() -> Path:
     """Where archives and encoded data are kept: RECSYS_DATA, or the user's cache folder."""
-    return Path(os.environ.get("RECSYS_DATA") or pooch.os_cache("recsys")).expanduser()
+    return Path(os.environ.get("RECSYS_DATA") or platformdirs.user_cache_dir("recsys")).expanduser()
 
 
 def data_folder_in_use() -> AbstractContextManager[None]:

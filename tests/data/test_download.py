@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import pooch
+import platformdirs
 import pytest
 import requests
 from archives import made_up, pack, package_tables, tabs_members, zipped
 
+from recsys.data import transfer
 from recsys.data.cache import data_folder
 from recsys.data.download import Archive, fetch
 from recsys.data.readers import read_tabs
@@ -98,6 +99,21 @@ def test_a_bad_mirror_is_passed_over_or_told_of(
     assert held(kept) == ["tiny.zip"]
 
 
+def test_what_a_broken_connection_has_left_is_gone_on_with(
+    web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "PIECE", 100)
+    known, kept = archive(web.put("/official.zip", GOOD[:500], len(GOOD), '"1"')), tmp_path / "kept"
+    with pytest.raises(DownloadError) as error:
+        fetch(known, kept)
+    assert "\nWhat has come so far is kept; the same command goes on\n" in str(error.value)
+    assert "tiny.zip" not in held(kept)
+    web.put("/official.zip", GOOD, version='"1"')
+    assert fetch(known, kept).read_bytes() == GOOD
+    assert web.asked == ["/official.zip", "/official.zip", "/official.zip bytes=500-"]
+    assert held(kept) == ["tiny.zip"]
+
+
 def test_a_mirror_folder_without_the_archive_is_told_of(closed: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as error:
         fetch(archive(closed), tmp_path / "kept", str(tmp_path))
@@ -117,10 +133,10 @@ def test_a_mirror_folder_without_the_archive_is_told_of(closed: str, tmp_path: P
 def test_other_failures_are_told_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, reason: str
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", fail)
+    monkeypatch.setattr(requests, "get", fail)
     with pytest.raises(DownloadError) as error:
         fetch(archive("http://127.0.0.1/official.zip"), tmp_path)
     assert f"\n  http://127.0.0.1/official.zip: {reason}" in str(error.value)
@@ -298,4 +314,4 @@ def test_the_data_folder_is_the_users_choice_or_cache(
     monkeypatch.setenv("RECSYS_DATA", "~/films")
     assert data_folder() == tmp_path / "films"
     monkeypatch.setenv("RECSYS_DATA", "")
-    assert data_folder() == Path(pooch.os_cache("recsys"))
+    assert data_folder() == Path(platformdirs.user_cache_dir("recsys"))
