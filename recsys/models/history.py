@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recsys.data.biases import USER_DAMPING
+from recsys.models.sums import sum_rows
 
 RATINGS_AT_ONCE = 1 << 20
 
@@ -109,13 +109,9 @@ class History(nn.Module):
         places = places + (first - offsets).repeat_interleave(counts, output_size=len(places))
         movies, levels = self.pairs[places] % self.n_movies, self.levels[places]
         both = torch.cat([self.chosen.weight, self.liked.weight], dim=1)
-        chosen, liked = functional.embedding_bag(movies, both, offsets, mode="sum").chunk(2, dim=1)
-        weighted = functional.embedding_bag(
-            movies, self.liked.weight, offsets, mode="sum", per_sample_weights=levels
-        )
-        level = functional.embedding_bag(
-            torch.arange(len(levels), device=users.device), levels[:, None], offsets, mode="sum"
-        )
+        chosen, liked = sum_rows(both, movies, offsets).chunk(2, dim=1)
+        weighted = sum_rows(self.liked.weight, movies, offsets, levels)
+        level = sum_rows(levels[:, None], torch.arange(len(levels), device=users.device), offsets)
         return chosen, liked, weighted, level, counts[:, None].float()
 
 
