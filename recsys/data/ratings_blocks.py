@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import cycle
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -108,7 +107,10 @@ def _cut(file: IO[bytes], bar: tqdm) -> Iterator[tuple[bytearray, int, bool]]:
     The buffers come again in turn: memory that is new to a process costs more than the bytes put there.
     """
     rest, first = b"", True
-    for buffer in cycle([bytearray(BLOCK) for _ in range(AHEAD + 1)]):
+    buffers: deque[bytearray] = deque()
+    while True:
+        buffers.append(buffers.popleft() if len(buffers) > AHEAD else bytearray(BLOCK))
+        buffer = buffers[-1]
         buffer[: len(rest)] = rest
         room = memoryview(buffer)[len(rest) :]
         stop = len(rest) + file.readinto(room)  # type: ignore[attr-defined]  # typing.IO forgets it

@@ -183,7 +183,7 @@ def _draw(n: int, random: np.random.Generator, val: float, test: float = 0) -> P
         if stretches == 1:  # the draws behind all published figures; a choice shuffles no more than it takes
             order = random.permutation(n)[: n_test + n_val]
         else:
-            order = random.choice(stop - start, n_test + n_val, replace=False)
+            order = random.choice(stop - start, min(n_test + n_val, stop - start), replace=False)
         rows = part[start:stop]
         rows[order[:n_test]] = TEST
         rows[order[n_test:]] = VAL

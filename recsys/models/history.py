@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys.data.biases import USER_DAMPING
-from recsys.models.sums import sum_rows
+from recsys.models.bags import Bags
 
 RATINGS_AT_ONCE = 1 << 20
 
@@ -28,6 +28,7 @@ class History(nn.Module):
     """
 
     pairs: Tensor
+    movies: Tensor
     levels: Tensor
     starts: Tensor
 
@@ -48,12 +49,14 @@ class History(nn.Module):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "History":
         """Whatever moves the weights to a device moves the ratings."""
-        self.pairs, self.levels, self.starts = fn(self.pairs), fn(self.levels), fn(self.starts)
+        self.pairs, self.movies = fn(self.pairs), fn(self.movies)
+        self.levels, self.starts = fn(self.levels), fn(self.starts)
         return super()._apply(fn, recurse)
 
     def forget(self) -> None:
         """Let go of all ratings."""
-        self.pairs, self.levels, self.starts = torch.empty(0).long(), torch.empty(0), torch.empty(0).long()
+        self.pairs, self.movies = torch.empty(0).long(), torch.empty(0).int()
+        self.levels, self.starts = torch.empty(0), torch.empty(0).long()
 
     def remember(self, users: NDArray, movies: NDArray, levels: NDArray, n_users: int) -> None:
         """Take over the ratings of the training part.
@@ -68,6 +71,7 @@ class History(nn.Module):
         order = np.argsort(pairs, kind="stable")
         device = self.chosen.weight.device
         self.pairs = torch.from_numpy(pairs[order]).to(device)
+        self.movies = (self.pairs % self.n_movies).int()
         self.levels = torch.from_numpy(levels[order].astype(np.float32)).to(device)
         ends = np.cumsum(np.bincount(users, minlength=n_users))
         self.starts = torch.from_numpy(np.concatenate([[0], ends])).to(device)
@@ -107,11 +111,12 @@ class History(nn.Module):
         offsets = counts.cumsum(0) - counts
         places = torch.arange(int(counts.sum()), device=users.device)
         places = places + (first - offsets).repeat_interleave(counts, output_size=len(places))
-        movies, levels = self.pairs[places] % self.n_movies, self.levels[places]
+        movies, levels = self.movies[places], self.levels[places]
         both = torch.cat([self.chosen.weight, self.liked.weight], dim=1)
-        chosen, liked = sum_rows(both, movies, offsets).chunk(2, dim=1)
-        weighted = sum_rows(self.liked.weight, movies, offsets, levels)
-        level = sum_rows(levels[:, None], torch.arange(len(levels), device=users.device), offsets)
+        bags = Bags(movies, offsets.int(), self.n_movies)
+        chosen, liked = bags.sum(both).chunk(2, dim=1)
+        weighted = bags.sum(self.liked.weight, levels)
+        level = torch.segment_reduce(levels, "sum", lengths=counts)[:, None]
         return chosen, liked, weighted, level, counts[:, None].float()
 
 

@@ -194,6 +194,16 @@ def test_ids_of_any_size_are_kept_as_small_as_they_all_fit(place: int) -> None:
     assert encode("x", wide, NO_MOVIES, SCALE).sha256 == encode("x", frame, NO_MOVIES, SCALE).sha256
 
 
+def test_progress_is_of_all_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(ratings_blocks, "BLOCK", 64)
+    monkeypatch.setattr(ratings_blocks.tqdm, "update", lambda _, size: told.append(size))
+    data = b"\n".join(lines_of(rows(100), "\t"))
+    read_ratings(text_of(data), TABS, SCALE)
+    assert len(told) > 10
+    assert sum(told) == len(data)
+
+
 @pytest.mark.parametrize(("long", "terminal"), [(True, True), (True, False), (False, True)])
 def test_progress_is_shown_of_long_files_on_a_terminal(
     long: bool, terminal: bool, monkeypatch: pytest.MonkeyPatch

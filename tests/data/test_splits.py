@@ -242,7 +242,13 @@ def test_an_empty_part_is_refused_by_name(call: Callable[[], Split], part: str) 
         call()
 
 
-def test_fingerprints_are_lasting() -> None:
+def test_an_empty_part_of_large_data_is_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "STRETCH", 40)
+    with pytest.raises(DataError, match=r"^split: the train part is empty"):
+        splits.random(dataset_of([0] * 100), val=0.9, test=0.9)
+
+
+def test_fingerprints_are_lasting(monkeypatch: pytest.MonkeyPatch) -> None:
     def split(*parts: list[int]) -> Split:
         return Split(*(np.array(rows) for rows in parts))
 
@@ -254,6 +260,9 @@ def test_fingerprints_are_lasting() -> None:
     # Drawn rows are part of every published figure, so they may not move either.
     assert splits.random(dataset_of([0] * 100)).fingerprint == "45fe52de794775ad"
     assert splits.kfold(dataset_of([0] * 100)).fingerprint == "f0af41ce11f3a401"
+    monkeypatch.setattr(splits, "STRETCH", 40)
+    assert splits.random(dataset_of([0] * 100)).fingerprint == "701faeabb97db055"
+    assert splits.kfold(dataset_of([0] * 100)).fingerprint == "f6e38cc7c93fd62e"
 
 
 @given(dataset=datasets(), seed=st.integers(0, 2**31))

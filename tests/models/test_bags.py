@@ -1,11 +1,11 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from recsys.models.sums import sum_rows
+from recsys.models.bags import Bags
 
 ROWS = 7  # of the table
 
@@ -16,15 +16,16 @@ def gradient(sums: Tensor, table: Tensor) -> Tensor:
     return torch.autograd.grad(sums, table, upper)[0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, ROWS - 1), max_size=9), min_size=1, max_size=6), st.booleans())
 def test_sums_and_gradients_are_those_of_embedding_bag(bags: list[list[int]], weighted: bool) -> None:
     """Also of empty bags, of rows that come twice in one, and of rows that are in none."""
-    rows = torch.tensor([row for bag in bags for row in bag], dtype=torch.long)
-    starts = torch.tensor([0, *(len(bag) for bag in bags[:-1])]).cumsum(0)
+    rows = torch.tensor([row for bag in bags for row in bag], dtype=torch.int32)
+    starts = torch.tensor([0, *(len(bag) for bag in bags[:-1])]).cumsum(0).int()
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(ROWS, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(len(rows), generator=generator, dtype=torch.float64) if weighted else None
-    ours = sum_rows(table, rows, starts, weights)
+    ours = Bags(rows, starts, ROWS).sum(table, weights)
     theirs = functional.embedding_bag(rows, table, starts, mode="sum", per_sample_weights=weights)
     assert torch.equal(ours, theirs)
     torch.testing.assert_close(gradient(ours, table), gradient(theirs, table), rtol=1e-12, atol=1e-12)
@@ -33,6 +34,6 @@ def test_sums_and_gradients_are_those_of_embedding_bag(bags: list[list[int]], we
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_gradient_is_that_of_finite_differences(weighted: bool) -> None:
     table = torch.randn(ROWS, 2, dtype=torch.float64, requires_grad=True)
-    rows, starts = torch.tensor([0, 3, 3, 6, 1]), torch.tensor([0, 2, 2, 4])
+    bags = Bags(torch.tensor([0, 3, 3, 6, 1]).int(), torch.tensor([0, 2, 2, 4]).int(), ROWS)
     weights = torch.tensor([1.0, -2.0, 0.5, 3.0, 0.0], dtype=torch.float64) if weighted else None
-    assert torch.autograd.gradcheck(lambda table: sum_rows(table, rows, starts, weights), table)
+    assert torch.autograd.gradcheck(lambda table: bags.sum(table, weights), table)
