@@ -53,7 +53,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         bags, starts, order = ctx.bags.transposed
-        weights = None if ctx.weights is None else ctx.weights[order]
+        weights = None if ctx.weights is None else ctx.weights.index_select(0, order)
         gradient = gradient.contiguous()
         of_table = embedding_bag(
             bags, gradient, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
