@@ -74,6 +74,8 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
             return
         check_choices(overrides)
         hydra.main(version_base="1.3", config_path=config_folder(), config_name=name)(job)()
+    except Stopped as end:  # of a sweep
+        _exit(str(end), 128 + end.number)
     except UserError as mistake:
         _refuse(mistake, str(mistake))
     except (HydraException, OmegaConfBaseException) as mistake:

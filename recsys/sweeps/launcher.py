@@ -1,9 +1,11 @@
 """From Hydra's jobs to ours and back: validated all together, run by a pool, reported as Hydra expects."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import yaml
@@ -14,8 +16,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys.command import config_folder
-from recsys.errors import ConfigError, RunError, TrainingError
-from recsys.processes import started_by
+from recsys.errors import ConfigError, RunError, Stopped, TrainingError
+from recsys.processes import STOP_SIGNALS, started_by
 from recsys.resume import config_folders, config_words
 from recsys.runs import LOCK, RESULT, read_json
 from recsys.sweeps.compare import compare
@@ -69,14 +71,10 @@ def launch(
                 f"sweep.resume={folder}: its job {job.number} was run with other overrides "
                 f"({' '.join(read_json(job.folder / RESULT)['overrides'])}); the same command goes on with it"
             )
-    if first == 0:  # a search launches many times over
-        log.info("%s%s", f"{len(jobs)} jobs in " if report else "", folder)
-    try:
-        with only_sweep_in(folder):
-            outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
-    except KeyboardInterrupt:
-        log.warning("to go on: the same command with sweep.resume=%s", config.hydra.sweep.dir)
-        raise
+    with only_sweep_in(folder), _stops(f"the same command with sweep.resume={config.hydra.sweep.dir}"):
+        if first == 0:  # a search launches many times over
+            log.info("%s%s", f"{len(jobs)} jobs in " if report else "", folder)
+        outcomes = {outcome.job.number: outcome for outcome in run(jobs, configs[0])}
     if report:
         write_leaderboard(folder)
     return [as_hydra_sees(job, cfg, outcomes.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
@@ -94,6 +92,32 @@ def only_sweep_in(folder: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise ConfigError(f"sweep.resume={folder}: this sweep is running") from None
+
+
+@contextmanager
+def _stops(way: str) -> Iterator[None]:
+    """A signal that lets a run end, saved, lets all runs of a sweep.
+
+    Raises:
+        Stopped: with the way to go on.
+    """
+
+    received = signal.SIGINT
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received = signal.Signals(number)
+        raise KeyboardInterrupt  # logging, for one, swallows what is merely an Exception
+
+    heeded = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heeded}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped by {received.name}; to go on: {way}", received) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def write_leaderboard(folder: Path) -> None:

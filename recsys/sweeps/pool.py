@@ -124,8 +124,8 @@ def run_jobs(
                 process.stop(signal.SIGKILL)
 
     with Progress(jobs, len(slots)) as progress, ThreadPoolExecutor(len(slots)) as threads:
-        futures = [threads.submit(run, job) for job in progress.left]
         try:
+            futures = [threads.submit(run, job) for job in progress.left]
             for future in as_completed(futures):
                 if (outcome := future.result()) is None:
                     continue

@@ -67,6 +67,23 @@ def test_a_sweep_in_which_jobs_end_in_every_way(faulty, tmp_path: Path) -> None:
     assert "job 2 failed: killed by SIGKILL" in page
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_scheduler_stops_a_sweep_which_can_go_on(faulty, tmp_path: Path, number: signal.Signals) -> None:
+    words, environment = faulty
+    command = [sys.executable, "-m", "recsys.train", "-m", *words, "model.fault=hang,none"]
+    environment = {**os.environ, **environment}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "2 jobs in" in line:
+                process.send_signal(number)
+                break
+        told = process.stderr.read().splitlines()
+    assert process.returncode == 128 + number
+    assert told[-1] == (
+        f"stopped by {number.name}; to go on: the same command with sweep.resume={tmp_path / 'sweep'}"
+    )
+
+
 def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_path: Path) -> None:
     words, environment = faulty
     command = [sys.executable, "-m", "recsys.train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6"]
