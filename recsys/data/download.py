@@ -1,4 +1,4 @@
-"""Mirrors to one verified archive on disk; the only code that touches the network."""
+"""Mirrors to one verified archive on disk; with `transfer`, the only code that touches the network."""
 
 import hashlib
 import logging
@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock
 
-from recsys.data.transfer import transfer
+from recsys.data.transfer import kept, transfer
 from recsys.errors import DownloadError
-from recsys.files import flush
+from recsys.files import NO_ROOM, flush
 
 log = logging.getLogger(__name__)
 
@@ -72,18 +72,20 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     is_lasting = is_known or mirror_file is None or not os.path.isfile(mirror_file)
     if is_lasting and target.is_file():
         return target
+    parts = folder / f".{archive.name}.parts"
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{archive.name}.lock")):
         if is_lasting and target.is_file():
             return target  # another job fetched it meanwhile
-        return _fetch(archive, target, mirror, mirror_file, verify)
+        found = _fetch(archive, target, mirror, mirror_file, parts, verify)
+        shutil.rmtree(parts, ignore_errors=True)
+        return found
 
 
 def _fetch(
-    archive: Archive, target: Path, mirror: str | None, mirror_file: Path | None, verify: bool
+    archive: Archive, target: Path, mirror: str | None, mirror_file: Path | None, parts: Path, verify: bool
 ) -> Path:
     failures = []
-    parts = target.with_name(f".{archive.name}.parts")
     for place, obtain in _mirrors(archive, mirror, mirror_file, parts):
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
             copy = Path(temporary) / "archive.zip"
@@ -91,16 +93,16 @@ def _fetch(
                 obtain(copy)
                 checked = _check(copy, archive, verify)
             except (DownloadError, OSError, requests.RequestException, *DAMAGED) as problem:
-                failures.append(f"  {place}: {_reason(problem)}")
+                if isinstance(problem, OSError) and problem.errno in NO_ROOM:
+                    shutil.rmtree(parts, ignore_errors=True)  # room for the next
+                failures.append(f"  {place}: {_reason(problem)}{_rest(problem, place, parts)}")
                 continue
             flush(copy)
             copy.replace(target)
-            shutil.rmtree(parts, ignore_errors=True)
             log.info("%s: fetched from %s (%s)", archive.name, place, checked)
             return target
     raise DownloadError(
         "\n".join([f"{archive.name}: no mirror gave a usable archive", *failures])
-        + ("\nWhat has come so far is kept; the same command goes on" if any(parts.glob("*")) else "")
         + f"\nWay out: put {archive.name}.zip into a folder and name it: RECSYS_MIRROR=<folder>"
         + ("; data.verify=false accepts another checksum" if verify else "")
     )
@@ -226,6 +228,13 @@ def _digest(path: Path, algorithm: str) -> str:
 def _start(copy: Path) -> bytes:
     with copy.open("rb") as file:
         return file.read(20)
+
+
+def _rest(problem: Exception, place: str, parts: Path) -> str:
+    """What is left of a transfer that broke off."""
+    broke_off = isinstance(problem, requests.RequestException) and problem.response is None
+    some = kept(place, parts) if broke_off else 0
+    return f"; {some:,} bytes have come and are kept, and the same command goes on with them" if some else ""
 
 
 def _reason(problem: Exception) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -14,8 +13,8 @@ class Bags:
     """Which rows of a table are summed together.
 
     `torch.nn.functional.embedding_bag` makes its gradient on a CPU by sorting all rows and adding one after
-    another, which takes forty times as long as the sums. Here it is a sum over the transpose: of each row of
-    the table, the bags that it is in.
+    another, which takes many times as long as the sums. Here it is a sum over the transpose: of each row of
+    the table, the bags that it is in (benchmarks/history.py measures both).
 
     Args:
         rows: int32 (R,), those of one bag after those of another.
@@ -37,6 +36,8 @@ class Bags:
         """Bags (R,), those that hold a row of the table after those that hold another; where each of the n
         groups begins, and where the last one ends (n + 1,); the places in `rows` that they come from (R,).
         """
+        from scipy.sparse import csr_matrix
+
         ends = np.append(self.starts.numpy(), np.int32(len(self.rows)))
         places = np.arange(len(self.rows), dtype=np.int32)
         back = csr_matrix((places, self.rows.numpy(), ends), shape=(len(self.starts), self.n)).tocsc()

@@ -119,7 +119,8 @@ class History(nn.Module):
         bags = Bags(movies, offsets.int(), self.n_movies)
         chosen, liked = bags.sum(both).chunk(2, dim=1)
         weighted = bags.sum(self.liked.weight, levels)
-        level = torch.segment_reduce(levels, "sum", lengths=counts)[:, None]
+        each = torch.arange(len(levels), dtype=torch.int32, device=users.device)
+        level = Bags(each, bags.starts, len(levels)).sum(levels[:, None])
         return chosen, liked, weighted, level, counts[:, None].float()
 
 

@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -15,14 +15,18 @@ class Web:
     Attributes:
         pages: path to (body, the length that the header claims, its version, if the server names one).
         asked: the paths asked for, in order, each followed by the range that is wanted, if any.
-        knows_ranges: whether a range is answered, or the whole body in its place.
+        headers: those of the requests.
+        more: headers of every answer, in place of others of the same name.
+        on_range: from (status, headers) of the answer to a range to those that are sent.
         open: while it is cleared, answers wait.
     """
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[bytes, int, str | None]] = {}
         self.asked: list[str] = []
-        self.knows_ranges = True
+        self.headers: list[dict[str, str]] = []
+        self.more: dict[str, str] = {}
+        self.on_range: Callable[[int, dict[str, str]], tuple[int, dict[str, str]]] = lambda *sent: sent
         self.open = threading.Event()
         self.open.set()
         web = self
@@ -35,14 +39,17 @@ class Web:
                 if self.path not in web.pages:
                     return self.send_error(404)
                 body, length, version = web.pages[self.path]
-                start = 0
-                if wanted and web.knows_ranges and self.headers["If-Range"] == version:
+                web.headers.append(dict(self.headers))
+                headers = {"Content-Length": str(length)} | ({"ETag": version} if version else {}) | web.more
+                status = 200
+                if wanted and self.headers["If-Range"] == version:
                     start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-                self.send_response(206 if start else 200)
-                if version:
-                    self.send_header("ETag", version)
-                body, length = body[start:], length - start
-                self.send_header("Content-Length", str(length))
+                    body, headers["Content-Length"] = body[start:], str(length - start)
+                    headers["Content-Range"] = f"bytes {start}-{length - 1}/{length}"
+                    status, headers = web.on_range(206, headers)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
                 return None

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import logging
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 import requests
 from archives import made_up, pack, package_tables, tabs_members, zipped
 
-from recsys.data import transfer
+from recsys.data import download, transfer
 from recsys.data.cache import data_folder
 from recsys.data.download import Archive, fetch
 from recsys.data.readers import read_tabs
@@ -106,12 +107,27 @@ def test_what_a_broken_connection_has_left_is_gone_on_with(
     known, kept = archive(web.put("/official.zip", GOOD[:500], len(GOOD), '"1"')), tmp_path / "kept"
     with pytest.raises(DownloadError) as error:
         fetch(known, kept)
-    assert "\nWhat has come so far is kept; the same command goes on\n" in str(error.value)
+    told = "the connection broke off before the end; 500 bytes have come and are kept, and the same command"
+    assert told in str(error.value)
     assert "tiny.zip" not in held(kept)
     web.put("/official.zip", GOOD, version='"1"')
     assert fetch(known, kept).read_bytes() == GOOD
     assert web.asked == ["/official.zip", "/official.zip", "/official.zip bytes=500-"]
     assert held(kept) == ["tiny.zip"]
+
+
+def test_a_full_disk_gets_back_what_had_come(
+    web, closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(address: str, copy: Path, parts: Path, timeout: tuple[float, float]) -> None:
+        parts.mkdir()
+        (parts / "some").write_bytes(b"x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "transfer", fill)
+    with pytest.raises(DownloadError, match="No space left on device"):
+        fetch(archive(closed), tmp_path / "kept")
+    assert held(tmp_path / "kept") == []
 
 
 def test_a_mirror_folder_without_the_archive_is_told_of(closed: str, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
+import gzip
 from pathlib import Path
 
 import pytest
 import requests
 
 from recsys.data.transfer import PIECE, transfer
+from recsys.data.transfer import kept as bytes_of
 
 DATA = bytes(range(256)) * 256
 SIZE = len(DATA)
@@ -68,8 +70,56 @@ def test_another_version_is_fetched_from_its_start(web, tmp_path: Path) -> None:
     assert web.asked == ["/file"]
 
 
-def test_a_server_without_ranges_sends_all_of_it(web, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": 200},
+        {"status": 403},
+        {"status": 416},
+        {"Content-Range": f"bytes 0-{SIZE // 2 - 1}/{SIZE}"},
+        {"Content-Range": f"bytes {SIZE // 2}-{SIZE - 1}/{SIZE + 1}"},
+        {"Content-Range": f"bytes {SIZE // 2}-{SIZE - 2}/{SIZE}", "Content-Length": str(SIZE // 2 - 1)},
+        {"ETag": '"2"'},
+        {"Content-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_not_the_rest_is_left_for_the_whole(web, tmp_path: Path, change: dict) -> None:
     break_off(web, tmp_path, SIZE // 2, '"1"')
-    web.knows_ranges = False
+    web.on_range = lambda status, sent: (change.get("status", status), {**sent, **change})
     assert fetched(web.put("/file", DATA, version='"1"'), tmp_path) == DATA
-    assert web.asked == ["/file", f"/file bytes={SIZE // 2}-"]
+    assert web.asked == ["/file", f"/file bytes={SIZE // 2}-", "/file"]
+    assert not (tmp_path / "parts").exists()
+
+
+def test_a_part_that_is_too_long_is_none(web, tmp_path: Path) -> None:
+    break_off(web, tmp_path, SIZE // 2, '"1"')
+    next(tmp_path.glob("parts/*")).write_bytes(DATA + b"x")
+    assert fetched(web.put("/file", DATA, version='"1"'), tmp_path) == DATA
+
+
+def test_one_part_of_an_address_is_kept(web, tmp_path: Path) -> None:
+    for version in ('"1"', '"2"', '"3"'):
+        break_off(web, tmp_path, SIZE // 2, version)
+    assert kept(tmp_path) == [DATA[: SIZE // 2]]
+    assert bytes_of(f"{web.address}/file", tmp_path / "parts") == SIZE // 2
+    assert bytes_of(f"{web.address}/other", tmp_path / "parts") == 0
+    other = web.put("/other", DATA[::-1], version='"3"')  # the same version, of another file
+    assert fetched(other, tmp_path) == DATA[::-1]
+
+
+def test_the_bytes_come_as_they_lie_there(web, tmp_path: Path) -> None:
+    """What was packed for the way cannot be counted, so nothing of it is kept."""
+    packed = gzip.compress(DATA)
+    address = web.put("/file", packed[:-9], length=len(packed), version='"1"')
+    web.more = {"Content-Encoding": "gzip"}
+    with pytest.raises(requests.RequestException):
+        fetched(address, tmp_path)
+    assert kept(tmp_path) == []
+    assert {headers["Accept-Encoding"] for headers in web.headers} == {"identity"}
+
+
+@pytest.mark.parametrize("length", ["", "many", f"{SIZE}, {SIZE}"])
+def test_a_length_that_is_no_number_is_unknown(web, tmp_path: Path, length: str) -> None:
+    web.more = {"Content-Length": length}
+    assert fetched(web.put("/file", DATA, version='"1"'), tmp_path) == DATA

@@ -164,3 +164,20 @@ def test_movies_with_the_same_features_share_their_rows(knowing: NeuMF) -> None:
     assert torch.equal(scores[::2], scores[0].expand(15))
     assert torch.equal(scores[1::2], scores[1].expand(15))
     assert scores[0] != scores[1]
+
+
+def test_of_nobody_there_is_no_history(knowing: NeuMF) -> None:
+    """As the losses of lists ask, where a batch has no film that anybody liked."""
+    assert knowing.history is not None
+    nobody = torch.empty(0, dtype=torch.int32)
+    found = knowing.history(nobody, nobody)
+    assert found.shape == (0, 4)
+    found.sum().backward()
+    assert not knowing.history.liked.weight.grad.any()
+
+
+def test_whatever_moves_a_history_moves_its_ratings(knowing: NeuMF) -> None:
+    assert knowing.history is not None
+    moved = knowing.history.to("meta")
+    columns = moved.pairs, moved.movies, moved.levels, moved.starts
+    assert {column.device.type for column in columns} == {"meta"}
