@@ -12,6 +12,8 @@ import pandas as pd
 from recsys.data.ratings_text import COLUMNS, OnBadRows, RatingsFormat, RatingsText
 from recsys.errors import DataError
 
+BLANKS = " \t\r\n\f\v"  # around a number
+
 
 def read_rows(
     text: RatingsText,
@@ -85,17 +87,19 @@ def _parse_row(
 ) -> tuple[int | str, int | str, float, int]:
     if len(fields) != width:
         raise ValueError(f"{width} fields expected, {len(fields)} found ({'|'.join(fields)[:60]!r})")
-    values = [fields[place].strip() for place in places]
+    parsers: list[Callable[[str], Any]] = [parse_id, parse_id, float, int]
+    blanks = (None if parse is _text else BLANKS for parse in parsers)
+    values = [fields[place].strip(blank) for place, blank in zip(places, blanks, strict=False)]
     for column, value in zip(names, values, strict=True):
         if not value:
             raise ValueError(f"{column} is missing")
         if "\ufffd" in value:  # what decoding put in place of bytes it could not read
             raise ValueError(f"{column} {value!r} is not UTF-8 text")
-    parsers: list[Callable[[str], Any]] = [parse_id, parse_id, float, int]
     parsed: list = []
     for column, value, parse in zip(names, values, parsers, strict=False):
         try:
-            if "_" in value and parse is not _text:  # Python reads 1_000 as a number; no data file means it
+            # Python reads more as a number than a data file means: 1_000, digits of any script, odd blanks.
+            if parse is not _text and ("_" in value or not (value.isascii() and value.isprintable())):
                 raise ValueError
             parsed.append(parse(value))
         except ValueError:

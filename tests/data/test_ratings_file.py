@@ -98,6 +98,8 @@ BAD = {
     "word for a user": ("eve\t10\t4\t100", "user 'eve' is not a whole number"),
     "fraction for a movie": ("4\t10.5\t4\t100", "movie '10.5' is not a whole number"),
     "fraction for a time": ("4\t10\t4\t1.5", "timestamp '1.5' is not a whole number"),
+    "digits of another script": ("٤\t10\t4\t100", "user '٤' is not a whole number"),
+    "odd blank": ("4\t10\t4\t100\x1c", "timestamp '100\\x1c' is not a whole number"),
     "underscore": ("1_0\t10\t4\t100", "user '1_0' is not a whole number"),
     "above the scale": ("4\t10\t5.5\t100", "rating '5.5' is off the scale 0.5 to 5 (data.scale)"),
     "below the scale": ("4\t10\t0\t100", "rating '0' is off the scale 0.5 to 5 (data.scale)"),
