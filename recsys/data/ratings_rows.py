@@ -88,8 +88,10 @@ def _parse_row(
     if len(fields) != width:
         raise ValueError(f"{width} fields expected, {len(fields)} found ({'|'.join(fields)[:60]!r})")
     parsers: list[Callable[[str], Any]] = [parse_id, parse_id, float, int]
-    blanks = (None if parse is _text else BLANKS for parse in parsers)
-    values = [fields[place].strip(blank) for place, blank in zip(places, blanks, strict=False)]
+    values = [
+        fields[place].strip(None if parse is _text else BLANKS)
+        for place, parse in zip(places, parsers, strict=False)
+    ]
     for column, value in zip(names, values, strict=True):
         if not value:
             raise ValueError(f"{column} is missing")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from recsys.data.biases import USER_DAMPING
 from recsys.models.bags import Bags
@@ -31,6 +32,7 @@ class History(nn.Module):
     movies: Tensor
     levels: Tensor
     starts: Tensor
+    level_sums: Tensor
 
     def __init__(self, n_movies: int, dim: int, std: float) -> None:
         super().__init__()
@@ -50,13 +52,13 @@ class History(nn.Module):
     def _apply(self, fn: Callable, recurse: bool = True) -> "History":
         """Whatever moves the weights to a device moves the ratings."""
         self.pairs, self.movies = fn(self.pairs), fn(self.movies)
-        self.levels, self.starts = fn(self.levels), fn(self.starts)
+        self.levels, self.starts, self.level_sums = fn(self.levels), fn(self.starts), fn(self.level_sums)
         return super()._apply(fn, recurse)
 
     def forget(self) -> None:
         """Let go of all ratings."""
         self.pairs, self.movies = torch.empty(0).long(), torch.empty(0).int()
-        self.levels, self.starts = torch.empty(0), torch.empty(0).long()
+        self.levels, self.starts, self.level_sums = torch.empty(0), torch.empty(0).long(), torch.empty(0, 1)
 
     def remember(self, users: NDArray, movies: NDArray, levels: NDArray, n_users: int) -> None:
         """Take over the ratings of the training part.
@@ -75,6 +77,8 @@ class History(nn.Module):
         self.levels = torch.from_numpy(levels[order].astype(np.float32)).to(device)
         ends = np.cumsum(np.bincount(users, minlength=n_users))
         self.starts = torch.from_numpy(np.concatenate([[0], ends])).to(device)
+        each = torch.arange(len(self.levels), device=device)
+        self.level_sums = embedding_bag(each, self.levels[:, None], self.starts[:-1], mode="sum")
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """h of users (B,), each without the movie (B,) it stands beside: (B, d)."""
@@ -113,15 +117,13 @@ class History(nn.Module):
         offsets = counts.cumsum(0) - counts
         places = torch.arange(int(counts.sum()), device=users.device)
         places = places + (first - offsets).repeat_interleave(counts, output_size=len(places))
-        # An index in brackets takes four times as long, here and below.
+        # An index in brackets takes four times as long, where there are many.
         movies, levels = self.movies.index_select(0, places), self.levels.index_select(0, places)
         both = torch.cat([self.chosen.weight, self.liked.weight], dim=1)
         bags = Bags(movies, offsets.int(), self.n_movies)
         chosen, liked = bags.sum(both).chunk(2, dim=1)
         weighted = bags.sum(self.liked.weight, levels)
-        each = torch.arange(len(levels), dtype=torch.int32, device=users.device)
-        level = Bags(each, bags.starts, len(levels)).sum(levels[:, None])
-        return chosen, liked, weighted, level, counts[:, None].float()
+        return chosen, liked, weighted, self.level_sums[users], counts[:, None].float()
 
 
 def _combined(chosen: Tensor, liked: Tensor, weighted: Tensor, level: Tensor, count: Tensor) -> Tensor:

@@ -101,7 +101,6 @@ def _stops(way: str) -> Iterator[None]:
     Raises:
         Stopped: with the way to go on.
     """
-
     received = signal.SIGINT
 
     def stop(number: int, frame: FrameType | None) -> None:

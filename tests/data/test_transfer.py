@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from recsys.data.transfer import PIECE, transfer
-from recsys.data.transfer import kept as bytes_of
+from recsys.data.transfer import PIECE, kept, transfer
 
 DATA = bytes(range(256)) * 256
 SIZE = len(DATA)
@@ -13,7 +12,7 @@ BROKEN = requests.exceptions.ChunkedEncodingError
 TIMEOUT = (5, 60)
 
 
-def kept(folder: Path) -> list[bytes]:
+def come(folder: Path) -> list[bytes]:
     """What has come so far."""
     return [part.read_bytes() for part in folder.glob("parts/*")]
 
@@ -34,18 +33,18 @@ def break_off(web, folder: Path, end: int, version: str | None) -> None:
 @pytest.mark.parametrize("end", [0, 1, PIECE - 1, PIECE, 2 * PIECE + 7, SIZE - 1])
 def test_only_the_rest_is_asked_for(web, tmp_path: Path, end: int) -> None:
     break_off(web, tmp_path, end, '"1"')
-    have = len(kept(tmp_path)[0])
-    assert kept(tmp_path) == [DATA[:have]]
+    have = len(come(tmp_path)[0])
+    assert come(tmp_path) == [DATA[:have]]
     assert end - PIECE < have <= end
     assert fetched(web.put("/file", DATA, version='"1"'), tmp_path) == DATA
     assert web.asked == ["/file", f"/file bytes={have}-"] if have else ["/file"]
-    assert kept(tmp_path) == []
+    assert come(tmp_path) == []
 
 
 def test_broken_off_again_and_again(web, tmp_path: Path) -> None:
     for end in range(PIECE, SIZE, PIECE):
         break_off(web, tmp_path, end, '"1"')
-        assert kept(tmp_path) == [DATA[:end]]
+        assert come(tmp_path) == [DATA[:end]]
     assert fetched(web.put("/file", DATA, version='"1"'), tmp_path) == DATA
 
 
@@ -59,7 +58,7 @@ def test_all_of_it_was_there_but_had_not_got_its_name(web, tmp_path: Path) -> No
 @pytest.mark.parametrize("version", [None, 'W/"1"'], ids=["none", "weak"])
 def test_nothing_is_kept_of_what_has_no_version(web, tmp_path: Path, version: str | None) -> None:
     break_off(web, tmp_path, SIZE // 2, version)
-    assert kept(tmp_path) == []
+    assert come(tmp_path) == []
     assert fetched(web.put("/file", DATA, version=version), tmp_path) == DATA
     assert web.asked == ["/file"]
 
@@ -101,9 +100,9 @@ def test_a_part_that_is_too_long_is_none(web, tmp_path: Path) -> None:
 def test_one_part_of_an_address_is_kept(web, tmp_path: Path) -> None:
     for version in ('"1"', '"2"', '"3"'):
         break_off(web, tmp_path, SIZE // 2, version)
-    assert kept(tmp_path) == [DATA[: SIZE // 2]]
-    assert bytes_of(f"{web.address}/file", tmp_path / "parts") == SIZE // 2
-    assert bytes_of(f"{web.address}/other", tmp_path / "parts") == 0
+    assert come(tmp_path) == [DATA[: SIZE // 2]]
+    assert kept(f"{web.address}/file", tmp_path / "parts") == SIZE // 2
+    assert kept(f"{web.address}/other", tmp_path / "parts") == 0
     other = web.put("/other", DATA[::-1], version='"3"')  # the same version, of another file
     assert fetched(other, tmp_path) == DATA[::-1]
 
@@ -115,7 +114,7 @@ def test_the_bytes_come_as_they_lie_there(web, tmp_path: Path) -> None:
     web.more = {"Content-Encoding": "gzip"}
     with pytest.raises(requests.RequestException):
         fetched(address, tmp_path)
-    assert kept(tmp_path) == []
+    assert come(tmp_path) == []
     assert {headers["Accept-Encoding"] for headers in web.headers} == {"identity"}
 
 

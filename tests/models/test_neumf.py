@@ -179,5 +179,5 @@ def test_of_nobody_there_is_no_history(knowing: NeuMF) -> None:
 def test_whatever_moves_a_history_moves_its_ratings(knowing: NeuMF) -> None:
     assert knowing.history is not None
     moved = knowing.history.to("meta")
-    columns = moved.pairs, moved.movies, moved.levels, moved.starts
+    columns = moved.pairs, moved.movies, moved.levels, moved.starts, moved.level_sums
     assert {column.device.type for column in columns} == {"meta"}
