@@ -91,7 +91,7 @@ def run(folder: Path, words: str, more: list[str], threads: int) -> None:
     """
     if (folder / "result.json").exists():
         return
-    command = [sys.executable, "-m", "recsys.train", *shlex.split(words), f"output_dir={folder}"]
+    command = [sys.executable, "-m", "recsys.cli.train", *shlex.split(words), f"output_dir={folder}"]
     command += ["hydra.mode=RUN", "hardware=cpu", "logger=none", "ranking.k=0", *more]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -163,7 +163,7 @@ def main() -> None:
                 results = [json.loads(file.read_text()) for file in files]
                 baselines = baselines or results
                 lines.append(line(model, words, protocol.repeats, results))
-        for baseline in ("global-mean", "user-movie-bias") if baselines else ():
+        for baseline in ("global-mean", "user-item-bias") if baselines else ():
             values = [result["baselines"][baseline] for result in baselines or []]
             rmse, mae = (
                 statistics.fmean(value[f"test/{key}"] for value in values) for key in ("rmse", "mae")

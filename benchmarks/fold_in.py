@@ -23,68 +23,69 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recsys.command import config_folder, register_resolvers
+from recsys.cli.app import register_resolvers
 from recsys.data.biases import USER_DAMPING, Biases, fit_biases
-from recsys.fold_in import SPREAD, Prior
-from recsys.reopen import Reopened, reopen
-from recsys.train import train
+from recsys.experiment.train import train
+from recsys.inference.fold_in import SPREAD, Prior
+from recsys.paths import conf_dir
+from recsys.runs.load import LoadedRun, load_run
 
 GIVEN = (1, 3, 5, 10, 20)
 SPREADS = (0.5, 1.0, 1.5, 2.0, 3.0)
 EXPECTED = "fold-in, as it expects itself"
-METHODS = ("user-mean", "movie-mean", "folded-in user+movie bias", "fold-in", EXPECTED)
+METHODS = ("user-mean", "item-mean", "folded-in user+item bias", "fold-in", EXPECTED)
 
 
-class Person(NamedTuple):
-    """A hidden user: movie rows and ratings in the order in which they are given."""
+class NewUser(NamedTuple):
+    """A hidden user: item rows and ratings in the order in which they are given."""
 
-    movies: NDArray[np.int64]
+    items: NDArray[np.int64]
     ratings: NDArray[np.float32]
 
 
-def hidden_people(run: Reopened, half: int) -> Iterator[Person]:
+def hidden_people(run: LoadedRun, half: int) -> Iterator[NewUser]:
     """Every second hidden user (half 0 or 1) with more than 20 ratings."""
     dataset, rows = run.dataset, run.split.test
     random = np.random.default_rng(0)
     for user in np.unique(dataset.users[rows]):
         own = random.permutation(rows[dataset.users[rows] == user])
         if len(own) > max(GIVEN) and user % 2 == half:
-            yield Person(dataset.movies[own].astype(np.int64), dataset.ratings[own])
+            yield NewUser(dataset.items[own].astype(np.int64), dataset.ratings[own])
 
 
-def movie_means(run: Reopened) -> NDArray[np.float64]:
-    """The mean training rating of each movie; the mean of all where it has none."""
+def item_means(run: LoadedRun) -> NDArray[np.float64]:
+    """The mean training rating of each item; the mean of all where it has none."""
     dataset, rows = run.dataset, run.split.train
-    n = len(dataset.movie_ids)
-    counts = np.bincount(dataset.movies[rows], minlength=n)
-    sums = np.bincount(dataset.movies[rows], dataset.ratings[rows], n)
+    n = len(dataset.item_ids)
+    counts = np.bincount(dataset.items[rows], minlength=n)
+    sums = np.bincount(dataset.items[rows], dataset.ratings[rows], n)
     return np.where(counts > 0, sums / np.maximum(counts, 1), run.trained.network.mean)
 
 
-def fold(prior: Prior, person: Person, n: int, target: NDArray) -> tuple[NDArray, NDArray]:
-    """Ratings of `target` movie rows after the person's first n, and the squared errors they should have."""
-    found = prior.fit(torch.from_numpy(person.movies[:n]), torch.from_numpy(person.ratings[:n]))
+def fold(prior: Prior, person: NewUser, n: int, target: NDArray) -> tuple[NDArray, NDArray]:
+    """Ratings of `target` item rows after the person's first n, and the squared errors they should have."""
+    found = prior.fit(torch.from_numpy(person.items[:n]), torch.from_numpy(person.ratings[:n]))
     rows = torch.from_numpy(target)
     ratings = found.network.predict(torch.zeros_like(rows), rows).detach()
     return ratings.numpy(), (found.deviations(rows).square() + prior.noise**2).numpy()
 
 
 def squared_errors(
-    run: Reopened, people: list[Person], prior: Prior
+    run: LoadedRun, people: list[NewUser], prior: Prior
 ) -> dict[tuple[str, int], list[NDArray[np.float64]]]:
     """Of every method and n, one array per person."""
     biases: Biases = fit_biases(run.dataset, run.split.train)
-    of_movie = movie_means(run)
+    of_item = item_means(run)
     found: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}
     for person in people:
-        target, true = person.movies[max(GIVEN) :], person.ratings[max(GIVEN) :]
+        target, true = person.items[max(GIVEN) :], person.ratings[max(GIVEN) :]
         for n in GIVEN:
-            movies, ratings = person.movies[:n], person.ratings[:n].astype(float)
-            user_bias = (ratings - biases.mean - biases.movies[movies]).sum() / (n + USER_DAMPING)
+            items, ratings = person.items[:n], person.ratings[:n].astype(float)
+            user_bias = (ratings - biases.mean - biases.items[items]).sum() / (n + USER_DAMPING)
             predicted = {
                 "user-mean": np.full(len(true), ratings.mean()),
-                "movie-mean": of_movie[target],
-                "folded-in user+movie bias": biases.mean + user_bias + biases.movies[target],
+                "item-mean": of_item[target],
+                "folded-in user+item bias": biases.mean + user_bias + biases.items[target],
             }
             predicted["fold-in"], expected = fold(prior, person, n, target)
             found[EXPECTED, n].append(expected)
@@ -93,22 +94,22 @@ def squared_errors(
     return found
 
 
-def train_without(overrides: list[str], seed: int, folder: Path) -> Reopened:
+def train_without(overrides: list[str], seed: int, folder: Path) -> LoadedRun:
     """A run that has not seen a fifth of the users."""
-    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
         fixed = ["split=new-users", "split.test=0.2", f"split.seed={seed}", "logger=none", "hardware=cpu"]
         cfg = hydra.compose("train", [*fixed, *overrides])
     train(cfg, folder)
-    return reopen(str(folder))
+    return load_run(str(folder))
 
 
-def prior_of(run: Reopened, spread: float) -> Prior:
+def prior_of(run: LoadedRun, spread: float) -> Prior:
     """The prior with the given spread."""
     noise = run.result["metrics"]["val/rmse"]
     return Prior.of(run.trained.network, run.trained_users, noise, spread)
 
 
-def tune(runs: list[Reopened]) -> None:
+def tune(runs: list[LoadedRun]) -> None:
     """Print the validation users' RMSE for each spread."""
     print("validation users: RMSE by the prior's spread and the number of ratings given\n")
     print(f"| spread | {' | '.join(map(str, GIVEN))} | mean |\n|---|{'---|' * (len(GIVEN) + 1)}")
@@ -118,7 +119,7 @@ def tune(runs: list[Reopened]) -> None:
             prior = prior_of(run, spread)
             for person in hidden_people(run, 0):
                 for n in GIVEN:
-                    values, _ = fold(prior, person, n, person.movies[max(GIVEN) :])
+                    values, _ = fold(prior, person, n, person.items[max(GIVEN) :])
                     errors[n].append((values - person.ratings[max(GIVEN) :]) ** 2)
         scores = [rmse(errors[n]) for n in GIVEN]
         print(f"| {spread} | {' | '.join(f'{s:.4f}' for s in [*scores, np.mean(scores)])} |", flush=True)
@@ -155,7 +156,7 @@ def main() -> None:
             folder = (args.keep or Path(scratch)) / str(seed)
             print(f"split {seed + 1} of {args.splits}: {folder}", file=sys.stderr)
             done = (folder / "result.json").is_file()
-            runs.append(reopen(str(folder)) if done else train_without(overrides, seed, folder))
+            runs.append(load_run(str(folder)) if done else train_without(overrides, seed, folder))
     if args.tune:
         tune(runs)
     found: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}

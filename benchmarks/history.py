@@ -24,24 +24,24 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from recsys.data.batches import Batch
-from recsys.models.bags import Bags
-from recsys.models.neumf import NeuMF
+from recsys.models.hybrid import NeuMF
+from recsys.models.ops.embedding_bag import Bags
 from recsys.training.losses import pointwise
-from recsys.training.memory import keep_freed_memory
-from recsys.training.penalty import l2_per_occurrence
+from recsys.training.memory import reuse_freed_memory
+from recsys.training.regularization import l2_per_occurrence
 
-SHAPES = {"ml-100k": (943, 1_682, 90_000), "ml-1m": (6_040, 3_706, 800_000)}  # users, movies, ratings
+SHAPES = {"ml-100k": (943, 1_682, 90_000), "ml-1m": (6_040, 3_706, 800_000)}  # users, items, ratings
 SCALE, LEVELS = (1, 5), [1, 2, 3, 4, 5]
 
 
-def made_up(users: int, movies: int, ratings: int) -> Batch:
+def made_up(users: int, items: int, ratings: int) -> Batch:
     """Different pairs in an order drawn by chance."""
     random = np.random.default_rng(0)
-    weight_u, weight_m = np.minimum(random.lognormal(0, 1.1, users), 15), random.lognormal(0, 1.3, movies)
+    weight_u, weight_m = np.minimum(random.lognormal(0, 1.1, users), 15), random.lognormal(0, 1.3, items)
     user = random.choice(users, 2 * ratings, p=weight_u / weight_u.sum())
-    movie = random.choice(movies, 2 * ratings, p=weight_m / weight_m.sum())
-    pairs = random.permutation(np.unique(user * movies + movie))[:ratings]
-    columns = (pairs // movies).astype(np.int32), (pairs % movies).astype(np.int32)
+    item = random.choice(items, 2 * ratings, p=weight_m / weight_m.sum())
+    pairs = random.permutation(np.unique(user * items + item))[:ratings]
+    columns = (pairs // items).astype(np.int32), (pairs % items).astype(np.int32)
     values = random.integers(1, 6, len(pairs)).astype(np.float32)
     return Batch(*(torch.from_numpy(column) for column in (*columns, values)))
 
@@ -54,14 +54,14 @@ def torch_sum(bags: Bags, table: Tensor, weights: Tensor | None = None) -> Tenso
 class Steps:
     """A network in training, and what it is trained on."""
 
-    def __init__(self, users: int, movies: int, ratings: int, batch_size: int) -> None:
-        self.all = made_up(users, movies, ratings)
+    def __init__(self, users: int, items: int, ratings: int, batch_size: int) -> None:
+        self.all = made_up(users, items, ratings)
         self.starts = itertools.cycle(range(0, len(self.all.ratings) - batch_size + 1, batch_size))
         self.batch_size = batch_size
-        self.network = NeuMF(users, movies, SCALE, 3.5, LEVELS, history=True, head="ordinal")
+        self.network = NeuMF(users, items, SCALE, 3.5, LEVELS, history=True, head="ordinal")
         self.network.has_facts = True
         assert self.network.history is not None
-        rows = self.all.users.numpy(), self.all.movies.numpy(), self.all.ratings.numpy() - 3.5
+        rows = self.all.users.numpy(), self.all.items.numpy(), self.all.ratings.numpy() - 3.5
         self.network.history.remember(*rows, users)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), fused=True)
 
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds (%(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    keep_freed_memory()
+    reuse_freed_memory()
     print(f"torch {torch.__version__}; batches of {args.batch_size}, milliseconds of a step\n")
     print(f"{'shape':<10}{'torch':>9}{'recsys':>9}{'lowest':>9}{'highest':>9}{'x faster':>10}")
     for name, shape in SHAPES.items():

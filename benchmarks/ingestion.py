@@ -4,8 +4,8 @@
     python benchmarks/ingestion.py --rows 1000000 --colon-rows 400000 --python-rows 100000
     python benchmarks/ingestion.py --cold
 
-The files are made up in the shape of ML-25M: 162,541 users and 59,047 movies where there are enough rows for
-them, sorted by user, then movie. Every measurement is a process of its own, so that its peak memory is; the
+The files are made up in the shape of ML-25M: 162,541 users and 59,047 items where there are enough rows for
+them, sorted by user, then item. Every measurement is a process of its own, so that its peak memory is; the
 clock starts after its imports, and the file is in the system's cache. Rounds of all rows alternate, so that a
 busy minute meets every row; a ratio is the median over the rounds. Before each row, 2 GB are touched and
 given back: the host of a virtual machine may lend memory only when it is touched, at up to 2 ms/MB, and would
@@ -51,31 +51,31 @@ from recsys.data import splits
 from recsys.data.batches import to_tensors
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
-from recsys.data.ratings_file import read_ratings
-from recsys.data.ratings_text import RatingsFormat, RatingsText
+from recsys.data.ratings_file.format import RatingsFormat, RatingsText
+from recsys.data.ratings_file.read import read_ratings
 
-USERS, MOVIES = 162_541, 59_047
+USERS, ITEMS = 162_541, 59_047
 SCALE = (0.5, 5.0)
 NAMES = ("userId", "movieId", "rating", "timestamp")
 COMMAS = RatingsFormat(",", NAMES, header=True, quoted=True)
 TEXT_IDS = RatingsFormat(",", NAMES, header=True, quoted=True, text_ids=True)
 COLONS = RatingsFormat("::")
-NO_MOVIES = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})
+NO_ITEMS = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
 LEAN, COLONS_PANDAS = "pandas, lean", 'pandas, engine="python"'
 
 
 def made_up(rows: int) -> pa.Table:
-    """About `rows` ratings, sorted by user, then movie."""
+    """About `rows` ratings, sorted by user, then item."""
     random = np.random.default_rng(0)
     users = min(USERS, max(rows // 150, 1))
     weight = np.minimum(random.lognormal(0, 1.1, users), 20)
     counts = 1 + random.multinomial(rows - users, weight / weight.sum())
-    raw_movies = np.sort(random.choice(210_000, MOVIES, replace=False)) + 1
+    raw_items = np.sort(random.choice(210_000, ITEMS, replace=False)) + 1
     user = np.repeat(np.arange(users), counts)
     place = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
-    movie = ((place + random.random(rows)) * (MOVIES / counts[user])).astype(np.int64).clip(max=MOVIES - 1)
-    kept = np.append(True, np.diff(user * MOVIES + movie) > 0)  # who rates most may meet a movie twice
-    columns = [user + 1, raw_movies[movie], random.integers(1, 11, rows) / 2]
+    item = ((place + random.random(rows)) * (ITEMS / counts[user])).astype(np.int64).clip(max=ITEMS - 1)
+    kept = np.append(True, np.diff(user * ITEMS + item) > 0)  # who rates most may meet a item twice
+    columns = [user + 1, raw_items[item], random.integers(1, 11, rows) / 2]
     columns.append(random.integers(900_000_000, 1_570_000_000, rows))
     return pa.table([column[kept] for column in columns], names=list(NAMES))
 
@@ -121,11 +121,11 @@ def read(file: Path, form: RatingsFormat) -> Dataset:
     """One of recsys's own ways: a file, or the member of a zip archive."""
     if file.suffix != ".zip":
         text = RatingsText(file.name, file.stat().st_size, lambda: file.open("rb"))
-        return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_MOVIES, SCALE)
+        return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_ITEMS, SCALE)
     with zipfile.ZipFile(file) as archive:
         info = archive.getinfo("ratings.csv")
         text = RatingsText(file.name, info.file_size, lambda: archive.open(info))
-        return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_MOVIES, SCALE)
+        return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_ITEMS, SCALE)
 
 
 def split_tensors(dataset: Dataset) -> None:

@@ -1,6 +1,6 @@
 """What a training step costs as embedding tables grow: rows alone (optimizer=sparse-adam) beside dense Adam.
 
-A biased matrix factorization of --rows users and a tenth as many movies, batches of --batch-size ratings
+A biased matrix factorization of --rows users and a tenth as many items, batches of --batch-size ratings
 drawn uniformly (so that caches help as little as they can): forward, backward, optimizer; no Lightning.
 Every size has a process of its own, since its peak memory is told; dense Adam is measured while its four
 copies of the table (weights, gradient, two moments) fit into --dense-up-to rows. The last column is what the
@@ -25,16 +25,16 @@ import torch
 from torch.nn import functional
 
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.training.memory import keep_freed_memory
+from recsys.training.memory import reuse_freed_memory
 from recsys.training.sparse_adam import SparseAdam, give_rows_gradients
 
 
 def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, float]:
     """Milliseconds of a step (median) and the process's peak memory in GB."""
     torch.set_num_threads(args.threads)
-    keep_freed_memory()
-    movies = rows // 10
-    network = MatrixFactorization(rows, movies, [1, 5], 3.5, embedding_dim=args.embedding_dim)
+    reuse_freed_memory()
+    items = rows // 10
+    network = MatrixFactorization(rows, items, [1, 5], 3.5, embedding_dim=args.embedding_dim)
     if sparse:
         give_rows_gradients(network)
     optimizer = SparseAdam(network.parameters(), fused=True)
@@ -44,7 +44,7 @@ def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, f
         optimizer.state[table] = state
     seconds = []
     for step in range(args.steps + 3):
-        pairs = torch.randint(rows, (args.batch_size,)), torch.randint(movies, (args.batch_size,))
+        pairs = torch.randint(rows, (args.batch_size,)), torch.randint(items, (args.batch_size,))
         ratings = torch.rand(args.batch_size)
         start = time.perf_counter()
         optimizer.zero_grad()
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
     args = parser.parse_args()
     print(f"torch {torch.__version__}; {os.cpu_count()} cores, threads: {args.threads}; batches of", end=" ")
-    print(f"{args.batch_size}, embedding_dim {args.embedding_dim}, as many movies as a tenth of the users\n")
+    print(f"{args.batch_size}, embedding_dim {args.embedding_dim}, as many items as a tenth of the users\n")
     headers = ("ms a step", 11), ("lowest", 9), ("highest", 9), ("peak GB", 9), ("model GB", 10)
     print(f"{'users':>12}{'optimizer':>14}", *(f"{name:>{width}}" for name, width in headers), sep="")
     for rows in args.rows:

@@ -24,7 +24,7 @@ class Fold:
     Attributes:
         number: of the fold.
         mark: the RMSE to reach; None where there is none.
-        train, test: frames with the columns user, movie (row numbers) and rating.
+        train, test: frames with the columns user, item (row numbers) and rating.
         seconds: spent inside `with`, less those in which the test pairs are looked at.
         reached: the seconds at the first look at or below the mark.
     """
@@ -70,7 +70,7 @@ def surprise(algorithm: str) -> Fit:
         model = getattr(surprise, algorithm)(random_state=SEED)
         with fold:
             model.fit(trainset)
-        return np.array([model.predict(pair.user, pair.movie).est for pair in fold.test.itertuples()])
+        return np.array([model.predict(pair.user, pair.item).est for pair in fold.test.itertuples()])
 
     return fit
 
@@ -85,12 +85,12 @@ def cornac(fold: Fold) -> NDArray:
     with fold:
         model.fit(data)
     users = [data.uid_map.get(user, data.num_users) for user in fold.test["user"]]
-    movies = [data.iid_map.get(movie, data.num_items) for movie in fold.test["movie"]]
-    return np.array([model.rate(user, movie) for user, movie in zip(users, movies, strict=True)])
+    items = [data.iid_map.get(item, data.num_items) for item in fold.test["item"]]
+    return np.array([model.rate(user, item) for user, item in zip(users, items, strict=True)])
 
 
 def lenskit(fold: Fold) -> NDArray:
-    """LensKit's BiasedMF (alternating least squares) with its defaults; biases where it knows no movie."""
+    """LensKit's BiasedMF (alternating least squares) with its defaults; biases where it knows no item."""
     from lenskit import predict
     from lenskit.als import BiasedMFScorer
     from lenskit.data import ItemList, from_interactions_df
@@ -103,8 +103,8 @@ def lenskit(fold: Fold) -> NDArray:
         pipeline.train(data, TrainingOptions(rng=SEED))
     predicted = np.empty(len(fold.test))
     for user, rows in fold.test.groupby("user").indices.items():
-        movies = ItemList(item_ids=fold.test["movie"].to_numpy()[rows])
-        predicted[rows] = predict(pipeline, user, movies).scores()
+        items = ItemList(item_ids=fold.test["item"].to_numpy()[rows])
+        predicted[rows] = predict(pipeline, user, items).scores()
     return predicted
 
 
@@ -150,22 +150,22 @@ def ours(*overrides: str) -> Fit:
         from omegaconf import OmegaConf
         from pytorch_lightning.callbacks import LambdaCallback
 
-        from recsys.checkpoint import load_checkpoint
-        from recsys.command import config_folder
-        from recsys.models.network import RatingNetwork
-        from recsys.runs import checkpoint_in
+        from recsys.models.base import RatingNetwork
+        from recsys.paths import conf_dir
+        from recsys.runs.checkpoint import load_checkpoint
+        from recsys.runs.folder import checkpoint_in
         from recsys.training.build import build_data, build_module, build_trainer
 
         @torch.no_grad()
         def predict(network: RatingNetwork) -> NDArray:
             training = network.training
             network.eval()
-            found = [network.predict(batch.users, batch.movies) for batch in test]
+            found = [network.predict(batch.users, batch.items) for batch in test]
             network.train(training)
             return torch.cat(found).numpy()
 
         words = [*DATA, f"split.fold={fold.number}", "hardware=cpu", "logger=none", f"seed={SEED}"]
-        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
             cfg = hydra.compose("train", [*words, *overrides])
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         data = build_data(cfg)

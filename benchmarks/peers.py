@@ -75,17 +75,17 @@ def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
     """The arguments of each `Fold`; train and val together."""
     import hydra
 
-    from recsys.command import config_folder
+    from recsys.paths import conf_dir
     from recsys.training.build import build_data
 
     folds = []
     for number in numbers:
-        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
             data = build_data(hydra.compose("train", [*DATA, f"split.fold={number}"]))
         data.setup()
         dataset, split = data.dataset, data.split
         assert dataset is not None
-        columns = {"user": dataset.users, "movie": dataset.movies, "rating": dataset.ratings}
+        columns = {"user": dataset.users, "item": dataset.items, "rating": dataset.ratings}
         parts = {"train": np.union1d(split.train, split.val), "test": split.test}
         frames = {
             part: {name: column[rows].tolist() for name, column in columns.items()}

@@ -5,7 +5,7 @@
 
 One factor at a time departs from a base: a million synthetic ratings in the shape of MovieLens 1M, the
 article's network (experiment=embedding-net) with embedding_dim=50 and hidden=[100,200,300], batches of 2000,
-all cores. 10 and 32 million ratings come with the users and movies of MovieLens 10M and 32M, so that the
+all cores. 10 and 32 million ratings come with the users and items of MovieLens 10M and 32M, so that the
 embedding tables grow too. Every measurement is a process of its own that trains a limited number of steps
 through the parts of `recsys-train` on the CPU; rounds of all points alternate, and a point's figures are
 those of its fastest round: other work on the machine only slows.
@@ -35,7 +35,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator
 from scaling_point import CORES, SHAPES, Found, Point
 
-from recsys.plots.style import BLUE, ORANGE, new_figure, styled, to_files
+from recsys.analysis.figures.style import BLUE, ORANGE, new_figure, styled, to_files
 
 BASE = Point()
 FACTORS: dict[str, list[Any]] = {

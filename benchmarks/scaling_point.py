@@ -23,11 +23,11 @@ import recsys  # noqa: F401 - before torch: it keeps idle OpenMP threads from sp
 import hydra
 from omegaconf import OmegaConf
 
-from recsys.command import config_folder
 from recsys.data import dataset as encoded
-from recsys.data.synthetic import Synthetic
+from recsys.data.sources.synthetic import Synthetic
+from recsys.paths import conf_dir
 from recsys.training.build import build_data, build_module, build_trainer
-from recsys.training.throughput import WARM_UP_STEPS, Throughput
+from recsys.training.callbacks.throughput import WARM_UP_STEPS, Throughput
 
 CORES = os.cpu_count() or 1
 SHAPES = {1_000_000: (6040, 3706), 10_000_000: (69_878, 10_677), 32_000_000: (200_948, 84_432)}
@@ -82,14 +82,14 @@ def measure(point: Point, folder: Path, budget: int) -> Found | None:
         budget: about how many ratings the measured steps train on, fewer in a wider network.
     """
     imports, start = peak(), time.perf_counter()
-    users, movies = SHAPES[point.ratings]
+    users, items = SHAPES[point.ratings]
     hidden = ",".join(str(round(width * point.hidden)) for width in WIDTHS)
     steps = max(30, round(budget / point.batch_size / max(1, point.hidden) ** 2))
-    words = [f"data.ratings={point.ratings}", f"data.users={users}", f"data.movies={movies}"]
+    words = [f"data.ratings={point.ratings}", f"data.users={users}", f"data.items={items}"]
     words += [f"model.embedding_dim={point.embedding_dim}", f"model.hidden=[{hidden}]"]
     words += [f"batch_size={point.batch_size}", f"+hardware.limit_train_batches={WARM_UP_STEPS + steps}"]
     words += [f"hardware={'ddp' if point.processes > 1 else 'cpu'}", f"hardware.devices={point.processes}"]
-    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
         cfg = hydra.compose("train", [*GROUPS, *words, "hardware.accelerator=cpu"])
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     data = build_data(cfg)
@@ -114,8 +114,8 @@ def main() -> None:
     """Draw ratings, or measure a point and print it."""
     folder, point = Path(sys.argv[1]), Point(*json.loads(sys.argv[2]))
     if not folder.exists():
-        users, movies = SHAPES[point.ratings]
-        encoded.save(Synthetic(ratings=point.ratings, users=users, movies=movies).load(), folder)
+        users, items = SHAPES[point.ratings]
+        encoded.save(Synthetic(ratings=point.ratings, users=users, items=items).load(), folder)
         return
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)

@@ -1,9 +1,9 @@
-"""The ten best films of every user out of a whole catalogue: the split first layer beside all pairs directly.
+"""The ten best items of every user out of a whole catalogue: the split first layer beside all pairs directly.
 
 The size is that of ML-25M, the weights are random. Direct is what people write: `forward` of a user and the
 whole catalogue, followed by the same top-k. `pieces` is the same in pieces of the size that is fastest here,
 those that a processor's cache holds. All ways rank the same few users in turn, in one run, and what they find
-is compared. `bf16` and `int8` have candidates found so; `same` is the share of listed films that are then the
+is compared. `bf16` and `int8` have candidates found so; `same` is the share of listed items that are then the
 same at the same place. Every x is beside direct, the median of the rounds. Peak memory is that of the whole
 process.
 
@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from recsys.models.base import RatingNetwork
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.models.network import RatingNetwork
-from recsys.ranking import rank
+from recsys.models.scoring import rank
 
 Ranked = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -37,18 +37,18 @@ class Direct(nn.Module):
 
     Args:
         network: in evaluation mode.
-        at_once: movies of a piece; None: all of them.
+        at_once: items of a piece; None: all of them.
     """
 
     def __init__(self, network: RatingNetwork, at_once: int | None = None) -> None:
         super().__init__()
-        self.network, self.n_movies = network, network.n_movies
-        self.at_once = at_once or network.n_movies
+        self.network, self.n_items = network, network.n_items
+        self.at_once = at_once or network.n_items
 
     def score(self, users: torch.Tensor) -> torch.Tensor:
-        """Every movie's rating: (B,) to (B, n_movies)."""
-        movies = torch.arange(self.n_movies).split(self.at_once)
-        rows = [torch.cat([self.network(user.expand(len(some)), some) for some in movies]) for user in users]
+        """Every item's rating: (B,) to (B, n_items)."""
+        items = torch.arange(self.n_items).split(self.at_once)
+        rows = [torch.cat([self.network(user.expand(len(some)), some) for some in items]) for user in users]
         return torch.stack(rows)
 
 
@@ -67,7 +67,7 @@ def in_fastest_pieces(network: RatingNetwork) -> Direct:
 
 def compare(name: str, network: RatingNetwork, args: argparse.Namespace) -> None:
     """Print one network's line."""
-    for table in (*network.tables("user").values(), *network.tables("movie").values()):
+    for table in (*network.tables("user").values(), *network.tables("item").values()):
         nn.init.normal_(table.weight, std=0.3)
     direct, in_pieces = Direct(network.eval()), in_fastest_pieces(network)
     random = np.random.default_rng(0)
@@ -104,22 +104,22 @@ def main() -> None:
     """Measure both ways and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--users", type=int, default=162_541, help="of the model (%(default)s)")
-    parser.add_argument("--movies", type=int, default=59_047, help="of the model (%(default)s)")
+    parser.add_argument("--items", type=int, default=59_047, help="of the model (%(default)s)")
     parser.add_argument("--embedding-dim", type=int, default=50, help="(%(default)s)")
     parser.add_argument(
         "--hidden", type=int, nargs="*", default=[100, 200, 300], help="widths of the layers (%(default)s)"
     )
-    parser.add_argument("--k", type=int, default=10, help="films for each user (%(default)s)")
+    parser.add_argument("--k", type=int, default=10, help="items for each user (%(default)s)")
     parser.add_argument("--sample", type=int, default=40, help="users ranked the fast way (%(default)s)")
     parser.add_argument("--direct", type=int, default=5, help="of them also directly (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="(%(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    facts = (args.users, args.movies, [0.5, 5], 3.5)
+    facts = (args.users, args.items, [0.5, 5], 3.5)
     layers = f"embedding-net {args.embedding_dim}, {args.hidden}"
     print(f"torch {torch.__version__}; {os.cpu_count()} cores, threads: {args.threads};", end=" ")
-    print(f"{args.users:,} users, {args.movies:,} movies, the best {args.k}")
+    print(f"{args.users:,} users, {args.items:,} items, the best {args.k}")
     print(
         f"milliseconds of a user ({args.sample} users, {args.direct} of them directly), and x beside direct\n"
     )
@@ -131,7 +131,7 @@ def main() -> None:
         compare(f"matrix-factorization {args.embedding_dim}", factors, args)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\npeak memory of the process {peak:.2f} GB, of which the tables take", end=" ")
-    print(f"{4 * args.embedding_dim * (args.users + args.movies) / 2**30:.2f} GB for each network")
+    print(f"{4 * args.embedding_dim * (args.users + args.items) / 2**30:.2f} GB for each network")
 
 
 if __name__ == "__main__":

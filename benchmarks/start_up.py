@@ -20,8 +20,8 @@ TRAIN = ["experiment=embedding-net", "data=synthetic", "data.step=0", "data.rati
 TRAIN += ["max_epochs=1", "logger=tensorboard"]
 ROWS = {
     "bare imports": [sys.executable, "-c", BARE],
-    "recsys-train --help": [sys.executable, "-m", "recsys.train", "--help"],
-    "one batch": [sys.executable, "-m", "recsys.train", *TRAIN],
+    "recsys-train --help": [sys.executable, "-m", "recsys.cli.train", "--help"],
+    "one batch": [sys.executable, "-m", "recsys.cli.train", *TRAIN],
 }
 
 

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-WORDS = ["data=synthetic", "data.ratings=1000000", "data.users=6000", "data.movies=3500", "batch_size=2000"]
+WORDS = ["data=synthetic", "data.ratings=1000000", "data.users=6000", "data.items=3500", "batch_size=2000"]
 WORDS += ["experiment=embedding-net", "data.step=0", "model.embedding_dim=16", "model.hidden=[32]"]
 WORDS += ["hardware=cpu", "schedule.cycle_epochs=1"]
 
@@ -60,7 +60,7 @@ def main() -> None:
 
 def sweep(launcher: str, slots: int, jobs: int, epochs: int) -> tuple[float, float]:
     """Wall time of a sweep, and the median of what its jobs say they took."""
-    command = [sys.executable, "-m", "recsys.train", "-m", *WORDS, f"seed=range({jobs})"]
+    command = [sys.executable, "-m", "recsys.cli.train", "-m", *WORDS, f"seed=range({jobs})"]
     command += [f"max_epochs={epochs}", f"patience={epochs}", f"hydra/launcher={launcher}"]
     environment = dict(os.environ)
     if launcher == "joblib":

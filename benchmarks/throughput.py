@@ -4,7 +4,7 @@
 
 Every row trains the same network on the same synthetic ratings (the shape of MovieLens 1M) on the CPU, with
 Adam and cosine restarts per batch; progress bar, logging and checkpoints are on where a row has them. All
-clocks are `recsys.training.throughput`'s: wall time inside an epoch, after the first 10 steps. Every row has
+clocks are `recsys.training.callbacks.throughput`'s: wall time inside an epoch, after the first 10 steps. Every row has
 a process of its own, so that no row profits from what another one sets; OpenMP threads wait passively in all.
 Rounds of all rows alternate, so that a busy minute meets every row; a ratio is the median over the rounds.
 
@@ -44,14 +44,14 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.utils.data import DataLoader, TensorDataset
 
-from recsys.command import config_folder
 from recsys.data.batches import Batch
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.paths import conf_dir
 from recsys.training.build import build_data, build_module, build_trainer
-from recsys.training.throughput import WARM_UP_STEPS, Throughput
+from recsys.training.callbacks.throughput import WARM_UP_STEPS, Throughput
 
 FIRST = "stock Lightning"
-USERS, MOVIES = 6040, 3706
+USERS, ITEMS = 6040, 3706
 GROUPS = ("experiment=embedding-net", "data=synthetic", "data.step=0")
 NETWORK = ("embedding_dim=50", "hidden=[100,200,300]", "dropouts=[0.5,0.5,0.25]", "embedding_dropout=0.05")
 
@@ -61,15 +61,15 @@ class PlainModule(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.users, self.movies = nn.Embedding(USERS, 50), nn.Embedding(MOVIES, 50)
+        self.users, self.items = nn.Embedding(USERS, 50), nn.Embedding(ITEMS, 50)
         layers: list[nn.Module] = [nn.Dropout(0.05)]
         for width_in, width, rate in ((100, 100, 0.5), (100, 200, 0.5), (200, 300, 0.25)):
             layers += [nn.Linear(width_in, width), nn.ReLU(), nn.Dropout(rate)]
         self.layers = nn.Sequential(*layers, nn.Linear(300, 1))
 
-    def forward(self, users: Tensor, movies: Tensor) -> Tensor:
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Ratings of pairs: (B,) and (B,) to (B,)."""
-        vectors = torch.cat([self.users(users), self.movies(movies)], dim=1)  # (B, 100)
+        vectors = torch.cat([self.users(users), self.items(items)], dim=1)  # (B, 100)
         return 0.5 + 5 * torch.sigmoid(self.layers(vectors)).squeeze(-1)
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
@@ -87,13 +87,13 @@ class PlainModule(pl.LightningModule):
 
 def stock_loader(columns: Batch, batch_size: int) -> DataLoader:
     """A shuffling DataLoader over a TensorDataset."""
-    dataset = TensorDataset(columns.users.long(), columns.movies.long(), columns.ratings)
+    dataset = TensorDataset(columns.users.long(), columns.items.long(), columns.ratings)
     return DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=0)
 
 
 def article_batches(columns: Batch, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Numpy arrays, shuffled together; each batch is copied into new tensors."""
-    pairs = np.stack([columns.users.numpy(), columns.movies.numpy()], axis=1).astype(np.int64)
+    pairs = np.stack([columns.users.numpy(), columns.items.numpy()], axis=1).astype(np.int64)
     order = np.random.permutation(len(pairs))
     pairs, ratings = pairs[order], columns.ratings.numpy()[order]
     for start in range(0, len(pairs), batch_size):
@@ -120,11 +120,11 @@ def plain_loop(batches: Callable[..., Iterable], columns: Batch, size: int, step
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     scheduler = CosineAnnealingWarmRestarts(optimizer, 400, eta_min=1e-4)
     total = start = 0.0
-    for step, (users, movies, ratings) in enumerate(itertools.islice(batches(columns, size), steps)):
+    for step, (users, items, ratings) in enumerate(itertools.islice(batches(columns, size), steps)):
         if step == WARM_UP_STEPS:
             start = time.perf_counter()
         optimizer.zero_grad()
-        loss = criterion(network(users, movies), ratings)
+        loss = criterion(network(users, items), ratings)
         loss.backward()
         optimizer.step()
         scheduler.step()
@@ -167,10 +167,10 @@ class Bench:
         torch.set_num_threads(args.threads)
         logging.disable(logging.WARNING)
         common = [*GROUPS, *(f"model.{choice}" for choice in NETWORK), f"batch_size={args.batch_size}"]
-        common += [f"data.ratings={args.ratings}", f"data.users={USERS}", f"data.movies={MOVIES}"]
+        common += [f"data.ratings={args.ratings}", f"data.users={USERS}", f"data.items={ITEMS}"]
         common += ["hardware=cpu", "max_epochs=1", "schedule.cycle_epochs=1"]
         common += ["optimizer.lr=1e-3", "optimizer.weight_decay=0"]
-        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
             data = build_data(hydra.compose("train", common))
         data.setup()
         columns, size = data.train_dataloader().columns, args.batch_size
@@ -183,7 +183,7 @@ class Bench:
 
     def measure(self, row: str) -> float:
         """Ratings per second; the first time, a short run tells how many steps fill the time."""
-        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
             if not self.steps:
                 few = WARM_UP_STEPS + 10
                 more = int(self.seconds * quietly(self.rows[row], few) / self.size)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from recsys.runs import find_run, read_json
+from recsys.runs.folder import find_run, read_json
 
 # Validation MSE per epoch, from the article's notebook (devforfu/pytorch_playground, movielens.ipynb).
 ARTICLE_MSE = [0.8223, 0.8076, 0.7984, 0.7867, 0.7864, 0.7833, 0.7842, 0.7904]

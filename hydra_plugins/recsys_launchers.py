@@ -11,7 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from recsys.limits import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class JobsLauncher(Launcher):
@@ -99,7 +99,7 @@ class RayLauncher(JobsLauncher):
 
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
         """On the cluster."""
-        from recsys.sweeps.ray_cluster import run_jobs
+        from recsys.sweeps.ray import run_jobs
 
         return run_jobs(jobs, **self.options)
 

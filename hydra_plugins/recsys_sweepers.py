@@ -12,7 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recsys_launchers import JobsLauncher
-from recsys.limits import PositiveInt
+from recsys.types import PositiveInt
 
 
 class OptunaSweeper(Sweeper):
@@ -40,7 +40,7 @@ class OptunaSweeper(Sweeper):
         """Search."""
         from recsys.errors import ConfigError
         from recsys.sweeps.launcher import compose_jobs, only_sweep_in, write_leaderboard
-        from recsys.sweeps.search import probes, search
+        from recsys.sweeps.optuna import probes, search
 
         if find_spec("optuna") is None:
             raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install optuna")

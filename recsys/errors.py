@@ -21,7 +21,7 @@ class DownloadError(UserError):
 
 
 class UnknownIdError(UserError):
-    """A raw user or movie id that the model has never seen."""
+    """A raw user or item id that the model has never seen."""
 
 
 class RunError(UserError):

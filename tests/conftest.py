@@ -12,7 +12,8 @@ import hydra
 import pytest
 from omegaconf import DictConfig
 
-from recsys.command import config_folder, register_resolvers
+from recsys.cli.app import register_resolvers
+from recsys.paths import conf_dir
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -32,7 +33,7 @@ def compose() -> Callable[..., DictConfig]:
     register_resolvers()
 
     def compose(*overrides: str, name: str = "train") -> DictConfig:
-        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
             return hydra.compose(name, list(overrides))
 
     return compose

@@ -5,11 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tiny import SHORT, SMALL
+from support.tiny import SHORT, SMALL
 
-from recsys.command import config_folder
-from recsys.train import train
-from recsys.validate import validate_data
+from recsys.config.validate import validate_data
+from recsys.experiment.train import train
+from recsys.paths import conf_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
@@ -43,8 +43,8 @@ def test_training_commands_run(command: str, compose, tmp_path: Path) -> None:
     result = train(compose(*swept, *SMALL, *SHORT, *named), tmp_path)
     assert result["status"] == "completed"
     for choice in re.findall(r"(\w+)=([\w-]+)(?:\s|$)", command):
-        if (Path(config_folder()) / choice[0]).is_dir():
-            assert (Path(config_folder(), *choice)).with_suffix(".yaml").is_file()
+        if (Path(conf_dir()) / choice[0]).is_dir():
+            assert (Path(conf_dir(), *choice)).with_suffix(".yaml").is_file()
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if not line.startswith("recsys-train")])
@@ -63,7 +63,7 @@ def test_the_tree_of_choices_is_the_tree() -> None:
         words[0]: {word.rstrip("*") for word in words[1:]} for words in map(str.split, block[1].splitlines())
     }
     for group, options in shown.items():
-        assert options == {path.stem for path in (Path(config_folder()) / group).glob("*.yaml")}, group
+        assert options == {path.stem for path in (Path(conf_dir()) / group).glob("*.yaml")}, group
 
 
 def test_links_lead_somewhere() -> None:

@@ -15,16 +15,16 @@ from recsys.seeds import seed_for
 
 
 class Batch(NamedTuple):
-    """B ratings: user rows int32 (B,), movie rows int32 (B,), ratings float32 (B,)."""
+    """B ratings: user rows int32 (B,), item rows int32 (B,), ratings float32 (B,)."""
 
     users: Tensor
-    movies: Tensor
+    items: Tensor
     ratings: Tensor
 
 
 def to_tensors(dataset: Dataset, rows: Rows, device: torch.device | str) -> Batch:
     """The given rows of a dataset as one big batch on a device."""
-    columns = (dataset.users, dataset.movies, dataset.ratings)
+    columns = (dataset.users, dataset.items, dataset.ratings)
     with ThreadPoolExecutor() as pool:
         return Batch(*pool.map(lambda column: torch.from_numpy(column[rows]).to(device), columns))
 
@@ -37,7 +37,7 @@ def present(rows: NDArray[np.int32], n: int) -> Tensor:
 
 
 def count_cold(dataset: Dataset, train: Rows, rows: Rows) -> int:
-    """How many ratings have a user or a movie without a single training rating.
+    """How many ratings have a user or a item without a single training rating.
 
     Args:
         dataset: all ratings.
@@ -45,8 +45,8 @@ def count_cold(dataset: Dataset, train: Rows, rows: Rows) -> int:
         rows: row numbers of those that are counted.
     """
     users = present(dataset.users[train], len(dataset.user_ids))[dataset.users[rows]]
-    movies = present(dataset.movies[train], len(dataset.movie_ids))[dataset.movies[rows]]
-    return int((~(users & movies)).sum())
+    items = present(dataset.items[train], len(dataset.item_ids))[dataset.items[rows]]
+    return int((~(users & items)).sum())
 
 
 class Shuffle:

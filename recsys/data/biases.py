@@ -1,4 +1,4 @@
-"""How high a user rates and a movie is rated: what ratings say without any model of taste."""
+"""How high a user rates and a item is rated: what ratings say without any model of taste."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 
-# Ratings of the prior mean that every user and movie is given beforehand: the values of Koren 2010,
+# Ratings of the prior mean that every user and item is given beforehand: the values of Koren 2010,
 # "Factor in the neighbors", section 2.1, and of Surprise's BaselineOnly.
-MOVIE_DAMPING = 10.0
+ITEM_DAMPING = 10.0
 USER_DAMPING = 15.0
 
 
@@ -21,12 +21,12 @@ class Biases:
     Attributes:
         mean: of the ratings fitted to.
         users: b_u, (n_users,); 0 for a user without ratings.
-        movies: b_m, (n_movies,); 0 for a movie without ratings.
+        items: b_m, (n_items,); 0 for a item without ratings.
     """
 
     mean: float
     users: NDArray[np.float64]
-    movies: NDArray[np.float64]
+    items: NDArray[np.float64]
 
 
 def fit_biases(dataset: Dataset, train: Rows, rounds: int = 10) -> Biases:
@@ -40,21 +40,21 @@ def fit_biases(dataset: Dataset, train: Rows, rounds: int = 10) -> Biases:
         train: rows to fit to.
         rounds: how often; ten are plenty.
     """
-    users, movies = dataset.users[train], dataset.movies[train]
+    users, items = dataset.users[train], dataset.items[train]
     ratings = dataset.ratings[train].astype(np.float64)
     mean = ratings.mean()
     user_bias = np.zeros(len(dataset.user_ids))
-    movie_bias = np.zeros(len(dataset.movie_ids))
+    item_bias = np.zeros(len(dataset.item_ids))
     for _ in range(rounds):
-        movie_bias = _damped_mean(movies, ratings - mean - user_bias[users], len(movie_bias), MOVIE_DAMPING)
-        user_bias = _damped_mean(users, ratings - mean - movie_bias[movies], len(user_bias), USER_DAMPING)
-    return Biases(float(mean), user_bias, movie_bias)
+        item_bias = _damped_mean(items, ratings - mean - user_bias[users], len(item_bias), ITEM_DAMPING)
+        user_bias = _damped_mean(users, ratings - mean - item_bias[items], len(user_bias), USER_DAMPING)
+    return Biases(float(mean), user_bias, item_bias)
 
 
-def user_movie_bias(dataset: Dataset, train: Rows, rows: Rows, rounds: int = 10) -> NDArray[np.float64]:
+def user_item_bias(dataset: Dataset, train: Rows, rows: Rows, rounds: int = 10) -> NDArray[np.float64]:
     """Predictions of `fit_biases` for `rows`: unclipped, shape (len(rows),)."""
     biases = fit_biases(dataset, train, rounds)
-    return biases.mean + biases.users[dataset.users[rows]] + biases.movies[dataset.movies[rows]]
+    return biases.mean + biases.users[dataset.users[rows]] + biases.items[dataset.items[rows]]
 
 
 def _damped_mean(rows: NDArray, values: NDArray, n: int, damping: float) -> NDArray[np.float64]:

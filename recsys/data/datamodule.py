@@ -53,7 +53,7 @@ class MovieLensDataModule(pl.LightningDataModule):
         self.split = self.split_by(dataset)
         train = self.split.train
         self.trained_users = present(dataset.users[train], len(dataset.user_ids))
-        self.trained_movies = present(dataset.movies[train], len(dataset.movie_ids))
+        self.trained_items = present(dataset.items[train], len(dataset.item_ids))
         self.mean = float(dataset.ratings[train].mean(dtype="float64"))
 
     def train_dataloader(self) -> Batches:

@@ -18,7 +18,7 @@ class IdMap:
 
     Attributes:
         ids: shape (n,); `ids[row]` is the raw id of that row. Sorted and unique; int64 or text.
-        name: what the ids name ("user" or "movie"), for messages.
+        name: what the ids name ("user" or "item"), for messages.
     """
 
     ids: NDArray

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.errors import DataError
-from recsys.limits import Fraction, NonNegativeInt
+from recsys.types import Fraction, NonNegativeInt
 
 STRETCH = 1 << 20  # rows that a part is drawn from at a time
 

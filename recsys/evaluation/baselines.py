@@ -5,12 +5,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsys.data.biases import user_movie_bias
+from recsys.data.biases import user_item_bias
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors
-from recsys.models.network import RatingNetwork
+from recsys.models.base import RatingNetwork
 
 
 def baseline_metrics(
@@ -24,7 +24,7 @@ def baseline_metrics(
     rows = getattr(split, part)
     predictions = {
         "global-mean": np.full(len(rows), dataset.ratings[split.train].mean(dtype=np.float64)),
-        "user-movie-bias": user_movie_bias(dataset, split.train, rows),
+        "user-item-bias": user_item_bias(dataset, split.train, rows),
     }
     true = torch.from_numpy(dataset.ratings[rows])
     metrics = {
@@ -37,22 +37,22 @@ def baseline_metrics(
 
 
 class Popularity(RatingNetwork):
-    """Ranks films by how many training ratings they have: the same list for everybody, but for what they saw.
+    """Ranks items by how many training ratings they have: the same list for everybody, but for what they saw.
 
     Args:
         n_users: how many user rows.
-        ratings: int64 (n_movies,), training ratings of each film; exact in float32 up to 16 million.
+        ratings: int64 (n_items,), training ratings of each item; exact in float32 up to 16 million.
     """
 
     def __init__(self, n_users: int, ratings: NDArray[np.int64]) -> None:
         super().__init__(n_users, len(ratings), (0, float(ratings.max())), float(ratings.mean()))
         counts = torch.from_numpy(ratings.astype(np.float32))
-        self.movie_ratings = nn.Embedding.from_pretrained(counts[:, None])
+        self.item_ratings = nn.Embedding.from_pretrained(counts[:, None])
 
-    def forward(self, users: Tensor, movies: Tensor) -> Tensor:
-        """How many ratings the films have: (B,) and (B,) to (B,)."""
-        return self.movie_ratings(movies).squeeze(-1)
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """How many ratings the items have: (B,) and (B,) to (B,)."""
+        return self.item_ratings(items).squeeze(-1)
 
     def score(self, users: Tensor) -> Tensor:
-        """Of every film: (B,) to (B, n_movies)."""
-        return self.movie_ratings.weight.T.repeat(len(users), 1)
+        """Of every item: (B,) to (B, n_items)."""
+        return self.item_ratings.weight.T.repeat(len(users), 1)

@@ -1,9 +1,9 @@
-"""Ranking metrics: how good the k films are that a user is shown first, out of the full catalogue.
+"""Ranking metrics: how good the k items are that a user is shown first, out of the full catalogue.
 
-For every user with a relevant film in a part (one rated at or over a threshold), all films are ranked
+For every user with a relevant item in a part (one rated at or over a threshold), all items are ranked
 except those the user has rated in an earlier part: train for val; train and val for test. Nothing is sampled:
 metrics over a sample of the catalogue can order models the other way round (Krichene and Rendle 2020, "On
-Sampled Metrics for Item Recommendation"). A film that the user has not rated counts as not relevant.
+Sampled Metrics for Item Recommendation"). A item that the user has not rated counts as not relevant.
 """
 
 import logging
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import ConfigError, DataError
-from recsys.models.network import RatingNetwork
-from recsys.objective import ranks
-from recsys.ranking import Seen, rank
+from recsys.evaluation.objective import ranks
+from recsys.models.base import RatingNetwork
+from recsys.models.scoring import Seen, rank
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +33,17 @@ def relevant_from(threshold: float | None, scale: Sequence[float]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class RankingTask:
-    """Whom to show k films, what of it counts, and what they have seen.
+    """Whom to show k items, what of it counts, and what they have seen.
 
     Attributes:
         part: "train", "val" or "test".
-        k: how many films each user is shown.
+        k: how many items each user is shown.
         threshold: the lowest rating that is relevant.
-        users: int64 (U,); rows of the users with a relevant film in the part, ascending.
-        relevant: int64 (R,); their relevant films as (number in `users`) * n_movies + movie row, ascending.
-        counts: int64 (U,); how many relevant films each has.
+        users: int64 (U,); rows of the users with a relevant item in the part, ascending.
+        relevant: int64 (R,); their relevant items as (number in `users`) * n_items + item row, ascending.
+        counts: int64 (U,); how many relevant items each has.
         seen: what each user has rated in earlier parts.
-        raters: int64 (n_movies,); how many users have rated each film in training.
+        raters: int64 (n_items,); how many users have rated each item in training.
         trained_users: how many users have training ratings.
     """
 
@@ -67,13 +67,13 @@ class RankingTask:
             dataset: the ratings.
             split: their parts.
             part: "train", "val" or "test".
-            k: how many films; from 1.
+            k: how many items; from 1.
             threshold: the lowest rating that is relevant; None: see `relevant_from`.
 
         Raises:
             DataError: no rating of the part is relevant.
         """
-        least, n_movies = relevant_from(threshold, dataset.scale), len(dataset.movie_ids)
+        least, n_items = relevant_from(threshold, dataset.scale), len(dataset.item_ids)
         rows = getattr(split, part)
         rows = rows[dataset.ratings[rows] >= least]
         if len(rows) == 0:
@@ -83,7 +83,7 @@ class RankingTask:
                 f"{high:g}); a lower ranking.threshold, or ranking.k=0 for no ranking metrics"
             )
         users, number, counts = np.unique(dataset.users[rows], return_inverse=True, return_counts=True)
-        relevant = np.sort(number.astype(np.int64) * n_movies + dataset.movies[rows])
+        relevant = np.sort(number.astype(np.int64) * n_items + dataset.items[rows])
         earlier = [getattr(split, name) for name in EARLIER[part]]
         before = np.concatenate(earlier) if earlier else np.empty(0, dtype=np.int64)
         return cls(
@@ -93,8 +93,8 @@ class RankingTask:
             users=users.astype(np.int64),
             relevant=relevant,
             counts=counts,
-            seen=Seen.of(dataset.users[before], dataset.movies[before], len(dataset.user_ids)),
-            raters=np.bincount(dataset.movies[split.train], minlength=n_movies),
+            seen=Seen.of(dataset.users[before], dataset.items[before], len(dataset.user_ids)),
+            raters=np.bincount(dataset.items[split.train], minlength=n_items),
             trained_users=len(np.unique(dataset.users[split.train])),
         )
 
@@ -102,36 +102,36 @@ class RankingTask:
         """Metrics of a network's own lists, dropout off, on its own device; see `metrics`."""
         was_training = network.training
         network.eval()
-        scores, movies = rank(network, self.users, self.k, self.seen)
+        scores, items = rank(network, self.users, self.k, self.seen)
         network.train(was_training)
-        return self.metrics(np.where(np.isfinite(scores), movies, -1))
+        return self.metrics(np.where(np.isfinite(scores), items, -1))
 
     def metrics(self, lists: NDArray[np.int64]) -> dict[str, float]:
         """Metrics of lists, each the mean over the users except for coverage.
 
-        With h_i = 1 where the i-th film of a user's list is relevant and 0 elsewhere, and R relevant films:
+        With h_i = 1 where the i-th item of a user's list is relevant and 0 elsewhere, and R relevant items:
 
         - recall@k: sum h_i / R, a share. Precision@k: sum h_i / k, a share, also where a list is shorter.
           Hit@k: 1 if any h_i is 1. (Manning, Raghavan and Schütze 2008, Introduction to Information
           Retrieval, chapter 8.)
-        - mrr@k: 1 / (the place of the first relevant film), 0 without one (same chapter; Voorhees 1999).
+        - mrr@k: 1 / (the place of the first relevant item), 0 without one (same chapter; Voorhees 1999).
         - ndcg@k: sum h_i / log2(i + 1), over what the best list would have: that sum with
           h_1 = ... = h_min(R, k) = 1 (Järvelin and Kekäläinen 2002). From 0 to 1.
         - coverage@k: the share of the catalogue that is in anybody's list (Ge, Delgado-Battenfeld and Jannach
           2010, catalogue coverage).
-        - novelty@k: the mean self-information of a list's films in bits, -log2(share of the training users
-          who rated it) (Zhou et al. 2010, PNAS 107(10)). A film that nobody has rated counts as rated once.
+        - novelty@k: the mean self-information of a list's items in bits, -log2(share of the training users
+          who rated it) (Zhou et al. 2010, PNAS 107(10)). A item that nobody has rated counts as rated once.
 
         Args:
-            lists: movie rows (U, at most k), in the order of `users`, best first, no film twice; -1 where a
+            lists: item rows (U, at most k), in the order of `users`, best first, no item twice; -1 where a
                 list has ended.
 
         Returns:
             {"<part>/recall@<k>": ..., ...}.
         """
-        n_users, n_movies = len(self.users), len(self.raters)
+        n_users, n_items = len(self.users), len(self.raters)
         shown = lists >= 0
-        keys = np.where(shown, np.arange(n_users)[:, None] * n_movies + lists, -1)
+        keys = np.where(shown, np.arange(n_users)[:, None] * n_items + lists, -1)
         places = np.searchsorted(self.relevant, keys).clip(max=len(self.relevant) - 1)
         hits = self.relevant[places] == keys  # (U, <= k)
         found = hits.sum(1)
@@ -144,7 +144,7 @@ class RankingTask:
             "precision": found.mean() / self.k,
             "mrr": (hits.any(1) / (hits.argmax(1) + 1)).mean(),
             "hit": hits.any(1).mean(),
-            "coverage": len(np.unique(lists[shown])) / n_movies,
+            "coverage": len(np.unique(lists[shown])) / n_items,
             "novelty": (np.where(shown, bits[lists], 0).sum(1) / shown.sum(1).clip(min=1)).mean(),
         }
         return {f"{self.part}/{name}@{self.k}": float(value) for name, value in values.items()}
@@ -156,13 +156,13 @@ def ranking_task(
     """`RankingTask.of`, or None where k is 0 or, as the log tells then, nothing in the part is relevant.
 
     Raises:
-        ConfigError: k is more than there are films.
+        ConfigError: k is more than there are items.
         DataError: nothing is relevant, and the task is needed.
     """
     if k == 0:
         return None
-    if k > (there := len(dataset.movie_ids)):
-        raise ConfigError(f"ranking.k={k}: {dataset.name} has {there} films; ranking.k={min(10, there)}")
+    if k > (there := len(dataset.item_ids)):
+        raise ConfigError(f"ranking.k={k}: {dataset.name} has {there} items; ranking.k={min(10, there)}")
     try:
         return RankingTask.of(dataset, split, part, k, threshold)
     except DataError as problem:  # what somebody trains for ratings needs no lists

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from recsys.data.batches import Batch
-from recsys.models.network import RatingNetwork
+from recsys.models.base import RatingNetwork
 
 
 @dataclass
@@ -54,8 +54,8 @@ def measure(network: RatingNetwork, batches: Iterable[Batch]) -> RatingErrors:
     was_training = network.training
     network.eval()
     predicted, true = [], []
-    for users, movies, ratings in batches:
-        predicted.append(network.predict(users.to(device), movies.to(device)).cpu())
+    for users, items, ratings in batches:
+        predicted.append(network.predict(users.to(device), items.to(device)).cpu())
         true.append(ratings.cpu())
     network.train(was_training)
     return RatingErrors.of(torch.cat(predicted), torch.cat(true))

@@ -7,11 +7,11 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
 
-from recsys.limits import DropoutRate, NonNegativeFloat, PositiveInt
+from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
-from recsys.models.layers import all_pairs
-from recsys.models.network import RatingNetwork
-from recsys.models.stack import Stack
+from recsys.models.ops.all_pairs import all_pairs
+from recsys.models.ops.mlp import MLP
+from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 
 class EmbeddingNet(RatingNetwork):
@@ -23,11 +23,11 @@ class EmbeddingNet(RatingNetwork):
 
     Args:
         n_users: how many user rows.
-        n_movies: how many movie rows.
+        n_items: how many item rows.
         scale: the lowest and the highest rating possible.
         mean: the mean rating of the training part; used by head="linear".
         levels: the different ratings there are; needed by head="ordinal".
-        embedding_dim: the length of a user's and of a movie's vector.
+        embedding_dim: the length of a user's and of a item's vector.
         hidden: widths of the layers; a number is one layer, an empty list none.
         dropouts: dropout after each layer; a list's last value repeats for the layers beyond it.
         embedding_dropout: dropout on the concatenated vectors.
@@ -38,7 +38,7 @@ class EmbeddingNet(RatingNetwork):
     def __init__(
         self,
         n_users: int,
-        n_movies: int,
+        n_items: int,
         scale: Sequence[float],
         mean: float,
         levels: Sequence[float] = (),
@@ -49,21 +49,21 @@ class EmbeddingNet(RatingNetwork):
         margin: NonNegativeFloat = 0.5,
         head: Head = "sigmoid",
     ) -> None:
-        super().__init__(n_users, n_movies, scale, mean, levels, head, margin)
+        super().__init__(n_users, n_items, scale, mean, levels, head, margin)
         self.user_embedding = nn.Embedding(n_users, embedding_dim)
-        self.movie_embedding = nn.Embedding(n_movies, embedding_dim)
-        self.layers = Stack(2 * embedding_dim, hidden, dropouts, embedding_dropout)
+        self.item_embedding = nn.Embedding(n_items, embedding_dim)
+        self.layers = MLP(2 * embedding_dim, hidden, dropouts, embedding_dropout)
         self._initialise()
 
-    def logits(self, users: Tensor, movies: Tensor) -> Tensor:
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Scores of pairs: (B,) and (B,) to (B,)."""
-        vectors = torch.cat([self.user_embedding(users), self.movie_embedding(movies)], dim=1)  # (B, 2d)
+        vectors = torch.cat([self.user_embedding(users), self.item_embedding(items)], dim=1)  # (B, 2d)
         return self.layers(vectors).squeeze(-1)
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
-        """Every movie's rating: (B,) to (B, n_movies)."""
-        return self.head(all_pairs(self.layers, self.user_embedding(users), self.movie_embedding.weight))
+        """Every item's rating: (B,) to (B, n_items)."""
+        return self.head(all_pairs(self.layers, self.user_embedding(users), self.item_embedding.weight))
 
     def _initialise(self) -> None:
         for module in self.modules():

@@ -5,29 +5,29 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from recsys.models.network import RatingNetwork
+from recsys.models.base import RatingNetwork
 
 
 class Ensemble(RatingNetwork):
     """rating = mean of the members' ratings (Huang et al. 2017, Snapshot Ensembles: train 1, get M for free).
 
     Args:
-        members: networks of the same users, movies and scale; nothing is copied.
+        members: networks of the same users, items and scale; nothing is copied.
     """
 
     def __init__(self, members: Sequence[RatingNetwork]) -> None:
         first = members[0]
-        super().__init__(first.n_users, first.n_movies, first.scale, first.mean)
+        super().__init__(first.n_users, first.n_items, first.scale, first.mean)
         self.rates = first.rates
         self.members = nn.ModuleList(members)
 
-    def forward(self, users: Tensor, movies: Tensor) -> Tensor:
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Ratings of pairs: (B,) and (B,) to (B,)."""
-        return torch.stack([member(users, movies) for member in self.members]).mean(0)
+        return torch.stack([member(users, items) for member in self.members]).mean(0)
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
-        """Every movie's rating: (B,) to (B, n_movies)."""
+        """Every item's rating: (B,) to (B, n_items)."""
         first, *others = self._networks
         total = first.score(users)
         for member in others:

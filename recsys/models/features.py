@@ -1,4 +1,4 @@
-"""What is known of a movie or of a person besides ratings, as numbers."""
+"""What is known of a item or of a person besides ratings, as numbers."""
 
 import numpy as np
 import pandas as pd
@@ -8,17 +8,17 @@ from torch import Tensor
 YEARS_TOGETHER = 5
 
 
-def movie_features(catalogue: pd.DataFrame) -> Tensor:
-    """Genres, each movie's summing to 1, and the five years it is of: float32 (n_movies, n_movie_features).
+def item_features(catalogue: pd.DataFrame) -> Tensor:
+    """Genres, each item's summing to 1, and the five years it is of: float32 (n_items, n_item_features).
 
-    Genres and years are those that occur, in alphabetical and in temporal order; a movie without any has
+    Genres and years are those that occur, in alphabetical and in temporal order; a item without any has
     zeros there.
 
     Args:
         catalogue: of a `Dataset`: columns genres ("Drama|War") and year (missing where unknown).
     """
     flags = catalogue["genres"].str.get_dummies("|")
-    genres = flags.drop(columns="", errors="ignore").to_numpy(np.float32)  # of movies without a genre
+    genres = flags.drop(columns="", errors="ignore").to_numpy(np.float32)  # of items without a genre
     genres = genres / np.maximum(genres.sum(1, keepdims=True), 1)
     return _joined(genres, _one_hot(catalogue["year"].astype("Float64") // YEARS_TOGETHER))
 

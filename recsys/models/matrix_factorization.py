@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recsys.limits import NonNegativeFloat, PositiveInt
+from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
-from recsys.models.network import RatingNetwork
+from recsys.types import NonNegativeFloat, PositiveInt
 
 
 class MatrixFactorization(RatingNetwork):
@@ -15,7 +15,7 @@ class MatrixFactorization(RatingNetwork):
 
     Args:
         n_users: how many user rows.
-        n_movies: how many movie rows.
+        n_items: how many item rows.
         scale: the lowest and the highest rating possible.
         mean: the mean rating of the training part.
         levels: the different ratings there are; needed by head="ordinal".
@@ -28,7 +28,7 @@ class MatrixFactorization(RatingNetwork):
     def __init__(
         self,
         n_users: int,
-        n_movies: int,
+        n_items: int,
         scale: Sequence[float],
         mean: float,
         levels: Sequence[float] = (),
@@ -37,26 +37,26 @@ class MatrixFactorization(RatingNetwork):
         head: Head = "linear",
         margin: NonNegativeFloat = 0.5,
     ) -> None:
-        super().__init__(n_users, n_movies, scale, mean, levels, head, margin)
+        super().__init__(n_users, n_items, scale, mean, levels, head, margin)
         self.user_bias = nn.Embedding(n_users, 1)
-        self.movie_bias = nn.Embedding(n_movies, 1)
+        self.item_bias = nn.Embedding(n_items, 1)
         self.user_embedding = nn.Embedding(n_users, embedding_dim)
-        self.movie_embedding = nn.Embedding(n_movies, embedding_dim)
+        self.item_embedding = nn.Embedding(n_items, embedding_dim)
         nn.init.zeros_(self.user_bias.weight)
-        nn.init.zeros_(self.movie_bias.weight)
+        nn.init.zeros_(self.item_bias.weight)
         nn.init.normal_(self.user_embedding.weight, std=init_std)
-        nn.init.normal_(self.movie_embedding.weight, std=init_std)
+        nn.init.normal_(self.item_embedding.weight, std=init_std)
 
-    def logits(self, users: Tensor, movies: Tensor) -> Tensor:
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Scores of pairs: (B,) and (B,) to (B,)."""
-        biases = (self.user_bias(users) + self.movie_bias(movies)).squeeze(-1)  # (B,)
-        product = (self.user_embedding(users) * self.movie_embedding(movies)).sum(-1)  # (B,)
+        biases = (self.user_bias(users) + self.item_bias(items)).squeeze(-1)  # (B,)
+        product = (self.user_embedding(users) * self.item_embedding(items)).sum(-1)  # (B,)
         return biases + product
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
-        """Every movie's rating, by one matrix product: (B,) to (B, n_movies)."""
+        """Every item's rating, by one matrix product: (B,) to (B, n_items)."""
         product = torch.addmm(
-            self.movie_bias.weight.T, self.user_embedding(users), self.movie_embedding.weight.T
+            self.item_bias.weight.T, self.user_embedding(users), self.item_embedding.weight.T
         )
         return self.head(product.add_(self.user_bias(users)))

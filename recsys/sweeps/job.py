@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from recsys.objective import to_minimise
-from recsys.processes import STOP_SIGNALS
-from recsys.resume import stored_words
-from recsys.runs import FAILED, RESULT, checkpoint_in, is_run, place_of, quoted, read_json, write_json
+from recsys.evaluation.objective import to_minimise
+from recsys.runs.folder import FAILED, RESULT, checkpoint_in, is_run, place_of, quoted, read_json, write_json
+from recsys.runs.processes import STOP_SIGNALS
+from recsys.runs.resume import stored_words
 
 if TYPE_CHECKING:
-    from recsys.sweeps.warm import Forked
+    from recsys.sweeps.forkserver import Forked
 
     Start = Callable[["Job", IO[bytes]], Forked | subprocess.Popen[bytes]]
 
@@ -48,7 +48,7 @@ class Job:
     @property
     def command(self) -> list[str]:
         """The very command that a user would type for this run alone."""
-        begin = [sys.executable, "-m", "recsys.train"]
+        begin = [sys.executable, "-m", "recsys.cli.train"]
         if self.can_go_on():
             return [*begin, f"run={quoted(self.run or self.folder)}", "resume=true"]
         return [*begin, *self.arguments, *self.overrides, *place_of(self.folder)]

@@ -15,12 +15,12 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from recsys.command import config_folder
 from recsys.errors import ConfigError, RunError, Stopped, TrainingError
-from recsys.processes import STOP_SIGNALS, started_by
-from recsys.resume import config_folders, config_words
-from recsys.runs import LOCK, RESULT, read_json
-from recsys.sweeps.compare import compare
+from recsys.leaderboard.report import compare
+from recsys.paths import conf_dir
+from recsys.runs.folder import LOCK, RESULT, read_json
+from recsys.runs.processes import STOP_SIGNALS, started_by
+from recsys.runs.resume import config_folders, config_words
 from recsys.sweeps.job import Job, Outcome
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def compose_jobs(
     if not job_overrides:
         raise ConfigError("nothing to run: a swept key has no values")
     refuse_two_sweeps(config, job_overrides)
-    from recsys.validate import target_errors, validate
+    from recsys.config.validate import target_errors, validate
 
     for node in ("launcher", "sweeper"):
         plain: Any = OmegaConf.to_container(config.hydra[node])
@@ -199,7 +199,7 @@ def refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]
     }
     sweeping = []
     for word in sorted(chosen):
-        for place in dict.fromkeys([config_folder(), *config_folders(config.hydra)]):
+        for place in dict.fromkeys([conf_dir(), *config_folders(config.hydra)]):
             file = Path(place, *word.split("=", 1)).with_suffix(".yaml")
             content = yaml.safe_load(file.read_text()) if file.is_file() else {}
             if content.get("hydra", {}).get("sweeper", {}).get("params"):

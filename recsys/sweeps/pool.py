@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from recsys.sweeps import warm
+from recsys.sweeps import forkserver as warm
 from recsys.sweeps.job import Job, Outcome, Process
 from recsys.sweeps.progress import Progress
 from recsys.sweeps.slot import Slot, job_variables

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from recsys.objective import to_minimise
-from recsys.runs import RESULT, read_json
+from recsys.evaluation.objective import to_minimise
+from recsys.runs.folder import RESULT, read_json
 from recsys.sweeps.job import Job, Outcome
 
 log = logging.getLogger(__name__)

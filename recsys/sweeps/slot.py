@@ -4,7 +4,7 @@ import os
 import subprocess
 from typing import IO
 
-from recsys.sweeps import warm
+from recsys.sweeps import forkserver as warm
 from recsys.sweeps.job import ENDS_WITH_PARENT, Job, Process
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from recsys.errors import ConfigError
-from recsys.sweeps.elsewhere import Surroundings, lost, run_job
 from recsys.sweeps.job import Job, Outcome
 from recsys.sweeps.pool import threads_of_a_job
 from recsys.sweeps.progress import Progress
+from recsys.sweeps.remote import Surroundings, lost, run_job
 
 
 class Requeued:

@@ -16,24 +16,24 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
-from recsys.checkpoint import make_card
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.evaluation.objective import objective_of, ranks
 from recsys.evaluation.ranking_metrics import RankingTask
-from recsys.models.features import movie_features, user_features
+from recsys.models.base import RatingNetwork
+from recsys.models.features import item_features, user_features
 from recsys.models.heads import levels_of
-from recsys.models.network import RatingNetwork
-from recsys.objective import objective_of, ranks
-from recsys.runs import CHECKPOINTS
+from recsys.runs.checkpoint import make_metadata
+from recsys.runs.folder import CHECKPOINTS
 from recsys.seeds import seed_for
-from recsys.training.checkpoint_files import WholeCheckpoints
-from recsys.training.judging import BestAtEnds, StopAtEnds
-from recsys.training.memory import keep_freed_memory
+from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
+from recsys.training.callbacks.progress import EpochBar, EpochLog
+from recsys.training.callbacks.signals import StopOnSignal
+from recsys.training.callbacks.threads import Threads
+from recsys.training.checkpoint_io import AtomicCheckpointIO
+from recsys.training.memory import reuse_freed_memory
 from recsys.training.module import RatingModule
-from recsys.training.progress import EpochBar, EpochLog
 from recsys.training.schedules import cycle_ends, in_cycles
 from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
-from recsys.training.stopping import StopOnSignal
-from recsys.training.threads import Threads
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
@@ -63,7 +63,7 @@ def build_module(
     torch.manual_seed(seed_for(cfg.seed, "init"))
     network: RatingNetwork = network_class(**facts, **choices)
     network.rates = not ranks(cfg)
-    network.learn_facts(dataset, data.split.train)
+    network.setup_from_data(dataset, data.split.train)
     if is_sparse_adam(cfg.optimizer._target_):
         give_rows_gradients(network)
     if cfg.hardware.compile:
@@ -76,8 +76,8 @@ def build_module(
         instantiate(cfg.optimizer, _partial_=True, _convert_="all", **change),
         instantiate(cfg.schedule, _partial_=True, _convert_="all"),
         data.trained_users,
-        data.trained_movies,
-        make_card(network, facts | choices, dataset, data.split.fingerprint, config),
+        data.trained_items,
+        make_metadata(network, facts | choices, dataset, data.split.fingerprint, config),
         cfg.seed,
         partial(get_method(loss.pop("_target_")), **loss),  # instantiate's would check its target every step
         val if ranks(cfg) else None,
@@ -93,12 +93,12 @@ def _facts(data: MovieLensDataModule) -> dict[str, Callable[[], Any]]:
     assert dataset is not None
     return {
         "n_users": lambda: len(dataset.user_ids),
-        "n_movies": lambda: len(dataset.movie_ids),
+        "n_items": lambda: len(dataset.item_ids),
         "scale": lambda: list(dataset.scale),
         "mean": lambda: data.mean,
         "levels": lambda: levels_of(dataset.ratings[data.split.train]),
-        "n_movie_features": lambda: movie_features(dataset.catalogue).shape[1],
-        "n_user_features": lambda: user_features(dataset.people).shape[1],
+        "n_item_features": lambda: item_features(dataset.item_table).shape[1],
+        "n_user_features": lambda: user_features(dataset.user_table).shape[1],
     }
 
 
@@ -116,17 +116,19 @@ def build_trainer(
         step: at which an earlier start of the run is taken up; what it has logged after that will come again.
     """
     _quieten_lightning()
-    keep_freed_memory()
+    reuse_freed_memory()
     logger = _logger(cfg, folder / name, step) if cfg.logger else False
     keep, on_terminal = folder / CHECKPOINTS, sys.stdout.isatty()
     objective = objective_of(cfg)
     judged: dict[str, Any] = {"monitor": objective.name, "mode": objective.mode}
     judged["ends"] = cycle_ends(_plain(cfg.schedule), cfg.max_epochs)
     callbacks: list[Callback] = [
-        BestAtEnds(dirpath=keep, filename="best", enable_version_counter=False, **judged),
+        CycleEndCheckpoint(dirpath=keep, filename="best", enable_version_counter=False, **judged),
         ModelCheckpoint(keep, "last", enable_version_counter=False),
         # A metric that is not finite raises in the module; EarlyStopping would end the run as if done.
-        StopAtEnds(patience=in_cycles(cfg.patience, _plain(cfg.schedule)), check_finite=False, **judged),
+        CycleEndEarlyStopping(
+            patience=in_cycles(cfg.patience, _plain(cfg.schedule)), check_finite=False, **judged
+        ),
         EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
         *more,
         Threads(cfg.batch_size),
@@ -138,7 +140,7 @@ def build_trainer(
         callbacks.append(LearningRateMonitor("step"))
     hardware = _plain(cfg.hardware)
     hardware.pop("compile")
-    plugins: list[Any] = [WholeCheckpoints()]
+    plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():  # Lightning's own requeue saves beside the run, and takes up any other's
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return pl.Trainer(

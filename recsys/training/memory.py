@@ -12,7 +12,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST_KEPT = 256 << 20  # bytes; far above a layer's activations
 
 
-def keep_freed_memory() -> None:
+def reuse_freed_memory() -> None:
     """Let glibc's allocator reuse blocks of up to 256 MB.
 
     By itself it takes a block of a megabyte from the system and returns it when it is freed: a training step
@@ -30,7 +30,7 @@ def keep_freed_memory() -> None:
 
 
 @contextmanager
-def shortage_told(batch_size: int) -> Iterator[None]:
+def explain_out_of_memory(batch_size: int) -> Iterator[None]:
     """Tell of too little memory as something that the user can mend.
 
     Raises:

@@ -16,11 +16,11 @@ from recsys.data.batches import Batch, Batches
 from recsys.errors import RunError, TrainingError
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors
+from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
-from recsys.models.network import RatingNetwork
 from recsys.seeds import seed_for
 from recsys.training.losses import pointwise
-from recsys.training.penalty import l2_per_occurrence
+from recsys.training.regularization import l2_per_occurrence
 
 
 class RatingModule(pl.LightningModule):
@@ -35,8 +35,8 @@ class RatingModule(pl.LightningModule):
         optimizer: from parameters to an optimizer.
         schedule: from (optimizer, steps per epoch, epochs) to a scheduler that is stepped per batch.
         trained_users: bool (n_users,), which users have training ratings.
-        trained_movies: bool (n_movies,), likewise.
-        card: plain values saved into every checkpoint; see `recsys.checkpoint`.
+        trained_items: bool (n_items,), likewise.
+        card: plain values saved into every checkpoint; see `recsys.runs.checkpoint`.
         seed: of the dropout masks and of what a loss draws.
         loss: from (network, batch, generator) to a loss; see `recsys.training.losses`.
         ranking: the validation part's task, where the loss makes an order and no ratings.
@@ -55,7 +55,7 @@ class RatingModule(pl.LightningModule):
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         schedule: Callable[[Optimizer, int, int], LRScheduler],
         trained_users: Tensor,
-        trained_movies: Tensor,
+        trained_items: Tensor,
         card: dict[str, Any],
         seed: int = 0,
         loss: Callable[[RatingNetwork, Batch, Generator | None], Tensor] = pointwise,
@@ -67,7 +67,7 @@ class RatingModule(pl.LightningModule):
         super().__init__()
         self.network = network
         self.make_optimizer, self.make_schedule = optimizer, schedule
-        self.trained_users, self.trained_movies = trained_users, trained_movies
+        self.trained_users, self.trained_items = trained_users, trained_items
         self.card, self.seed = card, seed
         self.loss, self.ranking, self.l2 = loss, ranking, dict(l2 or {})
         self.snapshots, self.ends = snapshots, ends
@@ -125,12 +125,12 @@ class RatingModule(pl.LightningModule):
         """Rows without training ratings predict from the mean row, also in the checkpoint that follows."""
         device = self.device
         self.network.eval()  # again: a callback may have put averaged weights in place
-        self.network.fill_untrained(self.trained_users.to(device), self.trained_movies.to(device))
+        self.network.fill_untrained(self.trained_users.to(device), self.trained_items.to(device))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect predictions; they are summed up at the end, so that the device is waited for once."""
         if self.ranking is None:
-            predicted = self.outcome.predict(batch.users, batch.movies)
+            predicted = self.outcome.predict(batch.users, batch.items)
             self._errors.append(torch.stack([predicted, batch.ratings]))
 
     @property

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 from torch.optim import Optimizer, lr_scheduler
 
-from recsys.limits import Fraction, PositiveFloat, PositiveInt
+from recsys.types import Fraction, PositiveFloat, PositiveInt
 
 log = logging.getLogger(__name__)
 

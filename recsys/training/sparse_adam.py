@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam
 
-from recsys.models.network import RatingNetwork
+from recsys.models.base import RatingNetwork
 
 
 class SparseAdam(Adam):
@@ -86,6 +86,6 @@ def is_sparse_adam(target: str) -> bool:
 
 def give_rows_gradients(network: RatingNetwork) -> None:
     """From here on, the gradient of a network's table is of the rows that a batch has read, and sparse."""
-    for side in ("user", "movie"):
+    for side in ("user", "item"):
         for table in network.tables(side).values():
             table.sparse = True

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import dataset_of
+from support.made_up import dataset_of
 
 from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
 
@@ -40,7 +40,7 @@ def test_shuffled_batches_keep_each_rating_together(n: int, batch_size: int, see
     whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
     assert whole.users.tolist() == order.permutation().tolist()
     assert sorted(whole.users.tolist()) == list(range(n))
-    assert torch.equal(whole.movies, whole.users + 1000)
+    assert torch.equal(whole.items, whole.users + 1000)
     assert torch.equal(whole.ratings, whole.users.float() / 2)
 
 

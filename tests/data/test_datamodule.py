@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from made_up import dataset_of
+from support.made_up import dataset_of
 
 from recsys.data.batches import Batch, Shuffle, count_cold
 from recsys.data.datamodule import MovieLensDataModule
@@ -12,7 +12,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import DataError
 
-# User 2 and movie 5 have no training rating.
+# User 2 and item 5 have no training rating.
 DATASET = dataset_of([0, 0, 1, 1, 0, 2, 1])
 SPLIT = Split(np.array([0, 1, 2, 3]), np.array([4, 5]), np.array([6]))
 
@@ -36,8 +36,8 @@ def module() -> MovieLensDataModule:
 
 
 def rows_in(batches: object) -> list[int]:
-    """Row numbers of the ratings; in these data they are the movie rows too."""
-    return [row for batch in batches for row in batch.movies.tolist()]
+    """Row numbers of the ratings; in these data they are the item rows too."""
+    return [row for batch in batches for row in batch.items.tolist()]
 
 
 def test_the_data_are_loaded_once(module: MovieLensDataModule) -> None:
@@ -52,21 +52,21 @@ def test_the_data_are_loaded_once(module: MovieLensDataModule) -> None:
 
 def test_facts_are_of_the_training_part(module: MovieLensDataModule) -> None:
     assert module.trained_users.tolist() == [True, True, False]
-    assert module.trained_movies.tolist() == [True] * 4 + [False] * 3
+    assert module.trained_items.tolist() == [True] * 4 + [False] * 3
     assert module.mean == (1 + 2 + 3 + 4) / 4
 
 
 @pytest.mark.parametrize(
     ("train", "asked", "cold"),
     [
-        ([0, 1, 2, 3], [4, 5, 6], 3),  # all three movies are new
+        ([0, 1, 2, 3], [4, 5, 6], 3),  # all three items are new
         ([0, 1, 2, 3], [0, 3], 0),
         ([0, 1, 2, 3], [0, 5, 3], 1),
         ([4], [4], 0),
         ([4], [0, 1], 2),
     ],
 )
-def test_ratings_without_a_trained_user_or_movie_are_counted(
+def test_ratings_without_a_trained_user_or_item_are_counted(
     train: list[int], asked: list[int], cold: int
 ) -> None:
     assert count_cold(Counting().load(), np.array(train), np.array(asked)) == cold
@@ -121,7 +121,7 @@ class Recorder(pl.LightningModule):
     def note(self, part: str, batch: Batch, number: int) -> None:
         if number == 0:
             self.seen[part].append([])
-        self.seen[part][-1] += batch.movies.tolist()
+        self.seen[part][-1] += batch.items.tolist()
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         self.note("train", batch, batch_idx)

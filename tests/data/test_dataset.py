@@ -5,22 +5,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from made_up import NO_MOVIES, dataset_of
 from pyarrow import feather
+from support.made_up import NO_ITEMS, dataset_of
 
 from recsys.data.dataset import Dataset, encode, load, save
 
 RATINGS = pd.DataFrame(
     {
         "user": [30, 10, 30, 20],
-        "movie": [7, 900, 900, 5],
+        "item": [7, 900, 900, 5],
         "rating": np.array([4, 3.5, 1, 5], dtype=np.float32),
         "timestamp": [40, 10, 30, 20],
     }
 )
-MOVIES = pd.DataFrame(
+ITEMS = pd.DataFrame(
     {
-        "movie": [900, 8, 7],
+        "item": [900, 8, 7],
         "title": ["Été (1988)", "Unrated (1990)", "Yearless"],
         "year": pd.array([1988, 1990, None], dtype="Int32"),
         "genres": ["Drama|War", "Comedy", ""],
@@ -29,29 +29,29 @@ MOVIES = pd.DataFrame(
 
 
 def made() -> Dataset:
-    return encode("tiny", RATINGS, MOVIES, (0.5, 5), dropped=3)
+    return encode("tiny", RATINGS, ITEMS, (0.5, 5), dropped=3)
 
 
 def test_raw_ids_become_rows_in_their_order() -> None:
     dataset = made()
     assert len(dataset) == 4
     assert dataset.user_ids.ids.tolist() == [10, 20, 30]
-    assert dataset.movie_ids.ids.tolist() == [5, 7, 900]
+    assert dataset.item_ids.ids.tolist() == [5, 7, 900]
     assert dataset.users.tolist() == [2, 0, 2, 1]
-    assert dataset.movies.tolist() == [1, 2, 2, 0]
+    assert dataset.items.tolist() == [1, 2, 2, 0]
     assert dataset.ratings.tolist() == [4, 3.5, 1, 5]
     assert dataset.timestamps.tolist() == [40, 10, 30, 20]
     assert (dataset.scale, dataset.dropped) == ((0.5, 5.0), 3)
-    assert [column.dtype for column in (dataset.users, dataset.movies, dataset.ratings)] == [
+    assert [column.dtype for column in (dataset.users, dataset.items, dataset.ratings)] == [
         np.int32,
         np.int32,
         np.float32,
     ]
 
 
-def test_the_catalogue_has_a_line_for_each_rated_movie() -> None:
-    catalogue = made().catalogue
-    assert catalogue["title"].tolist() == ["movie 5", "Yearless", "Été (1988)"]
+def test_the_catalogue_has_a_line_for_each_rated_item() -> None:
+    catalogue = made().item_table
+    assert catalogue["title"].tolist() == ["item 5", "Yearless", "Été (1988)"]
     assert catalogue["genres"].tolist() == ["", "", "Drama|War"]
     assert catalogue["year"].isna().tolist() == [True, True, False]
     assert catalogue["year"][2] == 1988
@@ -66,25 +66,25 @@ def test_people_have_a_line_for_each_user_also_from_the_cache(tmp_path: Path) ->
             "occupation": ["", "x", "y"],
         }
     )
-    dataset = encode("tiny", RATINGS, MOVIES, (0.5, 5), people=known)
+    dataset = encode("tiny", RATINGS, ITEMS, (0.5, 5), user_table=known)
     lines = [["M", "56", "y"], ["", "", ""], ["F", "24", ""]]  # of users 10, 20 and 30
-    assert dataset.people[["gender", "age", "occupation"]].values.tolist() == lines
-    assert made().people.values.tolist() == [["", "", ""]] * 3
+    assert dataset.user_table[["gender", "age", "occupation"]].values.tolist() == lines
+    assert made().user_table.values.tolist() == [["", "", ""]] * 3
     save(dataset, tmp_path / "set")
-    pd.testing.assert_frame_equal(load(tmp_path / "set").people, dataset.people)
+    pd.testing.assert_frame_equal(load(tmp_path / "set").user_table, dataset.user_table)
 
 
 def test_text_ids_need_no_catalogue() -> None:
     ratings = RATINGS.assign(user=["eve", "bob", "eve", "zoë"])
-    dataset = encode("tiny", ratings, NO_MOVIES, (0.5, 5))
+    dataset = encode("tiny", ratings, NO_ITEMS, (0.5, 5))
     assert dataset.user_ids.ids.tolist() == ["bob", "eve", "zoë"]
     assert dataset.users.tolist() == [1, 0, 1, 2]
-    assert dataset.catalogue["title"].tolist() == ["movie 5", "movie 7", "movie 900"]
+    assert dataset.item_table["title"].tolist() == ["item 5", "item 7", "item 900"]
 
 
 def test_the_fingerprint_is_of_the_raw_rows() -> None:
     digest = hashlib.sha256()
-    for column, kind in (("user", "<i8"), ("movie", "<i8"), ("rating", "<f4"), ("timestamp", "<i8")):
+    for column, kind in (("user", "<i8"), ("item", "<i8"), ("rating", "<f4"), ("timestamp", "<i8")):
         digest.update(RATINGS[column].to_numpy(kind).tobytes())
     assert made().sha256 == digest.hexdigest()
 
@@ -101,30 +101,30 @@ def test_the_fingerprint_is_of_the_raw_rows() -> None:
     ],
 )
 def test_other_rows_have_another_fingerprint(changed: pd.DataFrame, same: bool) -> None:
-    assert (encode("other", changed, NO_MOVIES, (1, 5)).sha256 == made().sha256) is same
+    assert (encode("other", changed, NO_ITEMS, (1, 5)).sha256 == made().sha256) is same
 
 
 @pytest.mark.parametrize("users", [[30, 10, 30, 20], ["eve", "bob", "eve", "zoë"]], ids=["numbers", "text"])
 def test_a_saved_dataset_comes_back_the_same(tmp_path: Path, users: list) -> None:
-    dataset = encode("tiny", RATINGS.assign(user=users), MOVIES, (0.5, 5), dropped=3)
+    dataset = encode("tiny", RATINGS.assign(user=users), ITEMS, (0.5, 5), dropped=3)
     save(dataset, tmp_path / "deep" / "set")
     loaded = load(tmp_path / "deep" / "set")
     for fact in ("name", "scale", "sha256", "dropped"):
         assert getattr(loaded, fact) == getattr(dataset, fact)
-    for column in ("users", "movies", "ratings", "timestamps"):
+    for column in ("users", "items", "ratings", "timestamps"):
         mine, theirs = getattr(loaded, column), getattr(dataset, column)
         assert mine.dtype == theirs.dtype
         assert mine.tolist() == theirs.tolist()
-    for ids in ("user_ids", "movie_ids"):
+    for ids in ("user_ids", "item_ids"):
         assert getattr(loaded, ids).ids.tolist() == getattr(dataset, ids).ids.tolist()
         assert getattr(loaded, ids).name == getattr(dataset, ids).name
-    pd.testing.assert_frame_equal(loaded.catalogue, dataset.catalogue)
+    pd.testing.assert_frame_equal(loaded.item_table, dataset.item_table)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["set"]
 
 
 def test_loaded_columns_are_mapped_and_cannot_be_changed(tmp_path: Path) -> None:
-    many = pd.concat([RATINGS] * 2500)  # of few users and movies, whose tables are not mapped
-    save(encode("many", many, MOVIES, (0.5, 5)), tmp_path / "set")
+    many = pd.concat([RATINGS] * 2500)  # of few users and items, whose tables are not mapped
+    save(encode("many", many, ITEMS, (0.5, 5)), tmp_path / "set")
     before = pa.total_allocated_bytes()
     loaded = load(tmp_path / "set")
     assert loaded.ratings.nbytes == 40_000

@@ -25,13 +25,13 @@ def test_every_id_comes_back_from_its_row(values: list) -> None:
 
 @given(VALUES, VALUES)
 def test_exactly_the_ids_given_are_known(values: list, asked: list) -> None:
-    ids = IdMap.from_values(values, "movie")
+    ids = IdMap.from_values(values, "item")
     unknown = set(asked) - set(values)
     assert [id in ids for id in asked] == [id in values for id in asked]
     if type(values[0]) is type(asked[0]) and not unknown:
         assert ids.to_rows(asked).tolist() == [sorted(set(values)).index(id) for id in asked]
     else:
-        with pytest.raises(UnknownIdError, match="movie id"):
+        with pytest.raises(UnknownIdError, match="item id"):
             ids.to_rows(asked)
 
 

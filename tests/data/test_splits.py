@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import dataset_of
+from support.made_up import dataset_of
 
 from recsys.data import splits
 from recsys.data.dataset import Dataset

@@ -1,30 +1,30 @@
 import numpy as np
 import pytest
 
-from recsys.data.biases import user_movie_bias
+from recsys.data.biases import user_item_bias
+from recsys.data.sources.synthetic import Synthetic
 from recsys.data.splits import random
-from recsys.data.synthetic import Synthetic
 from recsys.evaluation.baselines import baseline_metrics
 
 
 def test_biases_minimise_the_damped_squared_error() -> None:
     """The alternating averages end where the penalised problem has its solution."""
-    dataset = Synthetic(ratings=400, users=20, movies=30).load()
+    dataset = Synthetic(ratings=400, users=20, items=30).load()
     rows = np.arange(400)
-    n_users, n_movies = len(dataset.user_ids), len(dataset.movie_ids)
-    design = np.zeros((400, n_users + n_movies))
+    n_users, n_items = len(dataset.user_ids), len(dataset.item_ids)
+    design = np.zeros((400, n_users + n_items))
     design[rows, dataset.users] = 1
-    design[rows, n_users + dataset.movies] = 1
+    design[rows, n_users + dataset.items] = 1
     mean = dataset.ratings.mean(dtype=float)
-    penalty = np.diag([15.0] * n_users + [10.0] * n_movies)
+    penalty = np.diag([15.0] * n_users + [10.0] * n_items)
     biases = np.linalg.solve(design.T @ design + penalty, design.T @ (dataset.ratings - mean))
-    found = user_movie_bias(dataset, rows, rows, rounds=200)
+    found = user_item_bias(dataset, rows, rows, rounds=200)
     assert found == pytest.approx(mean + design @ biases, abs=1e-9)
 
 
 def test_baselines_see_what_can_be_seen() -> None:
-    dataset = Synthetic(ratings=30_000, users=300, movies=200, noise=0.3).load()
+    dataset = Synthetic(ratings=30_000, users=300, items=200, noise=0.3).load()
     metrics = baseline_metrics(dataset, random(dataset))
     # biases of sd 0.3 each, a product of sd 0.5 and noise of 0.3: see Synthetic
     assert metrics["global-mean"]["test/rmse"] == pytest.approx(0.72, abs=0.06)
-    assert metrics["user-movie-bias"]["test/rmse"] == pytest.approx((0.5**2 + 0.3**2) ** 0.5, abs=0.05)
+    assert metrics["user-item-bias"]["test/rmse"] == pytest.approx((0.5**2 + 0.3**2) ** 0.5, abs=0.05)

@@ -13,22 +13,22 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from recsys import ranking
 from recsys.data.dataset import Dataset, encode
 from recsys.data.splits import Split
 from recsys.errors import DataError
 from recsys.evaluation.baselines import baseline_metrics
 from recsys.evaluation.ranking_metrics import RankingTask, relevant_from
+from recsys.models import scoring as ranking
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.matrix_factorization import MatrixFactorization
 
-FILMS = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})
+FILMS = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
 SCALE = (1.0, 5.0)
 
 
 def dataset_of(rows: list[tuple[int, int, float]], scale: tuple[float, float] = SCALE) -> Dataset:
-    """Of (user, movie, rating)."""
-    ratings = pd.DataFrame(rows, columns=["user", "movie", "rating"]).assign(timestamp=0)
+    """Of (user, item, rating)."""
+    ratings = pd.DataFrame(rows, columns=["user", "item", "rating"]).assign(timestamp=0)
     return encode("made-up", ratings, FILMS, scale)
 
 
@@ -39,7 +39,7 @@ def split_of(*parts: int) -> Split:
 
 @pytest.fixture
 def small() -> tuple[Dataset, Split]:
-    """Three users, six films. User 0 has the relevant test films 3 and 4, user 1 has 5, user 2 none."""
+    """Three users, six items. User 0 has the relevant test items 3 and 4, user 1 has 5, user 2 none."""
     train = [
         (0, 0, 5),
         (0, 1, 1),
@@ -59,7 +59,7 @@ def small() -> tuple[Dataset, Split]:
 def test_known_answers(small: tuple[Dataset, Split]) -> None:
     task = RankingTask.of(*small, "test", k=3)
     assert task.users.tolist() == [0, 1]
-    # user 0: hits at 2 and 3 of two relevant; user 1: the one relevant film is not shown
+    # user 0: hits at 2 and 3 of two relevant; user 1: the one relevant item is not shown
     found = task.metrics(np.array([[5, 3, 4], [2, 3, 4]]))
     best = 1 + 1 / log2(3)
     assert found == pytest.approx(
@@ -70,7 +70,7 @@ def test_known_answers(small: tuple[Dataset, Split]) -> None:
             "test/mrr@3": (1 / 2 + 0) / 2,
             "test/hit@3": 1 / 2,
             "test/coverage@3": 4 / 6,
-            # of 3 training users film 4 was rated by two, films 2 and 3 by one; film 5 by none: as if by one
+            # of 3 training users item 4 was rated by two, items 2 and 3 by one; item 5 by none: as if by one
             "test/novelty@3": (2 * log2(3) + log2(3 / 2)) / 3,
         }
     )
@@ -91,11 +91,11 @@ def test_lists_may_end_before_k(small: tuple[Dataset, Split]) -> None:
 def test_the_whole_catalogue_is_ranked_without_what_was_rated_earlier(
     small: tuple[Dataset, Split], part: str, expected: list[int]
 ) -> None:
-    """The network likes film 0 best and film 5 least."""
+    """The network likes item 0 best and item 5 least."""
     network = MatrixFactorization(3, 6, SCALE, 3.0).eval()
     with torch.no_grad():
-        network.movie_embedding.weight.zero_()
-        network.movie_bias.weight[:, 0] = -torch.arange(6.0)
+        network.item_embedding.weight.zero_()
+        network.item_bias.weight[:, 0] = -torch.arange(6.0)
     task = RankingTask.of(*small, part, k=3)
     shown = []
     object.__setattr__(task, "metrics", lambda lists: shown.append(lists.tolist()))
@@ -107,8 +107,8 @@ def test_the_whole_catalogue_is_ranked_without_what_was_rated_earlier(
 
 def test_equals_torchmetrics_and_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    pairs = random.permutation([(user, movie) for user in range(40) for movie in range(60)])[:1200]
-    dataset = dataset_of([(user, movie, random.integers(1, 6)) for user, movie in pairs.tolist()])
+    pairs = random.permutation([(user, item) for user in range(40) for item in range(60)])[:1200]
+    dataset = dataset_of([(user, item, random.integers(1, 6)) for user, item in pairs.tolist()])
     split = split_of(700, 200, 300)
     network = MatrixFactorization(40, 60, SCALE, 3.0, init_std=1.0).eval()
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 60 * 7)  # several blocks
@@ -123,9 +123,9 @@ def test_equals_torchmetrics_and_scikit_learn(monkeypatch: pytest.MonkeyPatch) -
             mine = split.test[(dataset.users[split.test] == user) & (dataset.ratings[split.test] >= 4)]
             if len(mine) == 0:
                 continue
-            left = np.setdiff1d(np.arange(60), dataset.movies[seen[dataset.users[seen] == user]])
+            left = np.setdiff1d(np.arange(60), dataset.items[seen[dataset.users[seen] == user]])
             scores = network.score(torch.tensor([user]))[0, left]
-            wanted = torch.from_numpy(np.isin(left, dataset.movies[mine]))
+            wanted = torch.from_numpy(np.isin(left, dataset.items[mine]))
             for name, function in (
                 ("recall", retrieval_recall),
                 ("precision", retrieval_precision),
@@ -142,10 +142,10 @@ def test_equals_torchmetrics_and_scikit_learn(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_popularity_is_measured_the_same_way(small: tuple[Dataset, Split]) -> None:
-    """Films by training ratings: 0 (3), 1 and 4 (2), 2 and 3 (1), 5 (0). User 0 sees 4, 3; user 1 2, 3."""
+    """Items by training ratings: 0 (3), 1 and 4 (2), 2 and 3 (1), 5 (0). User 0 sees 4, 3; user 1 2, 3."""
     dataset, split = small
     found = baseline_metrics(dataset, split, "test", RankingTask.of(dataset, split, "test", k=2))
-    assert set(found) == {"global-mean", "user-movie-bias", "popularity"}
+    assert set(found) == {"global-mean", "user-item-bias", "popularity"}
     assert found["popularity"]["test/ndcg@2"] == pytest.approx((1 + 0) / 2)
     assert found["popularity"]["test/coverage@2"] == pytest.approx(3 / 6)
     assert "test/rmse" not in found["popularity"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from processes import started
+from support.processes import started
 
-from recsys.sweeps.warm import AVAILABLE, Forked, Server
+from recsys.sweeps.forkserver import AVAILABLE, Forked, Server
 
 settings.register_profile("faults", deadline=None)  # a busy machine is no failure
 settings.load_profile("faults")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from finished import finished_run
-from tiny import QUICK
+from support.finished import finished_run
+from support.tiny import QUICK
 
-from recsys.checkpoint import load_checkpoint
 from recsys.errors import RunError
+from recsys.runs.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from tiny import QUICK
+from support.tiny import QUICK
 
-from recsys.command import _keys, check_choices, config_folder, register_resolvers
+from recsys.cli.app import _keys, check_choices, register_resolvers
+from recsys.config.validate import validate
 from recsys.errors import UserError
-from recsys.train import train
-from recsys.validate import validate
+from recsys.experiment.train import train
+from recsys.paths import conf_dir
 
 GROUPS = {
-    group: [file.stem for file in sorted(Path(config_folder(), group).glob("*.yaml"))]
+    group: [file.stem for file in sorted(Path(conf_dir(), group).glob("*.yaml"))]
     for group in ("split", "model", "loss", "optimizer", "schedule", "averaging", "hardware", "logger")
 }
 ANYTHING = """0 -1 1 2 3 0.5 1.5 -0.1 1e-3 .nan .inf -.inf 1e400 true false null '' abc [] [1] [0] [4,-4]
@@ -29,7 +30,7 @@ LEFT_ALONE = ("output_dir", "run", "resume", "data", "sweep", "hydra", "max_epoc
 
 
 def composed(*words: str) -> DictConfig:
-    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
         return hydra.compose("train", [*QUICK, "max_epochs=1", *words])
 
 
@@ -80,12 +81,12 @@ def test_any_override_is_a_run_or_a_line(tmp_path_factory: pytest.TempPathFactor
     [
         (["batch_size=0"], r"batch_size=0: .*greater than 0"),
         (["hardware=gpu"], "hardware.accelerator=gpu: torch sees no GPU here"),
-        (["ranking.k=51"], "ranking.k=51: synthetic has 50 films"),
+        (["ranking.k=51"], "ranking.k=51: synthetic has 50 items"),
         (["model.embedding_dim=1000000000"], "smaller model.embedding_dim"),
     ],
 )
 def test_impossible_pairs_are_named_before_training(words: list[str], told: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_text("user,movie,rating\n" + "".join(f"{n},{n % 7},3\n" for n in range(50)))
+    (tmp_path / "mine.csv").write_text("user,item,rating\n" + "".join(f"{n},{n % 7},3\n" for n in range(50)))
     with pytest.raises(UserError, match=told):
         train(composed(*words), tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archives import CSV_MOVIES, colons_members, csv_members, made_up, tabs_members, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.archives import CSV_ITEMS, colons_members, csv_members, made_up, tabs_members, zipped
 
 from recsys.data.dataset import encode
-from recsys.data.readers import read_colons, read_csv, read_tabs
+from recsys.data.sources.archive import read_colons, read_csv, read_tabs
 from recsys.errors import DataError
 
 SCALE = (0.5, 5.0)
@@ -33,7 +33,7 @@ class Kind:
         return data if isinstance(data, bytes) else data.encode()
 
 
-CSV = csv_members(made_up(CSV_MOVIES, halves=True))
+CSV = csv_members(made_up(CSV_ITEMS, halves=True))
 KINDS = {
     "tabs": Kind("ml-100k/u.data", b"\t", tabs_members(made_up()), read_tabs),
     "colons": Kind("ml-1m/ratings.dat", b"::", colons_members(made_up()), read_colons),
@@ -61,8 +61,8 @@ def expected(kind: Kind, data: bytes) -> list[tuple[int, int, float, int]] | Non
         if not (match := re.fullmatch(pattern, line)):
             return None
         try:
-            user, movie, value, time = match.groups()
-            rows.append((int(user), int(movie), float(np.float32(value.decode())), int(time)))
+            user, item, value, time = match.groups()
+            rows.append((int(user), int(item), float(np.float32(value.decode())), int(time)))
         except ValueError:
             return None
     return rows
@@ -117,7 +117,7 @@ def test_a_damaged_file_gives_its_rows_or_names_the_line(name: str, tmp_path_fac
 
 @pytest.mark.parametrize("member", ["u.item", "u.genre", "u.user"])
 def test_damage_beside_the_ratings_is_an_error_or_harmless(member: str, tmp_path_factory) -> None:
-    """Titles may hold anything; but every movie keeps a line, and every person one of their own."""
+    """Titles may hold anything; but every item keeps a line, and every person one of their own."""
     folder, members = tmp_path_factory.mktemp("fuzz"), tabs_members(made_up())
     sound = members[f"ml-100k/{member}"]
     sound = sound if isinstance(sound, bytes) else sound.encode()
@@ -128,11 +128,11 @@ def test_damage_beside_the_ratings_is_an_error_or_harmless(member: str, tmp_path
         (folder / "tiny.zip").write_bytes(zipped({**members, f"ml-100k/{member}": data}))
         try:
             tables = read_tabs(folder / "tiny.zip", "ml-100k", SCALE, "error")
-            dataset = encode("tiny", tables.ratings, tables.movies, SCALE, people=tables.people)
+            dataset = encode("tiny", tables.ratings, tables.items, SCALE, people=tables.people)
         except DataError as problem:
             assert member in str(problem) or "u.item line" in str(problem)  # whose fields are by genre
             return
-        assert len(dataset.catalogue) == len(dataset.movie_ids) == 5
-        assert len(dataset.people) == len(dataset.user_ids) == 6
+        assert len(dataset.item_table) == len(dataset.item_ids) == 5
+        assert len(dataset.user_table) == len(dataset.user_ids) == 6
 
     check()

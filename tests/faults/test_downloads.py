@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from archives import made_up, tabs_members, zipped
-from processes import FORK, killed_after
+from support.archives import made_up, tabs_members, zipped
+from support.processes import FORK, killed_after
 
-from recsys.data import download
-from recsys.data.download import Archive, fetch
+from recsys.data.sources import download
+from recsys.data.sources.download import Archive, fetch
 from recsys.errors import DownloadError
 
 GOOD = zipped(tabs_members(made_up()))

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import result_in, run
-from processes import started
+from support.commands import result_in, run
+from support.processes import started
 
-from recsys.sweeps.warm import Forked
+from recsys.sweeps.forkserver import Forked
 
 BASE = [
     *(
         "data=synthetic",
         "data.ratings=6000",
         "data.users=80",
-        "data.movies=100",
+        "data.items=100",
         "data.step=1",
         "batch_size=40",
     ),
@@ -107,7 +107,7 @@ def test_two_processes_go_on_together(tmp_path: Path) -> None:
     words = [*KINDS["snapshots"], "hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2"]
     run("train", *words, "output_dir=whole")
     process = subprocess.Popen(
-        [sys.executable, "-m", "recsys.train", *words, "output_dir=cut"], start_new_session=True
+        [sys.executable, "-m", "recsys.cli.train", *words, "output_dir=cut"], start_new_session=True
     )
     while not Path("cut/checkpoints/last.ckpt").exists():
         assert process.poll() is None

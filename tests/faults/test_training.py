@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import run
-from processes import limited
+from support.commands import run
+from support.processes import limited
 from test_checkpoints import weights
 from test_kills import RUN
 
-from recsys.checkpoint import load_checkpoint
+from recsys.runs.checkpoint import load_checkpoint
 
 EXPLODING = """
 from torch.optim.lr_scheduler import LambdaLR
@@ -59,7 +59,7 @@ def test_a_process_that_is_killed_ends_the_others(rank: int, tmp_path: Path) -> 
     words = [*RUN, "max_epochs=1000", "patience=1000", "hardware=ddp", "hardware.accelerator=cpu"]
     with open("said", "wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "recsys.train", *words, "hardware.devices=2", "output_dir=run"],
+            [sys.executable, "-m", "recsys.cli.train", *words, "hardware.devices=2", "output_dir=run"],
             start_new_session=True,
             stdout=said,
             stderr=said,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from processes import killed_after, limited
+from support.processes import killed_after, limited
 from test_kills import RUN
 
+from recsys.atomic import atomic_write, remove_leftovers
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
-from recsys.files import remove_leftovers, written_whole
 
 
 def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     def write() -> None:
         while True:
             for content in contents:
-                with written_whole(file) as temporary:
+                with atomic_write(file) as temporary:
                     temporary.write_bytes(content)
 
     for number in range(20):
@@ -36,13 +36,13 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
 def test_encoded_data_are_all_there_or_made_again(tmp_path: Path) -> None:
     n = 200_000
     row = np.arange(n)
-    columns = {"user": row // 400, "movie": row % 400, "rating": row % 5 + 1.0, "timestamp": row}
+    columns = {"user": row // 400, "item": row % 400, "rating": row % 5 + 1.0, "timestamp": row}
     ratings = pd.DataFrame(columns)
 
-    movies = pd.DataFrame({"movie": [], "title": [], "year": [], "genres": []})
+    items = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
 
     def build() -> Dataset:
-        return encode("made-up", ratings, movies, (1, 5))
+        return encode("made-up", ratings, items, (1, 5))
 
     whole = build()
     for number in range(15):
@@ -50,7 +50,7 @@ def test_encoded_data_are_all_there_or_made_again(tmp_path: Path) -> None:
         killed_after(0.004 * number, lambda identity=identity: cached("set", identity, build))
         found = cached("set", identity, build)
         assert (found.sha256, len(found)) == (whole.sha256, n)
-        assert (found.movies == whole.movies).all()
+        assert (found.items == whole.items).all()
 
 
 def test_a_full_disk_is_told_and_harms_nothing(tmp_path: Path, start) -> None:
@@ -69,8 +69,8 @@ def test_a_full_disk_is_told_and_harms_nothing(tmp_path: Path, start) -> None:
 
 
 def test_data_that_find_no_room_are_told(tmp_path: Path) -> None:
-    lines = "".join(f"{user},{movie},3\n" for user in range(200) for movie in range(50))
-    (tmp_path / "mine.csv").write_text(f"user,movie,rating\n{lines}")
+    lines = "".join(f"{user},{item},3\n" for user in range(200) for item in range(50))
+    (tmp_path / "mine.csv").write_text(f"user,item,rating\n{lines}")
     done = limited(
         resource.RLIMIT_FSIZE,
         50_000,

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
+from recsys.models.hybrid import NeuMF
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.models.network import RatingNetwork
-from recsys.models.neumf import NeuMF
 
-FACTS = {"n_users": 12, "n_movies": 9, "scale": [1, 5], "mean": 3.4}
+FACTS = {"n_users": 12, "n_items": 9, "scale": [1, 5], "mean": 3.4}
 NETWORKS = {
     "bias": (Bias, {}),
     "matrix-factorization": (MatrixFactorization, {"embedding_dim": 8}),
@@ -42,7 +42,7 @@ NETWORKS = {
             "hidden": [],
             "history": True,
             "features": True,
-            "n_movie_features": 3,
+            "n_item_features": 3,
             "n_user_features": 2,
         },
     ),
@@ -63,11 +63,11 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_rates_pairs_of_rows(network: RatingNetwork, pairs: tuple) -> None:
-    users, movies = pairs
-    ratings = network(users, movies)
+    users, items = pairs
+    ratings = network(users, items)
     assert ratings.shape == (108,)
     assert ratings.dtype == torch.float32
-    assert torch.equal(network.eval()(users[:1], movies[:1]), network(users, movies)[:1])
+    assert torch.equal(network.eval()(users[:1], items[:1]), network(users, items)[:1])
 
 
 def test_predictions_stay_on_the_scale(network: RatingNetwork, pairs: tuple) -> None:
@@ -79,21 +79,21 @@ def test_predictions_stay_on_the_scale(network: RatingNetwork, pairs: tuple) -> 
 
 
 def test_learns_additive_ratings(network: RatingNetwork, pairs: tuple) -> None:
-    users, movies = pairs
-    true = 3 + 0.15 * (users - 6) + 0.2 * (movies - 4)
+    users, items = pairs
+    true = 3 + 0.15 * (users - 6) + 0.2 * (items - 4)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     for _ in range(600):
         optimizer.zero_grad()
-        nn.functional.mse_loss(network(users, movies), true).backward()
+        nn.functional.mse_loss(network(users, items), true).backward()
         optimizer.step()
-    assert (network(users, movies) - true).square().mean().sqrt() < 0.1
+    assert (network(users, items) - true).square().mean().sqrt() < 0.1
 
 
 def test_every_row_of_every_table_is_used(network: RatingNetwork, pairs: tuple) -> None:
     network(*pairs).square().sum().backward()
-    tables = network.tables("user") | network.tables("movie")
+    tables = network.tables("user") | network.tables("item")
     assert any(name.startswith("user_") for name in tables)
-    assert any(name.startswith("movie_") for name in tables)
+    assert any(name.startswith("item_") for name in tables)
     for name, table in tables.items():
         assert table.num_embeddings == (12 if name.startswith("user_") else 9)
         if table.weight.requires_grad:
@@ -103,10 +103,10 @@ def test_every_row_of_every_table_is_used(network: RatingNetwork, pairs: tuple) 
 def test_untrained_rows_become_the_mean_row(network: RatingNetwork) -> None:
     for parameter in network.parameters():
         nn.init.normal_(parameter)
-    trained_users, trained_movies = torch.arange(12) < 10, torch.arange(9) > 0
+    trained_users, trained_items = torch.arange(12) < 10, torch.arange(9) > 0
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.fill_untrained(trained_users, trained_movies)
-    trained = {"user": trained_users, "movie": trained_movies}
+    network.fill_untrained(trained_users, trained_items)
+    trained = {"user": trained_users, "item": trained_items}
     tables = {
         f"{name}.weight": trained[side]
         for side in trained
@@ -127,8 +127,8 @@ def test_scores_a_catalogue_as_it_rates_its_pairs(
 ) -> None:
     for parameter in network.parameters():
         nn.init.normal_(parameter)
-    monkeypatch.setattr("recsys.models.network.PAIRS_AT_ONCE", at_once)
-    monkeypatch.setattr("recsys.models.layers.BYTES_AT_ONCE", 4 * 32 * at_once)
+    monkeypatch.setattr("recsys.models.base.PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr("recsys.models.ops.all_pairs.BYTES_AT_ONCE", 4 * 32 * at_once)
     expected = network.eval()(*pairs).detach().view(12, 9)
     for users in (torch.arange(12), torch.tensor([5, 2, 5], dtype=torch.int32), torch.tensor([7])):
         for scores in (network.score(users), RatingNetwork.score(network, users)):
@@ -141,7 +141,7 @@ def test_other_users_share_all_else(network: RatingNetwork, pairs: tuple) -> Non
     other = network.eval().with_users(rows)
     assert torch.equal(other.score(torch.arange(2)), network.score(torch.tensor([3, 8])))
     assert (other.n_users, network.n_users) == (2, 12)
-    for name, table in network.tables("movie").items():
+    for name, table in network.tables("item").items():
         assert other.get_parameter(f"{name}.weight") is table.weight
     assert network.state_dict().keys() == other.state_dict().keys()
 

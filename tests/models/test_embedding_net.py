@@ -2,17 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from recsys.models.dropout import Dropout
 from recsys.models.embedding_net import EmbeddingNet
+from recsys.models.ops.dropout import Dropout
 
 
 def build(**arguments) -> EmbeddingNet:
-    return EmbeddingNet(**{"n_users": 5, "n_movies": 4, "scale": [1, 5], "mean": 3, **arguments})
+    return EmbeddingNet(**{"n_users": 5, "n_items": 4, "scale": [1, 5], "mean": 3, **arguments})
 
 
 def test_has_the_articles_size_on_ml_1m() -> None:
     network = build(
-        n_users=6040, n_movies=3706, embedding_dim=150, hidden=[500, 500, 500], dropouts=[0.5, 0.5, 0.25]
+        n_users=6040, n_items=3706, embedding_dim=150, hidden=[500, 500, 500], dropouts=[0.5, 0.5, 0.25]
     )
     assert sum(parameter.numel() for parameter in network.parameters()) == 2_113_901
 
@@ -37,7 +37,7 @@ def test_equals_the_formula() -> None:
     torch.manual_seed(0)
     network = build(embedding_dim=3, hidden=[6]).eval()
     first, last = (module for module in network.layers if isinstance(module, nn.Linear))
-    vector = torch.cat([network.user_embedding.weight[2], network.movie_embedding.weight[1]])
+    vector = torch.cat([network.user_embedding.weight[2], network.item_embedding.weight[1]])
     logit = last.weight @ torch.relu(first.weight @ vector + first.bias) + last.bias
     expected = 5 * torch.sigmoid(logit) + 0.5
     assert torch.allclose(network(torch.tensor([2]), torch.tensor([1])), expected)

@@ -9,7 +9,7 @@ from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.ensemble import Ensemble
 from recsys.models.matrix_factorization import MatrixFactorization
 
-USERS, MOVIES = torch.tensor([0, 5, 2]), torch.tensor([3, 3, 1])
+USERS, ITEMS = torch.tensor([0, 5, 2]), torch.tensor([3, 3, 1])
 
 
 @pytest.fixture
@@ -24,12 +24,10 @@ def members() -> list:
 
 def test_rates_as_its_members_do_on_average(members: list) -> None:
     ensemble = Ensemble(members).eval()
-    assert torch.allclose(
-        ensemble(USERS, MOVIES), (members[0](USERS, MOVIES) + members[1](USERS, MOVIES)) / 2
-    )
+    assert torch.allclose(ensemble(USERS, ITEMS), (members[0](USERS, ITEMS) + members[1](USERS, ITEMS)) / 2)
     scores = ensemble.score(torch.arange(6))
-    assert torch.allclose(scores[USERS, MOVIES], ensemble(USERS, MOVIES), atol=1e-5)
-    assert torch.equal(ensemble.predict(USERS, MOVIES), ensemble(USERS, MOVIES).clamp(1, 5))
+    assert torch.allclose(scores[USERS, ITEMS], ensemble(USERS, ITEMS), atol=1e-5)
+    assert torch.equal(ensemble.predict(USERS, ITEMS), ensemble(USERS, ITEMS).clamp(1, 5))
 
 
 def test_other_users_have_rows_in_every_member(members: list) -> None:
@@ -50,7 +48,7 @@ def test_untrained_rows_are_filled_in_every_member(members: list) -> None:
 
 
 def test_vectors_stand_side_by_side(members: list) -> None:
-    vectors = Ensemble(members).vectors("movie")
+    vectors = Ensemble(members).vectors("item")
     assert vectors is not None
-    assert torch.equal(vectors, torch.cat([member.movie_embedding.weight for member in members], dim=1))
+    assert torch.equal(vectors, torch.cat([member.item_embedding.weight for member in members], dim=1))
     assert Ensemble([Bias(6, 4, (1, 5), 3.0)]).vectors("user") is None

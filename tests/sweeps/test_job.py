@@ -6,8 +6,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.leaderboard.names import job_name
 from recsys.sweeps.job import Job
-from recsys.sweeps.names import job_name
 
 NAMES = st.text(st.sampled_from("ab \\'\",=:[]{}()#%~"), min_size=1, max_size=12)
 

@@ -4,15 +4,16 @@ import json
 import subprocess
 import sys
 
-from tiny import PLAIN
+from support.tiny import PLAIN
 
 JOBS = 200
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
 import hydra
-from recsys.command import config_folder, register_resolvers
-from recsys.train import train
+from recsys.cli.app import register_resolvers
+from recsys.paths import conf_dir
+from recsys.experiment.train import train
 
 def now():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -21,7 +22,7 @@ def now():
 register_resolvers()
 found = []
 for job in range(int(sys.argv[1])):
-    with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
         logger = "csv" if job % 10 else "tensorboard"  # which draws, and takes four times as long
         words = [f"seed={job}", f"logger={logger}", *sys.argv[2:]]
         train(hydra.compose("train", words), Path("jobs", str(job)))
@@ -32,7 +33,7 @@ print(json.dumps(found))
 
 def test_two_hundred_jobs_in_one_process_take_no_more_than_fifty() -> None:
     words = [
-        *("data=synthetic", "data.ratings=1000", "data.users=40", "data.movies=40", "batch_size=500"),
+        *("data=synthetic", "data.ratings=1000", "data.users=40", "data.items=40", "batch_size=500"),
         *("max_epochs=1", "hardware=cpu", *PLAIN, "model.hidden=[16]"),
     ]
     done = subprocess.run(

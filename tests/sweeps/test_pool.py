@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsys.sweeps import warm
+from recsys.sweeps import forkserver as warm
 from recsys.sweeps.job import Job
 from recsys.sweeps.pool import make_slots, run_jobs
 from recsys.sweeps.slot import Slot, job_variables

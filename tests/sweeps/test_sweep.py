@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import result_in, run
-from tiny import QUICK
+from support.commands import result_in, run
+from support.tiny import QUICK
 
 from recsys.sweeps.launcher import only_sweep_in
 
@@ -19,8 +19,8 @@ import os, signal, time
 from recsys.models.bias import Bias
 
 class Faulty(Bias):
-    def __init__(self, n_users, n_movies, scale, mean, fault: str = "none") -> None:
-        super().__init__(n_users, n_movies, scale, mean)
+    def __init__(self, n_users, n_items, scale, mean, fault: str = "none") -> None:
+        super().__init__(n_users, n_items, scale, mean)
         if fault == "raise":
             raise ValueError("on purpose")
         if fault == "kill":
@@ -70,7 +70,7 @@ def test_a_sweep_in_which_jobs_end_in_every_way(faulty, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_scheduler_stops_a_sweep_which_can_go_on(faulty, tmp_path: Path, number: signal.Signals) -> None:
     words, environment = faulty
-    command = [sys.executable, "-m", "recsys.train", "-m", *words, "model.fault=hang,none"]
+    command = [sys.executable, "-m", "recsys.cli.train", "-m", *words, "model.fault=hang,none"]
     environment = {**os.environ, **environment}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
@@ -86,7 +86,7 @@ def test_a_scheduler_stops_a_sweep_which_can_go_on(faulty, tmp_path: Path, numbe
 
 def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_path: Path) -> None:
     words, environment = faulty
-    command = [sys.executable, "-m", "recsys.train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6"]
+    command = [sys.executable, "-m", "recsys.cli.train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6"]
     sweep = tmp_path / "sweep"
     with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import PLAIN, QUICK
+from support.tiny import PLAIN, QUICK
 
-from recsys.checkpoint import load_checkpoint
 from recsys.data.batches import Batch
 from recsys.errors import DataError
 from recsys.evaluation.ranking_metrics import RankingTask
+from recsys.experiment.train import train
+from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.models.network import RatingNetwork
-from recsys.train import train
+from recsys.runs.checkpoint import load_checkpoint
 from recsys.training.build import build_data
 from recsys.training.losses import bpr, pointwise, softmax
 
@@ -24,15 +24,15 @@ SCORES = [0.5, -1.0, 2.0]
 
 @pytest.fixture
 def network() -> RatingNetwork:
-    """Scores three films by SCORES, whoever asks."""
+    """Scores three items by SCORES, whoever asks."""
     made = Bias(2, 3, [1, 5], mean=0.0)
-    made.movie_bias.weight.data[:, 0] = torch.tensor(SCORES)
+    made.item_bias.weight.data[:, 0] = torch.tensor(SCORES)
     return made
 
 
 @pytest.fixture
 def batch() -> Batch:
-    """Film 2 and film 0 are liked, film 1 is not."""
+    """Item 2 and item 0 are liked, item 1 is not."""
     rows = torch.tensor([0, 1, 1], dtype=torch.int32), torch.tensor([2, 0, 1], dtype=torch.int32)
     return Batch(*rows, torch.tensor([5.0, 4.0, 3.0]))
 
@@ -44,7 +44,7 @@ def drawn(shape: tuple[int, int], seed: int = 7) -> torch.Tensor:
 def test_pointwise_is_the_networks_own(network: RatingNetwork, batch: Batch, monkeypatch) -> None:
     errors = [2.0 - 5, 0.5 - 4, -1.0 - 3]
     assert pointwise(network, batch).item() == pytest.approx(np.mean(np.square(errors)))
-    monkeypatch.setattr(network, "loss", lambda users, movies, ratings: ratings.sum())
+    monkeypatch.setattr(network, "loss", lambda users, items, ratings: ratings.sum())
     assert pointwise(network, batch).item() == 12
 
 
@@ -56,8 +56,8 @@ def test_bpr_by_its_formula(network: RatingNetwork, batch: Batch, choices: dict,
     generator = torch.Generator().manual_seed(7)
     loss = bpr(network, batch, generator, negatives=4, **choices)
     terms = [
-        -log(1 / (1 + exp(SCORES[other] - SCORES[film])))
-        for film, others in zip(liked, drawn((len(liked), 4)).tolist(), strict=True)
+        -log(1 / (1 + exp(SCORES[other] - SCORES[item])))
+        for item, others in zip(liked, drawn((len(liked), 4)).tolist(), strict=True)
         for other in others
     ]
     assert loss.item() == pytest.approx(np.mean(terms), rel=1e-5)
@@ -68,8 +68,8 @@ def test_softmax_by_its_formula(network: RatingNetwork, batch: Batch, temperatur
     generator = torch.Generator().manual_seed(7)
     loss = softmax(network, batch, generator, negatives=4, temperature=temperature)
     terms = []
-    for film, others in zip([2, 0], drawn((2, 4)).tolist(), strict=True):
-        weights = [exp(SCORES[one] / temperature) for one in (film, *others)]
+    for item, others in zip([2, 0], drawn((2, 4)).tolist(), strict=True):
+        weights = [exp(SCORES[one] / temperature) for one in (item, *others)]
         terms.append(-log(weights[0] / sum(weights)))
     assert loss.item() == pytest.approx(np.mean(terms), rel=1e-5)
 
@@ -79,12 +79,12 @@ def test_a_batch_without_a_liked_film_teaches_nothing(loss, network: RatingNetwo
     value = loss(network, batch._replace(ratings=torch.ones(3)))
     value.backward()
     assert value.item() == 0
-    assert not network.movie_bias.weight.grad.any()
+    assert not network.item_bias.weight.grad.any()
 
 
 @pytest.mark.parametrize("loss", [bpr, softmax])
 def test_each_film_is_compared_for_its_own_user(loss) -> None:
-    """Only rows of the users in the batch, and only rows of liked and of drawn films, have a gradient."""
+    """Only rows of the users in the batch, and only rows of liked and of drawn items, have a gradient."""
     torch.manual_seed(0)
     network = MatrixFactorization(4, 50, [1, 5], 3.0, embedding_dim=3, init_std=1.0)
     batch = Batch(torch.tensor([2, 1]), torch.tensor([5, 6]), torch.tensor([5.0, 1.0]))
@@ -92,20 +92,20 @@ def test_each_film_is_compared_for_its_own_user(loss) -> None:
     loss(network, batch, generator, negatives=3).backward()
     others = torch.randint(50, (1, 3), generator=torch.Generator().manual_seed(1))
     assert network.user_embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist() == [2]
-    touched = network.movie_embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist()
+    touched = network.item_embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist()
     assert touched == sorted({5, *others.flatten().tolist()})
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What people watch goes by taste, what they think of it by chance: 4 kinds of people and of films."""
+    """What people watch goes by taste, what they think of it by chance: 4 kinds of people and of items."""
     random = np.random.default_rng(0)
-    users, films = 240, 160
-    own = np.arange(users)[:, None] % 4 == np.arange(films) % 4
-    seen = random.random((users, films)) < np.where(own, 0.45, 0.03)
+    users, items = 240, 160
+    own = np.arange(users)[:, None] % 4 == np.arange(items) % 4
+    seen = random.random((users, items)) < np.where(own, 0.45, 0.03)
     path = tmp_path_factory.mktemp("watched") / "ratings.csv"
-    lines = [f"{user},{film},{random.integers(3, 6)}" for user, film in np.argwhere(seen)]
-    path.write_text("\n".join(["user,movie,rating", *lines]) + "\n")
+    lines = [f"{user},{item},{random.integers(3, 6)}" for user, item in np.argwhere(seen)]
+    path.write_text("\n".join(["user,item,rating", *lines]) + "\n")
     return path
 
 
@@ -161,8 +161,8 @@ def test_what_is_drawn_is_decided_by_the_seed(compose, tmp_path: Path) -> None:
 def test_nothing_relevant_is_an_error_for_lists_and_a_warning_for_ratings(
     compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows = [f"{user},{film},{1 + (user + film) % 3}" for user in range(20) for film in range(20)]
-    Path("low.csv").write_text("\n".join(["user,movie,rating", *rows]) + "\n")
+    rows = [f"{user},{item},{1 + (user + item) % 3}" for user in range(20) for item in range(20)]
+    Path("low.csv").write_text("\n".join(["user,item,rating", *rows]) + "\n")
     unheard = ["data=csv", "data.path=low.csv", "max_epochs=2", "hardware=cpu", "logger=none"]
     with pytest.raises(DataError, match=r"ranking.threshold=4: no rating of the val part"):
         train(compose(*unheard, "loss=bpr"), tmp_path / "lists")
@@ -175,4 +175,4 @@ def test_nothing_relevant_is_an_error_for_lists_and_a_warning_for_ratings(
 def test_lists_can_be_left_out(compose, tmp_path: Path) -> None:
     result = train(compose(*QUICK, "ranking.k=0"), tmp_path)
     assert set(result["metrics"]) == {"val/rmse", "val/mae", "test/rmse", "test/mae"}
-    assert set(result["baselines"]) == {"global-mean", "user-movie-bias"}
+    assert set(result["baselines"]) == {"global-mean", "user-item-bias"}

@@ -7,9 +7,9 @@ STEPS = """
 import resource, sys
 import torch
 from recsys.models.embedding_net import EmbeddingNet
-from recsys.training.memory import keep_freed_memory
+from recsys.training.memory import reuse_freed_memory
 if sys.argv[1] == "keep":
-    keep_freed_memory()
+    reuse_freed_memory()
 network = EmbeddingNet(600, 400, [1, 5], 3, embedding_dim=50, hidden=[100, 200, 300])
 rows = torch.randint(400, (2000,))
 def steps(n):

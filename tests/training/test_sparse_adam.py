@@ -4,14 +4,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import QUICK
+from support.tiny import QUICK
 from torch import nn
 
+from recsys.config.validate import validate
 from recsys.errors import ConfigError
+from recsys.experiment.train import train
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.train import train
 from recsys.training.sparse_adam import SparseAdam, is_sparse_adam
-from recsys.validate import validate
 
 
 def descend(table: nn.Embedding, optimizer: torch.optim.Optimizer, batches: list[list[int]]) -> torch.Tensor:

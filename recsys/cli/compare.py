@@ -1,0 +1,47 @@
+"""Rank the runs of a sweep by their validation metric: `recsys-compare`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from recsys.cli.app import run_command
+from recsys.errors import ConfigError, RunError
+from recsys.leaderboard.report import compare
+from recsys.runs.folder import RESULT
+
+FORMATS = ("table", "json", "csv", "markdown")
+
+
+def main() -> None:
+    """`recsys-compare`."""
+    run_command("compare", _task)
+
+
+def find_sweep(folder: str) -> Path:
+    """A folder, or "latest" for the newest sweep with results under ./outputs/sweeps.
+
+    Raises:
+        RunError: there is none.
+    """
+    if folder == "latest":
+        results = sorted(
+            Path("outputs/sweeps").glob(f"*/*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns
+        )
+        if not results:
+            raise RunError(
+                "dir=latest: no sweep with results under ./outputs/sweeps; recsys-train -m makes one"
+            )
+        return results[-1].parent.parent
+    if not Path(folder).is_dir():
+        raise RunError(f"dir={folder}: no such folder")
+    return Path(folder)
+
+
+def _task(cfg: DictConfig) -> None:
+    if cfg.format not in FORMATS:
+        raise ConfigError(f"format={cfg.format}: choose {', '.join(FORMATS)}")
+    compare(find_sweep(str(cfg.dir)), cfg.format, cfg.test, Path(str(cfg.html)) if cfg.html else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Fetch and encode a data set, and say what is in it: `recsys-prepare`."""
+
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from recsys.cli.app import run_command
+from recsys.tables import check_format, print_rows, shown
+
+if TYPE_CHECKING:
+    from recsys.data.dataset import Dataset
+
+
+def main() -> None:
+    """`recsys-prepare`."""
+    run_command("prepare", _task)
+
+
+def describe(dataset: "Dataset") -> dict[str, Any]:
+    """Counts, sparsity and the rating histogram of a data set.
+
+    Returns:
+        name, ratings, users, items, density (the share of all pairs that is rated), mean, timestamps
+        (whether all are known), dropped, sha256, and histogram ({rating to half stars: count}).
+    """
+    import numpy as np
+
+    values, counts = np.unique(np.round(2 * dataset.ratings) / 2, return_counts=True)
+    return {
+        "name": dataset.name,
+        "ratings": len(dataset),
+        "users": len(dataset.user_ids),
+        "items": len(dataset.item_ids),
+        "density": len(dataset) / (len(dataset.user_ids) * len(dataset.item_ids)),
+        "mean": float(dataset.ratings.mean(dtype="float64")),
+        "timestamps": dataset.has_timestamps,
+        "dropped": dataset.dropped,
+        "sha256": dataset.sha256,
+        "histogram": {f"{value:g}": int(count) for value, count in zip(values, counts, strict=True)},
+    }
+
+
+def _task(cfg: DictConfig) -> None:
+    from hydra.utils import instantiate
+
+    from recsys.config.validate import validate_data
+
+    check_format(cfg.format)
+    validate_data(cfg)
+    dataset = instantiate(cfg.data, _convert_="all").load()
+    facts = describe(dataset)
+    if cfg.format == "json":
+        print_rows([facts], cfg.format)
+        return
+    histogram = facts.pop("histogram")
+    if cfg.format == "csv":
+        print_rows([facts | {f"rated_{rating}": count for rating, count in histogram.items()}], cfg.format)
+        return
+    print_rows([{"what": key, "value": shown(value)} for key, value in facts.items()], "table")
+    _print_histogram(histogram)
+    _print_cross_table(dataset)
+
+
+def _print_histogram(histogram: dict[str, int]) -> None:
+    most = max(histogram.values())
+    print("\nRatings")
+    for rating, count in histogram.items():
+        print(f"{rating:>5}  {'█' * round(40 * count / most):<40} {count:>10,}")
+
+
+def _print_cross_table(dataset: "Dataset") -> None:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from recsys.analysis.figures.cross_table import cross_table
+
+    values, users, items = cross_table(dataset, 10)
+    print("\nThe most rated items (down) and the most active users (across)")
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("item", max_width=40, no_wrap=True)
+    for id in dataset.user_ids.to_ids(users):
+        table.add_column(str(id), justify="right")
+    for title, row in zip(dataset.item_table["title"].iloc[items], values.T, strict=True):
+        table.add_row(title, *("·" if np.isnan(value) else f"{value:g}" for value in row))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.data.sources.synthetic import Synthetic
+from recsys.errors import DataError
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_pairs_are_distinct_and_ratings_on_the_scale(users: int, items: int, data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, users * items))
+    dataset = Synthetic(ratings=n, users=users, items=items).load()
+    assert len(dataset) == n
+    assert len(set(zip(dataset.users.tolist(), dataset.items.tolist(), strict=True))) == n
+    assert set(dataset.user_ids.ids) <= set(range(1, users + 1))
+    assert set(dataset.item_ids.ids) <= set(range(1, items + 1))
+    assert dataset.ratings.min() >= 1
+    assert dataset.ratings.max() <= 5
+    assert dataset.has_timestamps
+    assert (np.diff(dataset.timestamps) >= 0).all()
+
+
+def test_more_ratings_than_pairs_are_refused() -> None:
+    with pytest.raises(DataError, match=r"data\.ratings=7 is more than data\.users x data\.items = 6"):
+        Synthetic(ratings=7, users=2, items=3).load()
+
+
+def test_the_seed_decides_everything() -> None:
+    source = Synthetic(ratings=500)
+    assert source.load().sha256 == source.load().sha256
+    assert source.load().sha256 != dataclasses.replace(source, seed=1).load().sha256
+
+
+def test_without_noise_the_ratings_are_the_truth_on_the_scale() -> None:
+    source = Synthetic(ratings=600, users=30, items=20, noise=0)
+    dataset = source.load()
+    truth = source.truth()
+    assert truth.shape == (30, 20)
+    assert truth.max() > 5  # so that clipping is seen
+    assert dataset.ratings.tolist() == truth[dataset.users, dataset.items].clip(1, 5).tolist()
+
+
+def test_the_truth_is_computed_for_the_drawn_pairs_alone() -> None:
+    dataset = Synthetic(ratings=1000, users=1_000_000, items=100_000).load()  # all pairs would take 800 GB
+    assert len(dataset) == 1000
+    assert dataset.ratings.std() == pytest.approx(np.sqrt(0.3**2 + 0.3**2 + 0.5**2 + 0.3**2), rel=0.1)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 8])
+def test_parts_of_the_truth_have_the_stated_deviations(rank: int) -> None:
+    truth = Synthetic(users=3000, items=2000, rank=rank).truth().astype(float) - 3
+    user, item = truth.mean(1, keepdims=True), truth.mean(0, keepdims=True)
+    rest = truth - user - item + truth.mean()
+    assert truth.mean() == pytest.approx(0, abs=0.05)
+    assert [user.std(), item.std()] == pytest.approx([0.3, 0.3], rel=0.1)
+    assert rest.std() == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_noise_has_the_stated_deviation() -> None:
+    source = Synthetic(noise=0.3)
+    dataset = source.load()
+    truth = source.truth()[dataset.users, dataset.items]
+    far_from_clipping = (truth > 2.5) & (truth < 3.5)
+    assert (dataset.ratings - truth)[far_from_clipping].std() == pytest.approx(0.3, rel=0.03)
+
+
+def test_every_item_has_title_year_and_genres() -> None:
+    catalogue = Synthetic().load().item_table
+    assert catalogue["title"][0] == "Synthetic Item 1 (1931)"
+    assert catalogue["year"][0] == 1931
+    assert catalogue["genres"].tolist()[:2] == ["Comedy|Romance", "Drama"]
+
+
+def test_ratings_are_rounded_to_steps_on_request() -> None:
+    as_drawn, rounded = Synthetic(ratings=500).load(), Synthetic(ratings=500, step=0.5).load()
+    assert set((rounded.ratings * 2).tolist()) <= set(range(2, 11))
+    assert np.abs(rounded.ratings - as_drawn.ratings).max() <= 0.25 + 1e-6

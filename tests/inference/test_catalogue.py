@@ -1,0 +1,85 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.data.dataset import encode
+from recsys.errors import DataError, UnknownIdError
+from recsys.inference.catalogue import Catalogue
+
+FILMS = [
+    (50, "Star Wars (1977)", 1977, "Action|Sci-Fi"),
+    (1, "Toy Story (1995)", 1995, "Animation|Children's"),
+    (2001, "Heat", None, "Crime"),
+    (7, "2001: A Space Odyssey (1968)", 1968, "Sci-Fi"),
+    (8, "50 First Dates", 2004, ""),
+]
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    items = pd.DataFrame(FILMS, columns=["item", "title", "year", "genres"]).astype({"year": "Int32"})
+    rated = [1, 7, 8, 50, 50, 2001, 50]
+    users = np.arange(len(rated))
+    ratings = pd.DataFrame({"user": users, "item": rated, "rating": 3.0, "timestamp": 0})
+    return Catalogue(encode("items", ratings, items, (1, 5)))
+
+
+def test_an_id_goes_before_a_title(catalogue: Catalogue) -> None:
+    assert catalogue.ids.to_ids(catalogue.rows([50, 2001])).tolist() == [50, 2001]
+    asked = np.array([["50", "2001", "star wars"], ["heat", "2001 a space odyssey", "50 first dates"]])
+    assert catalogue.ids.to_ids(catalogue.rows(asked)).tolist() == [[50, 2001, 50], [2001, 7, 8]]
+    assert catalogue.rows("heat").shape == ()
+
+
+def test_unknown_films(catalogue: Catalogue) -> None:
+    with pytest.raises(UnknownIdError, match=r"unknown item id: 51 \(the nearest known: 50, 2001\)"):
+        catalogue.rows([50, 51])
+    with pytest.raises(
+        UnknownIdError, match=r"item='toy sorty': no item is called so; the nearest: Toy Story"
+    ):
+        catalogue.rows("toy sorty")
+    assert catalogue.rows([50, 51], missing_ok=True).tolist() == [3, -1]
+    assert catalogue.rows(["toy sorty", "heat"], missing_ok=True).tolist() == [-1, 4]
+
+
+@pytest.mark.parametrize(
+    ("genres", "years", "expected"),
+    [
+        (["Sci-Fi"], None, [7, 50]),
+        ("scifi", None, [7, 50]),
+        (["childrens", "CRIME"], None, [1, 2001]),
+        (None, 1995, [1]),
+        (None, [1968, 1977], [7, 50]),
+        ("Sci-Fi", [1970, 1980], [50]),
+    ],
+)
+def test_chooses_by_genre_and_year(
+    catalogue: Catalogue, genres: object, years: object, expected: list[int]
+) -> None:
+    allowed = catalogue.choose(genres, years)
+    assert allowed is not None
+    assert catalogue.ids.ids[allowed].tolist() == expected
+
+
+def test_chooses_everything_unless_asked(catalogue: Catalogue) -> None:
+    assert catalogue.choose() is None
+    with pytest.raises(
+        DataError, match="genres=Western: the items have Action, Animation, Children's, Crime"
+    ):
+        catalogue.choose(["Western", "Crime"])
+    with pytest.raises(DataError, match="no item is left"):
+        catalogue.choose("Crime", 1995)
+
+
+def test_a_table_clips_predictions_alone(catalogue: Catalogue) -> None:
+    rows, values = np.array([3, 0]), np.array([5.5, 0.2], dtype=np.float32)
+    table = catalogue.table(rows, values)
+    assert table.to_dict("list") == {
+        "item": [50, 1],
+        "title": ["Star Wars (1977)", "Toy Story (1995)"],
+        "year": [1977, 1995],
+        "genres": ["Action|Sci-Fi", "Animation|Children's"],
+        "prediction": [5.0, 1.0],
+        "ratings": [3, 1],
+    }
+    assert catalogue.table(rows, values, "similarity")["similarity"].tolist() == pytest.approx([5.5, 0.2])

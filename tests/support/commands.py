@@ -1,0 +1,24 @@
+"""The commands as a user runs them: processes of their own, in any folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(command: str, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a module; it must end with `code`."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"recsys.cli.{command}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def result_in(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())

@@ -1,0 +1,25 @@
+"""A finished run on synthetic ratings, for tests of what reads one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from support.tiny import PLAIN
+
+from recsys.cli.app import register_resolvers
+from recsys.experiment.train import train
+from recsys.paths import conf_dir
+
+LEARNED = [
+    *("data=synthetic", "data.ratings=12000", "data.users=200", "data.items=120", "data.noise=0.2", *PLAIN),
+    *("model.embedding_dim=8", "model.hidden=[32]", "model.dropouts=0", "model.embedding_dropout=0"),
+    *("batch_size=500", "schedule.cycle_epochs=6", "max_epochs=12", "hardware=cpu", "logger=none"),
+]
+
+
+def finished_run(folder: Path, overrides: Sequence[str] = LEARNED) -> Path:
+    """Train into `folder`."""
+    register_resolvers()
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+        train(hydra.compose("train", list(overrides)), folder)
+    return folder
