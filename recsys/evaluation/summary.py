@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
@@ -71,14 +72,14 @@ def describe_outcome(
 
 def describe_data(config: dict[str, Any], dataset: Dataset, split: Split) -> dict[str, Any]:
     """What was trained and tested on; enough to tell whether two runs may be compared."""
-    choices = [f"{key}={value}" for key, value in config["split"].items() if not key.startswith("_")]
+    method = instantiate(config["split"], _convert_="all")
     return {
         "name": dataset.name,
         "ratings": len(dataset),
         "users": len(dataset.user_ids),
         "items": len(dataset.item_ids),
         "sha256": dataset.sha256,
-        "split": f"{kebab(config['split']['_target_'])}({', '.join(choices)}) {split.fingerprint}",
+        "split": f"{method.describe()} {split.fingerprint}",
         "train": len(split.train),
         "val": len(split.val),
         "test": len(split.test),

@@ -39,7 +39,7 @@ from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
     """The data module of cfg.data and cfg.split; nothing is fetched yet."""
     source = instantiate(cfg.data, _convert_="all")
-    split = instantiate(cfg.split, _partial_=True, _convert_="all")
+    split = instantiate(cfg.split, _convert_="all")
     return MovieLensDataModule(source, split, cfg.batch_size, cfg.seed)
 
 
