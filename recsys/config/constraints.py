@@ -9,7 +9,6 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from recsys.data.splits import official_folds
 from recsys.evaluation.objective import ranks
 from recsys.runs.processes import started_by
 
@@ -85,19 +84,10 @@ def _processes_are_there(cfg: Group) -> Iterator[str]:
         )
 
 
-def _split_can_be_made(cfg: Group) -> Iterator[str]:
-    split, data = cfg["split"], cfg["data"].get("name")
-    val, test = split.get("val"), split.get("test")
-    if val is not None and test is not None and val + test >= 1:
-        yield f"split.val={val} and split.test={test} leave nothing to train on"
-    if "k" in split and split["fold"] >= split["k"]:
-        yield f"split.fold={split['fold']}: folds are 0 to {split['k'] - 1} (split.k={split['k']})"
-    if split["_target_"].endswith(".official"):
-        known = official_folds(data)
-        if not known:
-            yield f"split=official with data={data}: only data=ml-100k and data=ml-10m have official folds"
-        elif split["fold"] not in known:
-            yield f"split.fold={split['fold']}: the folds of {data} are {', '.join(known)}"
+def _split_is_possible(cfg: Group) -> Iterator[str]:
+    split = instantiate(cfg["split"], _convert_="all")
+    source = instantiate(cfg["data"], _convert_="all")
+    yield from split.check(getattr(source, "name", None))
 
 
 def _lists_can_be_measured(cfg: Group) -> Iterator[str]:
@@ -140,26 +130,18 @@ def _goes_on_or_begins(cfg: Group) -> Iterator[str]:
         yield "resume=true: with which run? run=<folder>, or run=latest"
 
 
-def _scale_rises(cfg: Group) -> Iterator[str]:
-    scale = cfg["data"].get("scale")
-    if scale and not scale[0] < scale[1]:
-        yield f"data.scale={scale}: the lowest rating comes first, the highest second"
-
-
-def _synthetic_pairs_suffice(cfg: Group) -> Iterator[str]:
-    data = cfg["data"]
-    if "noise" in data and data["ratings"] > (cells := data["users"] * data["items"]):
-        yield f"data.ratings={data['ratings']}: data.users x data.items is only {cells} pairs"
+def _data_source_is_valid(cfg: Group) -> Iterator[str]:
+    yield from instantiate(cfg["data"], _convert_="all").check()
 
 
 Rule = Callable[[Group], Iterator[str]]
-DATA_PAIRS: tuple[Rule, ...] = (_scale_rises, _synthetic_pairs_suffice)
+DATA_PAIRS: tuple[Rule, ...] = (_data_source_is_valid,)
 PAIRS: tuple[Rule, ...] = (
     _hardware_is_there,
     _processes_are_there,
     _optimizer_can_be_built,
     _rows_alone_have_gradients,
-    _split_can_be_made,
+    _split_is_possible,
     _can_be_compiled,
     _one_average,
     _lists_can_be_measured,

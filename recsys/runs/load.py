@@ -84,7 +84,7 @@ def load_run(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     if (mirror := os.environ.get("RECSYS_MIRROR")) and "mirror" in data:
         data["mirror"] = mirror  # the one of then may be gone, or of another machine
     dataset = instantiate(data, _convert_="all").load()
-    split = instantiate(trained.config["split"], _partial_=True, _convert_="all")(dataset)
+    split = instantiate(trained.config["split"], _convert_="all")(dataset)
     result = read_json(folder / RESULT)
     was = result["data"]
     if dataset.sha256 != was["sha256"] or not was["split"].endswith(split.fingerprint):
