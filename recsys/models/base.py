@@ -143,7 +143,10 @@ class RatingNetwork(nn.Module):
         Rating losses never read these rows. Ranking losses sample items, so they do; what they learned about
         items without training ratings is overwritten here.
         """
-        sides: tuple[tuple[Side, Tensor | None], ...] = (("user", self.trained_users), ("item", self.trained_items))
+        sides: tuple[tuple[Side, Tensor | None], ...] = (
+            ("user", self.trained_users),
+            ("item", self.trained_items),
+        )
         for side, trained in sides:
             for table in self.tables(side).values() if trained is not None else ():
                 assert trained is not None

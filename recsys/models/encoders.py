@@ -140,6 +140,12 @@ class HistoryEncoder(nn.Module):
         return chosen, liked, weighted, ratings.residual_sums[users], counts[:, None].float()
 
 
+def _combine(chosen: Tensor, liked: Tensor, weighted: Tensor, residual: Tensor, count: Tensor) -> Tensor:
+    """Return h from the sums of `HistoryEncoder._sums`: (B, d)."""
+    bias = residual / (USER_DAMPING + count)
+    return (chosen + weighted - bias * liked) / count.clamp_min(1).sqrt()
+
+
 class FeatureEncoder(nn.Module):
     """A linear map from features to a vector and a bias: with the dot products of both sides, a factorization
     machine (Rendle 2010).

@@ -103,7 +103,9 @@ class HybridNet(RatingNetwork):
 
     def empty_scorer(self, predicts_ratings: bool = True) -> Scorer:
         """Return a scorer of the right shapes; needs no training data."""
-        users, items = (Table(of.embedding.weight, of.bias.weight) for of in (self.user_encoder, self.item_encoder))
+        users, items = (
+            Table(of.embedding.weight, of.bias.weight) for of in (self.user_encoder, self.item_encoder)
+        )
         return TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp)
 
     def tables(self, side: Side) -> dict[str, nn.Embedding]:

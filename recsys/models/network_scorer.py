@@ -19,7 +19,9 @@ class NetworkScorer(Scorer):
     def __init__(self, network: nn.Module, predicts_ratings: bool = True) -> None:
         super().__init__(network.n_users, network.n_items, network.scale, predicts_ratings)  # type: ignore[arg-type]
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._users: dict[str, Tensor] = {}  # tables of other users, by the name of the parameter they replace
+        self._users: dict[
+            str, Tensor
+        ] = {}  # tables of other users, by the name of the parameter they replace
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the network's outputs: (B,) and (B,) to (B,)."""

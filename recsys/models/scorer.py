@@ -154,7 +154,8 @@ class TableScorer(Scorer):
     ) -> "TableScorer":
         """Build a scorer from copies, which later training does not change; see the class for arguments."""
         users, items = (
-            Table(*(None if part is None else part.detach().clone() for part in table)) for table in (users, items)
+            Table(*(None if part is None else part.detach().clone() for part in table))
+            for table in (users, items)
         )
         scorer = cls(users, items, copy.deepcopy(head), scale, predicts_ratings, dot, copy.deepcopy(mlp))
         return scorer.eval().requires_grad_(False)
@@ -163,10 +164,15 @@ class TableScorer(Scorer):
         """Return unclipped ratings: (B,) and (B,) to (B,)."""
         terms: list[Tensor] = []
         if self.user_biases is not None and self.item_biases is not None:
-            biases = functional.embedding(users, self.user_biases) + functional.embedding(items, self.item_biases)
+            biases = functional.embedding(users, self.user_biases) + functional.embedding(
+                items, self.item_biases
+            )
             terms.append(biases.squeeze(-1))
         if self.user_vectors is not None and self.item_vectors is not None:
-            user, item = functional.embedding(users, self.user_vectors), functional.embedding(items, self.item_vectors)
+            user, item = (
+                functional.embedding(users, self.user_vectors),
+                functional.embedding(items, self.item_vectors),
+            )
             if self.dot:
                 terms.append((user * item).sum(-1))
             if self.mlp is not None:

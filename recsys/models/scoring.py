@@ -132,9 +132,7 @@ def _in_chunks(predict: Callable[[Tensor, Tensor], Tensor], users: Tensor, items
     return torch.cat([predict(*pairs) for pairs in chunks])
 
 
-def _rescore(
-    scorer: Scorer, users: Tensor, rounded: Tensor, items: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
+def _rescore(scorer: Scorer, users: Tensor, rounded: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k best of each user's candidates by float32 scores.
 
     Args:

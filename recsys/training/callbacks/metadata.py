@@ -24,6 +24,4 @@ class CheckpointMetadata(Callback):
         """Add the metadata, and the scorers as they were measured last: snapshots, then the current one."""
         assert isinstance(pl_module, RatingModule)
         checkpoint["recsys"] = self.metadata
-        checkpoint["scorers"] = [
-            scorer.state_dict() for scorer in (*pl_module.snapshots, pl_module.scorer)
-        ]
+        checkpoint["scorers"] = [scorer.state_dict() for scorer in (*pl_module.snapshots, pl_module.scorer)]
