@@ -30,8 +30,8 @@ class Components:
 def principal_components(vectors: NDArray, items: pd.DataFrame, components: int) -> Components:
     """Compute the PCA of the vectors of the given items.
 
-    The sign of a principal component is arbitrary. It is chosen such that scores correlate positively with
-    the mean rating.
+    The sign of a principal component is arbitrary. Signs are chosen to make the scores correlate positively
+    with the mean rating.
 
     Args:
         vectors: vectors of all items by item index, (n_items, d).

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ PAGE = "explore.html"
 def publish(report: Report, run: LoadedRun) -> Path:
     """Write the page and the folder of figures; an earlier report is replaced.
 
-    The new folder is written under a temporary name and then renamed, so it is complete at any time.
+    Both are written under temporary names and then renamed, so a killed process leaves no partial report.
 
     Returns:
         The path of the page.
@@ -71,6 +72,6 @@ def write_tensorboard(report: Report, folder: Path) -> None:
             writer.add_embedding(report.vectors, rows, tag="items", metadata_header=columns)
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
     """Return a value for a TSV file, where tabs and line breaks are separators; empty if it is missing."""
     return "" if pd.isna(value) else " ".join(str(value).split())

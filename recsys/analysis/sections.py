@@ -49,7 +49,8 @@ def component_figures(
     """
     section = "Principal components of the item vectors"
     meaning = {
-        component: describe_correlations(strongest(correlations, component)) for component in found.scores
+        component: describe_correlations(strongest(correlations, component))
+        for component in range(1, len(found.variance_ratio) + 1)
     }
     figures = []
     if len(correlations):

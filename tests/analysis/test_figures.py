@@ -46,7 +46,7 @@ def test_bars_show_the_highest_and_the_lowest_values() -> None:
 
 @pytest.mark.parametrize("components", [1, 6])
 def test_correlations_are_not_cut_off(components: int) -> None:
-    names = ["mean rating", "a property with a long name that nobody would want to read"]
+    names = ["mean rating", "a property with a name that is much too long for a label"]
     table = pd.DataFrame(
         [
             {"component": component, "property": name, "r": 0.5, "p": 0.01}
