@@ -1,4 +1,4 @@
-"""Who rates high and what is rated high: the network's biases, or the baseline's where it has none."""
+"""User and item biases to display: those of the network, or of the baseline if the network has none."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ from recsys.runs.load import LoadedRun
 
 
 @dataclass(frozen=True, eq=False)
-class Biases:
-    """How far ratings lie above what they would be otherwise, by user and by item row.
+class DisplayedBiases:
+    """Biases in rating points.
 
     Attributes:
-        users: (n_users,).
-        items: (n_items,).
-        source: whose they are, in words.
+        users: by user index, (n_users,).
+        items: by item index, (n_items,).
+        source: where they come from, for the caption.
     """
 
     users: NDArray[np.float64]
@@ -27,14 +27,14 @@ class Biases:
     source: str
 
 
-def biases_of(run: LoadedRun) -> Biases:
-    """The network's `user_bias` and `item_bias`; without them in rating points, the damped baseline's."""
-    users, items = (_bias(run.trained.network, name) for name in ("user_bias", "item_bias"))
+def displayed_biases(network: RatingNetwork, run: LoadedRun) -> DisplayedBiases:
+    """Return the network's biases if they are in rating points, else those of the baseline user-item-bias."""
+    users, items = _bias(network, "user_bias"), _bias(network, "item_bias")
     if users is not None and items is not None:
-        return Biases(users, items, "the network's")
+        return DisplayedBiases(users, items, "the network")
     fitted = fit_biases(run.dataset, run.split.train)
-    told = "of the baseline user-item-bias, since the network has none in rating points"
-    return Biases(fitted.users, fitted.items, told)
+    source = "the baseline user-item-bias, because the network has no biases in rating points"
+    return DisplayedBiases(fitted.users, fitted.items, source)
 
 
 def _bias(network: RatingNetwork, name: str) -> NDArray[np.float64] | None:
