@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from recsys.models.base import RatingNetwork
+from recsys.models.scorer import Scorer
 
 FIGURES = "figures"  # subfolder of a run for the report; its event files contain images, not curves
 
@@ -48,14 +48,14 @@ def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
     }
 
 
-def train_loss_is_squared_error(network: RatingNetwork) -> bool:
+def train_loss_is_squared_error(scorer: Scorer) -> bool:
     """Return whether the square root of "train/loss" is an RMSE in rating points.
 
     It is not if a head has a loss of its own, such as the negative log-likelihood of an ordinal head. The
     heads of all members of an ensemble are checked.
     """
-    heads = [module.head for module in network.modules() if hasattr(module, "head")]
-    return not any(hasattr(head, "loss") for head in heads)
+    heads = [module.head for module in scorer.modules() if hasattr(module, "head")]
+    return not any(hasattr(head, "negative_log_likelihood") for head in heads)
 
 
 def _from_csv(folder: Path) -> dict[str, pd.Series]:

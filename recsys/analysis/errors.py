@@ -6,12 +6,12 @@ import torch
 
 from recsys.analysis.components import NORMAL_95
 from recsys.data.biases import user_item_bias
-from recsys.models.base import RatingNetwork
+from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 
 
 @torch.no_grad()
-def predict_test_set(network: RatingNetwork, run: LoadedRun) -> pd.DataFrame:
+def predict_test_set(scorer: Scorer, run: LoadedRun) -> pd.DataFrame:
     """Predict all ratings of the test set.
 
     Returns:
@@ -19,7 +19,7 @@ def predict_test_set(network: RatingNetwork, run: LoadedRun) -> pd.DataFrame:
         number of training ratings of its user (`activity`) and of its item (`popularity`).
     """
     dataset, split = run.dataset, run.split
-    predicted = [network.predict(users, items) for users, items, _ in run.batches("test")]
+    predicted = [scorer.predict(users, items) for users, items, _ in run.batches("test")]
     counts = {
         name: np.bincount(column[split.train], minlength=int(column.max()) + 1)[column[split.test]]
         for name, column in (("activity", dataset.users), ("popularity", dataset.items))

@@ -19,7 +19,7 @@ from recsys.analysis.sections import (
     curve_figures,
     error_figures,
 )
-from recsys.models.base import RatingNetwork
+from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 
 MIN_ITEMS = 10  # fewer items do not support any statement about components
@@ -53,16 +53,16 @@ def build_report(run: LoadedRun, top: int, components: int, axes: Sequence[int])
         components: number of principal components; fewer where the vectors have fewer dimensions.
         axes: the horizontal and the vertical component of the map.
     """
-    network = run.trained.network  # the only access: everything below gets it as an argument
+    scorer = run.checkpoint.scorer
     report = Report(most_rated(run.dataset, run.split.train, top))
-    _add_components(report, network, run, components, axes)
+    _add_components(report, scorer, run, components, axes)
     users = np.flatnonzero(run.trained_users.numpy())
     names = [f"user {id}" for id in run.dataset.user_ids.to_ids(users)]
-    biases = displayed_biases(network, run)
+    biases = displayed_biases(scorer, run)
     report.figures += bias_figures(biases, report.items["title"], pd.Series(names, users))
-    if network.rates:
-        _add_curves(report, network, run)
-        report.figures += error_figures(predict_test_set(network, run), run.dataset.scale)
+    if scorer.predicts_ratings:
+        _add_curves(report, scorer, run)
+        report.figures += error_figures(predict_test_set(scorer, run), run.dataset.scale)
     else:
         report.notes.append(
             "the network ranks items and does not predict ratings: no RMSE curves, calibration or errors"
@@ -71,9 +71,9 @@ def build_report(run: LoadedRun, top: int, components: int, axes: Sequence[int])
 
 
 def _add_components(
-    report: Report, network: RatingNetwork, run: LoadedRun, components: int, axes: Sequence[int]
+    report: Report, scorer: Scorer, run: LoadedRun, components: int, axes: Sequence[int]
 ) -> None:
-    items, learned = report.items, network.vectors("item")
+    items, learned = report.items, scorer.vectors("item")
     if learned is None:
         report.notes.append(f"no components: {run.result['model']['name']} has no item vectors")
         return
@@ -91,12 +91,12 @@ def _add_components(
         report.notes.append(f"no map of components {axes[0]} and {axes[1]}: only {computed} computed")
 
 
-def _add_curves(report: Report, network: RatingNetwork, run: LoadedRun) -> None:
+def _add_curves(report: Report, scorer: Scorer, run: LoadedRun) -> None:
     curves = epochs(read_curves(run.folder))
     if not curves:
         report.notes.append("no learning curves: the run did not log any (logger=none)")
         return
-    if not train_loss_is_squared_error(network):
+    if not train_loss_is_squared_error(scorer):
         curves.pop("train/loss", None)
     objective = run.result["objective"]
     report.figures += curve_figures(
