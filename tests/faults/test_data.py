@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.archives import CSV_ITEMS, colons_members, csv_members, made_up, tabs_members, zipped
+from support.archives import CSV_ITEMS, colons_members, csv_members, sample_ratings, tabs_members, zipped
 
 from recsys.data.dataset import encode
 from recsys.data.sources.archive import read_colons, read_csv, read_tabs
@@ -33,10 +33,10 @@ class Kind:
         return data if isinstance(data, bytes) else data.encode()
 
 
-CSV = csv_members(made_up(CSV_ITEMS, halves=True))
+CSV = csv_members(sample_ratings(CSV_ITEMS, halves=True))
 KINDS = {
-    "tabs": Kind("ml-100k/u.data", b"\t", tabs_members(made_up()), read_tabs),
-    "colons": Kind("ml-1m/ratings.dat", b"::", colons_members(made_up()), read_colons),
+    "tabs": Kind("ml-100k/u.data", b"\t", tabs_members(sample_ratings()), read_tabs),
+    "colons": Kind("ml-1m/ratings.dat", b"::", colons_members(sample_ratings()), read_colons),
     "csv": Kind("ml-latest-small/ratings.csv", b",", CSV, read_csv, header=True),
 }
 
@@ -118,7 +118,7 @@ def test_a_damaged_file_gives_its_rows_or_names_the_line(name: str, tmp_path_fac
 @pytest.mark.parametrize("member", ["u.item", "u.genre", "u.user"])
 def test_damage_beside_the_ratings_is_an_error_or_harmless(member: str, tmp_path_factory) -> None:
     """Titles may hold anything; but every item keeps a line, and every person one of their own."""
-    folder, members = tmp_path_factory.mktemp("fuzz"), tabs_members(made_up())
+    folder, members = tmp_path_factory.mktemp("fuzz"), tabs_members(sample_ratings())
     sound = members[f"ml-100k/{member}"]
     sound = sound if isinstance(sound, bytes) else sound.encode()
 

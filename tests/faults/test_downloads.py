@@ -13,14 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from support.archives import made_up, tabs_members, zipped
+from support.archives import sample_ratings, tabs_members, zipped
 from support.processes import FORK, killed_after
 
 from recsys.data.sources import download
 from recsys.data.sources.download import Archive, fetch
 from recsys.errors import DownloadError
 
-GOOD = zipped(tabs_members(made_up()))
+GOOD = zipped(tabs_members(sample_ratings()))
 MD5 = hashlib.md5(GOOD).hexdigest()
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.made_up import NO_ITEMS
+from support.datasets import NO_ITEMS
 
 from recsys.data.dataset import encode
 from recsys.data.ratings_file import fast as ratings_blocks

@@ -10,7 +10,7 @@ from support.archives import (
     Row,
     colons_members,
     csv_members,
-    made_up,
+    sample_ratings,
     pack,
     tabs_members,
     zipped,
@@ -21,8 +21,8 @@ from recsys.data.sources.archive import read_colons, read_csv, read_tabs, year_o
 from recsys.data.sources.movielens import Reader
 from recsys.errors import DataError
 
-ROWS = made_up()
-HALVES = made_up(CSV_ITEMS, halves=True)
+ROWS = sample_ratings()
+HALVES = sample_ratings(CSV_ITEMS, halves=True)
 LAYOUTS = {
     "tabs": (read_tabs, tabs_members(ROWS), "ml-100k", ROWS, ITEMS),
     "colons, latin-1": (read_colons, colons_members(ROWS), "ml-1m", ROWS, ITEMS),
@@ -221,7 +221,7 @@ def test_members_never_reach_the_disk(archive: Path) -> None:
 def test_other_members_of_an_archive_are_never_unpacked(tmp_path: Path, evil: str) -> None:
     inside = tmp_path / "a" / "b" / "tiny.zip"
     inside.parent.mkdir(parents=True)
-    inside.write_bytes(zipped(tabs_members(made_up())))
+    inside.write_bytes(zipped(tabs_members(sample_ratings())))
     with zipfile.ZipFile(inside, "a") as file:
         info = zipfile.ZipInfo(evil)
         if evil.endswith("link"):

@@ -11,7 +11,7 @@ import pandas as pd
 import platformdirs
 import pytest
 import requests
-from support.archives import made_up, pack, package_tables, tabs_members, zipped
+from support.archives import sample_ratings, pack, package_tables, tabs_members, zipped
 
 from recsys.data.cache import data_folder
 from recsys.data.sources import download, transfer
@@ -19,7 +19,7 @@ from recsys.data.sources.archive import read_tabs
 from recsys.data.sources.download import Archive, fetch
 from recsys.errors import DownloadError
 
-MEMBERS = tabs_members(made_up())
+MEMBERS = tabs_members(sample_ratings())
 DATA = "ml-100k/u.data"
 PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 
@@ -246,7 +246,7 @@ class TestPackage:
     """The copy in a Python package, with pip played by a function that puts a wheel where it is told to."""
 
     WHEEL = zipped(
-        {f"recbole/dataset_example/ml-100k/ml-100k.{k}": v for k, v in package_tables(made_up()).items()}
+        {f"recbole/dataset_example/ml-100k/ml-100k.{k}": v for k, v in package_tables(sample_ratings()).items()}
     )
 
     @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import hydra
 import numpy as np
 import pytest
-from support.archives import ITEMS, made_up, pack, tabs_members
+from support.archives import ITEMS, sample_ratings, pack, tabs_members
 
 from recsys.data.dataset import Dataset
 from recsys.data.sources import movielens
@@ -19,7 +19,7 @@ from recsys.data.sources.movielens import MovieLens
 from recsys.data.splits import official
 from recsys.errors import DataError, DownloadError
 
-ROWS = made_up()
+ROWS = sample_ratings()
 
 
 def md5(path: Path) -> str:
