@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.archives import sample_ratings, pack, tabs_members
+from support.archives import pack, sample_ratings, tabs_members
 from support.tiny import QUICK
 
 from recsys.cli import evaluate as command

@@ -68,9 +68,7 @@ def test_random_split_uses_one_permutation() -> None:
 
 
 @given(st.integers(100, 400), st.integers(40, 90), st.floats(0.1, 0.4), st.floats(0.1, 0.4))
-def test_large_data_is_drawn_in_blocks_with_equal_shares(
-    n: int, size: int, val: float, test: float
-) -> None:
+def test_large_data_is_drawn_in_blocks_with_equal_shares(n: int, size: int, val: float, test: float) -> None:
     dataset = dataset_of(np.arange(n) % 7, np.arange(n))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draw, "ROWS_PER_BLOCK", size)
@@ -250,7 +248,9 @@ def test_temporal_subsets_are_in_order_of_time(dataset: Dataset) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), max_size=40))
-def test_leave_last_takes_the_last_two_ratings_of_users_with_at_least_three(extra: list[tuple[int, int]]) -> None:
+def test_leave_last_takes_the_last_two_ratings_of_each_user(
+    extra: list[tuple[int, int]],
+) -> None:
     rows = [*extra, (9, 1), (9, 2), (9, 3)]
     dataset = dataset_of([user for user, _ in rows], [time for _, time in rows])
     expected: dict[str, list[int]] = {"train": [], "val": [], "test": []}

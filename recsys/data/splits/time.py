@@ -8,8 +8,8 @@ import numpy as np
 
 from recsys.data.dataset import Dataset
 from recsys.data.splits.base import Split, SplitMethod
-from recsys.data.splits.random import check_shares
 from recsys.data.splits.draw import TEST, TRAIN, VAL, position_within_user, split_by_labels
+from recsys.data.splits.random import check_shares
 from recsys.types import Fraction
 
 
