@@ -1,6 +1,6 @@
-"""The ranges that constructor arguments are held to.
+"""Types with ranges, for the annotations of constructor arguments.
 
-They stand in the signature of whatever they limit, and `recsys.config.validate` reads them from there.
+`recsys.config.validate` reads the annotations and checks the configuration against them.
 """
 
 from typing import Annotated

@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
 from recsys.errors import ConfigError, Stopped, UserError
@@ -31,12 +31,9 @@ def _pruning(cfg: DictConfig, folder: Path) -> list[Any]:
 
     if (trial := trial_of(folder)) is None:
         return []
-    from recsys.evaluation.objective import objective_of
-    from recsys.training.callbacks.pruning import PruneHopeless
-    from recsys.training.schedules import cycle_ends
+    from recsys.training.callbacks.pruning import PruneTrial
 
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    return [PruneHopeless(trial, cycle_ends(config["schedule"], cfg.max_epochs), objective_of(config))]
+    return [PruneTrial(trial, cfg.ranking.k)]
 
 
 def _task(cfg: DictConfig) -> float | None:

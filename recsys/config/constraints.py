@@ -1,168 +1,214 @@
-"""Values that are sound by themselves and cannot work together, or not on this machine: one rule each.
+"""Constraints across several config values, and on what this machine has.
 
-`recsys.config.validate` asks every rule once all values have passed by themselves. A rule takes the configuration as
-plain values and yields a line per error: the key, its value, and what would do.
+`recsys.config.validate` checks each value first, then these. The objects of a configuration are asked, not its
+strings: a loss knows whether it ranks, a split which options exclude each other, a network what rules compiling out.
+A constraint yields one message per error: the key, its value, what is allowed and what to do.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 
-from recsys.data.splits import official_folds
-from recsys.evaluation.objective import ranks
 from recsys.runs.processes import started_by
 
-Group = dict[str, Any]
+if TYPE_CHECKING:
+    import torch
+
+    from recsys.data.sources.base import Source
+    from recsys.data.splits import SplitMethod
+    from recsys.models.base import RatingNetwork
+    from recsys.training.losses import Loss
+
+Config = dict[str, Any]
 
 
-def _on_gpu(hardware: Group) -> bool:
+@dataclass
+class Objects:
+    """What a configuration describes, built without data."""
+
+    source: "Source"
+    split: "SplitMethod"
+    loss: "Loss"
+    optimizer: "torch.optim.Optimizer"
+    network: "RatingNetwork"
+
+
+def constraint_errors(cfg: Config) -> Iterator[str]:
+    """Yield the errors of a training configuration whose single values are valid."""
+    objects: dict[str, Any] = {}
+    builders: tuple[tuple[str, str, Callable[[Config], Any]], ...] = (
+        ("source", "data", _build),
+        ("split", "split", _build),
+        ("loss", "loss", _build),
+        ("optimizer", "optimizer", _build_optimizer),
+        ("network", "model", _build_network),
+    )
+    broken = False
+    for name, key, build in builders:
+        try:
+            objects[name] = build(cfg[key])
+        except Exception as error:  # a constructor of the user's choice
+            broken = True
+            yield f"{key}: {_first_line(error)}"
+    if not broken:
+        for constraint in CONSTRAINTS:
+            yield from constraint(cfg, Objects(**objects))
+
+
+def data_errors(cfg: Config) -> Iterator[str]:
+    """Yield the errors of a data source whose single values are valid."""
+    yield from _build(cfg).check()
+
+
+def _build(node: Config) -> Any:
+    return instantiate(node, _convert_="all")
+
+
+def _build_optimizer(node: Config) -> Any:
+    import torch
+
+    return instantiate(node, _partial_=True, _convert_="all")([torch.nn.Parameter(torch.zeros(1))])
+
+
+def _build_network(node: Config) -> Any:
+    """Return a network of two users and two items, which takes no memory."""
+    import torch
+
+    facts = {
+        "n_users": 2,
+        "n_items": 2,
+        "scale": [1.0, 5.0],
+        "mean": 3.0,
+        "rating_values": [1.0, 2.0, 3.0, 4.0, 5.0],
+        "n_item_features": 1,
+        "n_user_features": 1,
+    }
+    options = dict(node)
+    network_class = get_class(options.pop("_target_"))
+    accepted = inspect.signature(network_class).parameters
+    with torch.device("meta"):
+        return network_class(**{name: fact for name, fact in facts.items() if name in accepted} | options)
+
+
+def _runs_on_gpu(hardware: Config) -> bool:
     import torch
 
     accelerator = hardware["accelerator"]
     return accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
 
 
-def _hardware_is_there(cfg: Group) -> Iterator[str]:
+def _hardware_exists(cfg: Config, objects: Objects) -> Iterator[str]:
     import torch
 
-    accelerator, devices = cfg["hardware"]["accelerator"], cfg["hardware"]["devices"]
-    on_gpu = _on_gpu(cfg["hardware"])
+    hardware = cfg["hardware"]
+    accelerator, devices, on_gpu = hardware["accelerator"], hardware["devices"], _runs_on_gpu(hardware)
     if accelerator == "gpu" and not torch.cuda.is_available():
-        yield "hardware.accelerator=gpu: torch sees no GPU here; hardware=auto takes what there is"
-    elif on_gpu and devices > (there := torch.cuda.device_count()):
-        yield f"hardware.devices={devices}: torch sees {there} GPUs here; hardware.accelerator=cpu needs none"
+        yield "hardware.accelerator=gpu: torch finds no GPU; hardware=auto uses what this machine has"
+    elif on_gpu and devices > (n_gpus := torch.cuda.device_count()):
+        yield f"hardware.devices={devices}: torch finds {n_gpus} GPUs; hardware.accelerator=cpu needs none"
     if accelerator == "mps" and not torch.backends.mps.is_available():
-        yield "hardware.accelerator=mps: torch sees no Apple GPU here; hardware=auto takes what there is"
-    if cfg["hardware"]["precision"] == "16-mixed" and not on_gpu:
-        yield "hardware.precision=16-mixed: only a GPU has it; bf16-mixed runs everywhere"
-    if devices > 1 and cfg["hardware"]["strategy"] == "auto":
+        yield "hardware.accelerator=mps: torch finds no Apple GPU; hardware=auto uses what this machine has"
+    if hardware["precision"] == "16-mixed" and not on_gpu:
+        yield "hardware.precision=16-mixed: needs a GPU; bf16-mixed runs everywhere"
+    if devices > 1 and hardware["strategy"] == "auto":
         yield f"hardware.devices={devices}: several devices need hardware.strategy=ddp (hardware=ddp)"
 
 
-def _optimizer_can_be_built(cfg: Group) -> Iterator[str]:
-    import torch
-
-    build = instantiate(cfg["optimizer"], _partial_=True, _convert_="all")
-    try:
-        build([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, TypeError, RuntimeError) as problem:
-        yield f"optimizer: {str(problem).splitlines()[0]}"
-
-
-def _rows_alone_have_gradients(cfg: Group) -> Iterator[str]:
-    from recsys.training.sparse_adam import is_sparse_adam
-
-    if not is_sparse_adam(cfg["optimizer"]["_target_"]):
-        return
-    if cfg["gradient_clip"] > 0:
-        yield (
-            f"gradient_clip={cfg['gradient_clip']} with optimizer=sparse-adam: the gradients of single rows "
-            "have no common norm; gradient_clip=0, or optimizer=adam"
-        )
-    if cfg["hardware"]["strategy"] == "ddp" and _on_gpu(cfg["hardware"]):
-        yield (
-            "hardware.strategy=ddp with optimizer=sparse-adam: GPUs (NCCL) cannot add up gradients of "
-            "single rows; optimizer=adam, or hardware.accelerator=cpu"
-        )
-
-
-def _processes_are_there(cfg: Group) -> Iterator[str]:
+def _processes_match(cfg: Config, objects: Objects) -> Iterator[str]:
     hardware, started = cfg["hardware"], started_by()
     nodes, needed = hardware["num_nodes"], hardware["num_nodes"] * hardware["devices"]
     if nodes > 1 and hardware["strategy"] == "auto":
         yield f"hardware.num_nodes={nodes}: several machines need hardware.strategy=ddp (hardware=ddp)"
     elif nodes > 1 and started is None:
         yield (
-            f"hardware.num_nodes={nodes}: nobody starts the processes of the other machines; start this "
-            f"command on each of them with torchrun --nnodes={nodes} --nproc-per-node={hardware['devices']} "
+            f"hardware.num_nodes={nodes}: the processes of the other machines are not started; start this command "
+            f"on each machine with torchrun --nnodes={nodes} --nproc-per-node={hardware['devices']} "
             "(--no-python), or with srun"
         )
     elif started is not None and started[1] != needed and (started[1] > 1 or nodes > 1):
         yield (
-            f"hardware.num_nodes={nodes} and hardware.devices={hardware['devices']}: {needed} processes, "
-            f"but {started[0]} started {started[1]}"
+            f"hardware.num_nodes={nodes} and hardware.devices={hardware['devices']}: {needed} processes are "
+            f"needed, but {started[0]} started {started[1]}"
         )
 
 
-def _split_can_be_made(cfg: Group) -> Iterator[str]:
-    split, data = cfg["split"], cfg["data"].get("name")
-    val, test = split.get("val"), split.get("test")
-    if val is not None and test is not None and val + test >= 1:
-        yield f"split.val={val} and split.test={test} leave nothing to train on"
-    if "k" in split and split["fold"] >= split["k"]:
-        yield f"split.fold={split['fold']}: folds are 0 to {split['k'] - 1} (split.k={split['k']})"
-    if split["_target_"].endswith(".official"):
-        known = official_folds(data)
-        if not known:
-            yield f"split=official with data={data}: only data=ml-100k and data=ml-10m have official folds"
-        elif split["fold"] not in known:
-            yield f"split.fold={split['fold']}: the folds of {data} are {', '.join(known)}"
-
-
-def _lists_can_be_measured(cfg: Group) -> Iterator[str]:
-    loss, ranking = cfg["loss"]["_target_"].rsplit(".", 1)[-1], cfg["ranking"]
-    if ranks(cfg) and ranking["k"] == 0:
-        yield f"ranking.k=0 with loss={loss}: its weights are chosen by val/ndcg@k; ranking.k=10"
-    if ranks(cfg) and cfg["hardware"]["compile"]:
+def _sparse_gradients_are_supported(cfg: Config, objects: Objects) -> Iterator[str]:
+    if not getattr(objects.optimizer, "sparse_gradients", False):
+        return
+    if cfg["gradient_clip"] > 0:
         yield (
-            f"hardware.compile=true with loss={loss}: batches differ in how many items are liked, and each "
-            "number would be compiled anew; hardware.compile=false"
+            f"gradient_clip={cfg['gradient_clip']}: not possible with sparse gradients (optimizer=sparse-adam); "
+            "use gradient_clip=0, or optimizer=adam"
         )
-    scale, threshold = cfg["data"].get("scale"), ranking["threshold"]
+    if cfg["hardware"]["strategy"] == "ddp" and _runs_on_gpu(cfg["hardware"]):
+        yield (
+            "hardware.strategy=ddp: GPUs (NCCL) cannot sum sparse gradients (optimizer=sparse-adam); "
+            "use optimizer=adam, or hardware.accelerator=cpu"
+        )
+
+
+def _split_is_possible(cfg: Config, objects: Objects) -> Iterator[str]:
+    yield from objects.source.check()
+    yield from objects.split.check(getattr(objects.source, "name", None))
+
+
+def _ranking_can_be_measured(cfg: Config, objects: Objects) -> Iterator[str]:
+    ranking = cfg["ranking"]
+    if not objects.loss.predicts_ratings and ranking["k"] == 0:
+        yield (
+            f"ranking.k=0: the loss {_name(objects.loss)} selects weights by val/ndcg@k; use ranking.k=10, or "
+            "loss=pointwise"
+        )
+    scale, threshold = getattr(objects.source, "scale", None), ranking["threshold"]
     if scale and threshold is not None and not scale[0] <= threshold <= scale[1]:
-        yield f"ranking.threshold={threshold}: ratings are {scale[0]} to {scale[1]} (data.scale)"
+        yield f"ranking.threshold={threshold}: must be between {scale[0]} and {scale[1]} (data.scale)"
 
 
-def _can_be_compiled(cfg: Group) -> Iterator[str]:
+def _can_be_compiled(cfg: Config, objects: Objects) -> Iterator[str]:
     if not cfg["hardware"]["compile"]:
         return
-    for key, value in (("head", "ordinal"), ("history", True)):
-        if cfg["model"].get(key) == value:
-            told = str(value).lower()
-            yield (
-                f"hardware.compile=true with model.{key}={told}: what it computes cannot be compiled whole; "
-                "hardware.compile=false, or model=embedding-net"
-            )
+    if not objects.loss.compilable:
+        yield (
+            f"hardware.compile=true: the loss {_name(objects.loss)} has batches of varying size, each of which "
+            "would be compiled; use hardware.compile=false"
+        )
+    if obstacle := objects.network.compile_obstacle:
+        yield (
+            f"hardware.compile=true: not possible with model.{obstacle}; use hardware.compile=false, or "
+            "model=embedding-net"
+        )
 
 
-def _one_average(cfg: Group) -> Iterator[str]:
-    if cfg["averaging"] and ranks(cfg):
-        yield "averaging of weights with a loss that ranks: lists are not measured with it; averaging=none"
-    if cfg["averaging"] and cfg["snapshots"] > 1:
-        yield f"snapshots={cfg['snapshots']} with averaging of weights: averaging=none, or snapshots=1"
+def _one_kind_of_average(cfg: Config, objects: Objects) -> Iterator[str]:
+    if not cfg["averaging"]:
+        return
+    if not objects.loss.predicts_ratings:
+        yield (
+            f"averaging: not possible with the ranking loss {_name(objects.loss)}; use averaging=none, or "
+            "loss=pointwise"
+        )
+    if cfg["snapshots"] > 1:
+        yield f"snapshots={cfg['snapshots']}: not possible with averaging; use averaging=none, or snapshots=1"
 
 
-def _goes_on_or_begins(cfg: Group) -> Iterator[str]:
-    if cfg["run"] is not None and not cfg["resume"]:
-        yield f"run={cfg['run']}: only with resume=true; output_dir=... names the folder of a new run"
-    if cfg["resume"] and cfg["run"] is None:
-        yield "resume=true: with which run? run=<folder>, or run=latest"
+def _name(component: object) -> str:
+    return type(component).__name__
 
 
-def _scale_rises(cfg: Group) -> Iterator[str]:
-    scale = cfg["data"].get("scale")
-    if scale and not scale[0] < scale[1]:
-        yield f"data.scale={scale}: the lowest rating comes first, the highest second"
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _synthetic_pairs_suffice(cfg: Group) -> Iterator[str]:
-    data = cfg["data"]
-    if "noise" in data and data["ratings"] > (cells := data["users"] * data["items"]):
-        yield f"data.ratings={data['ratings']}: data.users x data.items is only {cells} pairs"
-
-
-Rule = Callable[[Group], Iterator[str]]
-DATA_PAIRS: tuple[Rule, ...] = (_scale_rises, _synthetic_pairs_suffice)
-PAIRS: tuple[Rule, ...] = (
-    _hardware_is_there,
-    _processes_are_there,
-    _optimizer_can_be_built,
-    _rows_alone_have_gradients,
-    _split_can_be_made,
+Constraint = Callable[[Config, Objects], Iterator[str]]
+CONSTRAINTS: tuple[Constraint, ...] = (
+    _hardware_exists,
+    _processes_match,
+    _sparse_gradients_are_supported,
+    _split_is_possible,
+    _ranking_can_be_measured,
     _can_be_compiled,
-    _one_average,
-    _lists_can_be_measured,
-    _goes_on_or_begins,
-    *DATA_PAIRS,
+    _one_kind_of_average,
 )

@@ -1,8 +1,8 @@
-"""Is this configuration one that can run? Every error is found at once, before anything is downloaded.
+"""Validate a configuration: all errors at once, before anything is downloaded.
 
-Ranges and types stand where the values are used: in the signature of whatever a `_target_` names. So a new
-model, split or schedule is checked without a line here. What no signature can say stands below (top-level
-keys) or in `recsys.config.constraints` (values that exclude each other).
+Types and ranges are those in the signature of whatever a `_target_` names, so a new model, loss or split is checked
+without a change here. Only the top-level keys of conf/train.yaml and what signatures of other libraries leave open
+have their types below. Constraints across several values are in `recsys.config.constraints`.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
-from recsys.config.constraints import DATA_PAIRS, PAIRS, Group
+from recsys.config.constraints import Config, constraint_errors, data_errors
 from recsys.errors import ConfigError
 from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -42,7 +42,7 @@ class Hardware(BaseModel):
 
 
 class Penalty(BaseModel):
-    """L2 per occurrence; see `recsys.training.regularization`."""
+    """L2 penalty; see `recsys.training.regularization`."""
 
     model_config = ConfigDict(extra="forbid")
     vectors: NonNegativeFloat
@@ -50,7 +50,7 @@ class Penalty(BaseModel):
 
 
 class Ranking(BaseModel):
-    """How lists are measured; see `recsys.evaluation.ranking_metrics`."""
+    """How rankings are measured; see `recsys.evaluation.ranking_metrics`."""
 
     model_config = ConfigDict(extra="forbid")
     k: NonNegativeInt
@@ -58,7 +58,7 @@ class Ranking(BaseModel):
 
 
 class Sweep(BaseModel):
-    """What concerns a sweep as a whole."""
+    """Options of a sweep as a whole."""
 
     model_config = ConfigDict(extra="forbid")
     resume: str | None
@@ -80,46 +80,46 @@ class TrainConfig(BaseModel):
     resume: bool
     ranking: Ranking
     sweep: Sweep
-    data: Group
-    split: Group
-    model: Group
-    loss: Group
+    data: Config
+    split: Config
+    model: Config
+    loss: Config
     optimizer: Optimizer
-    schedule: Group
+    schedule: Config
     hardware: Hardware
-    averaging: Group
-    logger: Group
+    averaging: Config
+    logger: Config
+
+
+GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
 
 
 def validate(cfg: DictConfig) -> None:
-    """Check a composed training configuration.
+    """Validate a composed training configuration.
 
     Raises:
-        ConfigError: one line per error, each with the key, its value and what would do.
+        ConfigError: one line per error, each with the key, its value and what is allowed.
     """
-    plain = _resolve(cfg)
-    errors = list(_type_errors("", TrainConfig, plain))
-    for group in ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger"):
-        if isinstance(plain.get(group), dict):
-            errors += target_errors(group, plain[group])
-    if not errors:  # pairs are compared only where each value is sound by itself
-        errors = [error for rule in PAIRS for error in rule(plain)]
-    _raise(errors)
+    config = _resolve(cfg)
+    errors = list(_type_errors("", TrainConfig, config))
+    for group in GROUPS:
+        if isinstance(config.get(group), dict):
+            errors += target_errors(group, config[group])
+    _raise(errors or list(constraint_errors(config)))  # constraints assume valid single values
 
 
 def validate_data(cfg: DictConfig) -> None:
-    """Check cfg.data alone, for commands that have no more.
+    """Validate cfg.data alone, for commands that have no other groups.
 
     Raises:
         ConfigError: as `validate`.
     """
     data = _resolve(cfg)["data"]
-    errors = list(target_errors("data", data))
-    _raise(errors or [error for rule in DATA_PAIRS for error in rule({"data": data})])
+    _raise(list(target_errors("data", data)) or list(data_errors(data)))
 
 
 def validate_ranking(k: int | None, threshold: float | None) -> None:
-    """Check the ranking keys of a command that has no more; None stands for a run's own.
+    """Validate the ranking keys of a command that has no others; None means the run's own value.
 
     Raises:
         ConfigError: as `validate`.
@@ -128,14 +128,14 @@ def validate_ranking(k: int | None, threshold: float | None) -> None:
     _raise(list(_type_errors("ranking", Ranking, given)))
 
 
-def _resolve(cfg: DictConfig) -> Group:
-    """The configuration as plain values, none of them missing."""
+def _resolve(cfg: DictConfig) -> Config:
+    """Return the configuration as plain values, none of them missing."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ConfigError("\n".join(f"{key}: needs a value ({key}=...)" for key in missing))
     try:
         return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
-    except OmegaConfBaseException as problem:
-        raise ConfigError(str(problem).splitlines()[0]) from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from None
 
 
 def _raise(errors: list[str]) -> None:
@@ -143,28 +143,28 @@ def _raise(errors: list[str]) -> None:
         raise ConfigError("\n".join(dict.fromkeys(errors)))
 
 
-def target_errors(key: str, node: Group) -> Iterator[str]:
-    """Errors of a node's values against the signature of its `_target_`, and of nodes inside it."""
+def target_errors(key: str, node: Config) -> Iterator[str]:
+    """Yield the errors of a node's values against the signature of its `_target_`, also of nested nodes."""
     if "_target_" not in node:
         return
     try:
         target = get_object(node["_target_"])
-    except Exception as problem:
-        yield f"{key}._target_={node['_target_']}: cannot be imported ({str(problem).splitlines()[0]})"
+    except Exception as error:  # importing a module of the user's choice
+        yield f"{key}._target_={node['_target_']}: cannot be imported ({str(error).splitlines()[0]})"
         return
     parameters = inspect.signature(target).parameters
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function, include_extras=True)
-    except NameError:  # a library's own forward reference
+    except NameError:  # a forward reference of another library
         hints = {}
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for name, value in node.items():
         if name in ("_target_", "_partial_", "_convert_", "_recursive_"):
             continue
         path = f"{key}.{name}"
-        if name not in parameters and not takes_any:
-            yield f"{path}={value}: {node['_target_']} takes no {name!r}; it takes {', '.join(parameters)}"
+        if name not in parameters and not accepts_any:
+            yield f"{path}={value}: {node['_target_']} has no argument {name!r}; it has {', '.join(parameters)}"
         elif isinstance(value, dict) and "_target_" in value:
             yield from target_errors(path, value)
         elif name in hints:
@@ -172,29 +172,34 @@ def target_errors(key: str, node: Group) -> Iterator[str]:
 
 
 def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
-    """Errors of one value against one type, in words."""
+    """Yield the errors of one value against one type."""
     is_model = inspect.isclass(kind) and issubclass(kind, BaseModel)
     try:
         adapter = TypeAdapter(kind, config=None if is_model else ConfigDict(arbitrary_types_allowed=True))
-        # Strict JSON rules: 3 is a float and a list a tuple, but "3" and true are no numbers.
+        # Strict JSON rules: 3 is a float and a list is a tuple, but "3" and true are not numbers.
         adapter.validate_json(json.dumps(value, default=str), strict=True)
     except PydanticSchemaGenerationError:
         return
-    except ValidationError as problem:
-        found: dict[str, tuple[Any, list[str]]] = {}
-        for error in problem.errors():
-            if error["type"] == "needs_python_object":  # a tensor or the like: nobody can type one
-                continue
-            # A union reports each of its branches: what a list should have been is no news to a number.
-            says_list = error["type"] in ("list_type", "tuple_type")
-            says_short = error["type"] == "too_short"  # of the list itself
-            is_branch = isinstance(value, list) and len(error["loc"]) == 1 and not (is_model or says_short)
-            if (says_list or is_branch) and len(problem.errors()) > 1 and error["type"] != "missing":
-                continue
-            where = [str(part) for part in error["loc"] if is_model] if is_model else []
-            path = ".".join([*([key] if key else []), *where])
-            message = re.sub("^(Input|List|Tuple) | after validation", "", error["msg"])
-            told = "no such key" if error["type"] == "extra_forbidden" else message
-            found.setdefault(path, (error["input"] if is_model else value, []))[1].append(told)
-        for path, (given, messages) in found.items():
-            yield f"{path}={given}: {' or '.join(dict.fromkeys(messages))}"
+    except ValidationError as error:
+        yield from _messages(key, value, error, is_model)
+
+
+def _messages(key: str, value: Any, error: ValidationError, is_model: bool) -> Iterator[str]:
+    """Yield pydantic's errors in the project's form, one per key."""
+    found: dict[str, tuple[Any, list[str]]] = {}
+    for detail in error.errors():
+        if detail["type"] == "needs_python_object":  # a tensor or the like, which cannot be typed
+            continue
+        # A union reports each of its branches: skip what is wrong with a number if it was meant as a list.
+        expects_list = detail["type"] in ("list_type", "tuple_type")
+        too_short = detail["type"] == "too_short"  # the list itself
+        is_branch = isinstance(value, list) and len(detail["loc"]) == 1 and not (is_model or too_short)
+        if (expects_list or is_branch) and len(error.errors()) > 1 and detail["type"] != "missing":
+            continue
+        location = [str(part) for part in detail["loc"]] if is_model else []
+        path = ".".join([*([key] if key else []), *location])
+        message = re.sub("^(Input|List|Tuple) | after validation", "", detail["msg"])
+        message = "no such key" if detail["type"] == "extra_forbidden" else message
+        found.setdefault(path, (detail["input"] if is_model else value, []))[1].append(message)
+    for path, (given, messages) in found.items():
+        yield f"{path}={given}: {' or '.join(dict.fromkeys(messages))}"

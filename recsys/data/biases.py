@@ -1,4 +1,4 @@
-"""How high a user rates and a item is rated: what ratings say without any model of taste."""
+"""The bias model: a rating is predicted from the mean, a user bias and an item bias."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 
-# Ratings of the prior mean that every user and item is given beforehand: the values of Koren 2010,
-# "Factor in the neighbors", section 2.1, and of Surprise's BaselineOnly.
+# Damping: each bias is averaged with this many additional residuals of 0. Values of Koren 2010, "Factor in the
+# neighbors", section 2.1, and of Surprise's BaselineOnly.
 ITEM_DAMPING = 10.0
 USER_DAMPING = 15.0
 
 
 @dataclass(frozen=True, eq=False)
 class Biases:
-    """rating = mean + b_u + b_m.
+    """Fitted biases: the prediction is mean + users[user] + items[item].
 
     Attributes:
-        mean: of the ratings fitted to.
-        users: b_u, (n_users,); 0 for a user without ratings.
-        items: b_m, (n_items,); 0 for a item without ratings.
+        mean: the mean training rating.
+        users: user biases, shape (n_users,); 0 for a user without training ratings.
+        items: item biases, shape (n_items,); 0 for an item without training ratings.
     """
 
     mean: float
@@ -30,15 +30,16 @@ class Biases:
 
 
 def fit_biases(dataset: Dataset, train: Rows, rounds: int = 10) -> Biases:
-    """Fit mean + b_u + b_m by alternating damped averages (Koren 2010).
+    """Fit mean + b_u + b_i by alternating least squares (Koren 2010).
 
-    b_m = sum over its raters of (r - mean - b_u) / (10 + their number), then b_u likewise with 15: the exact
-    minimiser of the squared error plus 10 sum b_m^2 + 15 sum b_u^2 in each variable, `rounds` times over.
+    Each round sets b_i = sum of (r - mean - b_u) over the ratings of item i / (10 + their number), then b_u
+    likewise with 15. This minimises the squared error plus 10 sum b_i^2 + 15 sum b_u^2 in one variable while
+    the other is fixed.
 
     Args:
         dataset: the ratings.
-        train: rows to fit to.
-        rounds: how often; ten are plenty.
+        train: the rows to fit to.
+        rounds: the number of rounds; ten are enough to converge.
     """
     users, items = dataset.users[train], dataset.items[train]
     ratings = dataset.ratings[train].astype(np.float64)
@@ -52,10 +53,10 @@ def fit_biases(dataset: Dataset, train: Rows, rounds: int = 10) -> Biases:
 
 
 def user_item_bias(dataset: Dataset, train: Rows, rows: Rows, rounds: int = 10) -> NDArray[np.float64]:
-    """Predictions of `fit_biases` for `rows`: unclipped, shape (len(rows),)."""
+    """Return the unclipped predictions of `fit_biases` for `rows`, shape (len(rows),)."""
     biases = fit_biases(dataset, train, rounds)
     return biases.mean + biases.users[dataset.users[rows]] + biases.items[dataset.items[rows]]
 
 
-def _damped_mean(rows: NDArray, values: NDArray, n: int, damping: float) -> NDArray[np.float64]:
-    return np.bincount(rows, values, n) / (np.bincount(rows, minlength=n) + damping)
+def _damped_mean(indices: NDArray, values: NDArray, n: int, damping: float) -> NDArray[np.float64]:
+    return np.bincount(indices, values, n) / (np.bincount(indices, minlength=n) + damping)

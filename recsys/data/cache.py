@@ -1,4 +1,4 @@
-"""Encoded once, mapped into memory ever after."""
+"""A cache of encoded datasets: a data set is read and encoded once, then mapped into memory."""
 
 import hashlib
 import logging
@@ -19,37 +19,41 @@ log = logging.getLogger(__name__)
 
 
 def data_folder() -> Path:
-    """Where archives and encoded data are kept: RECSYS_DATA, or the user's cache folder."""
+    """Return the folder for archives and encoded data: RECSYS_DATA, or the user's cache folder."""
     return Path(os.environ.get("RECSYS_DATA") or platformdirs.user_cache_dir("recsys")).expanduser()
 
 
-def data_folder_in_use() -> AbstractContextManager[None]:
-    """Where what the operating system refuses is a mistake about RECSYS_DATA."""
-    return refusals_of(f"RECSYS_DATA={data_folder()}: cannot be used", "; RECSYS_DATA=<folder> names another")
+def data_folder_errors() -> AbstractContextManager[None]:
+    """Return a context that reports errors of the operating system as a wrong value of RECSYS_DATA."""
+    return refusals_of(
+        f"RECSYS_DATA={data_folder()}: cannot be used", "; set RECSYS_DATA to a folder that can be written"
+    )
 
 
 def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) -> Dataset:
-    """The encoded data set, built if it has not been; jobs that start together build it once.
+    """Return an encoded dataset from the cache, or build and cache it.
+
+    A lock makes sure that jobs that start at the same time build it only once.
 
     Args:
-        name: of the data set, for people who look into the folder.
-        identity: everything that the outcome depends on.
-        build: reads and encodes.
+        name: the name of the data set; it makes the cache folder recognisable.
+        identity: everything that the dataset depends on.
+        build: reads and encodes the dataset.
 
     Raises:
         DataError: RECSYS_DATA cannot be used.
     """
     key = hashlib.sha256(repr([CACHE_FORMAT, *identity]).encode()).hexdigest()[:12]
-    readable = re.sub(r"[^\w.-]", "-", name)
-    folder = data_folder() / "encoded" / f"{readable}-{key}"
-    with data_folder_in_use():
+    safe_name = re.sub(r"[^\w.-]", "-", name)
+    folder = data_folder() / "encoded" / f"{safe_name}-{key}"
+    with data_folder_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             if folder.is_dir():
                 try:
                     return load(folder)
                 except (ValueError, KeyError) as problem:
-                    log.warning("%s: damaged, encoded anew (%s)", folder, problem)
+                    log.warning("%s: damaged, encoded again (%s)", folder, problem)
                     shutil.rmtree(folder)
             save(build(), folder)
             return load(folder)

@@ -1,4 +1,4 @@
-"""MovieLensDataModule: the Lightning glue over fetching, encoding, splitting and batching."""
+"""MovieLensDataModule: download, encoding, split and batches as a LightningDataModule."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -6,99 +6,117 @@ from typing import Protocol
 import pytorch_lightning as pl
 import torch
 
-from recsys.data.batches import Batch, Batches, Shuffle, present, to_tensors
+from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
 from recsys.data.dataset import Dataset
+from recsys.data.named import source_by_name, split_by_name
 from recsys.data.splits import Rows, Split
 from recsys.errors import DataError
+
+EVALUATION_BATCH = 16_384  # without gradients to keep, larger batches do the same work in fewer steps
 
 
 class Source(Protocol):
     """Where a dataset comes from: a MovieLens release, a file, or a generator."""
 
     def load(self) -> Dataset:
-        """The encoded dataset; cheap when called again."""
+        """Return the encoded dataset; cheap when called again."""
 
 
 class MovieLensDataModule(pl.LightningDataModule):
-    """Ratings for a trainer: every part of the split as tensors on the training device.
+    """Ratings for a Trainer: every subset of the split as tensors on the training device.
 
-    `setup` may be called before there is a trainer, and its facts (`dataset`, `split`, the trained rows) are
-    then there for building a network of the right size.
+    `setup` may be called before there is a Trainer. Afterwards `dataset` and `split` are set, from which
+    `from_data` of a network takes the number of users and items.
 
     Args:
-        source: where the ratings come from.
-        split: from a dataset to its parts.
+        source: the name of a data set, as in data=ml-100k, or an object with `load() -> Dataset`.
+        split: the name of a split, as in split=random, or a function from a Dataset to a Split.
         batch_size: ratings of a training batch, per process.
         seed: of the shuffling.
+        ranking_k: recommendations per user in ranking metrics; 0: no ranking metrics.
+        ranking_threshold: the lowest relevant rating; None: three quarters up the scale.
     """
 
+    dataset: Dataset
+    split: Split
+
     def __init__(
-        self, source: Source, split: Callable[[Dataset], Split], batch_size: int, seed: int = 0
+        self,
+        source: Source | str = "ml-100k",
+        split: Callable[[Dataset], Split] | str = "random",
+        batch_size: int = 1000,
+        seed: int = 1,
+        ranking_k: int = 10,
+        ranking_threshold: float | None = None,
     ) -> None:
         super().__init__()
-        self.source, self.split_by = source, split
+        self.source: Source = source_by_name(source) if isinstance(source, str) else source
+        self.split_method = split_by_name(split) if isinstance(split, str) else split
         self.batch_size, self.seed = batch_size, seed
-        self.dataset: Dataset | None = None
+        self.ranking_k, self.ranking_threshold = ranking_k, ranking_threshold
+        self.is_set_up = False
 
     def prepare_data(self) -> None:
-        """Fetch and encode, if that has not been done on this machine."""
-        if self.dataset is None:
+        """Download and encode, if that has not been done on this machine."""
+        if not self.is_set_up:
             self.source.load()
 
     def setup(self, stage: str = "fit") -> None:
         """Load and split; a second call changes nothing."""
-        if self.dataset is not None:
-            return
-        self.dataset = dataset = self.source.load()
-        self.split = self.split_by(dataset)
-        train = self.split.train
-        self.trained_users = present(dataset.users[train], len(dataset.user_ids))
-        self.trained_items = present(dataset.items[train], len(dataset.item_ids))
-        self.mean = float(dataset.ratings[train].mean(dtype="float64"))
+        if not self.is_set_up:
+            self.dataset = self.source.load()
+            self.split = self.split_method(self.dataset)
+            self.is_set_up = True
 
     def train_dataloader(self) -> Batches:
-        """Shuffled anew each epoch; each process sees its share."""
+        """Return the training set, shuffled in each epoch; each process sees its share."""
         columns = self._columns(self.split.train)
-        rank, world = self._place()
+        rank, world = self._process()
         order = Shuffle(len(columns.ratings), self.seed, columns.ratings.device, rank, world)
         return Batches(columns, self.batch_size, order)
 
     def val_dataloader(self) -> Batches:
-        """In order; with several processes, each pair is in exactly one.
-
-        Raises:
-            DataError: there are more processes than pairs.
-        """
-        rank, world = self._place()
-        if (n := len(self.split.val)) < world:  # Lightning takes no empty share
-            raise DataError(
-                f"split: the val part has {n} ratings for {world} processes; "
-                "fewer hardware.devices or a larger split.val"
-            )
-        return self._in_order(self.split.val[rank::world])
-
-    def whole(self, part: str) -> Batches:
-        """All of one part ("train", "val", "test"), in order, whatever process asks."""
-        return self._in_order(getattr(self.split, part))
+        """Return the validation set in order; with several processes, each rating goes to exactly one."""
+        return self._share("val")
 
     def test_dataloader(self) -> Batches:
-        """All of the test part, in order: one process tests."""
-        return self.whole("test")
+        """Return the test set in order; with several processes, each rating goes to exactly one."""
+        return self._share("test")
+
+    def predict_dataloader(self) -> Batches:
+        """Return the test set in order, as for `test_dataloader`."""
+        return self._share("test")
+
+    def full(self, subset: str) -> Batches:
+        """Return all of a subset ("train", "val" or "test") in order, in whichever process."""
+        return self._in_order(getattr(self.split, subset))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Nothing to do: the columns lie there already."""
+        """Return the batch: its columns are on the device already."""
         return batch
 
+    def _share(self, subset: str) -> Batches:
+        """Return this process's share of a subset.
+
+        Raises:
+            DataError: there are more processes than ratings.
+        """
+        rank, world = self._process()
+        rows = getattr(self.split, subset)
+        if len(rows) < world:  # Lightning does not accept an empty share
+            raise DataError(
+                f"split: the {subset} set has {len(rows)} ratings for {world} processes; "
+                f"use fewer hardware.devices or a larger split.{subset}"
+            )
+        return self._in_order(rows[rank::world])
+
     def _in_order(self, rows: Rows) -> Batches:
-        # Without gradients to keep, larger slices do the same work in fewer steps.
-        return Batches(self._columns(rows), max(self.batch_size, 16_384))
+        return Batches(self._columns(rows), max(self.batch_size, EVALUATION_BATCH))
 
     def _columns(self, rows: Rows) -> Batch:
-        assert self.dataset is not None
         device = self.trainer.strategy.root_device if self.trainer is not None else "cpu"
         return to_tensors(self.dataset, rows, device)
 
-    def _place(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
+    def _process(self) -> tuple[int, int]:
+        """Return the rank of this process and the number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

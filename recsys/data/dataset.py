@@ -1,4 +1,4 @@
-"""Dataset: the one currency that passes through every later stage, and its memory-mapped form on disk."""
+"""Dataset: encoded ratings with their users and items, in memory and on disk."""
 
 import hashlib
 import json
@@ -16,29 +16,29 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from recsys.atomic import flush
-from recsys.data.ids import PIECE, IdMap
+from recsys.data.ids import CHUNK, IdMap
 
-CACHE_FORMAT = 2  # raised whenever the encoded files change, so that older ones are made anew
-TRAITS = ["gender", "age", "occupation"]  # of users, as text; empty where a data set does not tell
+CACHE_FORMAT = 3  # increase it when the files written by `save` change: older ones are then encoded again
+USER_COLUMNS = ["gender", "age", "occupation"]  # text; empty if unknown
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Encoded ratings: n rows of (user row, item row, rating, timestamp), and what the rows stand for.
+    """Encoded ratings: n rows of (user index, item index, rating, timestamp), with ids, items and users.
 
     Attributes:
-        name: the data set's name, such as "ml-100k".
-        users: shape (n,), int32; the user row of every rating.
-        items: shape (n,), int32; the item row of every rating.
-        ratings: shape (n,), float32; on `scale`.
-        timestamps: shape (n,), int64; seconds since 1970, 0 where unknown.
-        user_ids: raw user ids.
-        item_ids: raw ids of the items that have at least one rating.
-        item_table: one line per item row: title, year (missing where unknown), genres ("Drama|War").
-        user_table: one line per user row: gender, age and occupation as text, empty where unknown.
-        scale: the lowest and the highest rating possible.
-        sha256: of the raw rating rows, in their order.
-        dropped: how many bad rows were left out on the user's word.
+        name: the name of the data set, such as "ml-100k".
+        users: the user index of every rating, shape (n,), int32.
+        items: the item index of every rating, shape (n,), int32.
+        ratings: values on `scale`, shape (n,), float32.
+        timestamps: seconds since 1970, 0 if unknown, shape (n,), int64.
+        user_ids: raw user ids by user index.
+        item_ids: raw item ids by item index; only items with at least one rating have an index.
+        item_table: one row per item index: title, year (missing if unknown), genres ("Drama|War").
+        user_table: one row per user index: gender, age and occupation as text, empty if unknown.
+        scale: the lowest and the highest possible rating.
+        sha256: hash of the raw rating rows in their order.
+        dropped: the number of bad rows that were skipped (on_bad_rows=drop).
     """
 
     name: str
@@ -59,7 +59,7 @@ class Dataset:
 
     @property
     def has_timestamps(self) -> bool:
-        """Whether every rating has a known time."""
+        """Whether the time of every rating is known."""
         return bool(len(self)) and bool((np.asarray(self.timestamps) > 0).all())
 
 
@@ -71,68 +71,69 @@ def encode(
     dropped: int = 0,
     user_table: pd.DataFrame | None = None,
 ) -> Dataset:
-    """Replace raw ids by rows.
+    """Make a dataset from raw tables: replace raw ids by user indices and item indices.
 
     Args:
-        name: the data set's name.
-        ratings: columns user, item, rating, timestamp (0: unknown).
-        item_table: columns item, title, year, genres; items without a rating are left out, and a rated item
-            that is missing here is called by its id.
-        scale: the lowest and the highest rating possible.
-        dropped: passed on.
-        user_table: columns user, gender, age, occupation, or None where nothing is known of them.
+        name: the name of the data set.
+        ratings: columns user, item, rating, timestamp (0 if unknown).
+        item_table: columns item, title, year, genres. Items without ratings are ignored. A rated item that is
+            missing here gets the title "item <id>".
+        scale: the lowest and the highest possible rating.
+        dropped: the number of bad rows that were skipped.
+        user_table: columns user, gender, age, occupation; None if nothing is known about the users.
     """
-    raw_users, raw_items = _plain(ratings["user"]), _plain(ratings["item"])
+    raw_users, raw_items = _raw_ids(ratings["user"]), _raw_ids(ratings["item"])
     values = ratings["rating"].to_numpy(np.float32)
     timestamps = ratings["timestamp"].to_numpy(np.int64)
-    with ThreadPoolExecutor(1) as pool:  # the fingerprint takes as long as all the rest
-        fingerprint = pool.submit(_fingerprint, raw_users, raw_items, values, timestamps)
-        user_ids, users = _encode(raw_users, "user")
-        item_ids, item_rows = _encode(raw_items, "item")
-        catalogue, traits = _catalogue(item_table, item_ids), _traits(user_table, user_ids)
+    with ThreadPoolExecutor(1) as pool:  # hashing takes as long as everything else
+        sha256 = pool.submit(_hash_rows, raw_users, raw_items, values, timestamps)
+        user_ids, users = _encode_ids(raw_users, "user")
+        item_ids, items = _encode_ids(raw_items, "item")
+        encoded_items = _encode_item_table(item_table, item_ids)
+        encoded_users = _encode_user_table(user_table, user_ids)
     return Dataset(
         name=name,
         users=users,
-        items=item_rows,
+        items=items,
         ratings=values,
         timestamps=timestamps,
         user_ids=user_ids,
         item_ids=item_ids,
-        item_table=catalogue,
-        user_table=traits,
+        item_table=encoded_items,
+        user_table=encoded_users,
         scale=(float(scale[0]), float(scale[1])),
-        sha256=fingerprint.result(),
+        sha256=sha256.result(),
         dropped=dropped,
     )
 
 
-def _catalogue(items: pd.DataFrame, ids: IdMap) -> pd.DataFrame:
-    """What is known of every item row."""
-    known = items.drop_duplicates("item").set_index("item")[["title", "year", "genres"]]
-    catalogue = known.reindex(ids.ids).reset_index(drop=True)
-    fallback = pd.Series([f"item {id}" for id in ids.ids])
-    for column, missing in (("title", fallback), ("genres", "")):
-        found = catalogue[column].astype(object)  # a frame without any item has columns of no type
-        catalogue[column] = found.where(found.notna(), missing).astype(str)
-    catalogue["year"] = catalogue["year"].astype("Int32")
-    return catalogue
+def _encode_item_table(item_table: pd.DataFrame, ids: IdMap) -> pd.DataFrame:
+    """Return one row per item index."""
+    known = item_table.drop_duplicates("item").set_index("item")[["title", "year", "genres"]]
+    table = known.reindex(ids.ids).reset_index(drop=True)
+    default_title = pd.Series([f"item {id}" for id in ids.ids])
+    for column, default in (("title", default_title), ("genres", "")):
+        values = table[column].astype(object)  # the columns of an empty table have no usable type
+        table[column] = values.where(values.notna(), default).astype(str)
+    table["year"] = table["year"].astype("Int32")
+    return table
 
 
-def _traits(user_table: pd.DataFrame | None, ids: IdMap) -> pd.DataFrame:
-    """What is known of every user row."""
+def _encode_user_table(user_table: pd.DataFrame | None, ids: IdMap) -> pd.DataFrame:
+    """Return one row per user index."""
     if user_table is None:
-        user_table = pd.DataFrame(columns=["user", *TRAITS])
-    traits = user_table.drop_duplicates("user").set_index("user")[TRAITS].reindex(ids.ids)
-    return traits.reset_index(drop=True).astype(object).fillna("").astype(str)
+        user_table = pd.DataFrame(columns=["user", *USER_COLUMNS])
+    table = user_table.drop_duplicates("user").set_index("user")[USER_COLUMNS].reindex(ids.ids)
+    return table.reset_index(drop=True).astype(object).fillna("").astype(str)
 
 
 def save(dataset: Dataset, folder: Path) -> None:
-    """Write the dataset to `folder`: whole, or not at all."""
+    """Write a dataset to `folder` atomically: under a temporary name, then renamed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
     try:
         columns = {column: getattr(dataset, column) for column in ("users", "items", "ratings", "timestamps")}
-        # One uncompressed record batch, so that the columns can be mapped into memory as they lie.
+        # One uncompressed record batch: `load` can then map each column into memory as one array.
         table, rows = pa.table(columns), max(len(dataset), 1)
         feather.write_feather(
             table, str(temporary / "ratings.arrow"), compression="uncompressed", chunksize=rows
@@ -140,7 +141,7 @@ def save(dataset: Dataset, folder: Path) -> None:
         users = dataset.user_table.assign(id=dataset.user_ids.ids)
         feather.write_feather(users, str(temporary / "users.arrow"))
         items = dataset.item_table.assign(id=dataset.item_ids.ids)
-        feather.write_feather(items, str(temporary / "movies.arrow"))
+        feather.write_feather(items, str(temporary / "items.arrow"))
         facts = {key: getattr(dataset, key) for key in ("name", "scale", "sha256", "dropped")}
         (temporary / "dataset.json").write_text(json.dumps(facts))
         for file in temporary.iterdir():
@@ -151,42 +152,42 @@ def save(dataset: Dataset, folder: Path) -> None:
 
 
 def load(folder: Path) -> Dataset:
-    """Map a saved dataset into memory; no rating is read until it is used."""
+    """Load a dataset written by `save`. Rating columns are memory-mapped, so they are read when first used."""
     facts = json.loads((folder / "dataset.json").read_text())
     table = feather.read_table(str(folder / "ratings.arrow"), memory_map=True)
     columns = {name: table[name].chunk(0).to_numpy() for name in table.column_names} if len(table) else {}
     users = feather.read_feather(str(folder / "users.arrow"))
-    items = feather.read_feather(str(folder / "movies.arrow"))
+    items = feather.read_feather(str(folder / "items.arrow"))
     return Dataset(
         **{**facts, "scale": tuple(facts["scale"])},
         **columns,
-        user_ids=IdMap(_plain(users.pop("id")), "user"),
-        item_ids=IdMap(_plain(items.pop("id")), "item"),
+        user_ids=IdMap(_raw_ids(users.pop("id")), "user"),
+        item_ids=IdMap(_raw_ids(items.pop("id")), "item"),
         item_table=items,
         user_table=users,
     )
 
 
-def _plain(ids: pd.Series) -> NDArray:
-    """Ids as whole numbers, or as numpy text."""
+def _raw_ids(ids: pd.Series) -> NDArray:
+    """Return ids as a numpy array of integers or of text."""
     return ids.to_numpy() if ids.dtype.kind in "iu" else ids.to_numpy().astype(str)
 
 
-def _encode(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
-    """The ids there are, and the row of each one in `raw`; by pieces."""
-    ids, rows = IdMap.from_values(raw, name), np.empty(len(raw), dtype=np.int32)
-    for start in range(0, len(raw), PIECE):
-        rows[start : start + PIECE] = ids.to_rows(raw[start : start + PIECE])
-    return ids, rows
+def _encode_ids(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
+    """Return the distinct ids of `raw`, and the index of each element of `raw`."""
+    ids, indices = IdMap.from_values(raw, name), np.empty(len(raw), dtype=np.int32)
+    for start in range(0, len(raw), CHUNK):
+        indices[start : start + CHUNK] = ids.to_indices(raw[start : start + CHUNK])
+    return ids, indices
 
 
-def _fingerprint(users: NDArray, items: NDArray, *columns: NDArray) -> str:
-    """Of all columns, one after the other; ids as UTF-8 or as 64 bits, however they are kept."""
+def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:
+    """Hash all columns one after the other; integer ids as int64 whatever their type, text ids as UTF-8."""
     digest = hashlib.sha256()
     for ids in (users, items):
         if ids.dtype.kind in "iu":
-            for start in range(0, len(ids), PIECE):
-                digest.update(ids[start : start + PIECE].astype(np.int64).data)
+            for start in range(0, len(ids), CHUNK):
+                digest.update(ids[start : start + CHUNK].astype(np.int64).data)
         else:
             digest.update(np.char.encode(ids, "utf-8").data)
     for column in columns:

@@ -1,4 +1,4 @@
-"""IdMap: raw ids and the table rows they stand for."""
+"""IdMap: translates between raw ids and indices."""
 
 import difflib
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.errors import UnknownIdError
 
-PIECE = 1 << 17  # ids looked up at once: what is needed on the way stays in a cache
+CHUNK = 1 << 17  # ids looked up at once; the temporary arrays then fit into the CPU cache
 
 
 @dataclass(frozen=True, eq=False)
 class IdMap:
-    """A frozen two-way map between raw ids and rows 0..n-1.
+    """An immutable two-way map between raw ids and indices 0..n-1.
 
     Attributes:
-        ids: shape (n,); `ids[row]` is the raw id of that row. Sorted and unique; int64 or text.
-        name: what the ids name ("user" or "item"), for messages.
+        ids: the raw ids by index, sorted and unique, shape (n,), int64 or text.
+        name: "user" or "item", for error messages.
     """
 
     ids: NDArray
@@ -26,14 +26,14 @@ class IdMap:
 
     @classmethod
     def from_values(cls, values: ArrayLike, name: str = "id") -> "IdMap":
-        """Map every distinct value, in ascending order, to one row."""
+        """Give every distinct value an index, in ascending order of the values."""
         array = np.asarray(values)
         if array.dtype == object:
             array = array.astype(str)
         if _is_dense(array):
             present = np.zeros(int(array.max()) + 1, dtype=bool)
-            for piece in np.split(array, range(PIECE, len(array), PIECE)):  # numpy widens what it indexes by
-                present[piece] = True
+            for chunk in np.split(array, range(CHUNK, len(array), CHUNK)):  # numpy copies an index to int64
+                present[chunk] = True
             return cls(np.flatnonzero(present).astype(np.int64), name)
         distinct = np.unique(array)
         return cls(distinct.astype(np.int64) if distinct.dtype.kind in "iu" else distinct, name)
@@ -41,50 +41,51 @@ class IdMap:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def to_ids(self, rows: ArrayLike) -> NDArray:
-        """Raw ids of `rows`, in the shape of `rows`."""
-        return self.ids[np.asarray(rows)]
+    def to_ids(self, indices: ArrayLike) -> NDArray:
+        """Return the raw ids of `indices`, in the same shape."""
+        return self.ids[np.asarray(indices)]
 
-    def to_rows(self, ids: ArrayLike) -> NDArray[np.int32]:
-        """Rows of raw `ids`, in the shape of `ids`.
+    def to_indices(self, ids: ArrayLike) -> NDArray[np.int32]:
+        """Return the indices of raw `ids`, in the same shape.
 
         Raises:
-            UnknownIdError: an id is not in the map, or is text where the ids are numbers (or the reverse).
+            UnknownIdError: an id is not in the map, or is text although the ids are numbers (or the reverse).
         """
-        asked = np.asarray(ids)
-        if asked.size == 0:
-            return np.zeros(asked.shape, dtype=np.int32)
-        if (kind := _kind(self.ids)) != _kind(asked):
-            first = asked.reshape(-1)[:1].tolist()[0]
+        wanted = np.asarray(ids)
+        if wanted.size == 0:
+            return np.zeros(wanted.shape, dtype=np.int32)
+        if (kind := _kind(self.ids)) != _kind(wanted):
+            first = wanted.reshape(-1)[:1].tolist()[0]
             raise UnknownIdError(f"{self.name} ids are {kind} here, which {first!r} is not")
-        rows, known = self._find(asked)
+        indices, known = self._find(wanted)
         if not known.all():
-            raise UnknownIdError(self._describe_unknown(np.unique(asked[~known])))
-        return rows
+            raise UnknownIdError(self._describe_unknown(np.unique(wanted[~known])))
+        return indices
 
     def find(self, ids: ArrayLike) -> NDArray[np.int32]:
-        """Rows of raw `ids`, in the shape of `ids`; -1 for unknown ones."""
-        asked = np.asarray(ids)
-        if asked.size == 0 or _kind(asked) != _kind(self.ids):
-            return np.full(asked.shape, -1, dtype=np.int32)
-        rows, known = self._find(asked)
-        return np.where(known, rows, np.int32(-1))
+        """Return the indices of raw `ids`, in the same shape, with -1 for unknown ids."""
+        wanted = np.asarray(ids)
+        if wanted.size == 0 or _kind(wanted) != _kind(self.ids):
+            return np.full(wanted.shape, -1, dtype=np.int32)
+        indices, known = self._find(wanted)
+        return np.where(known, indices, np.int32(-1))
 
     def __contains__(self, id: object) -> bool:
-        asked = np.asarray(id)
-        return _kind(asked) == _kind(self.ids) and bool(self._find(asked)[1])
+        wanted = np.asarray(id)
+        return _kind(wanted) == _kind(self.ids) and bool(self._find(wanted)[1])
 
-    def _find(self, asked: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        if self._row_of is not None:
-            inside = (asked >= 0) & (asked < len(self._row_of))
-            rows = self._row_of[asked if inside.all() else np.where(inside, asked, 0)]
-            return rows, inside & (rows >= 0)
-        rows = np.searchsorted(self.ids, asked).clip(max=len(self) - 1).astype(np.int32)
-        return rows, self.ids[rows] == asked
+    def _find(self, wanted: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Return indices, and whether each one is valid, that is, whether its id is in the map."""
+        if self._lookup is not None:
+            inside = (wanted >= 0) & (wanted < len(self._lookup))
+            indices = self._lookup[wanted if inside.all() else np.where(inside, wanted, 0)]
+            return indices, inside & (indices >= 0)
+        indices = np.searchsorted(self.ids, wanted).clip(max=len(self) - 1).astype(np.int32)
+        return indices, self.ids[indices] == wanted
 
     @cached_property
-    def _row_of(self) -> NDArray[np.int32] | None:
-        """A table from raw id to row (-1: none), where the ids are small enough numbers for one."""
+    def _lookup(self) -> NDArray[np.int32] | None:
+        """A table from raw id to index (-1 for unknown ids); None if the ids are too large for a table."""
         if not _is_dense(self.ids):
             return None
         table = np.full(int(self.ids.max()) + 1, -1, dtype=np.int32)
@@ -104,7 +105,7 @@ class IdMap:
 
 
 def _kind(ids: NDArray) -> str:
-    """What ids are, in words: "whole numbers", "text", or neither."""
+    """Return the kind of ids, as error messages call it: "whole numbers", "text", or "neither"."""
     if ids.dtype.kind in "iu":
         return "whole numbers"
     is_text = ids.dtype.kind == "U" or all(isinstance(id, str) for id in ids.flat)
@@ -112,5 +113,5 @@ def _kind(ids: NDArray) -> str:
 
 
 def _is_dense(ids: NDArray) -> bool:
-    """Whether a lookup table over 0..max(ids) is cheap: whole numbers below 4 million plus 8 per entry."""
+    """Return whether a lookup table over 0..max(ids) is small: up to 4 million entries plus 8 per id."""
     return ids.dtype.kind in "iu" and ids.size > 0 and ids.min() >= 0 and ids.max() < 4_000_000 + 8 * ids.size

@@ -1,4 +1,4 @@
-"""What a run is measured against: predictions that need no network."""
+"""Baselines: predictions and rankings that need no network."""
 
 import numpy as np
 import torch
@@ -9,50 +9,58 @@ from recsys.data.biases import user_item_bias
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.evaluation.ranking_metrics import RankingTask
-from recsys.evaluation.rating_metrics import RatingErrors
-from recsys.models.base import RatingNetwork
+from recsys.evaluation.rating_metrics import RatingErrors, prefixed
+from recsys.models.scorer import Precision, Scorer
 
 
 def baseline_metrics(
-    dataset: Dataset, split: Split, part: str = "test", ranking: RankingTask | None = None
+    dataset: Dataset, split: Split, subset: str = "test", ranking: RankingTask | None = None
 ) -> dict[str, dict[str, float]]:
-    """Metrics of each baseline, fitted to the training part, on the pairs of `part`.
+    """Return the metrics of each baseline, fitted to the training set, on a subset.
 
-    Those that predict ratings are measured by their errors; `popularity` ranks, and is there where `ranking`,
-    the task of the part, is given.
+    Args:
+        dataset: the ratings.
+        split: their subsets.
+        subset: "train", "val" or "test".
+        ranking: the ranking task of the subset; None leaves out the baseline "popularity".
     """
-    rows = getattr(split, part)
+    rows = getattr(split, subset)
     predictions = {
         "global-mean": np.full(len(rows), dataset.ratings[split.train].mean(dtype=np.float64)),
         "user-item-bias": user_item_bias(dataset, split.train, rows),
     }
-    true = torch.from_numpy(dataset.ratings[rows])
     metrics = {
-        name: RatingErrors.of(torch.from_numpy(values.clip(*dataset.scale)), true).metrics(part)
+        name: _rating_metrics(values.clip(*dataset.scale), dataset.ratings[rows], subset)
         for name, values in predictions.items()
     }
     if ranking is not None:
-        metrics["popularity"] = ranking.measure(Popularity(len(dataset.user_ids), ranking.raters))
+        metrics["popularity"] = ranking.measure(Popularity(len(dataset.user_ids), ranking.item_counts))
     return metrics
 
 
-class Popularity(RatingNetwork):
-    """Ranks items by how many training ratings they have: the same list for everybody, but for what they saw.
+def _rating_metrics(predicted: NDArray, true: NDArray, subset: str) -> dict[str, float]:
+    errors = RatingErrors()
+    errors.update(torch.from_numpy(predicted), torch.from_numpy(true))
+    return prefixed(subset, errors.compute())
+
+
+class Popularity(Scorer):
+    """Ranks items by their number of training ratings, the same for every user.
 
     Args:
-        n_users: how many user rows.
-        ratings: int64 (n_items,), training ratings of each item; exact in float32 up to 16 million.
+        n_users: number of users.
+        item_counts: int64 (n_items,); training ratings of each item, exact in float32 up to 16 million.
     """
 
-    def __init__(self, n_users: int, ratings: NDArray[np.int64]) -> None:
-        super().__init__(n_users, len(ratings), (0, float(ratings.max())), float(ratings.mean()))
-        counts = torch.from_numpy(ratings.astype(np.float32))
-        self.item_ratings = nn.Embedding.from_pretrained(counts[:, None])
+    def __init__(self, n_users: int, item_counts: NDArray[np.int64]) -> None:
+        super().__init__(n_users, len(item_counts), (0, float(item_counts.max())), predicts_ratings=False)
+        counts = torch.from_numpy(item_counts.astype(np.float32))
+        self.counts = nn.Embedding.from_pretrained(counts[:, None])
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """How many ratings the items have: (B,) and (B,) to (B,)."""
-        return self.item_ratings(items).squeeze(-1)
+        """Return the number of ratings of the items: (B,) and (B,) to (B,)."""
+        return self.counts(items).squeeze(-1)
 
-    def score(self, users: Tensor) -> Tensor:
-        """Of every item: (B,) to (B, n_items)."""
-        return self.item_ratings.weight.T.repeat(len(users), 1)
+    def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
+        """Return the number of ratings of every item: (B,) to (B, n_items)."""
+        return self.counts.weight.T.repeat(len(users), 1)

@@ -1,61 +1,68 @@
-"""Rating metrics, pooled over all pairs of a part: clipped to the scale, nothing dropped."""
+"""Rating metrics, pooled over all ratings of a subset: predictions are clipped to the scale, none is dropped."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from recsys.data.batches import Batch
-from recsys.models.base import RatingNetwork
+from recsys.models.scorer import Scorer
 
 
-@dataclass
-class RatingErrors:
-    """Sums over pairs, from which the metrics follow: never a mean of batch or user means.
+class RatingErrors(Metric):
+    """RMSE and MAE from sums over ratings, in float64.
 
-    Attributes:
-        squared: sum of squared errors, float64.
-        absolute: sum of absolute errors, float64.
-        pairs: how many.
+    Args:
+        device: where the sums are kept; MPS has no float64, so float32 is used there.
+        all_processes: whether `compute` adds up the sums of all processes of a distributed run.
     """
 
-    squared: float = 0.0
-    absolute: float = 0.0
-    pairs: int = 0
+    full_state_update = False
+    squared: Tensor
+    absolute: Tensor
+    count: Tensor
 
-    @classmethod
-    def of(cls, predicted: Tensor, true: Tensor) -> "RatingErrors":
-        """Errors of predictions (B,) against ratings (B,); summed in float64 on the CPU, which has it."""
-        error = (predicted - true).cpu().double()
-        return cls(float(error.square().sum()), float(error.abs().sum()), error.numel())
+    def __init__(self, device: torch.device | str = "cpu", all_processes: bool = False) -> None:
+        super().__init__(sync_on_compute=all_processes)
+        dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
+        self.dtype_of_sums = dtype
+        for name in ("squared", "absolute", "count"):
+            self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
+        self.to(device)
 
-    def metrics(self, part: str) -> dict[str, float]:
-        """`<part>/rmse` and `<part>/mae`."""
-        if self.pairs == 0:
-            raise ValueError(f"no {part} pairs to measure")
-        return {f"{part}/rmse": (self.squared / self.pairs) ** 0.5, f"{part}/mae": self.absolute / self.pairs}
+    def update(self, predicted: Tensor, true: Tensor) -> None:
+        """Add the errors of predictions (B,) against ratings (B,)."""
+        error = (predicted - true).to(self.dtype_of_sums)
+        self.squared += error.square().sum()
+        self.absolute += error.abs().sum()
+        self.count += error.numel()
 
-    def to_tensor(self, device: torch.device | str = "cpu") -> Tensor:
-        """float64 (3,), for adding up over processes."""
-        return torch.tensor([self.squared, self.absolute, self.pairs], dtype=torch.float64, device=device)
+    def compute(self) -> dict[str, float]:
+        """Return {"rmse": ..., "mae": ...}.
 
-    @classmethod
-    def from_tensor(cls, sums: Tensor) -> "RatingErrors":
-        """The reverse of `to_tensor`."""
-        squared, absolute, pairs = sums.tolist()
-        return cls(squared, absolute, round(pairs))
+        Raises:
+            ValueError: no rating was added.
+        """
+        if not self.count:
+            raise ValueError("no ratings to measure")
+        return {
+            "rmse": float((self.squared / self.count).sqrt()),
+            "mae": float(self.absolute / self.count),
+        }
+
+
+def prefixed(subset: str, metrics: dict[str, float]) -> dict[str, float]:
+    """Return metrics under the names of a subset: {"test/rmse": ...}."""
+    return {f"{subset}/{name}": value for name, value in metrics.items()}
 
 
 @torch.no_grad()
-def measure(network: RatingNetwork, batches: Iterable[Batch]) -> RatingErrors:
-    """Errors of a network over all pairs of `batches`, with dropout off, on the network's own device."""
-    device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
-    predicted, true = [], []
+def rating_metrics(scorer: Scorer, batches: Iterable[Batch], subset: str) -> dict[str, float]:
+    """Return `<subset>/rmse` and `<subset>/mae` of a scorer over all batches, computed on its own device."""
+    errors = RatingErrors(scorer.device)
     for users, items, ratings in batches:
-        predicted.append(network.predict(users.to(device), items.to(device)).cpu())
-        true.append(ratings.cpu())
-    network.train(was_training)
-    return RatingErrors.of(torch.cat(predicted), torch.cat(true))
+        errors.update(
+            scorer.predict(users.to(scorer.device), items.to(scorer.device)), ratings.to(scorer.device)
+        )
+    return prefixed(subset, errors.compute())

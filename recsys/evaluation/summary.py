@@ -1,4 +1,4 @@
-"""What a run tells at its end: the facts in result.json, and the closing table."""
+"""The outcome of a run: the content of result.json, and the closing table."""
 
 import re
 import sys
@@ -14,95 +14,84 @@ from recsys.data.batches import Batch, count_cold
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.evaluation.baselines import baseline_metrics
-from recsys.evaluation.objective import objective_of
+from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
-from recsys.evaluation.rating_metrics import measure
+from recsys.evaluation.rating_metrics import rating_metrics
 from recsys.runs.checkpoint import LoadedCheckpoint
 
 
-def kebab(target: str) -> str:
-    """The name people type for a class or function: "embedding-net" of "recsys.models...EmbeddingNet"."""
-    last = target.rsplit(".", 1)[-1]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|_", "-", last).lower()
-
-
-def name_of_model(model: Mapping[str, Any]) -> str:
-    """What people type after model=: its class, but "history" for a NeuMF that has one."""
-    return "history" if model.get("history") else kebab(model["_target_"])
-
-
 def describe_outcome(
-    trained: LoadedCheckpoint,
+    checkpoint: LoadedCheckpoint,
     dataset: Dataset,
     split: Split,
+    split_name: str,
+    objective: Objective,
     batches: Callable[[str], Iterable[Batch]],
     tasks: Mapping[str, RankingTask | None],
 ) -> dict[str, Any]:
-    """Measure a network on its validation and test parts: what result.json tells of it, however it was made.
+    """Measure a scorer on the validation set and the test set, and return the main part of result.json.
 
     Args:
-        trained: the network, on the device to measure on.
+        checkpoint: the scorer, on the device to measure on.
         dataset: the ratings.
-        split: the run's own.
-        batches: from "val" or "test" to all of that part, in order.
-        tasks: what lists are measured by, for both.
+        split: of the run.
+        split_name: the split and its arguments, such as "random(seed=0, val=0.1, test=0.1)".
+        objective: the metric that selected the weights.
+        batches: from "val" or "test" to all batches of that subset, in order.
+        tasks: the ranking tasks of "val" and "test", None for no ranking metrics.
     """
-    config, network = trained.config, trained.network
     metrics: dict[str, float] = {}
-    for part in ("val", "test"):
-        if network.rates:  # scores that only order items have no errors
-            metrics |= measure(network, batches(part)).metrics(part)
-        if (task := tasks[part]) is not None:
-            metrics |= task.measure(network)
-    objective = objective_of(config)
+    for subset in ("val", "test"):
+        if checkpoint.scorer.predicts_ratings:
+            metrics |= rating_metrics(checkpoint.scorer, batches(subset), subset)
+        if (task := tasks[subset]) is not None:
+            metrics |= task.measure(checkpoint.scorer)
     return {
-        "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": trained.epoch},
+        "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},
         "metrics": metrics,
         "baselines": baseline_metrics(dataset, split, "test", tasks["test"]),
-        "ranking": describe_ranking(tasks),
-        "data": describe_data(config, dataset, split),
-        "model": {
-            "name": name_of_model(config["model"]),
-            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        },
-        "versions": versions(),
+        "ranking": _describe_ranking(tasks),
+        "data": _describe_data(dataset, split, split_name),
+        "model": checkpoint.model,
+        "versions": _versions(),
     }
 
 
-def describe_data(config: dict[str, Any], dataset: Dataset, split: Split) -> dict[str, Any]:
-    """What was trained and tested on; enough to tell whether two runs may be compared."""
-    choices = [f"{key}={value}" for key, value in config["split"].items() if not key.startswith("_")]
+def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str, Any]:
+    """Return what was trained and tested on: enough to decide whether two runs can be compared."""
     return {
         "name": dataset.name,
         "ratings": len(dataset),
         "users": len(dataset.user_ids),
         "items": len(dataset.item_ids),
         "sha256": dataset.sha256,
-        "split": f"{kebab(config['split']['_target_'])}({', '.join(choices)}) {split.fingerprint}",
+        "split": f"{split_name} {split.fingerprint}",
         "train": len(split.train),
         "val": len(split.val),
         "test": len(split.test),
         "dropped": dataset.dropped,
-        # pairs whose user or item has no training rating: they predict from the mean row
-        "cold": {part: count_cold(dataset, split.train, getattr(split, part)) for part in ("val", "test")},
+        # Ratings whose user or item has no training rating; they are predicted from the mean embedding.
+        "cold": {
+            subset: count_cold(dataset, split.train, getattr(split, subset)) for subset in ("val", "test")
+        },
     }
 
 
-def describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any] | None:
-    """How lists were measured, and for how many users of each part; None where they were not."""
-    there = [task for task in tasks.values() if task is not None]
-    if not there:
+def _describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any] | None:
+    """Return how rankings were measured and for how many users of each subset; None if they were not."""
+    measured = [task for task in tasks.values() if task is not None]
+    if not measured:
         return None
     return {
-        "k": there[0].k,
-        "threshold": there[0].threshold,
-        "ranked": "the full catalogue, without what the user has rated in an earlier part",
-        "users": {task.part: len(task.users) for task in there},
+        "k": measured[0].k,
+        "threshold": measured[0].threshold,
+        "ranked": "the full catalogue without items that the user rated in an earlier subset",
+        "users": {task.subset: len(task.users) for task in measured},
     }
 
 
-def versions() -> dict[str, Any]:
-    """What the numbers may depend on; on a CPU also the number of threads."""
+def _versions() -> dict[str, Any]:
+    """Return what the figures may depend on: versions and, on a CPU, the number of threads."""
     import torch
 
     names = ("recsys", "torch", "pytorch-lightning", "hydra-core", "numpy")
@@ -111,32 +100,39 @@ def versions() -> dict[str, Any]:
 
 
 def print_summary(result: dict[str, Any], folder: Path) -> None:
-    """The closing table: this run and the baselines on the same test part, each by what it has."""
-    data, ranking, chosen = result["data"], result["ranking"], result["objective"]["name"]
-    title, columns = f"{data['name']}, {data['test']:,} test pairs", ["test/rmse", "test/mae"]
+    """Print the closing table: the run and the baselines on the test set, each by the metrics that it has."""
+    data, ranking, selected_by = result["data"], result["ranking"], result["objective"]["name"]
+    title, columns = f"{data['name']}, {data['test']:,} test ratings", ["test/rmse", "test/mae"]
     if ranking is not None and "test" in ranking["users"]:
         title += f", top {ranking['k']} of {data['items']:,} items for {ranking['users']['test']:,} users"
         columns += [f"test/{name}@{ranking['k']}" for name in ("ndcg", "recall")]
     table = Table(title=title, title_justify="left")
     table.add_column("model", no_wrap=True)
-    for column in (*columns, chosen):
+    for column in (*columns, selected_by):
         table.add_column(_heading(column), justify="right")
     for name, metrics in (result["baselines"] | {result["model"]["name"]: result["metrics"]}).items():
-        shown = (f"{metrics[column]:.4f}" if column in metrics else "" for column in (*columns, chosen))
-        table.add_row(name, *shown, style="bold" if metrics is result["metrics"] else None)
+        cells = (f"{metrics[column]:.4f}" if column in metrics else "" for column in (*columns, selected_by))
+        table.add_row(name, *cells, style="bold" if metrics is result["metrics"] else None)
     console = Console()
     console.print(table)
-    time, objective = result["time"], result["objective"]
-    told = f"best after epoch {objective['epoch'] + 1} of {time['epochs']}"
-    if members := result.get("members"):
-        told = f"average of {len(members)} runs"
-    told += f", {result['model']['parameters']:,} parameters, {time['seconds']:.0f} s"
-    if time["train_ratings_per_second"]:
-        told += f", training at {time['train_ratings_per_second']:,.0f} ratings/s"
-    for line in (told, f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
+    for line in (_facts(result), f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
         console.print(line, soft_wrap=True, highlight=False)
 
 
+def _facts(result: dict[str, Any]) -> str:
+    """Return the line below the table: epochs, size, time and speed."""
+    time, objective, model = result["time"], result["objective"], result["model"]
+    facts = [f"best after epoch {objective['epoch'] + 1} of {time['epochs']}"]
+    if members := result.get("members"):
+        facts = [f"average of {len(members)} runs"]
+    elif model["snapshots"] > 1:
+        facts.append(f"average of {model['snapshots']} snapshots")
+    facts += [f"{model['parameters']:,} parameters", f"{time['seconds']:.0f} s"]
+    if time["train_ratings_per_second"]:
+        facts.append(f"training at {time['train_ratings_per_second']:,.0f} ratings/s")
+    return ", ".join(facts)
+
+
 def _heading(metric: str) -> str:
-    """ "test RMSE" of "test/rmse"; a narrow terminal breaks it in two lines."""
-    return re.sub("rmse|mae|ndcg", lambda word: word[0].upper(), metric.replace("/", " "))
+    """Return "test RMSE" for "test/rmse"; a narrow terminal breaks it into two lines."""
+    return re.sub("rmse|mae|ndcg", lambda name: name[0].upper(), metric.replace("/", " "))

@@ -5,49 +5,48 @@ from typing import Any
 from recsys.errors import ConfigError
 from recsys.runs.load import load_run
 
-PARTS = ("train", "val", "test")
-K = 10  # of lists, for a run that was trained before there were any
+SUBSETS = ("train", "val", "test")
 
 
 def evaluate(
     run: str = "latest",
-    part: str = "test",
+    subset: str = "test",
     checkpoint: str = "best",
     k: int | None = None,
     threshold: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Metrics of a run's network and of the baselines on the same pairs and for the same users.
+    """Return the metrics of a run's scorer and of the baselines, for the same ratings and users.
 
     Args:
         run: a run folder, or "latest".
-        part: "train", "val" or "test" of the run's own split.
+        subset: "train", "val" or "test" of the run's own split.
         checkpoint: "best" or "last".
-        k: how many items a list has; None: as the run has them, 0: no lists.
-        threshold: the lowest rating that is relevant; None: the run's own.
+        k: number of recommendations per user; None: as in the run, 0: no ranking metrics.
+        threshold: the lowest relevant rating; None: as in the run.
 
     Returns:
-        One row per model: {"model": name, "<part>/rmse": ..., "<part>/mae": ..., "<part>/ndcg@<k>": ..., ...}
-        with None for what it cannot be measured by; the run's own row is last.
+        One row per model: {"model": name, "<subset>/rmse": ..., "<subset>/mae": ..., "<subset>/ndcg@<k>": ...};
+        None where a model does not have a metric. The run's own row is last.
 
     Raises:
-        UserError: there is no such run, or its data are not what it was trained on, or a value cannot be.
+        UserError: there is no such run, its data has changed, or a value is not allowed.
     """
     from recsys.config.validate import validate_ranking
 
     validate_ranking(k, threshold)
-    if part not in PARTS:
-        raise ConfigError(f"part={part}: choose {', '.join(PARTS)}")
-    opened = load_run(run, checkpoint)
+    if subset not in SUBSETS:
+        raise ConfigError(f"part={subset}: must be one of {', '.join(SUBSETS)}")
+    loaded = load_run(run, checkpoint)
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.ranking_metrics import ranking_task
-    from recsys.evaluation.rating_metrics import measure
+    from recsys.evaluation.rating_metrics import rating_metrics
 
-    was = opened.trained.config.get("ranking") or {"k": K, "threshold": None}
-    k, threshold = was["k"] if k is None else k, was["threshold"] if threshold is None else threshold
-    task = ranking_task(opened.dataset, opened.split, part, k, threshold)
-    rows = baseline_metrics(opened.dataset, opened.split, part, task)
-    network = opened.trained.network
-    own = measure(network, opened.batches(part)).metrics(part) if network.rates else {}
-    rows[opened.result["model"]["name"]] = own | (task.measure(network) if task else {})
+    ranking = loaded.checkpoint.config["ranking"]
+    k, threshold = ranking["k"] if k is None else k, ranking["threshold"] if threshold is None else threshold
+    task = ranking_task(loaded.dataset, loaded.split, subset, k, threshold)
+    rows = baseline_metrics(loaded.dataset, loaded.split, subset, task)
+    scorer = loaded.checkpoint.scorer
+    own = rating_metrics(scorer, loaded.batches(subset), subset) if scorer.predicts_ratings else {}
+    rows[loaded.checkpoint.model["name"]] = own | (task.measure(scorer) if task else {})
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     return [{"model": model} | {name: rows[model].get(name) for name in names} for model in rows]

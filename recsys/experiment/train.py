@@ -4,10 +4,8 @@
 """
 
 import logging
-import signal
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import NO_ROOM
 from recsys.errors import RunError
-from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.folder import (
     RESULT,
-    checkpoint_in,
     new_folder,
     only_run_in,
     resume_command,
@@ -74,72 +70,17 @@ def train(
 def _train(
     cfg: DictConfig, folder: Path, overrides: list[str], more: Sequence[Any], start: float
 ) -> dict[str, Any]:
-    from pytorch_lightning.utilities.exceptions import SIGTERMException
+    from recsys.experiment.fit import fit
 
-    from recsys.analysis.figures.cross_table import plot_cross_table
-    from recsys.evaluation.objective import objective_of
-    from recsys.evaluation.ranking_metrics import ranking_tasks
-    from recsys.evaluation.summary import describe_outcome
-    from recsys.runs.checkpoint import load_checkpoint
-    from recsys.training.build import build_data, build_module, build_trainer
-    from recsys.training.callbacks.signals import stopped
-    from recsys.training.callbacks.tensorboard import show_figure, show_hparams
-    from recsys.training.callbacks.throughput import Throughput
-
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    resume, home = bool(cfg.resume), Path(cfg.run) if cfg.resume else folder
     for key in OWN:
-        del config[key]
-    if path := config["data"].get("path"):  # as saved, it can be found from any folder
-        config["data"]["path"] = str(Path(path).expanduser().absolute())
-    data = build_data(cfg)
-    data.setup()
-    assert data.dataset is not None
-    home = Path(cfg.run) if cfg.resume else folder  # of a further process, `folder` is another
-    last = checkpoint_in(home, "last")
-    before = load_checkpoint(last) if cfg.resume and last.is_file() else None
-    if before is not None and before.data != (data.dataset.sha256, data.split.fingerprint):
-        raise RunError(
-            f"run={cfg.run}: the data or their split are not what it began with, or another version drew it; "
-            "start it anew"
-        )
-    tasks = ranking_tasks(data.dataset, data.split, config)
-    module = build_module(cfg, config, data, tasks["val"])
-    objective, swept = objective_of(config), swept_keys(folder)
-    throughput = Throughput(start)
-    callbacks = [*more, throughput]
-    step = before.step if before is not None else None
-    trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides), step=step)
-    if cfg.resume:
+        del cfg[key]
+    if path := cfg.data.get("path"):
+        cfg.data.path = str(Path(path).expanduser().absolute())
+    if resume:
         clear_away(home)
-    if before is not None:
-        log.info("goes on after step %d, in epoch %d", before.step, before.epoch + 1)
-    elif not swept:  # jobs of a sweep would all draw the same
-        show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
-    try:
-        trainer.fit(module, data, ckpt_path=None if before is None else last, weights_only=True)
-    except SIGTERMException:  # of several processes
-        raise stopped(signal.SIGTERM, trainer.global_step, home) from None
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from None
-    if not trainer.is_global_zero:
-        return {}
-
-    best = load_checkpoint(checkpoint_in(home))
-    best.network.to(trainer.strategy.root_device)
-    outcome = describe_outcome(best, data.dataset, data.split, data.whole, tasks)
-    metrics = outcome["metrics"]
-    shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
-    show_hparams(trainer, config, shown, swept)
-    result = {
-        "status": "completed",
-        "seed": cfg.seed,
-        "overrides": overrides,
-        **outcome,
-        "time": {
-            "epochs": trainer.current_epoch,
-            "seconds": round(throughput.elapsed, 3),
-            "train_ratings_per_second": round(throughput.ratings_per_second, 1),
-        },
-    }
-    write_json(folder / RESULT, result)
+    result = fit(cfg, home if resume else folder, overrides, more, resume, start)
+    if result:
+        write_json(folder / RESULT, result)
     return result

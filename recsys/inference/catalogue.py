@@ -34,7 +34,7 @@ class Catalogue:
         """
         asked = np.asarray(items)
         if asked.dtype.kind not in "UO":
-            return self.ids.find(asked) if missing_ok else self.ids.to_rows(asked)
+            return self.ids.find(asked) if missing_ok else self.ids.to_indices(asked)
         rows = np.fromiter(
             (self.row(item, missing_ok) for item in asked.ravel().tolist()), np.int32, asked.size
         )
@@ -50,7 +50,7 @@ class Catalogue:
             return int(self.rows(np.asarray(item), missing_ok))
         typed: Any = int(item) if item.isdecimal() and self.ids.ids.dtype.kind in "iu" else item
         if typed in self.ids:
-            return int(self.ids.to_rows(typed))
+            return int(self.ids.to_indices(typed))
         try:
             return self.titles.find(item)
         except UnknownIdError:

@@ -197,7 +197,7 @@ class Recommender:
             UnknownIdError: names the unknown users.
             RunError: the network has no vectors.
         """
-        rows = self.user_ids.to_rows(users)
+        rows = self.user_ids.to_indices(users)
         values, near = self._neighbours("user", np.atleast_1d(rows), k, self.run.trained_users)
         found = np.isfinite(values)
         counts = np.bincount(self.dataset.users, minlength=len(self.user_ids))[near[found]]
@@ -254,7 +254,7 @@ class Recommender:
             id: Any = str(typed)
         else:
             id = int(typed) if str(typed).strip().isdecimal() else typed
-        self.user_ids.to_rows(id)
+        self.user_ids.to_indices(id)
         return id
 
     @cached_property
@@ -284,7 +284,7 @@ class Recommender:
             raise ValueError(f"on_unknown={on_unknown!r}: choose raise or bias")
         if on_unknown == "bias":
             self._must_rate("on_unknown='bias' answers with ratings")
-        return self.user_ids.find(users) if on_unknown == "bias" else self.user_ids.to_rows(users)
+        return self.user_ids.find(users) if on_unknown == "bias" else self.user_ids.to_indices(users)
 
     def _must_rate(self, why: str) -> None:
         if not self.network.rates:

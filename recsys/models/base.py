@@ -1,37 +1,51 @@
-"""RatingNetwork: what every network here has in common."""
+"""RatingNetwork: the base class of all networks that are trained."""
 
-import copy
-from collections.abc import Mapping, Sequence
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.data.batches import present
 from recsys.data.dataset import Dataset
-from recsys.data.splits import Rows
-from recsys.models.heads import Head, Ordinal, make_head
+from recsys.data.splits import Rows, Split
+from recsys.models.features import item_features, user_features
+from recsys.models.heads import Head, OrdinalHead, distinct_ratings, make_head
+from recsys.models.network_scorer import NetworkScorer
+from recsys.models.scorer import Scorer, Side
 
-PAIRS_AT_ONCE = 1 << 16  # of a catalogue's scores in one piece: few enough for a processor's cache
+
+class SplitData(Protocol):
+    """A dataset and its split, such as a `MovieLensDataModule` after `setup`."""
+
+    dataset: Dataset
+    split: Split
 
 
 class RatingNetwork(nn.Module):
-    """A network from user rows and item rows to ratings.
+    """A network from user indices and item indices to ratings.
 
-    A subclass implements `logits`, or `forward` where the heads do not suit it, and keeps one row per user in
-    `nn.Embedding`s whose attribute names start with `user_`, one row per item in those that start with
-    `item_`. That is the whole contract: training, cold rows, checkpoints, recommending and fold-in rest on
-    it. Where the ratings of a whole catalogue can be had for less than all pairs cost, it overrides `score`
-    as well; where it needs more of the data than their size, `setup_from_data`.
+    A subclass implements `logits` (or `forward`, where the heads do not suit it) and keeps one row per user in
+    `nn.Embedding`s whose attribute names start with `user_`, one row per item in those that start with `item_`.
+    That is the whole contract. Training, cold start, checkpoints, recommending and fold-in rely on it. Optional:
+    `scorer` for faster scoring of full catalogues, `setup_from_data` for constants taken from the training set.
 
     Args:
-        n_users: how many user rows there are.
-        n_items: how many item rows there are.
-        scale: the lowest and the highest rating possible.
-        mean: the mean rating of the training part.
-        levels: the different ratings there are, ascending; needed by head="ordinal".
-        head: what makes a rating of a score: "linear" (mean + score), "sigmoid" or "ordinal".
-        margin: how far a sigmoid reaches beyond the scale, in rating points.
+        n_users: number of users.
+        n_items: number of items.
+        scale: the lowest and the highest rating.
+        mean: the mean rating of the training set.
+        rating_values: the distinct ratings, ascending; needed by head="ordinal".
+        head: from scores to ratings: "linear" (mean + score), "sigmoid" or "ordinal".
+        margin: how far a sigmoid extends beyond the scale, in rating points.
     """
+
+    trained_users: Tensor | None = None  # bool (n_users,): has ratings in the training set
+    trained_items: Tensor | None = None  # bool (n_items,)
+    arguments: dict[str, Any] | None = None  # of the constructor, as `from_data` passed them
 
     def __init__(
         self,
@@ -39,7 +53,7 @@ class RatingNetwork(nn.Module):
         n_items: int,
         scale: Sequence[float],
         mean: float,
-        levels: Sequence[float] = (),
+        rating_values: Sequence[float] = (),
         head: Head = "linear",
         margin: float = 0.5,
     ) -> None:
@@ -47,60 +61,75 @@ class RatingNetwork(nn.Module):
         self.n_users, self.n_items = n_users, n_items
         self.scale = (float(scale[0]), float(scale[1]))
         self.mean = float(mean)
-        self.rates = True  # False: trained to order items (loss=bpr), its outputs are scores without a scale
-        self.head = make_head(head, self.scale, self.mean, levels, margin)
+        self.head = make_head(head, self.scale, self.mean, rating_values, margin)
+
+    @classmethod
+    def from_data(cls, data: SplitData, **options: Any) -> Self:
+        """Build a network in the size of the data, with the constants that it takes from the training set.
+
+        Args:
+            data: a data module after `setup`, or anything with a `dataset` and a `split`.
+            options: further arguments of the constructor.
+        """
+        facts = data_facts(data)
+        accepted = inspect.signature(cls).parameters
+        arguments = {name: fact() for name, fact in facts.items() if name in accepted} | options
+        network = cls(**arguments)
+        network.arguments = arguments
+        network.setup_from_data(data.dataset, data.split.train)
+        return network
+
+    @property
+    def name(self) -> str:
+        """The name in result tables: "matrix-factorization" for the class MatrixFactorization."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "-", type(self).__name__).lower()
+
+    @property
+    def compile_obstacle(self) -> str | None:
+        """The argument that rules `torch.compile` out, such as "head=ordinal"; None if there is none."""
+        return "head=ordinal" if isinstance(self.head, OrdinalHead) else None
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores of pairs, of which the head makes ratings: user rows (B,) and item rows (B,) to (B,)."""
+        """Return scores, from which the head makes ratings: user and item indices (B,) to (B,)."""
         raise NotImplementedError("a network implements logits(users, items), or forward(users, items)")
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Ratings of pairs: user rows (B,) and item rows (B,) to float32 (B,), not clipped to the scale."""
+        """Return ratings: user and item indices (B,) to float32 (B,), not clipped to the scale."""
         return self.head(self.logits(users, items).float())
 
-    def predict(self, users: Tensor, items: Tensor) -> Tensor:
-        """Ratings of pairs in float32, clipped to the scale: what metrics and people get; (B,) to (B,).
-
-        Of a network that does not rate, its scores as they are.
-        """
-        with torch.autocast(users.device.type, enabled=False):
-            outputs = self(users, items).float()
-            return outputs.clamp(*self.scale) if self.rates else outputs
-
     def loss(self, users: Tensor, items: Tensor, ratings: Tensor) -> Tensor:
-        """What training on ratings minimises; (B,) each, to a scalar.
+        """Return the loss of predicting ratings, (B,) each, as a scalar.
 
-        The mean squared error, or with head="ordinal" the negative log-likelihood.
+        This is the mean squared error, or with head="ordinal" the negative log-likelihood.
         """
-        if isinstance(self.head, Ordinal):
-            return self.head.loss(self.logits(users, items), ratings)
+        if isinstance(self.head, OrdinalHead):
+            return self.head.negative_log_likelihood(self.logits(users, items), ratings)
         return functional.mse_loss(self(users, items), ratings)
 
     def setup_from_data(self, dataset: Dataset, train: Rows) -> None:
-        """Before training: take over what the network needs to know of the data; nothing, unless overridden.
+        """Take what the network needs from the training set; overridden methods call this one, too.
 
         Args:
-            dataset: all ratings, and the items' titles, years and genres.
-            train: the rows of the training part; no other rating may be looked at.
+            dataset: all ratings, the item table and the user table.
+            train: rows of the training set; no other rating may be read.
         """
+        self.trained_users = present(dataset.users[train], self.n_users)
+        self.trained_items = present(dataset.items[train], self.n_items)
 
-    @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
-        """Every item's rating: user rows (B,) to float32 (B, n_items), in evaluation mode.
+    def scorer(self, predicts_ratings: bool = True) -> Scorer:
+        """Return a scorer with copies of the weights as they are now.
 
-        Equal to `forward` of all pairs up to rounding, and like it not clipped: ranking needs no clipping,
-        which would only make ties.
+        Args:
+            predicts_ratings: whether the loss trains ratings, or scores that only order items.
         """
-        every = torch.arange(self.n_items, dtype=users.dtype, device=users.device)
-        scores = torch.empty(len(users), self.n_items, device=users.device)
-        chunk = max(1, PAIRS_AT_ONCE // max(1, len(users)))
-        for items, out in zip(every.split(chunk), scores.split(chunk, dim=1), strict=True):
-            pairs = users.repeat_interleave(len(items)), items.repeat(len(users))
-            out.copy_(self(*pairs).view(len(users), len(items)))
-        return scores
+        return NetworkScorer(self, predicts_ratings)
 
-    def tables(self, side: str) -> dict[str, nn.Embedding]:
-        """The embeddings of one side, "user" or "item", by attribute name."""
+    def empty_scorer(self, predicts_ratings: bool = True) -> Scorer:
+        """Return a scorer of the right shapes, into which saved weights are loaded; needs no training data."""
+        return self.scorer(predicts_ratings)
+
+    def tables(self, side: Side) -> dict[str, nn.Embedding]:
+        """Return the trained embeddings of one side, "user" or "item", by attribute name."""
         return {
             name: module
             for name, module in self.named_children()
@@ -108,45 +137,38 @@ class RatingNetwork(nn.Module):
         }
 
     @torch.no_grad()
-    def vectors(self, side: str) -> Tensor | None:
-        """What is learned of each row of one side, "user" or "item": (n, d), in evaluation mode.
+    def fill_untrained(self) -> None:
+        """Set the embeddings of users and items without training ratings to the mean of those that have some.
 
-        Vectors of several embeddings stand side by side; embeddings of width 1 are biases and left out. None
-        where there are no others.
+        Rating losses never read these rows. Ranking losses sample items, so they do; what they learned about
+        items without training ratings is overwritten here.
         """
-        wide = [table.weight for table in self.tables(side).values() if table.embedding_dim > 1]
-        return torch.cat(wide, dim=1) if wide else None
+        sides: tuple[tuple[Side, Tensor | None], ...] = (
+            ("user", self.trained_users),
+            ("item", self.trained_items),
+        )
+        for side, trained in sides:
+            for table in self.tables(side).values() if trained is not None else ():
+                assert trained is not None
+                known = trained.to(table.weight.device)
+                table.weight[~known] = table.weight[known].mean(0)
 
-    def with_users(self, rows: Mapping[str, Tensor]) -> "RatingNetwork":
-        """This network for other users: all else is shared, nothing copied.
+    def use_sparse_gradients(self) -> None:
+        """Make the gradients of all embeddings sparse: only the rows read by a batch."""
+        for side in ("user", "item"):
+            for table in self.tables(side).values():  # type: ignore[arg-type]
+                table.sparse = True
 
-        Args:
-            rows: for each name in `tables("user")`, one row per new user, (n, width).
-        """
-        other = copy.copy(self)
-        other._modules = self._modules | {
-            name: nn.Embedding.from_pretrained(table, freeze=False) for name, table in rows.items()
-        }
-        other.n_users = len(next(iter(rows.values())))
-        return other
 
-    def for_evaluation(self) -> "RatingNetwork":
-        """A copy as it is now, which later training does not change."""
-        return copy.deepcopy(self).eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def fill_untrained(self, trained_users: Tensor, trained_items: Tensor) -> None:
-        """Give rows without a training rating the mean of the rows that have one.
-
-        No rating's batch ever reads such a row, so this never touches training, whenever it is called. A loss
-        that draws items does read those of items; what it taught them is overwritten here.
-
-        Args:
-            trained_users: bool (n_users,), whether the user has a rating in the training part.
-            trained_items: bool (n_items,), likewise.
-        """
-        for side, trained in (("user", trained_users), ("item", trained_items)):
-            for table in self.tables(side).values():
-                if not table.weight.requires_grad:  # written, not trained
-                    continue
-                table.weight[~trained] = table.weight[trained].mean(0)
+def data_facts(data: SplitData) -> dict[str, Callable[[], Any]]:
+    """Return what a network's constructor can take from the data, by argument name; computed when called."""
+    dataset, train = data.dataset, data.split.train
+    return {
+        "n_users": lambda: len(dataset.user_ids),
+        "n_items": lambda: len(dataset.item_ids),
+        "scale": lambda: list(dataset.scale),
+        "mean": lambda: float(dataset.ratings[train].mean(dtype="float64")),
+        "rating_values": lambda: distinct_ratings(dataset.ratings[train]),
+        "n_item_features": lambda: item_features(dataset.item_table).shape[1],
+        "n_user_features": lambda: user_features(dataset.user_table).shape[1],
+    }

@@ -1,17 +1,17 @@
-"""User and item biases alone: the baseline every network has to beat, as a network."""
+"""User and item biases alone: the baseline that every network has to beat, as a network."""
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
+from recsys.models.scorer import Table, TableScorer
 from recsys.types import NonNegativeFloat
 
 
 class Bias(RatingNetwork):
-    """score = b_u + b_m (Koren, Bell and Volinsky 2009, equation 3); the arguments are `RatingNetwork`'s."""
+    """score = b_u + b_i (Koren, Bell and Volinsky 2009, equation 3); see `RatingNetwork` for the arguments."""
 
     def __init__(
         self,
@@ -19,21 +19,21 @@ class Bias(RatingNetwork):
         n_items: int,
         scale: Sequence[float],
         mean: float,
-        levels: Sequence[float] = (),
+        rating_values: Sequence[float] = (),
         head: Head = "linear",
         margin: NonNegativeFloat = 0.5,
     ) -> None:
-        super().__init__(n_users, n_items, scale, mean, levels, head, margin)
+        super().__init__(n_users, n_items, scale, mean, rating_values, head, margin)
         self.user_bias = nn.Embedding(n_users, 1)
         self.item_bias = nn.Embedding(n_items, 1)
         nn.init.zeros_(self.user_bias.weight)
         nn.init.zeros_(self.item_bias.weight)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores of pairs: (B,) and (B,) to (B,)."""
+        """Return scores of pairs: (B,) and (B,) to (B,)."""
         return (self.user_bias(users) + self.item_bias(items)).squeeze(-1)
 
-    @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
-        """Every item's rating: (B,) to (B, n_items)."""
-        return self.head(self.user_bias(users) + self.item_bias.weight.T)
+    def scorer(self, predicts_ratings: bool = True) -> TableScorer:
+        """Return a scorer of the biases."""
+        users, items = Table(None, self.user_bias.weight), Table(None, self.item_bias.weight)
+        return TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings)

@@ -1,4 +1,4 @@
-"""The network of Ilia Zaitsev's 2018 article: two embeddings, side by side, through layers of any depth."""
+"""The network of Ilia Zaitsev's 2018 article: two concatenated embeddings through an MLP of any depth."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,30 +9,29 @@ from torch import Tensor, nn
 
 from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
-from recsys.models.ops.all_pairs import all_pairs
 from recsys.models.ops.mlp import MLP
+from recsys.models.scorer import Table, TableScorer
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 
 class EmbeddingNet(RatingNetwork):
     """Concatenated embeddings -> dropout -> [Linear, ReLU, dropout] x depth -> Linear -> bounded rating.
 
-    A sigmoid, stretched `margin` beyond both ends of the scale so that the ends themselves can be reached,
-    bounds the output. Embeddings start uniform in (-0.05, 0.05), linear layers Xavier-uniform with biases of
-    0.01, as in the article.
+    A sigmoid bounds the output. As in the article, embeddings are initialised uniformly in (-0.05, 0.05) and
+    linear layers Xavier-uniformly with biases of 0.01.
 
     Args:
-        n_users: how many user rows.
-        n_items: how many item rows.
-        scale: the lowest and the highest rating possible.
-        mean: the mean rating of the training part; used by head="linear".
-        levels: the different ratings there are; needed by head="ordinal".
-        embedding_dim: the length of a user's and of a item's vector.
-        hidden: widths of the layers; a number is one layer, an empty list none.
-        dropouts: dropout after each layer; a list's last value repeats for the layers beyond it.
-        embedding_dropout: dropout on the concatenated vectors.
-        margin: how far the sigmoid reaches beyond the scale, in rating points.
-        head: what makes a rating of a score; the article's is "sigmoid".
+        n_users: number of users.
+        n_items: number of items.
+        scale: the lowest and the highest rating.
+        mean: the mean rating of the training set; used by head="linear".
+        rating_values: the distinct ratings, ascending; needed by head="ordinal".
+        embedding_dim: length of a user's and of an item's vector.
+        hidden: widths of the hidden layers; a number means one layer, an empty list none.
+        dropouts: dropout rate after each hidden layer; the last value of a list repeats for further layers.
+        embedding_dropout: dropout rate on the concatenated vectors.
+        margin: how far the sigmoid extends beyond the scale, in rating points, so that both ends can be reached.
+        head: from scores to ratings: "sigmoid" as in the article, "linear" (mean + score) or "ordinal".
     """
 
     def __init__(
@@ -41,34 +40,33 @@ class EmbeddingNet(RatingNetwork):
         n_items: int,
         scale: Sequence[float],
         mean: float,
-        levels: Sequence[float] = (),
-        embedding_dim: PositiveInt = 50,
-        hidden: PositiveInt | list[PositiveInt] = 100,
+        rating_values: Sequence[float] = (),
+        embedding_dim: PositiveInt = 32,
+        hidden: PositiveInt | list[PositiveInt] = 64,
         dropouts: DropoutRate | Annotated[list[DropoutRate], MinLen(1)] = 0.2,
-        embedding_dropout: DropoutRate = 0.02,
+        embedding_dropout: DropoutRate = 0.6,
         margin: NonNegativeFloat = 0.5,
         head: Head = "sigmoid",
     ) -> None:
-        super().__init__(n_users, n_items, scale, mean, levels, head, margin)
+        super().__init__(n_users, n_items, scale, mean, rating_values, head, margin)
         self.user_embedding = nn.Embedding(n_users, embedding_dim)
         self.item_embedding = nn.Embedding(n_items, embedding_dim)
-        self.layers = MLP(2 * embedding_dim, hidden, dropouts, embedding_dropout)
-        self._initialise()
-
-    def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores of pairs: (B,) and (B,) to (B,)."""
-        vectors = torch.cat([self.user_embedding(users), self.item_embedding(items)], dim=1)  # (B, 2d)
-        return self.layers(vectors).squeeze(-1)
-
-    @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
-        """Every item's rating: (B,) to (B, n_items)."""
-        return self.head(all_pairs(self.layers, self.user_embedding(users), self.item_embedding.weight))
-
-    def _initialise(self) -> None:
+        self.mlp = MLP(2 * embedding_dim, hidden, dropouts, embedding_dropout)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.uniform_(module.weight, -0.05, 0.05)
             elif isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.constant_(module.bias, 0.01)
+
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return scores of pairs: (B,) and (B,) to (B,)."""
+        vectors = torch.cat([self.user_embedding(users), self.item_embedding(items)], dim=1)  # (B, 2d)
+        return self.mlp(vectors).squeeze(-1)
+
+    def scorer(self, predicts_ratings: bool = True) -> TableScorer:
+        """Return a scorer of vectors and MLP."""
+        users, items = Table(self.user_embedding.weight, None), Table(self.item_embedding.weight, None)
+        return TableScorer.copy_of(
+            users, items, self.head, self.scale, predicts_ratings, dot=False, mlp=self.mlp
+        )

@@ -1,67 +1,64 @@
-"""The average of several networks, which is a network too."""
+"""The average of several scorers, which is a scorer too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from recsys.models.base import RatingNetwork
+from recsys.models.scorer import Precision, Scorer, Side
 
 
-class Ensemble(RatingNetwork):
-    """rating = mean of the members' ratings (Huang et al. 2017, Snapshot Ensembles: train 1, get M for free).
+class EnsembleScorer(Scorer):
+    """The mean of several scorers' outputs (Huang et al. 2017, Snapshot Ensembles: train 1, get M for free).
 
     Args:
-        members: networks of the same users, items and scale; nothing is copied.
+        members: scorers of the same users, items and scale; nothing is copied.
     """
 
-    def __init__(self, members: Sequence[RatingNetwork]) -> None:
+    def __init__(self, members: Sequence[Scorer]) -> None:
         first = members[0]
-        super().__init__(first.n_users, first.n_items, first.scale, first.mean)
-        self.rates = first.rates
+        super().__init__(first.n_users, first.n_items, first.scale, first.predicts_ratings)
         self.members = nn.ModuleList(members)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Ratings of pairs: (B,) and (B,) to (B,)."""
+        """Return the mean output: (B,) and (B,) to (B,)."""
         return torch.stack([member(users, items) for member in self.members]).mean(0)
 
     @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
-        """Every item's rating: (B,) to (B, n_items)."""
-        first, *others = self._networks
-        total = first.score(users)
+    def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
+        """Return the mean score of every item: (B,) to (B, n_items)."""
+        first, *others = self._scorers
+        total = first.score_catalogue(users, precision)
         for member in others:
-            total += member.score(users)
+            total += member.score_catalogue(users, precision)
         return total.div_(len(self.members))
 
-    def tables(self, side: str) -> dict[str, nn.Embedding]:
-        """The embeddings of one side of all members, by `members.<number>.<attribute>`."""
-        return {
-            f"members.{number}.{name}": table
-            for number, member in enumerate(self._networks)
-            for name, table in member.tables(side).items()
-        }
+    def vectors(self, side: Side) -> Tensor | None:
+        """Return the vectors of all members side by side, (n, sum of d)."""
+        return _concatenated(member.vectors(side) for member in self._scorers)
 
-    @torch.no_grad()
-    def vectors(self, side: str) -> Tensor | None:
-        """Those of all members, side by side: (n, sum of d)."""
-        found = [vectors for member in self._networks if (vectors := member.vectors(side)) is not None]
-        return torch.cat(found, dim=1) if found else None
+    def user_table(self) -> Tensor:
+        """Return the user tables of all members side by side, (n_users, sum of w)."""
+        return torch.cat([member.user_table() for member in self._scorers], dim=1)
 
-    def with_users(self, rows: Mapping[str, Tensor]) -> "Ensemble":
-        """This ensemble for other users; see `RatingNetwork.with_users`."""
-        return Ensemble(
-            [
-                member.with_users({name: rows[f"members.{number}.{name}"] for name in member.tables("user")})
-                for number, member in enumerate(self._networks)
-            ]
+    def with_users(self, table: Tensor) -> "EnsembleScorer":
+        """Return this ensemble for other users; see `Scorer.with_users`."""
+        widths = [member.user_table().shape[1] for member in self._scorers]
+        parts = table.split(widths, dim=1)
+        return EnsembleScorer(
+            [member.with_users(part) for member, part in zip(self._scorers, parts, strict=True)]
         )
 
     @property
-    def _networks(self) -> list[RatingNetwork]:
+    def _scorers(self) -> list[Scorer]:
         return list(self.members)  # type: ignore[arg-type]
 
 
-def average(networks: Sequence[RatingNetwork]) -> RatingNetwork:
-    """Their `Ensemble`; of a single one, itself."""
-    return Ensemble(networks) if len(networks) > 1 else networks[0]
+def average(scorers: Sequence[Scorer]) -> Scorer:
+    """Return the ensemble of several scorers, or the only one."""
+    return EnsembleScorer(scorers) if len(scorers) > 1 else scorers[0]
+
+
+def _concatenated(tables: Iterable[Tensor | None]) -> Tensor | None:
+    found = [table for table in tables if table is not None]
+    return torch.cat(found, dim=1) if found else None

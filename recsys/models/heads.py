@@ -1,4 +1,4 @@
-"""From a network's score to a rating: as it is, bounded, or by the probabilities of each rating."""
+"""Heads: turn a network's score into a rating, and say which loss trains it."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,38 +12,40 @@ from torch.nn import functional
 from recsys.errors import ConfigError
 
 Head = Literal["linear", "sigmoid", "ordinal"]
-MOST_LEVELS = 20  # different ratings; more are a scale, not levels
-SMALLEST = 1e-6  # a probability's logarithm is not taken below
+MAX_RATING_VALUES = 20  # an ordinal head learns a threshold per value; more values are a continuous scale
+MIN_LIKELIHOOD = 1e-6  # smaller probabilities are clamped before the logarithm
 
 
-def levels_of(ratings: NDArray) -> list[float]:
-    """The different ratings there are, ascending; empty where there are more than `MOST_LEVELS`."""
-    levels = np.unique(ratings).tolist()
-    return levels if len(levels) <= MOST_LEVELS else []
+def distinct_ratings(ratings: NDArray) -> list[float]:
+    """Return the distinct ratings in ascending order; empty if there are more than `MAX_RATING_VALUES`."""
+    values = np.unique(ratings).tolist()
+    return values if len(values) <= MAX_RATING_VALUES else []
 
 
-class Linear(nn.Module):
+class MeanOffsetHead(nn.Module):
     """rating = mean + score.
 
     Args:
-        mean: the mean rating of the training part.
+        mean: the mean rating of the training set.
     """
+
+    additive = True  # scores are in rating points, so biases can be read as such
 
     def __init__(self, mean: float) -> None:
         super().__init__()
         self.mean = mean
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Scores to ratings of the same shape."""
+        """Return ratings of the shape of `scores`."""
         return self.mean + scores
 
 
-class Bounded(nn.Module):
-    """A sigmoid stretched `margin` beyond both ends of the scale, so that the ends themselves can be reached.
+class SigmoidHead(nn.Module):
+    """A sigmoid stretched over the rating scale, plus a margin so that both ends can be reached.
 
     Args:
         scale: the lowest and the highest rating.
-        margin: how far the sigmoid reaches beyond, in rating points.
+        margin: how far the sigmoid extends beyond the scale, in rating points.
     """
 
     def __init__(self, scale: Sequence[float], margin: float) -> None:
@@ -51,69 +53,69 @@ class Bounded(nn.Module):
         self.low, self.high = scale[0] - margin, scale[1] + margin
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Scores to ratings of the same shape."""
+        """Return ratings of the shape of `scores`."""
         return self.low + (self.high - self.low) * torch.sigmoid(scores)
 
 
-class Ordinal(nn.Module):
-    """P(rating <= level k) = sigmoid(t_k - score); the rating is the expectation.
+class OrdinalHead(nn.Module):
+    """P(rating <= value k) = sigmoid(t_k - score); the predicted rating is the expectation.
 
-    Ratings are ordered classes, and people do not space them evenly: the thresholds t_k are learned. The
-    cumulative logit model of McCullagh (1980, Regression Models for Ordinal Data); in recommendation, Koren
-    and Sill (2011, OrdRec).
+    Ratings are ordered classes whose spacing differs between scales, so the thresholds t_k are learned. This is
+    the cumulative logit model of McCullagh (1980, Regression Models for Ordinal Data); for recommendation see
+    Koren and Sill (2011, OrdRec).
 
     Args:
-        levels: the K ratings there are, ascending.
+        rating_values: the K distinct ratings, ascending.
+
+    Raises:
+        ConfigError: fewer than two rating values.
     """
 
-    levels: Tensor
+    rating_values: Tensor
 
-    def __init__(self, levels: Sequence[float]) -> None:
+    def __init__(self, rating_values: Sequence[float]) -> None:
         super().__init__()
-        if len(levels) < 2:
+        if len(rating_values) < 2:
             raise ConfigError(
-                f"model.head=ordinal: needs ratings of 2 to {MOST_LEVELS} different values; "
-                "model.head=sigmoid takes any"
+                f"model.head=ordinal: needs 2 to {MAX_RATING_VALUES} distinct rating values in the training "
+                "set; model.head=sigmoid works for any ratings"
             )
-        self.register_buffer("levels", torch.tensor([float(level) for level in levels]))
-        even = torch.arange(1, len(levels)) / len(levels)
-        self.thresholds = nn.Parameter(torch.logit(even))  # at a score of 0, all levels are as likely
+        self.register_buffer("rating_values", torch.tensor([float(value) for value in rating_values]))
+        even = torch.arange(1, len(rating_values)) / len(rating_values)
+        self.thresholds = nn.Parameter(torch.logit(even))  # a score of 0 makes all values equally likely
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Scores to expected ratings of the same shape, in float32."""
-        # One level after another: a catalogue's scores need no room times the number of levels.
-        ratings = self.levels[-1].expand(scores.shape)
-        for threshold, step in zip(self.thresholds, self.levels.diff(), strict=True):
+        """Return expected ratings of the shape of `scores`, in float32."""
+        # A loop over the values keeps memory at the size of `scores`, which may cover a whole catalogue.
+        ratings = self.rating_values[-1].expand(scores.shape)
+        for threshold, step in zip(self.thresholds, self.rating_values.diff(), strict=True):
             ratings = ratings - step * torch.sigmoid(threshold - scores.float())
         return ratings
 
-    def loss(self, scores: Tensor, ratings: Tensor) -> Tensor:
-        """The mean negative log-likelihood of ratings (B,), each of which is one of the levels."""
-        below = functional.pad(functional.pad(self._below(scores), (1, 0)), (0, 1), value=1.0)  # (B, K + 1)
-        level = torch.searchsorted(self.levels, ratings.contiguous())[:, None]
-        likelihood = below.gather(1, level + 1) - below.gather(1, level)
-        return -likelihood.clamp_min(SMALLEST).log().mean()
-
-    def _below(self, scores: Tensor) -> Tensor:
-        """P(rating <= each level but the highest): (...) to (..., K - 1)."""
-        return torch.sigmoid(self.thresholds - scores.float()[..., None])
+    def negative_log_likelihood(self, scores: Tensor, ratings: Tensor) -> Tensor:
+        """Return the mean negative log-likelihood of ratings (B,), each one of the rating values."""
+        cumulative = torch.sigmoid(self.thresholds - scores.float()[..., None])  # (B, K - 1)
+        cumulative = functional.pad(functional.pad(cumulative, (1, 0)), (0, 1), value=1.0)  # (B, K + 1)
+        index = torch.searchsorted(self.rating_values, ratings.contiguous())[:, None]
+        likelihood = cumulative.gather(1, index + 1) - cumulative.gather(1, index)
+        return -likelihood.clamp_min(MIN_LIKELIHOOD).log().mean()
 
 
 def make_head(
-    head: Head, scale: Sequence[float], mean: float, levels: Sequence[float] = (), margin: float = 0.5
-) -> Linear | Bounded | Ordinal:
-    """A head by its name in the configuration.
+    head: Head, scale: Sequence[float], mean: float, rating_values: Sequence[float] = (), margin: float = 0.5
+) -> MeanOffsetHead | SigmoidHead | OrdinalHead:
+    """Build a head by its name in the configuration.
 
     Args:
-        head: "linear", "sigmoid" or "ordinal".
+        head: "linear" (mean + score), "sigmoid" or "ordinal".
         scale: the lowest and the highest rating.
-        mean: the mean rating of the training part.
-        levels: the different ratings there are, ascending; empty where there are many.
-        margin: of the sigmoid.
+        mean: the mean rating of the training set.
+        rating_values: the distinct ratings, ascending; needed by "ordinal".
+        margin: how far a sigmoid extends beyond the scale, in rating points.
 
     Raises:
-        ConfigError: "ordinal", and there are no levels.
+        ConfigError: "ordinal" without rating values.
     """
     if head == "linear":
-        return Linear(mean)
-    return Bounded(scale, margin) if head == "sigmoid" else Ordinal(levels)
+        return MeanOffsetHead(mean)
+    return SigmoidHead(scale, margin) if head == "sigmoid" else OrdinalHead(rating_values)

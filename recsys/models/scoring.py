@@ -1,30 +1,26 @@
-"""Ratings of pairs, and each user's best items of a whole catalogue: exact, in bounded memory, no sort."""
+"""Predictions for pairs, and each user's top-k items of a full catalogue: exact, in bounded memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from recsys.models.base import RatingNetwork
-from recsys.models.ops.all_pairs import in_int8
+from recsys.models.scorer import Precision, Scorer
 
-Precision = Literal["fp32", "bf16", "int8"]
-
-SCORES_AT_ONCE = 1 << 24  # users x items held in memory: 64 MB in float32
-PAIRS_AT_ONCE = 1 << 18
-SPARE = 100  # candidates beyond k where scores are rounded; the error of a score is far below their spread
+SCORES_PER_BLOCK = 1 << 24  # users x items in memory at once: 64 MB in float32
+PAIRS_PER_CHUNK = 1 << 18
+SPARE_CANDIDATES = 100  # beyond k in reduced precision; rounding errors are far below the spread of scores
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Which items each user has rated, in compressed rows.
+    """Which items each user has rated, in compressed sparse rows.
 
     Attributes:
-        items: int64 (n_ratings,); item rows, those of one user side by side.
+        items: int64 (n_ratings,); item indices, grouped by user.
         starts: int64 (n_users + 1,); those of user u are `items[starts[u] : starts[u + 1]]`.
     """
 
@@ -33,126 +29,128 @@ class Seen:
 
     @classmethod
     def of(cls, users: NDArray, items: NDArray, n_users: int) -> "Seen":
-        """From ratings' user rows and item rows, both (n_ratings,), in any order."""
+        """Group ratings in any order by user: user indices and item indices, both (n_ratings,)."""
         order = np.argsort(users, kind="stable")
         ends = np.cumsum(np.bincount(users, minlength=n_users))
         starts = torch.from_numpy(np.concatenate([[0], ends]))
         return cls(torch.from_numpy(items[order].astype(np.int64)), starts)
 
     def positions(self, users: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the seen items of `users` (B,) stand in a matrix (B, n_items): its lines and columns."""
+        """Return rows and columns of the seen items of `users` (B,) in a matrix (B, n_items)."""
         users = users.long()
         first, counts = self.starts[users], self.starts[users + 1] - self.starts[users]
-        lines = torch.repeat_interleave(torch.arange(len(users)), counts)
-        within = torch.arange(len(lines)) - (counts.cumsum(0) - counts)[lines]  # 0, 1, ... for each user
-        return lines, self.items[first[lines] + within]
+        rows = torch.repeat_interleave(torch.arange(len(users)), counts)
+        within = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]  # 0, 1, ... for each user
+        return rows, self.items[first[rows] + within]
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k highest of each line, equal ones by column.
+    """Return the k highest scores of each row; ties are ordered by column.
 
     Args:
         scores: float32 (B, n).
-        k: how many; at most n are given.
+        k: how many; at most n are returned.
 
     Returns:
-        Values, descending, and their columns; both (B, min(k, n)).
+        Values in descending order and their columns; both (B, min(k, n)).
     """
     k = min(k, scores.shape[1])
     values, columns = scores.topk(k)
-    # topk leaves open which of several equal values it takes. Inside the k a small sort decides; where more
-    # are equal to the lowest than there is room for, those lines are taken again by a key that has no ties.
+    # topk does not say which of several equal values it takes. Inside the k, a small sort decides. Rows with
+    # more values equal to the lowest than fit are ranked again by a key without ties.
     lowest = values[:, -1:]
-    crowded = (scores == lowest).sum(1) > (values == lowest).sum(1)
-    if crowded.any():
-        columns[crowded] = _keys(scores[crowded]).topk(k).indices
+    ambiguous = (scores == lowest).sum(1) > (values == lowest).sum(1)
+    if ambiguous.any():
+        columns[ambiguous] = _unique_keys(scores[ambiguous]).topk(k).indices
     columns = columns.sort(1).values
     values, order = scores.gather(1, columns).sort(stable=True, dim=1, descending=True)
     return values, columns.gather(1, order)
 
 
-def rank(
-    network: RatingNetwork,
+def top_items(
+    scorer: Scorer,
     users: ArrayLike,
     k: int,
     seen: Seen | None = None,
     allowed: NDArray[np.bool_] | None = None,
     candidates: Precision = "fp32",
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The k items of each user with the highest predicted ratings.
+    """Return the k items with the highest scores for each user.
 
     Args:
-        network: in evaluation mode, on any device.
-        users: user rows (U,).
-        k: how many; at most all items are given.
-        seen: what to leave out, or None.
-        allowed: bool (n_items,), what to choose from, or None for everything.
-        candidates: what finds them: matrix products in float32, in bfloat16, or (layers only, on a CPU) in
-            bytes. The ratings of what is found, and with them the order, are computed again in float32; a
-            item is missed only where rounding throws it back by more than `SPARE` places.
+        scorer: on any device.
+        users: user indices (U,).
+        k: how many; at most all items are returned.
+        seen: items to leave out, or None.
+        allowed: bool (n_items,), items to choose from, or None for all.
+        candidates: precision in which candidates are found: "fp32", "bf16", or "int8" (MLP only, on a CPU).
+            Scores of the candidates, and so their order, are computed again in float32. An item is missed
+            only if rounding moves it back by more than `SPARE_CANDIDATES` ranks.
 
     Returns:
-        Unclipped ratings, descending, and item rows, both (U, min(k, n_items)); a rating of -inf stands
-        where there are no more items. Equal ratings stand in the order of their rows.
+        Unclipped scores in descending order and item indices, both (U, min(k, n_items)); the score is -inf
+        where no items are left. Ties are ordered by item index.
 
     Raises:
-        ConfigError: candidates="int8" on a processor without such products.
+        ConfigError: candidates="int8" on a processor without support for it.
     """
-    rows = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64)))
-    device = next(network.parameters()).device
-    ruled_out = None if allowed is None else torch.from_numpy(~allowed).to(device)
-    k = min(k, network.n_items)
-    values = np.empty((len(rows), k), dtype=np.float32)
-    items = np.empty((len(rows), k), dtype=np.int64)
-    block = max(1, SCORES_AT_ONCE // network.n_items)
-    for start in range(0, len(rows), block):
-        some = rows[start : start + block]
-        bf16 = torch.autocast(device.type, torch.bfloat16, enabled=candidates == "bf16")
-        with bf16, in_int8(enabled=candidates == "int8"):
-            scores = network.score(some.to(device)).float()
+    index = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64)))
+    device = scorer.device
+    excluded = None if allowed is None else torch.from_numpy(~allowed).to(device)
+    k = min(k, scorer.n_items)
+    values = np.empty((len(index), k), dtype=np.float32)
+    items = np.empty((len(index), k), dtype=np.int64)
+    block = max(1, SCORES_PER_BLOCK // scorer.n_items)
+    for start in range(0, len(index), block):
+        chunk = index[start : start + block]
+        scores = scorer.score_catalogue(chunk.to(device), candidates).float()
         if seen is not None:
-            lines, columns = seen.positions(some)
-            scores[lines.to(device), columns.to(device)] = -torch.inf
-        if ruled_out is not None:
-            scores[:, ruled_out] = -torch.inf
-        is_rough = candidates != "fp32"
-        best, columns = top_k(scores, k + SPARE if is_rough else k)
-        if is_rough:
-            best, columns = _in_float32(network, some.to(device), best, columns, k)
-        values[start : start + block], items[start : start + block] = (
-            best.cpu().numpy(),
-            columns.cpu().numpy(),
-        )
+            rows, columns = seen.positions(chunk)
+            scores[rows.to(device), columns.to(device)] = -torch.inf
+        if excluded is not None:
+            scores[:, excluded] = -torch.inf
+        if candidates == "fp32":
+            best, columns = top_k(scores, k)
+        else:
+            best, columns = top_k(scores, k + SPARE_CANDIDATES)
+            best, columns = _rescore(scorer, chunk.to(device), best, columns, k)
+        values[start : start + block] = best.cpu().numpy()
+        items[start : start + block] = columns.cpu().numpy()
     return values, items
 
 
-def rate(network: RatingNetwork, users: NDArray, items: NDArray) -> NDArray[np.float32]:
-    """Ratings of pairs, clipped to the scale: user rows (n,) and item rows (n,) to (n,)."""
-    columns = (torch.from_numpy(np.array(rows, dtype=np.int64)) for rows in (users, items))
-    return _in_pieces(network.predict, *columns).numpy()
+def predict_pairs(scorer: Scorer, users: NDArray, items: NDArray) -> NDArray[np.float32]:
+    """Return ratings clipped to the scale: user indices (n,) and item indices (n,) to (n,)."""
+    pairs = (torch.from_numpy(np.array(index, dtype=np.int64)).to(scorer.device) for index in (users, items))
+    return _in_chunks(scorer.predict, *pairs).cpu().numpy()
 
 
 @torch.no_grad()
-def _in_pieces(ratings_of: Callable[[Tensor, Tensor], Tensor], users: Tensor, items: Tensor) -> Tensor:
-    """Ratings of pairs (n,), however many they are: their layers are not in memory all at once."""
-    pieces = zip(users.split(PAIRS_AT_ONCE), items.split(PAIRS_AT_ONCE), strict=True)
-    return torch.cat([ratings_of(*pairs) for pairs in pieces])
+def _in_chunks(predict: Callable[[Tensor, Tensor], Tensor], users: Tensor, items: Tensor) -> Tensor:
+    """Return predictions (n,), with the MLP's activations of one chunk in memory at a time."""
+    chunks = zip(users.split(PAIRS_PER_CHUNK), items.split(PAIRS_PER_CHUNK), strict=True)
+    return torch.cat([predict(*pairs) for pairs in chunks])
 
 
-def _in_float32(
-    network: RatingNetwork, users: Tensor, rounded: Tensor, items: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    """The k best of each user's candidates: users (B,), rounded ratings and item rows (B, n) to (B, k)."""
-    items, order = items.sort(1)  # so that equal ratings stand in the order of rows
-    scores = _in_pieces(network, users.repeat_interleave(items.shape[1]), items.flatten())
-    scores = scores.view(items.shape)
-    scores[rounded.gather(1, order) == -torch.inf] = -torch.inf  # ruled out
-    values, places = top_k(scores, k)
-    return values, items.gather(1, places)
+def _rescore(scorer: Scorer, users: Tensor, rounded: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k best of each user's candidates by float32 scores.
+
+    Args:
+        scorer: the scorer.
+        users: user indices (B,).
+        rounded: scores in reduced precision (B, n).
+        items: their item indices (B, n).
+        k: how many.
+    """
+    items, order = items.sort(1)  # so that ties are ordered by item index
+    scores = _in_chunks(scorer, users.repeat_interleave(items.shape[1]), items.flatten()).view(items.shape)
+    scores[rounded.gather(1, order) == -torch.inf] = -torch.inf  # excluded
+    values, columns = top_k(scores, k)
+    return values, items.gather(1, columns)
 
 
-def _keys(scores: Tensor) -> Tensor:
-    """int64 keys in the order of (score, then lower column first): no two in a line are equal."""
-    bits = (scores + 0.0).view(torch.int32).long()  # + 0.0 makes -0.0 the 0.0 it is equal to
-    ascending = torch.where(bits < 0, -(2**31) - bits, bits)  # float order is magnitude order below zero
+def _unique_keys(scores: Tensor) -> Tensor:
+    """Return int64 keys ordered by score, then by lower column: no two in a row are equal."""
+    bits = (scores + 0.0).view(torch.int32).long()  # + 0.0 turns -0.0 into the 0.0 that it equals
+    ascending = torch.where(bits < 0, -(2**31) - bits, bits)  # negative floats are ordered by magnitude
     return ascending * 2**31 - torch.arange(scores.shape[1], device=scores.device)

@@ -1,5 +1,6 @@
-"""Checkpoints: plain types and tensors only, and everything in them that is needed to predict again."""
+"""Checkpoints: plain types and tensors only, with everything that predicting needs."""
 
+import copy
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,185 +18,230 @@ from recsys.data.ids import IdMap
 from recsys.errors import RunError
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
+from recsys.models.scorer import Scorer
 
-FORMAT = 2  # of the card; raised when its keys change
-PREFIX = "network."  # of the weights that are the network's, among those of a module
+FORMAT = 2  # of the metadata; raised when its keys change
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedCheckpoint:
-    """A network as it was saved, and what its rows and outputs mean.
+    """A scorer as it was saved, and what its indices and outputs mean.
 
     Attributes:
-        network: in evaluation mode, on the CPU; an `Ensemble`, where snapshots or runs are averaged.
+        scorer: on the CPU; an `EnsembleScorer` if snapshots or runs are averaged.
         user_ids: raw user ids.
         item_ids: raw item ids.
         config: the run's whole configuration.
         epoch: the epoch (from 0) after which it was saved.
-        step: the batches it was trained on.
-        data: fingerprints of the ratings and of their split; None where it was written before there were any.
+        step: number of batches it was trained on.
+        data: fingerprints of the ratings and of their split.
+        model: {"name": ..., "parameters": number of trained parameters of one network, "snapshots": number of
+            averaged networks}.
     """
 
-    network: RatingNetwork
+    scorer: Scorer
     user_ids: IdMap
     item_ids: IdMap
     config: dict[str, Any]
     epoch: int
     step: int
-    data: tuple[str, str] | None
+    data: tuple[str, str]
+    model: dict[str, Any]
 
 
 def make_metadata(
-    network: RatingNetwork, arguments: dict[str, Any], dataset: Dataset, split: str, config: dict
+    network: RatingNetwork, predicts_ratings: bool, dataset: Dataset, fingerprint: str, config: dict
 ) -> dict[str, Any]:
-    """What `RatingModule` adds to each checkpoint.
+    """Return what is added to each checkpoint of a run.
 
     Args:
-        network: the network.
-        arguments: the keyword arguments it was built with, as plain values.
-        dataset: for the id maps and the scale.
-        split: the fingerprint of its split.
+        network: built with `from_data`.
+        predicts_ratings: whether the loss trains ratings.
+        dataset: for the ids and the scale.
+        fingerprint: of the split.
         config: the resolved configuration, as plain values.
     """
     return {
         "format": FORMAT,
-        "network": f"{type(network).__module__}.{type(network).__qualname__}",
-        "arguments": arguments,
+        "model": {
+            "name": network.name,
+            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        },
+        "predicts_ratings": predicts_ratings,
         "user_ids": _to_plain(dataset.user_ids.ids),
         "item_ids": _to_plain(dataset.item_ids.ids),
         "scale": list(dataset.scale),
-        "predicts_ratings": network.rates,
-        "data": [dataset.sha256, split],
+        "data": [dataset.sha256, fingerprint],
         "config": config,
     }
 
 
+def describe_network(network: RatingNetwork) -> dict[str, Any] | None:
+    """Return what rebuilds a network: its class and arguments; None if it was not built with `from_data`."""
+    if network.arguments is None:
+        return None
+    kind = type(network)
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": network.arguments}
+
+
 def load_checkpoint(path: Path) -> LoadedCheckpoint:
-    """Rebuild a network from a checkpoint file alone, which may come from anybody.
+    """Rebuild a scorer from a checkpoint file alone, which may be untrusted.
 
     Raises:
-        RunError: the file is not there, is damaged, holds more than plain types and tensors, or does not
-            describe a rating network, its weights and its ids.
+        RunError: the file is missing or damaged, holds more than plain types and tensors, or does not describe
+            a rating network, its weights and its ids.
     """
     return _load(path)[1]
 
 
-def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
-    """The content of a checkpoint whose network is the average of those in other checkpoints.
+def network_from_checkpoint(path: Path) -> RatingNetwork:
+    """Rebuild the network of a checkpoint, without its weights.
 
-    Each of them counts the same, however many snapshots it is an average of. Card and configuration are those
-    of the first, the epoch is the latest of theirs and the steps are their sum.
+    Raises:
+        RunError: the file is missing or damaged, or does not describe a network.
+    """
+    content = _read(path)
+    if not isinstance(content, dict) or not content.get("network"):
+        raise RunError(f"{path}: does not describe its network; pass network=..., or build it with from_data")
+    return _build_network(content["network"])
+
+
+def scorers_from_checkpoint(content: dict[str, Any], network: RatingNetwork) -> list[Scorer]:
+    """Return the scorers of a checkpoint: snapshots, the oldest first, then the current one.
+
+    Args:
+        content: of the checkpoint.
+        network: of the class and arguments that the scorers were made of.
+
+    Raises:
+        RunError: the weights do not fit the network.
+    """
+    states = content.get("scorers", [])
+    if not states:
+        return []
+    template = network.empty_scorer(content["recsys"]["predicts_ratings"])
+    scorers = []
+    for state in states:
+        scorer = copy.deepcopy(template)
+        try:
+            scorer.load_state_dict(state)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise RunError(f"weights do not fit the network ({reason})") from None
+        scorers.append(scorer)
+    return scorers
+
+
+def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return the content of a checkpoint whose scorer is the average of those in other checkpoints.
+
+    Each checkpoint has the same weight, however many snapshots it averages. Metadata and configuration are those
+    of the first, the epoch is the latest, the steps are summed.
 
     Args:
         paths: checkpoints of networks of one class with equal arguments, for the same ids.
 
     Raises:
-        RunError: one cannot be read, is an average of runs itself, or is of another kind than the first; then
-            names both and what differs.
+        RunError: one cannot be read, is an average of runs itself, or differs from the first in more than its
+            weights; the error names both and the difference.
     """
     contents = [_load(path)[0] for path in paths]
-    first = _kind(contents[0]["recsys"])
+    first = _kind(contents[0])
     for path, content in zip(paths, contents, strict=True):
         if "members" in content:
-            raise RunError(f"{path}: an average of runs itself; average its members instead")
-        own = _kind(content["recsys"])
+            raise RunError(f"{path}: is an average of runs itself; average its members instead")
+        own = _kind(content)
         for key in dict.fromkeys([*first, *own]):
             if first.get(key) != own.get(key):
-                values = "" if key.endswith(" ids") else f" ({first.get(key)}; {own.get(key)})"
-                raise RunError(f"{paths[0]} and {path} differ in {key}{values}: they have no average")
-    states = [_states(content) for content in contents]
-    *snapshots, last = [state for of_run in states for state in of_run]
+                values = "" if key.endswith("_ids") else f" ({first.get(key)} and {own.get(key)})"
+                raise RunError(f"{paths[0]} and {path} differ in {key}{values}: they cannot be averaged")
     return {
         "recsys": contents[0]["recsys"],
-        "snapshots": snapshots,
-        "state_dict": {f"{PREFIX}{key}": value for key, value in last.items()},
-        "members": [len(of_run) for of_run in states],  # how many networks are of each
+        "network": contents[0]["network"],
+        "scorers": [state for content in contents for state in content["scorers"]],
+        "members": [len(content["scorers"]) for content in contents],
         "epoch": max(content["epoch"] for content in contents),
         "global_step": sum(content["global_step"] for content in contents),
     }
 
 
-def _load(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
-    """A checkpoint's content, and what is rebuilt of it."""
+def _read(path: Path) -> Any:
+    """Return the content of a checkpoint file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
-                raise RunError(f"{path}: damaged ({damaged} is not what was written)")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+            if (damaged := archive.testzip()) is not None:  # torch does not verify the checksums
+                raise RunError(f"{path}: damaged (checksum of {damaged} does not match)")
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path}: no such checkpoint") from None
     except RunError:
         raise
-    except Exception as problem:  # damage takes many forms
-        raise RunError(f"{path}: not a checkpoint of this project, or damaged ({_reason(problem)})") from None
-    card = content.get("recsys") if isinstance(content, dict) else None
-    if card is None:
+    except Exception as error:  # damage causes many kinds of errors
+        raise RunError(f"{path}: not a checkpoint of this project, or damaged ({_reason(error)})") from None
+
+
+def _load(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
+    """Return a checkpoint's content, and what is rebuilt from it."""
+    content = _read(path)
+    metadata = content.get("recsys") if isinstance(content, dict) else None
+    if metadata is None:
         raise RunError(f"{path}: a checkpoint, but not of this project")
     try:
-        return content, _rebuild(content, card)
-    except RunError as problem:
-        raise RunError(f"{path}: {problem}") from None
-    except Exception as problem:  # whatever a made-up card may bring about
-        raise RunError(f"{path}: damaged, or made up ({_reason(problem)})") from None
+        return content, _rebuild(content, metadata)
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from None
+    except Exception as error:  # metadata that was tampered with causes many kinds of errors
+        raise RunError(f"{path}: damaged, or not written by recsys ({_reason(error)})") from None
 
 
-def _rebuild(content: dict[str, Any], card: dict[str, Any]) -> LoadedCheckpoint:
-    if card["format"] != FORMAT:
-        raise RunError(f"has format {card['format']}, this version reads {FORMAT}: train again")
-    network_class = get_class(card["network"])
-    if not issubclass(network_class, RatingNetwork):
-        raise RunError(f"{card['network']} is no RatingNetwork")
-    networks = []
-    for state in _states(content):
-        network = network_class(**card["arguments"])
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as problem:
-            raise RunError(
-                f"weights do not fit the network ({str(problem).splitlines()[-1].strip()})"
-            ) from None
-        network.rates = card["predicts_ratings"]
-        networks.append(network)
-    user_ids = IdMap(_from_plain(card["user_ids"]), "user")
-    item_ids = IdMap(_from_plain(card["item_ids"]), "item")
-    for ids, rows in ((user_ids, networks[-1].n_users), (item_ids, networks[-1].n_items)):
+def _rebuild(content: dict[str, Any], metadata: dict[str, Any]) -> LoadedCheckpoint:
+    if metadata["format"] != FORMAT:
+        raise RunError(f"has format {metadata['format']}, this version reads {FORMAT}: train again")
+    scorers = scorers_from_checkpoint(content, _build_network(content["network"]))
+    user_ids = IdMap(_from_plain(metadata["user_ids"]), "user")
+    item_ids = IdMap(_from_plain(metadata["item_ids"]), "item")
+    for ids, n in ((user_ids, scorers[-1].n_users), (item_ids, scorers[-1].n_items)):
         if ids.ids.ndim != 1 or len(np.unique(ids.ids)) != len(ids):
-            raise RunError(f"{ids.name} ids are not a list in which each comes once")
-        if len(ids) != rows:
-            raise RunError(f"{len(ids)} {ids.name} ids for a network of {rows} rows")
-    left = iter(networks)
-    members = [average(list(islice(left, many))) for many in content.get("members", [len(networks)])]
+            raise RunError(f"{ids.name} ids are not a list of distinct values")
+        if len(ids) != n:
+            raise RunError(f"{len(ids)} {ids.name} ids for a network of {n} {ids.name}s")
+    left = iter(scorers)
+    members = [average(list(islice(left, n))) for n in content.get("members", [len(scorers)])]
     return LoadedCheckpoint(
-        network=average(members).eval(),
+        scorer=average(members).eval(),
         user_ids=user_ids,
         item_ids=item_ids,
-        config=card["config"],
+        config=metadata["config"],
         epoch=int(content["epoch"]),
         step=int(content["global_step"]),
-        data=tuple(card["data"]) if "data" in card else None,
+        data=tuple(metadata["data"]),
+        model={**metadata["model"], "snapshots": len(scorers)},
     )
 
 
-def _reason(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {problem}".splitlines()[0]
+def _build_network(description: dict[str, Any]) -> RatingNetwork:
+    network_class = get_class(description["class"])
+    if not issubclass(network_class, RatingNetwork):
+        raise RunError(f"{description['class']} is not a RatingNetwork")
+    network = network_class(**description["arguments"])
+    network.arguments = description["arguments"]
+    return network
 
 
-def _states(content: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
-    """The weights of all networks in a checkpoint: snapshots, the oldest first, then its own."""
-    state = content["state_dict"]
-    own = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
-    return [*content.get("snapshots", ()), own]
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _kind(card: dict[str, Any]) -> dict[str, Any]:
-    """What networks must have in common to have an average."""
+def _kind(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what checkpoints must have in common to be averaged."""
+    metadata = content["recsys"]
     return {
-        "network": card["network"],
-        "predicts_ratings": card["predicts_ratings"],
-        "scale": card["scale"],
-        "user ids": _from_plain(card["user_ids"]).tolist(),
-        "item ids": _from_plain(card["item_ids"]).tolist(),
-        **card["arguments"],
+        "network": content["network"]["class"],
+        "predicts_ratings": metadata["predicts_ratings"],
+        "scale": metadata["scale"],
+        "user_ids": _from_plain(metadata["user_ids"]).tolist(),
+        "item_ids": _from_plain(metadata["item_ids"]).tolist(),
+        **content["network"]["arguments"],
     }
 
 

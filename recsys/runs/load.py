@@ -1,7 +1,4 @@
-"""A finished run, opened again: its network, its data, and the proof that they belong together.
-
-No training code is needed for that, and none is imported: Lightning alone takes seconds.
-"""
+"""Load a finished run with its data. No training code is imported: Lightning alone takes seconds."""
 
 import os
 from dataclasses import dataclass
@@ -17,27 +14,29 @@ if TYPE_CHECKING:
 
     from recsys.data.batches import Batches
     from recsys.data.dataset import Dataset
-    from recsys.data.splits import Split
+    from recsys.data.splits import Split, SplitMethod
     from recsys.runs.checkpoint import LoadedCheckpoint
 
-BATCH = 16_384  # pairs rated at once
+EVALUATION_BATCH = 16_384
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A run and what it was made of.
+    """A finished run: its scorer, its data and its result.
 
     Attributes:
         folder: of the run.
-        trained: its network, from a checkpoint.
+        checkpoint: its scorer and metadata.
         dataset: the ratings.
-        split: the run's own.
+        split_method: made the split.
+        split: of the run.
         result: the content of result.json.
     """
 
     folder: Path
-    trained: "LoadedCheckpoint"
+    checkpoint: "LoadedCheckpoint"
     dataset: "Dataset"
+    split_method: "SplitMethod"
     split: "Split"
     result: dict[str, Any]
 
@@ -55,41 +54,41 @@ class LoadedRun:
 
         return present(self.dataset.items[self.split.train], len(self.dataset.item_ids))
 
-    def batches(self, part: str) -> "Batches":
-        """All of one part ("train", "val", "test"), in order."""
+    def batches(self, subset: str) -> "Batches":
+        """Return all of a subset ("train", "val" or "test") in order."""
         from recsys.data.batches import Batches, to_tensors
 
-        return Batches(to_tensors(self.dataset, getattr(self.split, part), "cpu"), BATCH)
+        return Batches(to_tensors(self.dataset, getattr(self.split, subset), "cpu"), EVALUATION_BATCH)
 
 
-def load_run(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
-    """Open a finished run.
+def load_run(run: str | Path = "latest", checkpoint: str = "best") -> LoadedRun:
+    """Load a finished run.
 
     Args:
         run: a run folder, or "latest" for the newest completed one under ./outputs.
         checkpoint: "best" or "last".
 
     Raises:
-        UserError: there is no such run, or its data are not what it was trained on.
+        UserError: there is no such run, or its data has changed.
     """
     if checkpoint not in ("best", "last"):
-        raise ConfigError(f"checkpoint={checkpoint}: choose best or last")
+        raise ConfigError(f"checkpoint={checkpoint}: must be best or last")
     folder = find_run(str(run))
     from hydra.utils import instantiate
 
     from recsys.runs.checkpoint import load_checkpoint
 
-    trained = load_checkpoint(checkpoint_in(folder, checkpoint))
-    data = dict(trained.config["data"])
+    loaded = load_checkpoint(checkpoint_in(folder, checkpoint))
+    data = dict(loaded.config["data"])
     if (mirror := os.environ.get("RECSYS_MIRROR")) and "mirror" in data:
-        data["mirror"] = mirror  # the one of then may be gone, or of another machine
+        data["mirror"] = mirror  # the mirror of the run may be gone, or on another machine
     dataset = instantiate(data, _convert_="all").load()
-    split = instantiate(trained.config["split"], _partial_=True, _convert_="all")(dataset)
-    result = read_json(folder / RESULT)
-    was = result["data"]
-    if dataset.sha256 != was["sha256"] or not was["split"].endswith(split.fingerprint):
+    split_method = instantiate(loaded.config["split"], _convert_="all")
+    split = split_method(dataset)
+    if loaded.data != (dataset.sha256, split.fingerprint):
+        result = read_json(folder / RESULT)["data"]
         raise RunError(
-            f"run={run}: {was['name']} or its split is no longer what the run was trained on, "
-            f"or another version drew it; now {len(dataset)} ratings, then {was['ratings']}"
+            f"run={run}: the ratings of {result['name']} or their split have changed since the run was trained, or "
+            f"another version of recsys drew the split ({len(dataset)} ratings now, {result['ratings']} then)"
         )
-    return LoadedRun(folder, trained, dataset, split, result)
+    return LoadedRun(folder, loaded, dataset, split_method, split, read_json(folder / RESULT))

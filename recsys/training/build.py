@@ -1,172 +1,171 @@
-"""From a configuration to the objects that train: data, module, trainer."""
+"""Build data module, module and trainer from a configuration."""
 
-import inspect
 import logging
 import sys
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import get_class, get_method, instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.evaluation.objective import objective_of, ranks
-from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.models.base import RatingNetwork
-from recsys.models.features import item_features, user_features
-from recsys.models.heads import levels_of
 from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
 from recsys.seeds import seed_for
 from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
+from recsys.training.callbacks.metadata import CheckpointMetadata
 from recsys.training.callbacks.progress import EpochBar, EpochLog
 from recsys.training.callbacks.signals import StopOnSignal
+from recsys.training.callbacks.snapshots import SnapshotEnsemble
 from recsys.training.callbacks.threads import Threads
 from recsys.training.checkpoint_io import AtomicCheckpointIO
+from recsys.training.losses import Loss
 from recsys.training.memory import reuse_freed_memory
 from recsys.training.module import RatingModule
-from recsys.training.schedules import cycle_ends, in_cycles
-from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
+from recsys.training.schedules import Schedule
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
-    """The data module of cfg.data and cfg.split; nothing is fetched yet."""
-    source = instantiate(cfg.data, _convert_="all")
-    split = instantiate(cfg.split, _partial_=True, _convert_="all")
-    return MovieLensDataModule(source, split, cfg.batch_size, cfg.seed)
+    """Return the data module of a configuration; nothing is downloaded yet."""
+    return MovieLensDataModule(
+        instantiate(cfg.data, _convert_="all"),
+        instantiate(cfg.split, _convert_="all"),
+        cfg.batch_size,
+        cfg.seed,
+        cfg.ranking.k,
+        cfg.ranking.threshold,
+    )
 
 
-def build_module(
-    cfg: DictConfig, config: dict[str, Any], data: MovieLensDataModule, val: RankingTask | None = None
-) -> RatingModule:
-    """The network of cfg.model in the sizes of the data, and what trains it.
+def build_loss(cfg: DictConfig) -> Loss:
+    """Return the loss of a configuration."""
+    return instantiate(cfg.loss, _convert_="all")
+
+
+def build_schedule(cfg: DictConfig) -> Schedule:
+    """Return the learning-rate schedule of a configuration."""
+    return instantiate(cfg.schedule, _convert_="all")
+
+
+def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
+    """Return the module of a configuration, with a network in the size of the data.
 
     Args:
         cfg: the configuration.
-        config: the same, resolved, as plain values: saved into checkpoints.
         data: set up.
-        val: the validation part's ranking task; needed where the loss makes an order.
     """
-    assert data.dataset is not None
-    dataset = data.dataset
-    choices, loss = _plain(cfg.model), _plain(cfg.loss)
-    network_class = get_class(choices.pop("_target_"))
-    taken = inspect.signature(network_class).parameters
-    facts = {name: value() for name, value in _facts(data).items() if name in taken}
+    options: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
+    network_class: type[RatingNetwork] = get_class(options.pop("_target_"))
     torch.manual_seed(seed_for(cfg.seed, "init"))
-    network: RatingNetwork = network_class(**facts, **choices)
-    network.rates = not ranks(cfg)
-    network.setup_from_data(dataset, data.split.train)
-    if is_sparse_adam(cfg.optimizer._target_):
-        give_rows_gradients(network)
+    network = network_class.from_data(data, **options)
     if cfg.hardware.compile:
         _compile(network, cfg.hardware.accelerator)
-    # Under mixed precision a fused optimizer unscales the gradients itself, and Lightning then clips none.
+    # Under mixed precision a fused optimizer unscales the gradients itself, and Lightning then cannot clip them.
     clips_mixed = cfg.gradient_clip > 0 and cfg.hardware.precision != "32-true"
     change = {"fused": False} if clips_mixed and "fused" in cfg.optimizer else {}
     return RatingModule(
         network,
-        instantiate(cfg.optimizer, _partial_=True, _convert_="all", **change),
-        instantiate(cfg.schedule, _partial_=True, _convert_="all"),
-        data.trained_users,
-        data.trained_items,
-        make_metadata(network, facts | choices, dataset, data.split.fingerprint, config),
-        cfg.seed,
-        partial(get_method(loss.pop("_target_")), **loss),  # instantiate's would check its target every step
-        val if ranks(cfg) else None,
-        dict(cfg.l2),
-        cfg.snapshots,
-        cycle_ends(_plain(cfg.schedule), cfg.max_epochs),
+        lr=cfg.optimizer.lr,
+        optimizer=instantiate(cfg.optimizer, _partial_=True, _convert_="all", **change),
+        schedule=build_schedule(cfg),
+        loss=build_loss(cfg),
+        seed=cfg.seed,
     )
 
 
-def _facts(data: MovieLensDataModule) -> dict[str, Callable[[], Any]]:
-    """What a network may ask of the data by the names of its arguments; saved with it, as plain values."""
-    dataset = data.dataset
-    assert dataset is not None
-    return {
-        "n_users": lambda: len(dataset.user_ids),
-        "n_items": lambda: len(dataset.item_ids),
-        "scale": lambda: list(dataset.scale),
-        "mean": lambda: data.mean,
-        "levels": lambda: levels_of(dataset.ratings[data.split.train]),
-        "n_item_features": lambda: item_features(dataset.item_table).shape[1],
-        "n_user_features": lambda: user_features(dataset.user_table).shape[1],
-    }
-
-
-def build_trainer(
-    cfg: DictConfig, folder: Path, *more: Callback, name: str = "", step: int | None = None
-) -> pl.Trainer:
-    """A trainer that stops early, keeps the best and the last weights, and logs as configured.
+def build_callbacks(
+    cfg: DictConfig, folder: Path, data: MovieLensDataModule, module: RatingModule
+) -> list[Callback]:
+    """Return the callbacks of a run: checkpoints, early stopping, snapshots, averaging, progress and signals.
 
     Args:
         cfg: the configuration.
         folder: of the run.
-        more: further callbacks.
-        name: of the run among those of a sweep: a folder for its events, since TensorBoard calls a run by its
-            folder; "": the run's own.
-        step: at which an earlier start of the run is taken up; what it has logged after that will come again.
+        data: set up.
+        module: from `build_module`.
     """
-    _quieten_lightning()
-    reuse_freed_memory()
-    logger = _logger(cfg, folder / name, step) if cfg.logger else False
-    keep, on_terminal = folder / CHECKPOINTS, sys.stdout.isatty()
-    objective = objective_of(cfg)
-    judged: dict[str, Any] = {"monitor": objective.name, "mode": objective.mode}
-    judged["ends"] = cycle_ends(_plain(cfg.schedule), cfg.max_epochs)
+    checkpoints = folder / CHECKPOINTS
+    cycle_ends = module.schedule.cycle_ends(cfg.max_epochs)
+    objective = module.loss.objective(cfg.ranking.k)
+    best: dict[str, Any] = {
+        "monitor": objective.name,
+        "mode": objective.mode,
+        "cycle_ends": cycle_ends,
+    }
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    metadata = make_metadata(
+        module.network, module.loss.predicts_ratings, data.dataset, data.split.fingerprint, config
+    )
+    patience = module.schedule.patience_in_cycles(cfg.patience)
     callbacks: list[Callback] = [
-        CycleEndCheckpoint(dirpath=keep, filename="best", enable_version_counter=False, **judged),
-        ModelCheckpoint(keep, "last", enable_version_counter=False),
-        # A metric that is not finite raises in the module; EarlyStopping would end the run as if done.
-        CycleEndEarlyStopping(
-            patience=in_cycles(cfg.patience, _plain(cfg.schedule)), check_finite=False, **judged
-        ),
-        EpochBar(refresh_rate=20) if on_terminal else EpochLog(),
-        *more,
+        CheckpointMetadata(metadata),
+        CycleEndCheckpoint(dirpath=checkpoints, filename="best", enable_version_counter=False, **best),
+        ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
+        # The module raises on a metric that is not finite; EarlyStopping would end the run as if it was complete.
+        CycleEndEarlyStopping(patience=patience, check_finite=False, **best),
+        EpochBar(refresh_rate=20) if sys.stdout.isatty() else EpochLog(),
         Threads(cfg.batch_size),
-        StopOnSignal(folder),  # after whatever else a step's end brings
     ]
+    if cfg.snapshots > 1:
+        callbacks.append(SnapshotEnsemble(cfg.snapshots, cycle_ends))
     if cfg.averaging:
-        callbacks.insert(0, instantiate(cfg.averaging))  # before whatever reads or saves the weights
-    if logger:
+        callbacks.insert(0, instantiate(cfg.averaging))  # before callbacks that read or save the weights
+    if cfg.logger:
         callbacks.append(LearningRateMonitor("step"))
-    hardware = _plain(cfg.hardware)
+    callbacks.append(StopOnSignal(folder))  # after all else that the end of a step causes
+    return callbacks
+
+
+def build_trainer(
+    cfg: DictConfig, folder: Path, callbacks: Sequence[Callback], name: str = "", step: int | None = None
+) -> pl.Trainer:
+    """Return a Trainer with the hardware, logger and callbacks of a run.
+
+    Args:
+        cfg: the configuration.
+        folder: of the run.
+        callbacks: see `build_callbacks`.
+        name: of the run within its sweep: a folder for its events, since TensorBoard names runs by folder; ""
+            outside a sweep.
+        step: the step at which a resumed run continues; what was logged after it will be logged again.
+    """
+    _filter_warnings()
+    reuse_freed_memory()
+    hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
     hardware.pop("compile")
     plugins: list[Any] = [AtomicCheckpointIO()]
-    if SLURMEnvironment.detect():  # Lightning's own requeue saves beside the run, and takes up any other's
+    if SLURMEnvironment.detect():  # Lightning's own requeue would resume any checkpoint next to the run
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return pl.Trainer(
         **hardware,
         max_epochs=cfg.max_epochs,
         gradient_clip_val=cfg.gradient_clip or None,
-        logger=logger,
-        callbacks=callbacks,
+        logger=_build_logger(cfg, folder / name, step) if cfg.logger else False,
+        callbacks=list(callbacks),
         plugins=plugins,
         default_root_dir=folder,
-        enable_progress_bar=on_terminal,
+        enable_progress_bar=sys.stdout.isatty(),
         log_every_n_steps=10,
+        # A ranking objective reads users from the data module, not ratings from the loader.
+        limit_val_batches=1.0 if build_loss(cfg).predicts_ratings else 1,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # batches know their process already
         enable_model_summary=False,
     )
 
 
-def _plain(group: DictConfig) -> dict[str, Any]:
-    return OmegaConf.to_container(group, resolve=True)  # type: ignore[return-value]
-
-
-def _logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
-    """The logger; what an earlier start of the run has logged stays, up to the step where this one begins."""
+def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
+    """Return the logger; what a run logged before it was interrupted is kept up to `step`."""
     change: dict[str, Any] = {}
-    if step is not None and cfg.logger._target_.endswith("TensorBoardLogger"):
+    if step is not None and issubclass(get_class(cfg.logger._target_), TensorBoardLogger):
         change["purge_step"] = step
     if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
         number = 1 + len(list(folder.glob("metrics-*.csv")))
@@ -175,18 +174,18 @@ def _logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
 
 
 def _compile(network: RatingNetwork, accelerator: str) -> None:
-    """Compile `forward` in place; names of weights, and so checkpoints, stay as they are.
+    """Compile `forward` in place; the names of weights, and so checkpoints, do not change.
 
-    On a CUDA GPU as CUDA graphs: a step of these small networks is dozens of kernels of a few microseconds,
-    and launching them one by one takes longer than they do. A graph has one shape: full batches and the last
-    one of an epoch, in training and in validation, are four.
+    On a CUDA GPU, steps become CUDA graphs: a step of these small networks is dozens of kernels of a few
+    microseconds, and launching them one by one takes longer than running them. A graph has one shape, so full
+    batches and the last batch of an epoch are two graphs.
     """
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     network.compile(mode="reduce-overhead" if on_gpu else None, dynamic=False)
 
 
-def _quieten_lightning() -> None:
-    """Leave out what says nothing to a user of this project."""
+def _filter_warnings() -> None:
+    """Hide warnings of libraries that a user of this project cannot act on."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",  # batches are slices of tensors

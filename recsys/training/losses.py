@@ -1,98 +1,168 @@
-"""What a network is trained to: plain functions from (network, batch, generator) to a loss to minimise.
+"""Losses: what training minimises, and which validation metric goes with it.
 
-`pointwise` makes ratings. `bpr` and `softmax` make an order: each liked item should score above items drawn
-by chance. What they train predicts no ratings, and is chosen by val/ndcg@k (`recsys.evaluation.objective`).
+A loss is an object. It is called with (network, batch, generator) and returns a scalar; it knows whether it trains
+ratings, which objective selects its weights, and which L2 penalty is added. A loss of your own is a subclass of
+`Loss` that implements `__call__`.
 """
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
 from recsys.data.batches import Batch
-from recsys.evaluation.ranking_metrics import relevant_from
+from recsys.evaluation.objective import VAL_RMSE, Objective
+from recsys.evaluation.ranking_metrics import relevance_threshold
 from recsys.models.base import RatingNetwork
+from recsys.training.regularization import L2Penalty
 from recsys.types import PositiveFloat, PositiveInt
 
 Positives = Literal["relevant", "all"]
 
 
-def pointwise(network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
-    """The network's own loss of rating pairs: squared error, where it does not say otherwise."""
-    return network.loss(batch.users, batch.items, batch.ratings)
+class Loss(ABC):
+    """The base class of losses.
+
+    Args:
+        l2: penalty on the embeddings of a batch: an `L2Penalty` or its arguments; None: its defaults.
+
+    Attributes:
+        predicts_ratings: whether trained scores are ratings. If not, they only order one user's items, and no
+            rating metrics are computed.
+        compilable: whether a network trained with this loss sees batches of one shape, as `torch.compile` needs.
+    """
+
+    predicts_ratings: ClassVar[bool] = True
+    compilable: ClassVar[bool] = True
+
+    def __init__(self, l2: L2Penalty | Mapping[str, Any] | None = None) -> None:
+        self.l2 = l2 if isinstance(l2, L2Penalty) else L2Penalty(**(l2 or {}))
+
+    @abstractmethod
+    def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
+        """Return the loss of a batch, without the penalty.
+
+        Args:
+            network: in training mode.
+            batch: B ratings.
+            generator: of random draws, on the batch's device; None: torch's default generator.
+        """
+
+    def penalty(self, network: RatingNetwork, batch: Batch) -> Tensor | float:
+        """Return the L2 penalty of a batch."""
+        return self.l2(network, batch) if self.l2 else 0.0
+
+    def objective(self, k: int) -> Objective:
+        """Return the validation metric that selects weights.
+
+        Args:
+            k: number of recommendations per user in ranking metrics.
+        """
+        return VAL_RMSE if self.predicts_ratings else Objective(f"val/ndcg@{k}", "max")
 
 
-def bpr(
-    network: RatingNetwork,
-    batch: Batch,
-    generator: Generator | None = None,
-    negatives: PositiveInt = 1,
-    positives: Positives = "relevant",
-    threshold: float | None = None,
-) -> Tensor:
+class Pointwise(Loss):
+    """The network's own loss of predicting ratings: squared error, or the likelihood of an ordinal head."""
+
+    def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
+        """Return the mean loss over the ratings of a batch."""
+        return network.loss(batch.users, batch.items, batch.ratings)
+
+
+class RankingLoss(Loss):
+    """The base class of losses that score positive items above sampled ones.
+
+    Args:
+        negatives: number of items sampled for each positive one, uniformly from the catalogue. Some are items
+            that the user has rated: a share as large as the user's share of the catalogue, 6 % in ML-100K and
+            0.3 % in ML-25M.
+        positives: "relevant": ratings at or above the threshold; "all": every rated item.
+        threshold: the lowest relevant rating; None: three quarters up the scale.
+        l2: see `Loss`.
+    """
+
+    predicts_ratings = False
+    compilable = False  # the number of positives differs from batch to batch
+
+    def __init__(
+        self,
+        negatives: PositiveInt,
+        positives: Positives = "relevant",
+        threshold: float | None = None,
+        l2: L2Penalty | Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(l2)
+        self.negatives, self.positives, self.threshold = negatives, positives, threshold
+
+    def scores(
+        self, network: RatingNetwork, batch: Batch, generator: Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return scores of the P positives of a batch, (P, 1), and of their negatives, (P, negatives)."""
+        users, items, ratings = batch
+        if self.positives == "relevant":
+            relevant = ratings >= relevance_threshold(self.threshold, network.scale)
+            users, items = users[relevant], items[relevant]
+        sampled = torch.randint(
+            network.n_items,
+            (len(users), self.negatives),
+            generator=generator,
+            dtype=items.dtype,
+            device=items.device,
+        )
+        compared = torch.cat([items[:, None], sampled], dim=1)  # (P, 1 + negatives)
+        scores = network(users.repeat_interleave(1 + self.negatives), compared.flatten()).view(compared.shape)
+        return scores[:, :1], scores[:, 1:]
+
+
+class BPR(RankingLoss):
     """Bayesian personalised ranking: the mean of -ln sigmoid(score(u, i) - score(u, j)).
 
-    (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009, "BPR: Bayesian Personalized Ranking from Implicit
-    Feedback", section 4.1; its regularisation is the optimizer's weight_decay.) i is a positive item of user
-    u, j a item drawn uniformly from the catalogue.
+    i is a positive item of user u, j a sampled one (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009, "BPR:
+    Bayesian Personalized Ranking from Implicit Feedback", section 4.1). See `RankingLoss` for the arguments.
+    """
+
+    def __init__(
+        self,
+        negatives: PositiveInt = 1,
+        positives: Positives = "relevant",
+        threshold: float | None = None,
+        l2: L2Penalty | Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(negatives, positives, threshold, l2)
+
+    def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
+        """Return the mean loss over pairs of positive and negative; 0 if the batch has no positives."""
+        positive, negative = self.scores(network, batch, generator)
+        return functional.softplus(negative - positive).sum() / max(negative.numel(), 1)
+
+
+class SampledSoftmax(RankingLoss):
+    """Sampled softmax: the mean cross-entropy of picking the positive item among itself and the sampled ones.
+
+    (Wu et al. 2024, "On the Effectiveness of Sampled Softmax Loss for Item Recommendation". With uniform negatives
+    the correction of Bengio and Senécal 2008 is the same for all items and left out.) See `RankingLoss` for
+    the other arguments.
 
     Args:
-        network: in training mode.
-        batch: ratings; those that are no positives only take up room.
-        generator: of the drawn items, on the batch's device; None: torch's default one.
-        negatives: how many items are drawn for each positive. They may be ones that the user has rated: a
-            share of them as large as the user's share of the catalogue, 6 % in ML-100K and 0.3 % in ML-25M.
-        positives: "relevant": ratings at or over the threshold. "all": whatever was rated.
-        threshold: the lowest rating that is relevant; None: three quarters up the scale.
+        temperature: scores are divided by it; below 1, negatives with high scores weigh more.
     """
-    liked, drawn = _scores(network, batch, generator, negatives, positives, threshold)
-    return functional.softplus(drawn - liked).sum() / max(drawn.numel(), 1)  # 0 where nothing is positive
 
+    def __init__(
+        self,
+        negatives: PositiveInt = 16,
+        positives: Positives = "relevant",
+        threshold: float | None = None,
+        temperature: PositiveFloat = 1.0,
+        l2: L2Penalty | Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(negatives, positives, threshold, l2)
+        self.temperature = temperature
 
-def softmax(
-    network: RatingNetwork,
-    batch: Batch,
-    generator: Generator | None = None,
-    negatives: PositiveInt = 1,
-    positives: Positives = "relevant",
-    threshold: float | None = None,
-    temperature: PositiveFloat = 1.0,
-) -> Tensor:
-    """Sampled softmax: the mean cross-entropy of picking the positive item among itself and the drawn ones.
-
-    (Wu et al. 2024, "On the Effectiveness of Sampled Softmax Loss for Item Recommendation", with uniform
-    negatives, for which the correction of Bengio and Senécal 2008 is the same for each and left out.)
-
-    Args:
-        network: as for `bpr`.
-        batch: as for `bpr`.
-        generator: as for `bpr`.
-        negatives: as for `bpr`.
-        positives: as for `bpr`.
-        threshold: as for `bpr`.
-        temperature: what scores are divided by; below 1, the drawn items that score highest weigh more.
-    """
-    liked, drawn = _scores(network, batch, generator, negatives, positives, threshold)
-    logits = torch.cat([liked, drawn], dim=1) / temperature  # (P, 1 + n)
-    return -logits.log_softmax(1)[:, 0].sum() / max(len(logits), 1)
-
-
-def _scores(
-    network: RatingNetwork,
-    batch: Batch,
-    generator: Generator | None,
-    negatives: int,
-    positives: Positives,
-    threshold: float | None,
-) -> tuple[Tensor, Tensor]:
-    """Scores of the positives, (P, 1), and of the items drawn for each, (P, n), in one pass."""
-    users, items, ratings = batch
-    if positives == "relevant":
-        liked = ratings >= relevant_from(threshold, network.scale)
-        users, items = users[liked], items[liked]
-    shape = (len(users), negatives)
-    drawn = torch.randint(network.n_items, shape, generator=generator, dtype=items.dtype, device=items.device)
-    compared = torch.cat([items[:, None], drawn], dim=1)  # (P, 1 + n)
-    scores = network(users.repeat_interleave(1 + negatives), compared.flatten()).view(compared.shape)
-    return scores[:, :1], scores[:, 1:]
+    def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
+        """Return the mean loss over positives; 0 if the batch has none."""
+        positive, negative = self.scores(network, batch, generator)
+        logits = torch.cat([positive, negative], dim=1) / self.temperature  # (P, 1 + negatives)
+        return -logits.log_softmax(1)[:, 0].sum() / max(len(logits), 1)

@@ -1,49 +1,46 @@
-"""RatingModule: a network's loss, optimizer, schedule, and what is logged."""
+"""RatingModule: a network with its loss, optimizer and schedule as a LightningModule."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Generator, Tensor
 from torch.nn import Parameter
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim import AdamW, Optimizer
 
 from recsys.data.batches import Batch, Batches
-from recsys.errors import RunError, TrainingError
-from recsys.evaluation.ranking_metrics import RankingTask
-from recsys.evaluation.rating_metrics import RatingErrors
+from recsys.errors import ConfigError, TrainingError
+from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
+from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
+from recsys.models.scorer import Scorer
+from recsys.runs.checkpoint import describe_network, network_from_checkpoint, scorers_from_checkpoint
 from recsys.seeds import seed_for
-from recsys.training.losses import pointwise
-from recsys.training.regularization import l2_per_occurrence
+from recsys.training.losses import Loss, Pointwise
+from recsys.training.schedules import CosineRestarts, Schedule
+
+ADAMW = partial(AdamW, weight_decay=0.2, fused=True)
 
 
 class RatingModule(pl.LightningModule):
-    """Trains a network on a loss and measures it: on pooled, clipped pairs, or by the lists it makes.
+    """Trains a network and measures its scorer: by rating metrics, or by ranking metrics if the loss ranks.
 
-    Logged per epoch: `train/loss` (its mean while training, dropout on), and `val/rmse` and `val/mae` or,
-    where there is a ranking task, `val/ndcg@k` and `val/recall@k`. There is no test step: one process
-    measures the best weights once, by `recsys.evaluation`.
+    Logged per epoch: `train/loss` (mean over the epoch, with dropout, without the L2 penalty), and `val/rmse` and
+    `val/mae`, or `val/ndcg@k` and `val/recall@k`. `Trainer.test` returns all metrics of the test set.
 
     Args:
-        network: the network.
-        optimizer: from parameters to an optimizer.
-        schedule: from (optimizer, steps per epoch, epochs) to a scheduler that is stepped per batch.
-        trained_users: bool (n_users,), which users have training ratings.
-        trained_items: bool (n_items,), likewise.
-        card: plain values saved into every checkpoint; see `recsys.runs.checkpoint`.
-        seed: of the dropout masks and of what a loss draws.
-        loss: from (network, batch, generator) to a loss; see `recsys.training.losses`.
-        ranking: the validation part's task, where the loss makes an order and no ratings.
-        l2: weights of L2 per occurrence by kind of table, {"vectors": ..., "biases": ...}.
-        snapshots: what is validated and handed over is the average of this many networks: the one that is
-            trained, and as it was at the last ends of cycles; 1: itself alone.
-        ends: epochs, counted from 1, at which cycles end.
+        network: the network to train.
+        lr: the (highest) learning rate.
+        optimizer: called with (parameters, lr=lr).
+        schedule: the learning-rate schedule, stepped per batch.
+        loss: what is minimised, including its L2 penalty.
+        seed: of dropout masks and of a loss's random draws.
 
     Raises:
         TrainingError: a loss or a metric is not finite.
@@ -52,166 +49,209 @@ class RatingModule(pl.LightningModule):
     def __init__(
         self,
         network: RatingNetwork,
-        optimizer: Callable[[Iterable[Parameter]], Optimizer],
-        schedule: Callable[[Optimizer, int, int], LRScheduler],
-        trained_users: Tensor,
-        trained_items: Tensor,
-        card: dict[str, Any],
-        seed: int = 0,
-        loss: Callable[[RatingNetwork, Batch, Generator | None], Tensor] = pointwise,
-        ranking: RankingTask | None = None,
-        l2: Mapping[str, float] | None = None,
-        snapshots: int = 1,
-        ends: Collection[int] = (),
+        lr: float = 3e-3,
+        optimizer: Callable[..., Optimizer] = ADAMW,
+        schedule: Schedule | None = None,
+        loss: Loss | None = None,
+        seed: int = 1,
     ) -> None:
         super().__init__()
-        self.network = network
-        self.make_optimizer, self.make_schedule = optimizer, schedule
-        self.trained_users, self.trained_items = trained_users, trained_items
-        self.card, self.seed = card, seed
-        self.loss, self.ranking, self.l2 = loss, ranking, dict(l2 or {})
-        self.snapshots, self.ends = snapshots, ends
-        self.kept: list[RatingNetwork] = []  # in a list, so that their weights are not the module's
+        self.save_hyperparameters("lr", "seed", logger=False)
+        self.network, self.lr, self.optimizer, self.seed = network, lr, optimizer, seed
+        self.schedule = schedule or CosineRestarts()
+        self.loss = loss or Pointwise()
+        # Scorers of earlier cycle ends, which are averaged with the current one; see callbacks/snapshots.py.
+        self.snapshots: list[Scorer] = []
+        self._evaluated: list[Scorer] = []  # the current scorer; in a list, it is not a submodule
         self._generator: Generator | None = None
         self._loss_sum: Tensor | float = 0.0
-        self._loss_pairs = 0
-        self._errors: list[Tensor] = []
-        self._before: dict[str, Any] | None = None  # the checkpoint of a run that goes on
+        self._loss_count = 0
+        self._errors: RatingErrors | None = None
+        self._tasks: dict[str, RankingTask] = {}
+        self._resumed: Mapping[str, Any] = {}  # state of a checkpoint that is applied when training starts
+        if getattr(self._make_optimizer([Parameter(torch.zeros(1))]), "sparse_gradients", False):
+            network.use_sparse_gradients()
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **arguments: Any) -> Self:  # type: ignore[override]
+        """Rebuild a module from a checkpoint; reads plain types and tensors only (weights_only=True).
+
+        Args:
+            checkpoint_path: a checkpoint of this project, or of any Trainer if `network` is given.
+            arguments: of the constructor, and map_location. Without `network`, the network is rebuilt from the
+                checkpoint, which works if it was built with `from_data`.
+
+        Raises:
+            RunError: the file is missing or damaged, or does not describe a network.
+        """
+        if "network" not in arguments:
+            arguments["network"] = network_from_checkpoint(Path(checkpoint_path))
+        return super().load_from_checkpoint(checkpoint_path, weights_only=True, **arguments)
+
+    def setup(self, stage: str) -> None:
+        """Give a network that was rebuilt from a checkpoint what it takes from the training set."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self.network.trained_users is None and hasattr(data, "split"):
+            self.network.setup_from_data(data.dataset, data.split.train)  # type: ignore[union-attr]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """One optimizer over all parameters; its schedule moves with every batch."""
-        optimizer = self.make_optimizer(self.network.parameters())
+        """Return one optimizer for all parameters and a scheduler that is stepped per batch."""
+        optimizer = self._make_optimizer(list(self.network.parameters()))
         epochs = self.trainer.max_epochs or 1
         steps_per_epoch = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
-        schedule = self.make_schedule(optimizer, steps_per_epoch, epochs)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        scheduler = self.schedule(optimizer, steps_per_epoch, epochs)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """From here on only dropout draws from the default generator; every process draws its own masks."""
+        """Seed the generators of dropout and loss, differently in every process, or restore them."""
         torch.manual_seed(seed_for(self.seed, "dropout", self.global_rank))
         seed = seed_for(self.seed, "negatives", self.global_rank)
         self._generator = Generator(self.device).manual_seed(seed)
-        if self._before is not None:
-            # Copies: torch reads a state from where its storage begins, and a row does not lie there.
-            of_all = self._before["generators"]
-            states = {name: of_all[name][self.global_rank].cpu().clone() for name in of_all}
-            self._of_default_generator().set_rng_state(states["dropout"])
+        if generators := self._resumed.get("generators"):
+            # Clones: torch reads a state from the start of its storage, where a row of a matrix is not.
+            states = {name: generators[name][self.global_rank].cpu().clone() for name in generators}
+            self._default_generator().set_rng_state(states["dropout"])
             self._generator.set_state(states["negatives"])
-            # Lightning does so by itself where nobody has asked for the loader before, as our schedule does.
-            self._train_batches().load_state_dict(self._before["batches"])
-            self._before = None
-        self.kept = [network.to(self.device) for network in self.kept]  # of a run that goes on
-
-    def on_train_epoch_start(self) -> None:
-        """Where a cycle has just ended, keep the network as it is."""
-        if self.snapshots > 1 and self.current_epoch in self.ends:
-            self.kept = [*self.kept, self.network.for_evaluation()][1 - self.snapshots :]
+        if "batches" in self._resumed and (batches := self._train_batches()):
+            # Lightning restores only loaders that were created after it read the checkpoint.
+            batches.load_state_dict(self._resumed["batches"])
+        self._resumed = {}
+        self.snapshots = [scorer.to(self.device) for scorer in self.snapshots]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of the batch, and what its rows' length costs."""
+        """Return the loss of a batch plus its penalty."""
         loss = self.loss(self.network, batch, self._generator)
         self._loss_sum = self._loss_sum + loss.detach() * len(batch.ratings)  # no wait for the device here
-        self._loss_pairs += len(batch.ratings)
-        return loss + l2_per_occurrence(self.network, batch, **self.l2) if any(self.l2.values()) else loss
+        self._loss_count += len(batch.ratings)
+        return loss + self.loss.penalty(self.network, batch)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's loss."""
-        loss = float(self._loss_sum) / max(self._loss_pairs, 1)
-        self._loss_sum, self._loss_pairs = 0.0, 0
-        self._must_be_finite({"train/loss": loss})
+        """Log the mean loss of the epoch."""
+        loss = float(self._loss_sum) / max(self._loss_count, 1)
+        self._loss_sum, self._loss_count = 0.0, 0
+        self._check_finite({"train/loss": loss})
         self.log("train/loss", loss, sync_dist=True)
 
-    def on_validation_epoch_start(self) -> None:
-        """Rows without training ratings predict from the mean row, also in the checkpoint that follows."""
-        device = self.device
-        self.network.eval()  # again: a callback may have put averaged weights in place
-        self.network.fill_untrained(self.trained_users.to(device), self.trained_items.to(device))
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect predictions; they are summed up at the end, so that the device is waited for once."""
-        if self.ranking is None:
-            predicted = self.outcome.predict(batch.users, batch.items)
-            self._errors.append(torch.stack([predicted, batch.ratings]))
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer of the latest evaluation, without snapshots; made now if there was none."""
+        return self._evaluated[0] if self._evaluated else self.network.scorer(self.loss.predicts_ratings)
 
     @property
-    def outcome(self) -> RatingNetwork:
-        """What the run would hand over if it ended now."""
-        return average([*self.kept, self.network])
+    def outcome(self) -> Scorer:
+        """What a run returns if it ends now: the average of the snapshots and the current scorer."""
+        return average([*self.snapshots, self.scorer])
+
+    def on_validation_epoch_start(self) -> None:
+        """Make the scorer that this epoch is measured and saved by."""
+        self._start_evaluation()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add up the errors of a batch."""
+        self._evaluation_step(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log val/rmse and val/mae over the pairs of all processes, or what the lists are worth."""
-        metrics = self._rating_metrics() if self.ranking is None else self._ranking_metrics(self.ranking)
-        self._must_be_finite(metrics)
+        """Log val/rmse and val/mae over the ratings of all processes, or val/ndcg@k and val/recall@k."""
+        metrics = self._metrics("val")
+        if not self.loss.predicts_ratings:
+            metrics = {name: value for name, value in metrics.items() if name.split("@")[0] in LOGGED_RANKING}
+        self._check_finite(metrics)
         self.log_dict(metrics, prog_bar=True)
 
-    def _ranking_metrics(self, task: RankingTask) -> dict[str, float]:
-        # Every process has all weights and ranks for all users, so all come to the same without a word.
-        metrics = task.measure(self.outcome)
-        return {name: metrics[name] for name in (f"val/ndcg@{task.k}", f"val/recall@{task.k}")}
+    def on_test_epoch_start(self) -> None:
+        """Make the scorer that is tested."""
+        self._start_evaluation()
 
-    def _rating_metrics(self) -> dict[str, float]:
-        predicted, true = torch.cat(self._errors, dim=1)
-        errors = RatingErrors.of(predicted, true)
-        self._errors.clear()
-        if self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(errors.to_tensor(self.device), reduce_op="sum")
-            errors = RatingErrors.from_tensor(sums)
-        return errors.metrics("val")
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add up the errors of a batch."""
+        self._evaluation_step(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test set."""
+        self.log_dict(self._metrics("test"))
+
+    def on_predict_epoch_start(self) -> None:
+        """Make the scorer that predicts."""
+        self._start_evaluation()
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return predictions (B,): ratings clipped to the scale, or scores if the loss ranks."""
+        return self.outcome.predict(batch.users, batch.items)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the card, the weights of the networks that are averaged with this one, and what a run needs to
-        go on as if it had not been interrupted: the generators of all processes, the epoch's loss so far.
-        """
-        checkpoint["recsys"] = self.card
-        checkpoint["snapshots"] = [network.state_dict() for network in self.kept]
+        """Add what a resumed run needs to continue exactly (generators of all processes, the epoch's loss), and
+        what rebuilds the network."""
         if self._generator is not None:
             states = {
-                "dropout": self._of_default_generator().get_rng_state(),
+                "dropout": self._default_generator().get_rng_state(),
                 "negatives": self._generator.get_state(),
             }
-            checkpoint["generators"] = {name: self._of_all_processes(state) for name, state in states.items()}
-            checkpoint["batches"] = self._train_batches().state_dict()
-        checkpoint["epoch_loss"] = torch.as_tensor(self._loss_sum), self._loss_pairs
+            checkpoint["generators"] = {
+                name: self.all_gather(state.to(self.device)).view(self.trainer.world_size, -1)
+                for name, state in states.items()
+            }
+        if batches := self._train_batches():
+            checkpoint["batches"] = batches.state_dict()
+        checkpoint["epoch_loss"] = torch.as_tensor(self._loss_sum), self._loss_count
+        checkpoint["network"] = describe_network(self.network)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take all of that over again.
-
-        Raises:
-            RunError: it is not all there.
-        """
-        for key in ("generators", "batches", "epoch_loss", "loops", "optimizer_states", "lr_schedulers"):
-            if not checkpoint.get(key):
-                raise RunError(f"last.ckpt has no {key}: another version wrote it; start the run anew")
-        self._before = {key: checkpoint[key] for key in ("generators", "batches")}
-        loss, self._loss_pairs = checkpoint["epoch_loss"]
+        """Take over what `on_save_checkpoint` added, and the snapshots."""
+        self._resumed = {key: checkpoint[key] for key in ("generators", "batches") if key in checkpoint}
+        loss, self._loss_count = checkpoint.get("epoch_loss", (torch.zeros(()), 0))
         self._loss_sum = loss.to(self.device)
-        self.kept = []
-        for weights in checkpoint["snapshots"]:
-            self.kept.append(self.network.for_evaluation())
-            self.kept[-1].load_state_dict(weights)
+        *self.snapshots, _ = scorers_from_checkpoint(checkpoint, self.network) or [None]
 
-    def _train_batches(self) -> Batches:
-        assert isinstance(self.trainer.train_dataloader, Batches)
-        return self.trainer.train_dataloader
+    def _make_optimizer(self, parameters: list[Parameter]) -> Optimizer:
+        return self.optimizer(parameters, lr=self.lr)
 
-    def _of_all_processes(self, state: Tensor) -> Tensor:
-        """A tensor (n,) of every process: (processes, n)."""
-        world, state = self.trainer.world_size, state.to(self.device)
-        if world == 1:
-            return state[None]
-        gathered = [torch.empty_like(state) for _ in range(world)]
-        torch.distributed.all_gather(gathered, state)
-        return torch.stack(gathered)
+    def _start_evaluation(self) -> None:
+        self.network.fill_untrained()
+        self._evaluated = [self.network.scorer(self.loss.predicts_ratings)]
+        self._errors = RatingErrors(self.device, all_processes=True)
 
-    def _of_default_generator(self) -> Any:
-        """The part of torch that keeps the device's default generator, which dropout draws from."""
+    def _evaluation_step(self, batch: Batch) -> None:
+        if self.loss.predicts_ratings:
+            assert self._errors is not None
+            self._errors.update(self.outcome.predict(batch.users, batch.items), batch.ratings)
+
+    def _metrics(self, subset: str) -> dict[str, float]:
+        """Return rating metrics over all processes, or ranking metrics, which every process computes alike."""
+        if self.loss.predicts_ratings:
+            assert self._errors is not None
+            return prefixed(subset, self._errors.compute())
+        return self._ranking_task(subset).measure(self.outcome)
+
+    def _ranking_task(self, subset: str) -> RankingTask:
+        if subset in self._tasks:
+            return self._tasks[subset]
+        data = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "ranking_k"):
+            raise ConfigError("a ranking loss is measured by a MovieLensDataModule; pass it as datamodule=")
+        task = ranking_task(
+            data.dataset, data.split, subset, data.ranking_k, data.ranking_threshold, required=True
+        )
+        if task is None:
+            raise ConfigError("ranking_k=0 with a ranking loss: weights are selected by val/ndcg@k; use 10")
+        self._tasks[subset] = task
+        return task
+
+    def _train_batches(self) -> Batches | None:
+        loader = self.trainer.train_dataloader
+        return loader if isinstance(loader, Batches) else None
+
+    def _default_generator(self) -> Any:
+        """Return the part of torch that has the device's default generator, from which dropout draws."""
         return torch if self.device.type == "cpu" else torch.get_device_module(self.device)
 
-    def _must_be_finite(self, values: dict[str, float]) -> None:
+    def _check_finite(self, values: dict[str, float]) -> None:
         for name, value in values.items():
             if not math.isfinite(value):
                 lr = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else math.nan
                 raise TrainingError(
-                    f"{name} is {value} in epoch {self.current_epoch} (step {self.global_step}, "
-                    f"learning rate {lr:.3g}): a smaller optimizer.lr or gradient_clip=1 may help"
+                    f"{name} is {value} in epoch {self.current_epoch} (step {self.global_step}, learning rate "
+                    f"{lr:.3g}): try a smaller optimizer.lr, or gradient_clip=1"
                 )
+
+
+LOGGED_RANKING = ("val/ndcg", "val/recall")  # of the ranking metrics, those that are curves

@@ -1,13 +1,16 @@
-"""Learning-rate schedules, stepped per batch. Lengths are in epochs and become steps here and nowhere else.
+"""Learning-rate schedules, stepped per batch. Lengths are in epochs; they are converted to steps here only.
 
-Each function takes an optimizer, the steps of one epoch and the epochs of the run, and returns one of torch's
-own schedulers; the learning rate that the optimizer was given is the highest one.
+A schedule is an object. It is called with (optimizer, steps per epoch, epochs of the run) and returns one of torch's
+schedulers; the learning rate given to the optimizer is the highest one. It knows at which epochs its cycles end,
+where the learning rate is lowest and runs can be compared. A schedule of your own is a subclass of `Schedule` that
+implements `__call__`.
 """
 
 import logging
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 from torch.optim import Optimizer, lr_scheduler
@@ -19,116 +22,149 @@ log = logging.getLogger(__name__)
 Share = Annotated[float, Ge(0), Le(1)]
 
 
-def cosine_restarts(
-    optimizer: Optimizer,
-    steps_per_epoch: int,
-    max_epochs: int,
-    *,
-    cycle_epochs: PositiveFloat = 2,
-    cycle_mult: PositiveInt = 1,
-    floor: Share = 0.1,
-) -> lr_scheduler.LRScheduler:
+class Schedule(ABC):
+    """The base class of schedules; without further methods, a schedule without cycles."""
+
+    @abstractmethod
+    def __call__(
+        self, optimizer: Optimizer, steps_per_epoch: int, max_epochs: int
+    ) -> lr_scheduler.LRScheduler:
+        """Return a scheduler for a run of `max_epochs` epochs with `steps_per_epoch` batches each."""
+
+    def cycle_ends(self, max_epochs: int) -> set[int]:
+        """Return the epochs, counted from 1, after which weights are compared; the last one is always included.
+
+        Without cycles, weights can be compared after any epoch.
+        """
+        return set(range(1, max_epochs + 1))
+
+    def patience_in_cycles(self, epochs: int) -> int:
+        """Return a patience in epochs as a number of cycles, rounded up; without cycles, every epoch is one."""
+        return epochs
+
+
+@dataclass(frozen=True)
+class CosineRestarts(Schedule):
     """Cosine annealing with warm restarts (Loshchilov and Hutter 2017, SGDR).
 
-    Args:
-        optimizer: whose learning rate falls from its own value along half a cosine, then jumps back.
-        steps_per_epoch: batches in an epoch.
-        max_epochs: epochs of the run; a longer cycle is shortened to it.
-        cycle_epochs: length of the first cycle.
+    Attributes:
+        cycle_epochs: length of the first cycle; a cycle longer than the run is shortened to it.
         cycle_mult: each cycle is this many times as long as the one before.
         floor: the lowest learning rate, as a share of the highest.
     """
-    period = max(1, round(_fit(cycle_epochs, max_epochs) * steps_per_epoch))
-    lowest = floor * optimizer.param_groups[0]["lr"]
-    return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, period, cycle_mult, lowest)
+
+    cycle_epochs: PositiveFloat = 4
+    cycle_mult: PositiveInt = 1
+    floor: Share = 0.01
+
+    def __call__(
+        self, optimizer: Optimizer, steps_per_epoch: int, max_epochs: int
+    ) -> lr_scheduler.LRScheduler:
+        """Return torch's scheduler; the rate falls along half a cosine, then jumps back."""
+        period = max(1, round(_shortened(self.cycle_epochs, max_epochs) * steps_per_epoch))
+        lowest = self.floor * optimizer.param_groups[0]["lr"]
+        return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, period, self.cycle_mult, lowest)
+
+    def cycle_ends(self, max_epochs: int) -> set[int]:
+        """Return the last epoch of each cycle; a cycle that ends within an epoch counts for the one before."""
+        return _cycle_ends(self.cycle_epochs, self.cycle_mult, max_epochs)
+
+    def patience_in_cycles(self, epochs: int) -> int:
+        """Return a patience in cycles of the first one's length, rounded up."""
+        return math.ceil(epochs / max(1, self.cycle_epochs))
 
 
-def one_cycle(
-    optimizer: Optimizer, steps_per_epoch: int, max_epochs: int, *, warm_up: Fraction = 0.25
-) -> lr_scheduler.LRScheduler:
+@dataclass(frozen=True)
+class OneCycle(Schedule):
     """One rise and one long fall over the whole run (Smith and Topin 2018, super-convergence).
 
-    Args:
-        optimizer: whose learning rate is the peak.
-        steps_per_epoch: batches in an epoch.
-        max_epochs: epochs of the run.
+    Attributes:
         warm_up: the share of the run in which the rate rises.
     """
-    peak = optimizer.param_groups[0]["lr"]
-    return lr_scheduler.OneCycleLR(
-        optimizer, peak, total_steps=steps_per_epoch * max_epochs, pct_start=warm_up, cycle_momentum=False
-    )
+
+    warm_up: Fraction = 0.25
+
+    def __call__(
+        self, optimizer: Optimizer, steps_per_epoch: int, max_epochs: int
+    ) -> lr_scheduler.LRScheduler:
+        """Return torch's scheduler; the optimizer's learning rate is the peak."""
+        return lr_scheduler.OneCycleLR(
+            optimizer,
+            optimizer.param_groups[0]["lr"],
+            total_steps=steps_per_epoch * max_epochs,
+            pct_start=self.warm_up,
+            cycle_momentum=False,
+        )
+
+    def cycle_ends(self, max_epochs: int) -> set[int]:
+        """Return the last epoch: the only cycle ends there."""
+        return {max_epochs}
 
 
-def triangular(
-    optimizer: Optimizer,
-    steps_per_epoch: int,
-    max_epochs: int,
-    *,
-    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
-    cycle_epochs: PositiveFloat = 2,
-    floor: Share = 0.1,
-    gamma: Annotated[float, Gt(0), Le(1)] = 0.9995,
-) -> lr_scheduler.LRScheduler:
-    """Straight up and straight down again (Smith 2017, cyclical learning rates).
+@dataclass(frozen=True)
+class Triangular(Schedule):
+    """Linear rises and falls (Smith 2017, cyclical learning rates).
 
-    Args:
-        optimizer: whose learning rate is the peak.
-        steps_per_epoch: batches in an epoch.
-        max_epochs: epochs of the run; a longer cycle is shortened to it.
-        mode: equal peaks, peaks halved from cycle to cycle, or peaks that shrink by `gamma` per step.
-        cycle_epochs: length of one rise and fall.
+    Attributes:
+        mode: equal peaks, peaks halved from cycle to cycle, or peaks multiplied by `gamma` in each step.
+        cycle_epochs: length of one rise and fall; a cycle longer than the run is shortened to it.
         floor: the lowest learning rate, as a share of the peak.
         gamma: for mode exp_range.
     """
-    peak = optimizer.param_groups[0]["lr"]
-    cycle = max(2, round(_fit(cycle_epochs, max_epochs) * steps_per_epoch))
-    return lr_scheduler.CyclicLR(
-        optimizer,
-        floor * peak,
-        peak,
-        step_size_up=cycle // 2,
-        step_size_down=cycle - cycle // 2,  # an odd step falls, so that cycles stay in step with epochs
-        mode=mode,
-        gamma=gamma,
-        cycle_momentum=False,
-    )
+
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
+    cycle_epochs: PositiveFloat = 2
+    floor: Share = 0.1
+    gamma: Annotated[float, Gt(0), Le(1)] = 0.9995
+
+    def __call__(
+        self, optimizer: Optimizer, steps_per_epoch: int, max_epochs: int
+    ) -> lr_scheduler.LRScheduler:
+        """Return torch's scheduler; the optimizer's learning rate is the peak."""
+        peak = optimizer.param_groups[0]["lr"]
+        cycle = max(2, round(_shortened(self.cycle_epochs, max_epochs) * steps_per_epoch))
+        return lr_scheduler.CyclicLR(
+            optimizer,
+            self.floor * peak,
+            peak,
+            step_size_up=cycle // 2,
+            step_size_down=cycle - cycle // 2,  # an odd step goes to the fall, so that cycles match epochs
+            mode=self.mode,
+            gamma=self.gamma,
+            cycle_momentum=False,
+        )
+
+    def cycle_ends(self, max_epochs: int) -> set[int]:
+        """Return the last epoch of each cycle; a cycle that ends within an epoch counts for the one before."""
+        return _cycle_ends(self.cycle_epochs, 1, max_epochs)
+
+    def patience_in_cycles(self, epochs: int) -> int:
+        """Return a patience in whole cycles, rounded up."""
+        return math.ceil(epochs / max(1, self.cycle_epochs))
 
 
-def constant(optimizer: Optimizer, steps_per_epoch: int, max_epochs: int) -> lr_scheduler.LRScheduler:
-    """The learning rate as it is."""
-    return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """A constant learning rate."""
+
+    def __call__(
+        self, optimizer: Optimizer, steps_per_epoch: int, max_epochs: int
+    ) -> lr_scheduler.LRScheduler:
+        """Return a scheduler that changes nothing."""
+        return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
-def cycle_ends(schedule: Mapping[str, Any], max_epochs: int) -> set[int]:
-    """Epochs, counted from 1, after which the learning rate is as low as it gets: where runs can be compared.
-
-    A cycle that ends inside an epoch counts for the one before. The last epoch always is one; a schedule
-    without cycles is as good after any epoch, one with a single cycle only after its last.
-
-    Args:
-        schedule: conf/schedule as plain values.
-        max_epochs: epochs of the run.
-    """
-    if schedule["_target_"].endswith(".one_cycle"):
-        return {max_epochs}
-    if (length := schedule.get("cycle_epochs")) is None:
-        return set(range(1, max_epochs + 1))
+def _cycle_ends(length: float, factor: int, max_epochs: int) -> set[int]:
     ends, end = {max_epochs}, float(length)
     while end < max_epochs:
         ends.add(max(1, math.floor(end)))
-        length *= schedule.get("cycle_mult", 1)
+        length *= factor
         end += length
     return ends
 
 
-def in_cycles(epochs: int, schedule: Mapping[str, Any]) -> int:
-    """As many epochs in cycles of the first one's length, rounded up; without cycles, every epoch is one."""
-    return math.ceil(epochs / max(1, schedule.get("cycle_epochs", 1)))
-
-
-def _fit(cycle_epochs: float, max_epochs: int) -> float:
-    """The cycle's length, no longer than the run."""
+def _shortened(cycle_epochs: float, max_epochs: int) -> float:
+    """Return the length of a cycle, at most that of the run."""
     if cycle_epochs > max_epochs:
         log.warning("schedule.cycle_epochs=%g: shortened to max_epochs=%d", cycle_epochs, max_epochs)
     return min(cycle_epochs, max_epochs)

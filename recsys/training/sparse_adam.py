@@ -4,12 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from hydra.utils import get_object
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam
-
-from recsys.models.base import RatingNetwork
 
 
 class SparseAdam(Adam):
@@ -28,6 +25,8 @@ class SparseAdam(Adam):
         eps: added to the root of the squares.
         fused: for the dense ones.
     """
+
+    sparse_gradients = True  # embeddings are to have them; see `RatingNetwork.use_sparse_gradients`
 
     def __init__(
         self,
@@ -76,16 +75,3 @@ class SparseAdam(Adam):
         rate = group["lr"] * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
         # Kingma and Ba 2015, end of section 2: both corrections in the rate, and eps beside the plain root.
         parameter.index_add_(0, rows, mean.div_(square.sqrt_().add_(group["eps"])), alpha=-rate)
-
-
-def is_sparse_adam(target: str) -> bool:
-    """Whether the `_target_` of an optimizer is `SparseAdam`, or a kind of it; a target may be a function."""
-    kind = get_object(target)
-    return isinstance(kind, type) and issubclass(kind, SparseAdam)
-
-
-def give_rows_gradients(network: RatingNetwork) -> None:
-    """From here on, the gradient of a network's table is of the rows that a batch has read, and sparse."""
-    for side in ("user", "item"):
-        for table in network.tables(side).values():
-            table.sparse = True

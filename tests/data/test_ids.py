@@ -16,10 +16,10 @@ VALUES = st.one_of(*(st.lists(kind, min_size=1, max_size=40) for kind in (SMALL,
 @given(VALUES)
 def test_every_id_comes_back_from_its_row(values: list) -> None:
     ids = IdMap.from_values(values)
-    rows = ids.to_rows(values)
+    rows = ids.to_indices(values)
     assert ids.to_ids(rows).tolist() == values
     assert ids.ids.tolist() == sorted(set(values))
-    assert ids.to_rows(ids.ids).tolist() == list(range(len(ids)))
+    assert ids.to_indices(ids.ids).tolist() == list(range(len(ids)))
     assert rows.dtype == np.int32
 
 
@@ -29,23 +29,23 @@ def test_exactly_the_ids_given_are_known(values: list, asked: list) -> None:
     unknown = set(asked) - set(values)
     assert [id in ids for id in asked] == [id in values for id in asked]
     if type(values[0]) is type(asked[0]) and not unknown:
-        assert ids.to_rows(asked).tolist() == [sorted(set(values)).index(id) for id in asked]
+        assert ids.to_indices(asked).tolist() == [sorted(set(values)).index(id) for id in asked]
     else:
         with pytest.raises(UnknownIdError, match="item id"):
-            ids.to_rows(asked)
+            ids.to_indices(asked)
 
 
 @pytest.mark.parametrize("values", [[10, 20, 30], [10, 20, 10**12]], ids=["table", "search"])
 def test_an_unknown_number_is_named_with_its_neighbours(values: list[int]) -> None:
     ids = IdMap.from_values(values, "user")
     with pytest.raises(UnknownIdError) as error:
-        ids.to_rows([10, 17, 20])
+        ids.to_indices([10, 17, 20])
     assert str(error.value) == "unknown user id: 17 (the nearest known: 10, 20)"
 
 
 def test_many_unknown_ids_are_named_up_to_five() -> None:
     with pytest.raises(UnknownIdError, match=r"^unknown user ids: b, c, d, e, f, \.\.\.$"):
-        IdMap.from_values(["a"], "user").to_rows(list("gfedcba"))
+        IdMap.from_values(["a"], "user").to_indices(list("gfedcba"))
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ def test_many_unknown_ids_are_named_up_to_five() -> None:
 def test_the_wrong_kind_of_id_is_told(values: list, asked: object, told: str) -> None:
     ids = IdMap.from_values(values, "user")
     with pytest.raises(UnknownIdError) as error:
-        ids.to_rows(asked)
+        ids.to_indices(asked)
     assert str(error.value) == told
 
 
 def test_rows_have_the_shape_of_the_ids() -> None:
     ids = IdMap.from_values([5, 9])
-    assert ids.to_rows(9).shape == ()
-    assert ids.to_rows([]).shape == (0,)
-    assert ids.to_rows([[9, 5], [5, 5]]).tolist() == [[1, 0], [0, 0]]
+    assert ids.to_indices(9).shape == ()
+    assert ids.to_indices([]).shape == (0,)
+    assert ids.to_indices([[9, 5], [5, 5]]).tolist() == [[1, 0], [0, 0]]
     assert ids.to_ids([[1], [0]]).tolist() == [[9], [5]]
 
 
@@ -78,7 +78,7 @@ def test_other_things_are_not_in_a_map_of_text(stranger: object) -> None:
 
 def test_text_columns_of_pandas_are_text() -> None:
     ids = IdMap.from_values(pd.Series(["b", "a", "b"]))
-    assert ids.to_rows(pd.Series(["b", "a"])).tolist() == [1, 0]
+    assert ids.to_indices(pd.Series(["b", "a"])).tolist() == [1, 0]
     assert ids.ids.dtype.kind == "U"
 
 
@@ -92,4 +92,4 @@ def test_find_marks_what_is_unknown() -> None:
 
 def test_the_nearest_words_are_offered() -> None:
     with pytest.raises(UnknownIdError, match=r"unknown user id: anna \(the nearest known: hanna, ann"):
-        IdMap.from_values(["hanna", "ann", "bob"], "user").to_rows("anna")
+        IdMap.from_values(["hanna", "ann", "bob"], "user").to_indices("anna")

@@ -59,7 +59,7 @@ def test_predicts_what_is_true(recommender: Recommender, truth: np.ndarray) -> N
 
 def test_recommends_what_is_best_of_what_is_new(recommender: Recommender) -> None:
     dataset = recommender.dataset
-    seen = set(dataset.item_ids.to_ids(dataset.items[dataset.users == dataset.user_ids.to_rows(9)]).tolist())
+    seen = set(dataset.item_ids.to_ids(dataset.items[dataset.users == dataset.user_ids.to_indices(9)]).tolist())
     table = recommender.recommend(9, k=15)
     assert table.columns.tolist() == COLUMNS
     every = recommender.predict(9, np.arange(1, 121))

@@ -34,7 +34,7 @@ def test_is_self_contained(checkpoint: Path) -> None:
     assert not trained.network.training
     head = {"head": "linear", "margin": 0.5}
     assert trained.config["model"] == {"_target_": "recsys.models.bias.Bias", **head}
-    user, item = trained.user_ids.to_rows([7]), trained.item_ids.to_rows([3])
+    user, item = trained.user_ids.to_indices([7]), trained.item_ids.to_indices([3])
     predicted = trained.network.predict(torch.from_numpy(user), torch.from_numpy(item))
     assert 1 <= predicted.item() <= 5
 

@@ -1,16 +1,17 @@
-"""A MovieLens release: fetched, read, encoded once, and mapped from the cache ever after."""
+"""MovieLens releases: downloaded, read and encoded once, then loaded from the cache."""
 
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recsys.data.cache import cached, data_folder, data_folder_in_use
+from recsys.data.cache import cached, data_folder, data_folder_errors
 from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows
 from recsys.data.sources.archive import Tables
+from recsys.data.sources.base import Source, check_scale
 from recsys.data.sources.download import Archive, fetch
 
 log = logging.getLogger(__name__)
@@ -19,21 +20,21 @@ Reader = Callable[[Path, str, tuple[float, float], OnBadRows], Tables]
 
 
 @dataclass(frozen=True)
-class MovieLens:
-    """One public release; its facts stand in conf/data/<name>.yaml.
+class MovieLens(Source):
+    """A public MovieLens release, as described by conf/data/<name>.yaml.
 
     Attributes:
-        name: the archive's name without ".zip".
+        name: the name of the archive without ".zip".
         folder: the folder inside the archive.
         reader: a function of `recsys.data.sources.archive`.
-        scale: the lowest and the highest rating.
-        address: where GroupLens keeps the archive.
-        md5: of the whole archive, or None.
-        members: sha256 of single members.
-        package: requirement and wheel sha256 of a Python package that holds a copy, or None.
-        mirror: a folder or an address asked first.
-        verify: whether checksums must agree.
-        on_bad_rows: "error" or "drop".
+        scale: the lowest and the highest possible rating.
+        address: the URL of the archive at GroupLens.
+        md5: the checksum of the archive; None if GroupLens changes the archive without notice.
+        members: sha256 of single files in the archive.
+        package: a Python package with a copy of the data, as (requirement, sha256 of its wheel); or None.
+        mirror: a folder or URL to try first; or None.
+        verify: whether checksums must match.
+        on_bad_rows: "error" stops at a bad row; "drop" skips and counts bad rows.
     """
 
     name: str
@@ -49,24 +50,28 @@ class MovieLens:
     on_bad_rows: OnBadRows = "error"
 
     def load(self) -> Dataset:
-        """The encoded data set; a second call, in this process or another, only maps files into memory.
+        """Return the encoded dataset; the first call downloads and reads it, later calls map it into memory.
 
         Raises:
-            DownloadError: no mirror has it.
-            DataError: it cannot be read, or RECSYS_DATA cannot be used.
+            DownloadError: no mirror has a usable archive.
+            DataError: the archive cannot be read, or RECSYS_DATA cannot be used.
         """
         identity = [self.md5, self.members, list(self.scale), self.on_bad_rows]
-        if self.verify and self.md5:  # what the archive holds is known, so it need not even be there
+        if self.verify and self.md5:  # the content is known, so the cache can be used without the archive
             return cached(self.name, identity, lambda: self._read(self._fetch()))
         archive = self._fetch()
         with archive.open("rb") as file:
             content = hashlib.file_digest(file, "md5").hexdigest()
         return cached(self.name, [*identity, content], lambda: self._read(archive))
 
+    def check(self) -> Iterator[str]:
+        """Yield an error message if the scale is not ascending."""
+        return check_scale(self.scale)
+
     def _fetch(self) -> Path:
-        known = {item.name: getattr(self, item.name) for item in dataclasses.fields(Archive)}
-        with data_folder_in_use():
-            return fetch(Archive(**known), data_folder() / "archives", self.mirror or None, self.verify)
+        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(Archive)}
+        with data_folder_errors():
+            return fetch(Archive(**facts), data_folder() / "archives", self.mirror or None, self.verify)
 
     def _read(self, archive: Path) -> Dataset:
         log.info("%s: reading %s", self.name, archive)

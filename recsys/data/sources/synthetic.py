@@ -1,5 +1,6 @@
-"""Ratings with a known truth: biases and a low-rank product, plus noise. For tests, demos and benchmarks."""
+"""Synthetic ratings with a known ground truth, for tests, demos and benchmarks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,27 +8,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset, encode
+from recsys.data.sources.base import Source
 from recsys.errors import DataError
 from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True)
-class Synthetic:
-    """rating(u, m) = 3 + b_u + b_m + p_u . q_m + noise, clipped to 1..5; the pairs are drawn without repeats.
+class Synthetic(Source):
+    """Ratings drawn from biases, a low-rank product and noise, for distinct pairs of user and item.
 
-    b_u and b_m have standard deviation 0.3; the product of the `rank`-dimensional factors has 0.5. So the
-    global mean misses by about sqrt(.3^2 + .3^2 + .5^2 + noise^2), biases alone by sqrt(.5^2 + noise^2), and
-    no model can do better than `noise`, up to what clipping takes off.
+        rating(u, i) = 3 + b_u + b_i + p_u . q_i + noise, clipped to 1..5
+
+    b_u and b_i have standard deviation 0.3, the product p_u . q_i has 0.5. The RMSE of predicting the global
+    mean is therefore about sqrt(.3^2 + .3^2 + .5^2 + noise^2), that of the true biases sqrt(.5^2 + noise^2),
+    and that of the true model `noise`; clipping reduces each a little.
 
     Attributes:
-        name: what the data set is called in results.
-        ratings: how many.
-        users: how many.
-        items: how many.
-        rank: dimensions of the factors.
-        noise: standard deviation of what cannot be predicted.
-        step: ratings are rounded to multiples of it; 0: they are not.
-        seed: of everything drawn.
+        name: the name of the data set in results.
+        ratings: the number of ratings.
+        users: the number of users.
+        items: the number of items.
+        rank: the dimension of the factors p_u and q_i.
+        noise: the standard deviation of the noise.
+        step: ratings are rounded to multiples of it; 0 for no rounding.
+        seed: of all draws.
     """
 
     name: str = "synthetic"
@@ -40,30 +44,34 @@ class Synthetic:
     seed: NonNegativeInt = 0
 
     def truth(self) -> NDArray[np.float32]:
-        """The noiseless ratings before clipping, shape (users, items)."""
+        """Return the ratings of all pairs without noise and clipping, shape (users, items)."""
         return self._truth_of(np.arange(self.users)[:, None], np.arange(self.items))
 
     def _truth_of(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The noiseless ratings of pairs, in the shape to which the two arrays of rows broadcast.
+        """Return the ratings of the given pairs without noise and clipping.
 
-        Of the drawn pairs alone, since the table of all users and items of a large data set fits nowhere.
+        Only the given pairs are computed: all pairs of a large data set do not fit into memory.
+
+        Args:
+            users: user indices.
+            items: item indices; the two arrays are broadcast.
         """
         random = np.random.default_rng([self.seed, 0])
         user_bias = random.normal(0, 0.3, self.users)
         item_bias = random.normal(0, 0.3, self.items)
-        side = (0.5 / np.sqrt(self.rank)) ** 0.5  # product of two such factors, summed over rank: sd 0.5
-        user_factors = random.normal(0, side, (self.users, self.rank))
-        item_factors = random.normal(0, side, (self.rank, self.items))
+        deviation = (0.5 / np.sqrt(self.rank)) ** 0.5  # so that the sum over `rank` products has 0.5
+        user_factors = random.normal(0, deviation, (self.users, self.rank))
+        item_factors = random.normal(0, deviation, (self.rank, self.items))
         product = sum(user_factors[users, k] * item_factors[k, items] for k in range(self.rank))
         return (3 + user_bias[users] + item_bias[items] + product).astype(np.float32)
 
     def load(self) -> Dataset:
-        """Draw the ratings; ids are 1..users and 1..items, times rise with the rows."""
-        cells = self.users * self.items
-        if self.ratings > cells:
-            raise DataError(f"data.ratings={self.ratings} is more than data.users x data.items = {cells}")
+        """Draw the ratings. Ids are 1..users and 1..items; timestamps ascend with the rows."""
+        for problem in self.check():
+            raise DataError(problem)
         random = np.random.default_rng([self.seed, 1])
-        users, items = np.divmod(random.choice(cells, self.ratings, replace=False), self.items)
+        pairs = random.choice(self.users * self.items, self.ratings, replace=False)
+        users, items = np.divmod(pairs, self.items)
         noisy = self._truth_of(users, items) + random.normal(0, self.noise, self.ratings)
         if self.step:
             noisy = np.round(noisy / self.step) * self.step
@@ -77,7 +85,7 @@ class Synthetic:
         )
         ids = np.arange(1, self.items + 1)
         years = 1930 + ids % 90
-        catalogue = pd.DataFrame(
+        item_table = pd.DataFrame(
             {
                 "item": ids,
                 "title": [f"Synthetic Item {id} ({year})" for id, year in zip(ids, years, strict=True)],
@@ -85,4 +93,12 @@ class Synthetic:
                 "genres": np.where(ids % 2 == 0, "Drama", "Comedy|Romance"),
             }
         )
-        return encode(self.name, ratings, catalogue, (1.0, 5.0))
+        return encode(self.name, ratings, item_table, (1.0, 5.0))
+
+    def check(self) -> Iterator[str]:
+        """Yield an error message if there are fewer pairs than ratings."""
+        if self.ratings > (pairs := self.users * self.items):
+            yield (
+                f"data.ratings={self.ratings}: data.users x data.items is only {pairs} pairs of user and item; "
+                "choose fewer ratings, or more users or items"
+            )

@@ -16,7 +16,7 @@ SPREAD, FURTHEST = 1024, 32  # of the pairs by which 8 bits are chosen
 _in_int8 = ContextVar("in_int8", default=False)
 
 
-def all_pairs(layers: MLP, users: Tensor, items: Tensor) -> Tensor:
+def all_pairs(layers: MLP, users: Tensor, items: Tensor, precision: str = "fp32") -> Tensor:
     """Outputs of a stack for every user with every item: (B, d) and (n, e) to float32 (B, n).
 
     The first layer is linear in the concatenated vectors, W [u; m] + b = (W_u u + b) + W_m m, so each user's
@@ -34,7 +34,7 @@ def all_pairs(layers: MLP, users: Tensor, items: Tensor) -> Tensor:
     item_part = items @ of_item.T  # (n, h)
     above: Callable[[Tensor], Tensor] = nn.Sequential(*rest)
     bytes_each = 4
-    if _in_int8.get() and rest:
+    if precision == "int8" and rest:
         above, bytes_each = Int8MLP(rest, _some_pairs(user_part, item_part)), 1
         user_part, item_part = above.in_steps(user_part), above.in_steps(item_part)
     outputs = torch.empty(len(users), len(items), device=users.device)

@@ -1,44 +1,50 @@
-"""Averages of the weights at the ends of the schedule's cycles."""
+"""Stochastic weight averaging over the ends of the schedule's cycles."""
 
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor
 
 from recsys.training.module import RatingModule
 from recsys.types import PositiveInt
 
 
 class CycleEndAveraging(WeightAveraging):
-    """The equal average of the weights at the ends of cycles, wherever weights are measured or saved.
+    """The equal average of the weights at cycle ends, wherever weights are measured or saved.
 
-    This is SWA (Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization).
-
-    Until there is one, that is the weights as they are after an epoch.
+    This is SWA (Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization). Until
+    the first cycle end that counts, it is the weights after each epoch.
 
     Args:
-        first_cycle: the first one, counted from 1, whose end counts.
+        first_cycle: the first cycle, counted from 1, whose end counts.
     """
 
     def __init__(self, first_cycle: PositiveInt = 1) -> None:
-        super().__init__(use_buffers=False)  # there is nothing in them to average
+        super().__init__(use_buffers=False, avg_fn=self._average)  # networks have no buffers to average
         self.first_cycle = first_cycle
-        self._first, self._steps = 0, set[int]()
+        self._ends: list[int] = []  # steps after which the ends that count are averaged
+        self._update_steps = set[int]()
+        self._n_ends = 0  # ends averaged so far, including the one that is being averaged
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Learn after which steps cycles end."""
+        """Find out after which steps cycles end."""
         assert isinstance(pl_module, RatingModule)
-        cycles, steps_per_epoch = sorted(pl_module.ends), int(trainer.num_training_batches)
-        first, *later = cycles[self.first_cycle - 1 :] or cycles[-1:]
-        self._first = first * steps_per_epoch
-        self._steps = {epoch * steps_per_epoch for epoch in (*range(1, first), first, *later)}
+        assert trainer.max_epochs is not None
+        ends = sorted(pl_module.schedule.cycle_ends(trainer.max_epochs))
+        steps_per_epoch = int(trainer.num_training_batches)
+        counted = ends[self.first_cycle - 1 :] or ends[-1:]
+        self._ends = [epoch * steps_per_epoch for epoch in counted]
+        self._update_steps = {epoch * steps_per_epoch for epoch in (*range(1, counted[0]), *counted)}
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """After a last step: Lightning's hook at an epoch's end comes when validation is over."""
-        return step_idx is not None and step_idx + 1 in self._steps
+        """Update after the last step of an epoch: Lightning's hook per epoch runs after validation."""
+        if step_idx is None or step_idx + 1 not in self._update_steps:
+            return False
+        self._n_ends = sum(end <= step_idx + 1 for end in self._ends)
+        return True
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *others: Any) -> None:
-        """Update; what is there before the first end is a copy that counts for nothing."""
-        super().on_train_batch_end(trainer, *others)
-        if trainer.global_step < self._first and self._average_model is not None:
-            self._average_model.n_averaged.zero_()
+    def _average(self, averaged: Tensor, current: Tensor, n_averaged: Any) -> Tensor:
+        """Return the average with one more end; weights before the first end are replaced."""
+        return current if self._n_ends <= 1 else torch.lerp(averaged, current, 1 / self._n_ends)

@@ -1,4 +1,4 @@
-"""Stop a run of a search that is worse than most others were at the same point."""
+"""Prune trials of a hyperparameter search at cycle ends."""
 
 from typing import TYPE_CHECKING
 
@@ -6,35 +6,38 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import Pruned
-from recsys.evaluation.objective import VAL_RMSE, Objective, to_minimise
+from recsys.evaluation.objective import to_minimise
+from recsys.training.module import RatingModule
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
 
-class PruneHopeless(Callback):
-    """Reports the objective where runs can be compared, at the ends of cycles, and asks whether to go on.
+class PruneTrial(Callback):
+    """Reports the objective at cycle ends, where trials are comparable, and stops the run if it is pruned.
 
     Args:
-        trial: of the search that the run belongs to.
-        cycle_ends: epochs, counted from 1.
-        objective: what the run is chosen by.
+        trial: the trial of the search that the run belongs to.
+        k: number of recommendations per user in ranking metrics.
 
     Raises:
-        Pruned: the search gives the run up.
+        Pruned: the search prunes the trial.
     """
 
-    def __init__(self, trial: "Trial", cycle_ends: set[int], objective: Objective = VAL_RMSE) -> None:
-        self.trial, self.cycle_ends, self.objective = trial, cycle_ends, objective
+    def __init__(self, trial: "Trial", k: int = 10) -> None:
+        self.trial, self.k = trial, k
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Report; all processes of a run end together."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the objective; all processes of a run stop together."""
+        assert isinstance(pl_module, RatingModule)
+        assert trainer.max_epochs is not None
         epoch = trainer.current_epoch + 1
-        if epoch not in self.cycle_ends:
+        if epoch not in pl_module.schedule.cycle_ends(trainer.max_epochs):
             return
-        value, hopeless = float(trainer.callback_metrics[self.objective.name]), False
+        objective = pl_module.loss.objective(self.k)
+        value, prune = float(trainer.callback_metrics[objective.name]), False
         if trainer.is_global_zero:
-            self.trial.report(to_minimise({**self.objective._asdict(), "value": value}), epoch)
-            hopeless = self.trial.should_prune()
-        if trainer.strategy.broadcast(hopeless):
-            raise Pruned(f"pruned after epoch {epoch} ({self.objective.name} {value:.4f})")
+            self.trial.report(to_minimise({"mode": objective.mode, "value": value}), epoch)
+            prune = self.trial.should_prune()
+        if trainer.strategy.broadcast(prune):
+            raise Pruned(f"pruned after epoch {epoch} ({objective.name} {value:.4f})")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM let the step end, save, and say how to go on."""
+"""Stop on Ctrl-C, SIGTERM or SIGUSR1 after the current step, with a checkpoint to resume from."""
 
 import logging
 import signal
@@ -17,81 +17,82 @@ log = logging.getLogger(__name__)
 
 
 class StopOnSignal(Callback):
-    """Ends a run after the step in which a signal came, with all of its state in last.ckpt.
+    """Stops a run after the step in which a signal arrived, and saves its state in last.ckpt.
 
-    A second signal ends it at once; what the end of the last epoch has saved is there then. Runs of several
-    processes would have to agree on the step, so they keep Lightning's way and go on from the last epoch.
+    A second signal ends the run at once; last.ckpt is then that of the last epoch. Runs of several processes would
+    have to agree on a step, so they are left to Lightning, and resume from the last epoch.
 
     Args:
         folder: of the run.
 
     Raises:
-        Stopped: with the step, and the command that goes on.
+        Stopped: names the step and the command that resumes the run.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.received: int | None = None
-        self._before: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over from Lightning, which ends a run without saving."""
+        """Replace Lightning's signal handlers, which end a run without saving."""
         if trainer.world_size > 1:
             return
         for number in STOP_SIGNALS:
             try:
-                self._before[number] = signal.signal(number, self._receive)
-            except ValueError:  # not the main thread: whoever started us there takes care of signals
+                self._previous[number] = signal.signal(number, self._receive)
+            except ValueError:  # not in the main thread, where alone handlers can be set
                 return
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop; after an epoch's last step its validation comes first."""
+        """Save and stop, but not before the validation that follows the last step of an epoch."""
         if self.received is not None and not trainer.is_last_batch:
             trainer.save_checkpoint(checkpoint_in(self.folder, "last"), weights_only=False)
             self._stop(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop between two epochs: the end of the one before has saved everything."""
+        """Stop between two epochs: everything was saved at the end of the previous one."""
         if self.received is not None:
             self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the signals back; a run that has finished training is as good as done."""
-        self._give_back()
+        """Restore the previous handlers."""
+        self._restore_handlers()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Give the signals back."""
-        self._give_back()
+        """Restore the previous handlers."""
+        self._restore_handlers()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = number
-            log.warning("%s: ends after this step; once more: at once", signal.Signals(number).name)
+            name = signal.Signals(number).name
+            log.warning("%s: stopping after this step; send it again to stop at once", name)
             return
-        self._give_back()
+        self._restore_handlers()
         signal.raise_signal(number)
 
     def _stop(self, trainer: pl.Trainer) -> None:
         assert self.received is not None
         raise stopped(self.received, trainer.global_step, self.folder)
 
-    def _give_back(self) -> None:
-        for number, handler in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._before.clear()
+        self._previous.clear()
 
 
 def stopped(number: int, step: int, folder: Path) -> Stopped:
-    """The words to end with.
+    """Return the error that ends an interrupted run.
 
     Args:
         number: of the signal.
-        step: the last one.
+        step: the last step.
         folder: of the run.
     """
     name = signal.Signals(number).name
-    return Stopped(f"stopped by {name} after step {step}; to go on: {resume_command(folder)}", number)
+    return Stopped(f"stopped by {name} after step {step}; to resume: {resume_command(folder)}", number)

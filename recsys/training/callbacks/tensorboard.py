@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard beside its curves: figures, and a row of the HParams table."""
+"""What a run shows in TensorBoard in addition to its curves: figures, and a row of the HParams table."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,10 +6,8 @@ from typing import Any
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torch.utils.tensorboard import summary
 
-# The keys people vary; a column each in the HParams table.
+# Outside a sweep, the HParams table has a column for each key that starts with one of these.
 SHOWN = (
     "seed",
     "batch_size",
@@ -21,62 +19,57 @@ SHOWN = (
     "schedule",
     "hardware.precision",
 )
-# Facts of the data and technical switches, which nobody varies.
+# Facts about the data and technical switches, which are not varied.
 HIDDEN = {"address", "md5", "members", "package", "reader", "folder", "mirror", "verify", "scale"}
 HIDDEN |= {"on_bad_rows", "_partial_", "fused"}
 
 
-def show_figure(trainer: pl.Trainer, tag: str, draw: Callable[[], Figure]) -> None:
-    """Draw and add a figure, where TensorBoard is the logger."""
+def log_figure(trainer: pl.Trainer, tag: str, draw: Callable[[], Figure]) -> None:
+    """Draw a figure and add it, if TensorBoard is the logger."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_figure(tag, draw())
 
 
-def show_hparams(
+def log_hparams(
     trainer: pl.Trainer, config: dict[str, Any], metrics: dict[str, float], varied: Sequence[str] = ()
 ) -> None:
-    """Add the run's row to the HParams table, once, with its final validation metrics.
+    """Add the run's row to the HParams table, with its final validation metrics.
 
-    The metrics stand under names of their own (`best/val_rmse`), since the table shows a curve's last value,
-    and the last epoch is not the best one.
+    The metrics have names of their own (`best/val_rmse`): the table shows the last value of a curve, and the last
+    epoch is not the best one.
 
     Args:
         trainer: whose loggers are used.
-        config: the run's configuration.
+        config: the run's configuration, as plain values.
         metrics: such as {"val/rmse": 0.9}.
-        varied: keys that come first in the table.
+        varied: the keys that a sweep varies, which are then the only columns; empty: `SHOWN`.
     """
-    row = hparams(config, varied)
-    shown = {f"best/{name.replace('/', '_')}": value for name, value in metrics.items()}
+    best = {f"best/{name.replace('/', '_')}": value for name, value in metrics.items()}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            table, start, end = summary.hparams(row, shown)
-            content = table.value[0].metadata.plugin_data
-            data = HParamsPluginData.FromString(content.content)
-            for info in data.experiment.hparam_infos:
-                info.differs = info.name in varied  # the table sorts by this, and hides what comes late
-            content.content = data.SerializeToString()
-            for part in (table, start, end):
-                logger.experiment._get_file_writer().add_summary(part)
-            for name, value in shown.items():
-                logger.experiment.add_scalar(name, value, trainer.global_step)
+            logger.log_hyperparams(hparams(config, varied or SHOWN), best, trainer.global_step)
             logger.experiment.flush()
 
 
-def hparams(config: dict[str, Any], varied: Sequence[str] = ()) -> dict[str, Any]:
-    """The shown part of a configuration, flat: {"model.embedding_dim": 50, ...}."""
+def hparams(config: dict[str, Any], shown: Sequence[str] = SHOWN) -> dict[str, Any]:
+    """Return the shown part of a configuration as a flat dict: {"model.embedding_dim": 50, ...}.
+
+    Args:
+        config: plain values.
+        shown: beginnings of keys.
+    """
     flat: dict[str, Any] = {}
 
-    def walk(key: str, value: Any) -> None:
+    def add(key: str, value: Any) -> None:
         if isinstance(value, dict):
-            for name, inner in value.items():
+            for name, child in value.items():
                 if name == "_target_":
-                    flat[key] = inner.rsplit(".", 1)[-1]
+                    flat[key] = child.rsplit(".", 1)[-1]
                 elif name not in HIDDEN:
-                    walk(f"{key}.{name}" if key else name, inner)
+                    add(f"{key}.{name}" if key else name, child)
         else:
             flat[key] = str(value) if isinstance(value, list) or value is None else value
 
-    walk("", config)
-    return {key: value for key, value in flat.items() if key.startswith((*SHOWN, *varied))}
+    add("", config)
+    return {key: value for key, value in flat.items() if key.startswith(tuple(shown))}

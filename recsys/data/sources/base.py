@@ -1,0 +1,38 @@
+"""The base class of all data sources."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from recsys.data.dataset import Dataset
+
+
+class Source(ABC):
+    """Base class of data sources: where ratings come from, and how to read them.
+
+    To add a source, derive a frozen dataclass and implement `load`. Its fields are the keys of its YAML file
+    in conf/data/, and their annotations are the allowed types and ranges.
+
+    Attributes:
+        name: the name of the data set in results, such as "ml-100k".
+    """
+
+    name: str
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """Return the encoded dataset. A second call should be cheap (see `recsys.data.cache.cached`).
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+
+    def check(self) -> Iterator[str]:
+        """Yield an error message for every option that cannot work, before any data is read."""
+        return iter(())
+
+
+def check_scale(scale: Sequence[float]) -> Iterator[str]:
+    """Yield an error message if the lowest rating is not below the highest."""
+    low, high = scale
+    if not low < high:
+        yield f"data.scale={list(scale)}: the lowest rating comes first, the highest second"

@@ -1,0 +1,126 @@
+"""Fit a network, test its best weights once, and describe the outcome; the run folder exists already."""
+
+import logging
+import signal
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from recsys.analysis.figures.cross_table import plot_cross_table
+from recsys.data.datamodule import MovieLensDataModule
+from recsys.errors import RunError
+from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
+from recsys.evaluation.summary import describe_outcome
+from recsys.leaderboard.names import job_name, swept_keys
+from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint
+from recsys.runs.folder import checkpoint_in
+from recsys.training.build import build_callbacks, build_data, build_loss, build_module, build_trainer
+from recsys.training.callbacks.signals import stopped
+from recsys.training.callbacks.tensorboard import log_figure, log_hparams
+from recsys.training.callbacks.throughput import Throughput
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    cfg: DictConfig,
+    folder: Path,
+    overrides: Sequence[str],
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    start: float = 0.0,
+) -> dict[str, Any]:
+    """Train, test the best weights once, and return the content of result.json.
+
+    Args:
+        cfg: the validated configuration.
+        folder: of the run; for further processes of a distributed run, the folder of the first one if the run is
+            resumed, otherwise a scratch folder.
+        overrides: of the command line, for the record.
+        callbacks: further callbacks.
+        resume: whether to continue from last.ckpt, if there is one.
+        start: when the run began, as of `time.perf_counter`.
+
+    Returns:
+        The content of result.json; empty in further processes of a distributed run.
+
+    Raises:
+        UserError: the data does not fit the configuration, or training failed.
+    """
+    data = build_data(cfg)
+    data.setup()
+    last = checkpoint_in(folder, "last")
+    resumed = _load_last(last, data) if resume and last.is_file() else None
+    loss = build_loss(cfg)
+    tasks = {name: _ranking_task(cfg, data, name, not loss.predicts_ratings) for name in ("val", "test")}
+    module = build_module(cfg, data)
+    swept, throughput = swept_keys(folder), Throughput(start)
+    trainer = build_trainer(
+        cfg,
+        folder,
+        [*build_callbacks(cfg, folder, data, module), *callbacks, throughput],
+        name=job_name(swept, overrides),
+        step=None if resumed is None else resumed.step,
+    )
+    if resumed is not None:
+        log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
+    elif not swept:  # the jobs of a sweep would all log the same figure
+        log_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
+    try:
+        trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
+    except SIGTERMException:  # raised by Lightning in a run of several processes
+        raise stopped(signal.SIGTERM, trainer.global_step, folder) from None
+    except SystemExit:  # raised by Lightning on Ctrl-C
+        raise KeyboardInterrupt from None
+    if not trainer.is_global_zero:
+        return {}
+
+    best = load_checkpoint(checkpoint_in(folder))
+    best.scorer.to(trainer.strategy.root_device)
+    objective = loss.objective(cfg.ranking.k)
+    outcome = describe_outcome(
+        best, data.dataset, data.split, data.split_method.describe(), objective, data.full, tasks
+    )
+    metrics = outcome["metrics"]
+    shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    log_hparams(trainer, config, shown, swept)
+    return {
+        "status": "completed",
+        "seed": cfg.seed,
+        "overrides": list(overrides),
+        **outcome,
+        "time": {
+            "epochs": trainer.current_epoch,
+            "seconds": round(throughput.elapsed, 3),
+            "train_ratings_per_second": round(throughput.ratings_per_second, 1),
+        },
+    }
+
+
+def _load_last(path: Path, data: MovieLensDataModule) -> LoadedCheckpoint:
+    """Load the checkpoint to resume from, and check that the data is the same.
+
+    Raises:
+        RunError: the checkpoint cannot be read, or the ratings or their split have changed.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.data != (data.dataset.sha256, data.split.fingerprint):
+        raise RunError(
+            f"{path}: the ratings or their split have changed since the run was started, or another version of recsys "
+            "drew the split; start a new run"
+        )
+    return checkpoint
+
+
+def _ranking_task(
+    cfg: DictConfig, data: MovieLensDataModule, subset: str, required: bool
+) -> RankingTask | None:
+    return ranking_task(
+        data.dataset, data.split, subset, cfg.ranking.k, cfg.ranking.threshold, required=required
+    )
