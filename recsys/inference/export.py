@@ -125,8 +125,8 @@ def _check(module: ExportedScorer, file: Path, path: Path) -> None:
             difference = np.abs(run_file(file, users, items) - module(users, items).numpy()).max()
         if not difference <= TOLERANCE:  # also refuses NaN
             raise RunError(
-                f"{path}: predictions differ from the checkpoint's by up to {difference:.2g}, allowed is {TOLERANCE:g}; "
-                "export with another version of torch, or to the other format"
+                f"{path}: predictions differ from the checkpoint's by up to {difference:.2g}; at most {TOLERANCE:g} is "
+                "allowed; export with another version of torch, or to the other format"
             )
 
 
