@@ -1,7 +1,4 @@
-"""Train a network: validate, load, fit, test the best weights once, write result.json.
-
-`train(cfg)` is the plain function; `main` is its Hydra skin, `recsys-train`.
-"""
+"""Train a network: validate, load the data, fit, test the best weights once, write result.json."""
 
 import logging
 import signal
@@ -14,17 +11,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import NO_ROOM
-from recsys.errors import RunError
+from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.names import job_name, swept_keys
-from recsys.runs.folder import (
-    RESULT,
-    checkpoint_in,
-    new_folder,
-    only_run_in,
-    resume_command,
-    write_json,
-)
-from recsys.runs.resume import OWN, check_unchanged, clear_away
+from recsys.runs.folder import RESULT, Run, checkpoint_in, resume_command, write_json
+from recsys.runs.record import START_NODES, resolve_config
+from recsys.runs.start import open_run
 from recsys.training.memory import explain_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -32,48 +23,64 @@ log = logging.getLogger(__name__)
 
 def train(
     cfg: DictConfig,
-    folder: Path | None = None,
-    overrides: list[str] | None = None,
+    folder: str | Path | None = None,
+    overrides: Sequence[str] | None = None,
     callbacks: Sequence[Any] = (),
-) -> dict[str, Any]:
-    """Train as configured, and leave a complete run in `folder`.
+    resume: bool = False,
+) -> Run:
+    """Train as configured, and write a complete run folder.
 
     Args:
-        cfg: conf/train.yaml, composed.
-        folder: where checkpoints, events and result.json go; None: a new one under ./outputs/runs.
+        cfg: the composed configuration, for example `recsys.compose("model=bias")`.
+        folder: the run folder; None: cfg.output_dir, or else a new one under ./outputs/runs.
         overrides: what the user typed, for the record.
-        callbacks: further callbacks of the trainer.
+        callbacks: additional callbacks of the trainer.
+        resume: continue the run in `folder`, whose configuration must equal `cfg`; begin if there is none.
 
     Returns:
-        The content of result.json; in the helper processes of a DDP run, nothing.
+        The run. In the processes of a distributed run other than the first, its result is empty.
 
     Raises:
-        UserError: the configuration or the data cannot work, or the loss was not finite.
+        UserError: the configuration or the data is invalid, or the loss is not finite.
     """
-    # torch and Lightning take seconds to import: who asks for help, or mistypes, should not wait for them.
+    # Imported here because torch and Lightning take seconds: --help and typing errors answer at once.
     from recsys.config.validate import validate
 
     start = time.perf_counter()
     validate(cfg)
     if cfg.resume:
-        check_unchanged(cfg)
-
-    folder = folder or Path(cfg.run if cfg.resume else new_folder("runs"))
-    with only_run_in(folder), explain_out_of_memory(cfg.batch_size):
+        raise ConfigError(
+            "resume=true: only recsys-train reads this key; in Python, call train(cfg, folder, resume=True)"
+        )
+    folder = folder if folder is not None else cfg.output_dir
+    if resume and folder is None:
+        raise ConfigError("train(resume=True): needs folder or cfg.output_dir")
+    chosen = None if folder is None else Path(str(folder)).expanduser().absolute()
+    config = resolve_config(cfg)
+    with open_run(chosen, config, overrides or [], resume) as opened, explain_out_of_memory(cfg.batch_size):
+        home = chosen if resume and chosen is not None else opened  # where the checkpoints to resume are
         try:
-            return _train(cfg, folder, overrides or [], callbacks, start)
-        except OSError as problem:
-            if problem.errno not in NO_ROOM:
+            result = _train(config, opened, home, overrides or [], callbacks, start, resume)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
                 raise
             raise RunError(
-                f"{folder}: cannot be written ({problem.strerror}); what was saved before is whole: "
-                f"once there is room, {resume_command(folder)} goes on"
-            ) from problem
+                f"{opened}: cannot be written ({error.strerror}); saved checkpoints are intact: "
+                f"free some space, then {resume_command(opened)}"
+            ) from error
+        return Run(opened, result.get("metrics", {}), result)
 
 
 def _train(
-    cfg: DictConfig, folder: Path, overrides: list[str], more: Sequence[Any], start: float
+    config: dict[str, Any],
+    folder: Path,
+    home: Path,
+    overrides: Sequence[str],
+    callbacks: Sequence[Any],
+    start: float,
+    resume: bool,
 ) -> dict[str, Any]:
+    """Train in `folder`, from the checkpoint in `home` if there is one to resume; return result.json."""
     from pytorch_lightning.utilities.exceptions import SIGTERMException
 
     from recsys.analysis.figures.cross_table import plot_cross_table
@@ -86,38 +93,33 @@ def _train(
     from recsys.training.callbacks.tensorboard import show_figure, show_hparams
     from recsys.training.callbacks.throughput import Throughput
 
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    for key in OWN:
-        del config[key]
-    if path := config["data"].get("path"):  # as saved, it can be found from any folder
-        config["data"]["path"] = str(Path(path).expanduser().absolute())
+    cfg = OmegaConf.create(config)
+    config = {key: value for key, value in config.items() if key not in START_NODES}
     data = build_data(cfg)
     data.setup()
     assert data.dataset is not None
-    home = Path(cfg.run) if cfg.resume else folder  # of a further process, `folder` is another
     last = checkpoint_in(home, "last")
-    before = load_checkpoint(last) if cfg.resume and last.is_file() else None
+    before = load_checkpoint(last) if resume and last.is_file() else None
     if before is not None and before.data != (data.dataset.sha256, data.split.fingerprint):
         raise RunError(
-            f"run={cfg.run}: the data or their split are not what it began with, or another version drew it; "
-            "start it anew"
+            f"run={home}: cannot be resumed, because the data or its split has changed since the run started "
+            "(or another version of recsys draws the split differently); start a new run"
         )
     tasks = ranking_tasks(data.dataset, data.split, config)
     module = build_module(cfg, config, data, tasks["val"])
     objective, swept = objective_of(config), swept_keys(folder)
     throughput = Throughput(start)
-    callbacks = [*more, throughput]
     step = before.step if before is not None else None
-    trainer = build_trainer(cfg, folder, *callbacks, name=job_name(swept, overrides), step=step)
-    if cfg.resume:
-        clear_away(home)
+    trainer = build_trainer(
+        cfg, folder, *callbacks, throughput, name=job_name(swept, overrides), step=step
+    )
     if before is not None:
-        log.info("goes on after step %d, in epoch %d", before.step, before.epoch + 1)
-    elif not swept:  # jobs of a sweep would all draw the same
+        log.info("resuming after step %d, in epoch %d", before.step, before.epoch + 1)
+    elif not swept:  # every job of a sweep would draw the same figure
         show_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     try:
         trainer.fit(module, data, ckpt_path=None if before is None else last, weights_only=True)
-    except SIGTERMException:  # of several processes
+    except SIGTERMException:  # raised by Lightning in a run of several processes
         raise stopped(signal.SIGTERM, trainer.global_step, home) from None
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
@@ -133,7 +135,7 @@ def _train(
     result = {
         "status": "completed",
         "seed": cfg.seed,
-        "overrides": overrides,
+        "overrides": list(overrides),
         **outcome,
         "time": {
             "epochs": trainer.current_epoch,
