@@ -32,18 +32,17 @@ def fit(
     folder: Path,
     overrides: Sequence[str],
     callbacks: Sequence[Callback] = (),
-    resume: bool = False,
+    last: Path | None = None,
     start: float = 0.0,
 ) -> dict[str, Any]:
     """Train, test the best weights once, and return the content of result.json.
 
     Args:
         cfg: the validated configuration.
-        folder: of the run; for further processes of a distributed run, the folder of the first one if the run is
-            resumed, otherwise a scratch folder.
+        folder: of the run; in further processes of a distributed run, a scratch folder.
         overrides: of the command line, for the record.
         callbacks: further callbacks.
-        resume: whether to continue from last.ckpt, if there is one.
+        last: the checkpoint to resume from, if it exists; None: start from the beginning.
         start: when the run began, as of `time.perf_counter`.
 
     Returns:
@@ -54,8 +53,7 @@ def fit(
     """
     data = build_data(cfg)
     data.setup()
-    last = checkpoint_in(folder, "last")
-    resumed = _load_last(last, data) if resume and last.is_file() else None
+    resumed = _load_last(last, data) if last is not None and last.is_file() else None
     loss = build_loss(cfg)
     tasks = {name: _ranking_task(cfg, data, name, not loss.predicts_ratings) for name in ("val", "test")}
     module = build_module(cfg, data)
@@ -88,8 +86,7 @@ def fit(
     )
     metrics = outcome["metrics"]
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    log_hparams(trainer, config, shown, swept)
+    log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept)  # type: ignore[arg-type]
     return {
         "status": "completed",
         "seed": cfg.seed,
