@@ -46,9 +46,11 @@ def average(
     import torch
 
     from recsys.atomic import atomic_write
+    from recsys.evaluation.objective import Objective
     from recsys.evaluation.ranking_metrics import ranking_tasks
     from recsys.evaluation.summary import describe_outcome
-    from recsys.runs.checkpoint import join_checkpoints, load_checkpoint
+    from recsys.runs.checkpoint import load_checkpoint
+    from recsys.runs.join import join_checkpoints
     from recsys.runs.load import load_run
 
     content = join_checkpoints([checkpoint_in(member) for member in folders])
@@ -60,14 +62,25 @@ def average(
         with atomic_write(path) as temporary:
             torch.save(content, temporary)
         checkpoint = load_checkpoint(path)
-        tasks = ranking_tasks(loaded.dataset, loaded.split, checkpoint.config)
+        objective = Objective(loaded.result["objective"]["name"], loaded.result["objective"]["mode"])
+        ranking = checkpoint.config["ranking"]
+        tasks = ranking_tasks(loaded.dataset, loaded.split, ranking["k"], ranking["threshold"])
+        outcome = describe_outcome(
+            checkpoint,
+            loaded.dataset,
+            loaded.split,
+            loaded.split_method.describe(),
+            objective,
+            loaded.batches,
+            tasks,
+        )
         times = [member.content["time"] for member in members]
         result: dict[str, Any] = {
             "status": "completed",
             "seed": members[0].content["seed"],
             "overrides": list(overrides or []),
             "members": [{"folder": member.name, "seed": member.content["seed"]} for member in members],
-            **describe_outcome(checkpoint, loaded.dataset, loaded.split, loaded.batches, tasks),
+            **outcome,
             "time": {
                 "epochs": sum(member["epochs"] for member in times),
                 "seconds": round(sum(member["seconds"] for member in times) + time.perf_counter() - start, 3),

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import RunError
-from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
+from recsys.evaluation.ranking_metrics import ranking_tasks
 from recsys.evaluation.summary import describe_outcome
 from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint
@@ -55,7 +55,8 @@ def fit(
     data.setup()
     resumed = _load_last(last, data) if last is not None and last.is_file() else None
     loss = build_loss(cfg)
-    tasks = {name: _ranking_task(cfg, data, name, not loss.predicts_ratings) for name in ("val", "test")}
+    k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
+    tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
     module = build_module(cfg, data)
     swept, throughput = swept_keys(folder), Throughput(start)
     trainer = build_trainer(
@@ -80,7 +81,7 @@ def fit(
 
     best = load_checkpoint(checkpoint_in(folder))
     best.scorer.to(trainer.strategy.root_device)
-    objective = loss.objective(cfg.ranking.k)
+    objective = loss.objective(k)
     outcome = describe_outcome(
         best, data.dataset, data.split, data.split_method.describe(), objective, data.full, tasks
     )
@@ -113,11 +114,3 @@ def _load_last(path: Path, data: MovieLensDataModule) -> LoadedCheckpoint:
             "drew the split; start a new run"
         )
     return checkpoint
-
-
-def _ranking_task(
-    cfg: DictConfig, data: MovieLensDataModule, subset: str, required: bool
-) -> RankingTask | None:
-    return ranking_task(
-        data.dataset, data.split, subset, cfg.ranking.k, cfg.ranking.threshold, required=required
-    )
