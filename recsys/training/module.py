@@ -188,7 +188,9 @@ class RatingModule(pl.LightningModule):
                 "negatives": self._generator.get_state(),
             }
             checkpoint["generators"] = {
-                name: torch.as_tensor(self.all_gather(state.to(self.device))).view(self.trainer.world_size, -1)
+                name: torch.as_tensor(self.all_gather(state.to(self.device))).view(
+                    self.trainer.world_size, -1
+                )
                 for name, state in states.items()
             }
         if batches := self._train_batches():
