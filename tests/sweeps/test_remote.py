@@ -200,13 +200,13 @@ def test_two_nodes_under_slurm(tmp_path: Path, unused_port: int) -> None:
     ("overrides", "variables", "message"),
     [
         (["hardware.num_nodes=2"], {}, "hardware.num_nodes=2: several machines need hardware.strategy=ddp"),
-        (TWO_NODES, {}, "nobody starts the processes of the other machines.*torchrun --nnodes=2"),
+        (TWO_NODES, {}, "the processes of the other machines are not started.*torchrun --nnodes=2"),
         (
             TWO_NODES,
             {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"},
-            "hardware.num_nodes=2 and hardware.devices=1: 2 processes, but torchrun started 4",
+            "hardware.num_nodes=2 and hardware.devices=1: 2 processes are needed, but torchrun started 4",
         ),
-        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "1 processes, but srun started 3"),
+        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "1 processes are needed, but srun started 3"),
     ],
 )
 def test_a_wrong_number_of_processes_is_refused(
