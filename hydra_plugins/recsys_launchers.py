@@ -1,12 +1,14 @@
-"""Where Hydra looks for launchers; the work is in recsys/sweeps."""
+"""The launchers, where Hydra looks for them; they delegate to recsys/sweeps."""
 
+import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn  # the return type of a launcher; Hydra has no other module for it
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -15,37 +17,45 @@ from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, Positi
 
 
 class JobsLauncher(Launcher):
-    """What the launchers below share: the keys of their YAML become `self.options`."""
+    """Base class of the launchers; the keys of their YAML files become `self.options`."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
-        self.reports = True  # a sweeper that launches many times over reports for itself
+        self.is_search = (
+            False  # set by a sweeper that launches several batches and writes the leaderboard itself
+        )
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Hydra's own hand-over."""
+        """Check the sweep; Hydra calls this before it creates the folder of the sweep."""
+        from recsys.sweeps.launcher import check_sweep, discard_refused
+
         self.context, self.config = hydra_context, config
+        check_sweep(config)
+        # Hydra creates the folder before it composes the jobs, and a sweep may be refused after that.
+        folder = Path(config.hydra.sweep.dir).absolute()
+        weakref.finalize(self, discard_refused, folder, folder.exists())
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs of a sweep."""
         from recsys.sweeps.launcher import launch
 
         self.prepare()
-        return launch(self.context, self.config, job_overrides, initial_job_idx, self.run, self.reports)
+        return launch(self.context, self.config, job_overrides, initial_job_idx, self.run, self.is_search)
 
     def prepare(self) -> None:
-        """Begin what may go on while the jobs are validated."""
+        """Start work that can go on while the jobs are validated."""
 
-    def at_once(self) -> int:
-        """How many jobs a search should ask for at a time."""
+    def batch_size(self) -> int:
+        """Return how many jobs a search should launch at a time."""
         return 4
 
     @abstractmethod
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
-        """From jobs to outcomes."""
+        """Run jobs, and return their outcomes."""
 
 
 class PoolLauncher(JobsLauncher):
-    """One process per job, over the GPUs or cores of this machine; see conf/hydra/launcher/pool.yaml."""
+    """Run jobs as processes on the GPUs or cores of this machine; see conf/hydra/launcher/pool.yaml."""
 
     def __init__(
         self,
@@ -58,32 +68,32 @@ class PoolLauncher(JobsLauncher):
 
     @cached_property
     def slots(self) -> Sequence[Any]:
-        """Kept from one batch of a search to the next."""
+        """The slots of this machine, kept from one batch of a search to the next."""
         from recsys.sweeps.pool import slots_of_this_machine
 
         hardware, options = self.config.hardware, self.options
         return slots_of_this_machine(hardware, options["jobs_per_gpu"], options["jobs"])
 
     def prepare(self) -> None:
-        """Let torch be imported where jobs will be forked."""
-        with suppress(TypeError, ArithmeticError):  # the hardware is mistyped; validation says so
+        """Start the processes that import torch and fork the jobs."""
+        with suppress(TypeError, ArithmeticError):  # an invalid hardware.* key is reported by the validation
             for slot in self.slots:
                 if slot.server is not None:
                     slot.server.warm_up()
 
-    def at_once(self) -> int:
-        """As many as there are slots."""
+    def batch_size(self) -> int:
+        """Return the number of slots."""
         return len(self.slots)
 
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
-        """On this machine."""
+        """Run jobs on this machine, and return their outcomes."""
         from recsys.sweeps.pool import run_jobs
 
         return run_jobs(jobs, self.slots, self.options["timeout"], self.options["fail_fast"])
 
 
 class RayLauncher(JobsLauncher):
-    """Jobs as tasks of a Ray cluster; see conf/hydra/launcher/ray.yaml."""
+    """Run jobs as tasks of a Ray cluster; see conf/hydra/launcher/ray.yaml."""
 
     def __init__(
         self,
@@ -98,14 +108,14 @@ class RayLauncher(JobsLauncher):
         )
 
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
-        """On the cluster."""
+        """Run jobs on the cluster, and return their outcomes."""
         from recsys.sweeps.ray import run_jobs
 
         return run_jobs(jobs, **self.options)
 
 
 class SlurmLauncher(JobsLauncher):
-    """Jobs as jobs of Slurm; see conf/hydra/launcher/slurm.yaml."""
+    """Run jobs as jobs of Slurm; see conf/hydra/launcher/slurm.yaml."""
 
     def __init__(
         self,
@@ -117,7 +127,7 @@ class SlurmLauncher(JobsLauncher):
         super().__init__(cluster=cluster, poll_seconds=poll_seconds, timeout=timeout, **parameters)
 
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
-        """In the queue."""
+        """Submit jobs to the queue, wait, and return their outcomes."""
         from recsys.sweeps.slurm import run_jobs
 
         return run_jobs(jobs, cfg.hardware, **self.options)

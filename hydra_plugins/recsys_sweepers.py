@@ -1,5 +1,6 @@
-"""Where Hydra looks for sweepers; the work is in recsys/sweeps."""
+"""The Optuna sweeper, where Hydra looks for sweepers; it delegates to recsys/sweeps."""
 
+import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.recsys_launchers import JobsLauncher
 from recsys.types import PositiveInt
 
+log = logging.getLogger(__name__)
+
 
 class OptunaSweeper(Sweeper):
-    """Search instead of a grid; see conf/hydra/sweeper/optuna.yaml."""
+    """Search with Optuna instead of running a grid; see conf/hydra/sweeper/optuna.yaml."""
 
     def __init__(
         self,
@@ -30,16 +33,18 @@ class OptunaSweeper(Sweeper):
         self.options = OmegaConf.create({"n_trials": n_trials, "sampler": sampler, "pruner": pruner})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Hydra's own hand-over."""
+        """Create the launcher."""
         self.hydra_context, self.config = hydra_context, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: Sequence[str]) -> None:
-        """Search."""
+        """Run the search."""
         from recsys.errors import ConfigError
-        from recsys.sweeps.launcher import compose_jobs, only_sweep_in, write_leaderboard
+        from recsys.runs.folder import MULTIRUN
+        from recsys.sweeps.compose import compose_jobs
+        from recsys.sweeps.launcher import hold_sweep, write_leaderboard
         from recsys.sweeps.optuna import probes, search
 
         if find_spec("optuna") is None:
@@ -53,12 +58,13 @@ class OptunaSweeper(Sweeper):
         compose_jobs(context, config, probes(overrides))
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, folder / "multirun.yaml")
+        OmegaConf.save(config, folder / MULTIRUN)
         at_once = 1
         if isinstance(launcher, JobsLauncher):
-            at_once, launcher.reports = launcher.at_once(), False  # the leaderboard comes once, at the end
+            at_once, launcher.is_search = launcher.batch_size(), True
         try:
-            with only_sweep_in(folder):
+            with hold_sweep(config):
+                log.info("%d trials in %s", self.options.n_trials, folder)
                 search(folder, overrides, self.options, self.batch or at_once, launcher.launch)
         finally:
             write_leaderboard(folder)

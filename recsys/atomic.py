@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is either replaced as a whole or left as it was."""
 
 import errno
 import os
@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # what a place that takes no more answers
+# Errors of a file system that accepts no more data: full, over quota, file too large, read-only.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A name to write under; what was written there takes the place of `path` once the block has ended well.
+    """Yield a temporary path to write to, and rename it to `path` when the block ends without an error.
 
-    Whenever the process or the machine dies, `path` is what it was before, or the new file as a whole.
+    If the process or the machine dies, `path` is either the old or the complete new file.
 
     Args:
-        path: its folder exists.
+        path: the file to write; its folder must exist.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: some writers go by it
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # some writers choose the format by the suffix
     try:
         yield temporary
         flush(temporary)
@@ -28,12 +29,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def flush(file: Path) -> None:
-    """See a file onto the disk; to be done before it is renamed, or a power cut leaves an empty one."""
+    """Force a file to disk. Without this before the rename, a power failure can leave an empty file."""
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left in a folder under names of `atomic_write`."""
+    """Remove the temporary files that killed processes left in a folder."""
     for file in folder.glob(".[0-9]*.*"):
         file.unlink(missing_ok=True)

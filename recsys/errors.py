@@ -1,47 +1,43 @@
-"""What can go wrong by a user's hand; each message names the thing at fault, its value and the way out."""
+"""Errors that a user can fix. Each message names what is wrong, its value, and what to do next."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: shown as it stands, without a traceback."""
+    """A mistake that the user can fix; the command line shows it without a traceback."""
 
 
 class ConfigError(UserError):
-    """Values in the configuration that cannot work."""
+    """Invalid or contradicting configuration values."""
 
 
 class DataError(UserError):
-    """Data that cannot be read, or cannot be used as asked."""
+    """Data that cannot be read, or cannot be used as requested."""
 
 
 class DownloadError(UserError):
-    """No mirror gave a usable archive."""
+    """No mirror returned a usable archive."""
 
 
 class UnknownIdError(UserError):
-    """A raw user or item id that the model has never seen."""
+    """A raw user or item id that is not in the training data."""
 
 
 class RunError(UserError):
-    """A run folder that is not there, not finished, or not readable."""
+    """A run folder that is missing, unfinished or unreadable."""
 
 
 class TrainingError(UserError):
-    """Training went wrong in a way that no later step can mend, such as a loss that is not finite."""
-
-
-class Pruned(UserError):
-    """A search gave the run up; no mistake of anybody."""
+    """Training cannot continue, for example because the loss is not finite."""
 
 
 class Stopped(UserError):
-    """A signal ended the run, which can go on.
+    """A signal stopped a run or a sweep, which can be resumed.
 
     Args:
-        message: says how.
-        number: the signal's.
+        message: how to resume.
+        number: number of the signal.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -49,18 +45,22 @@ class Stopped(UserError):
         self.number = number
 
 
+class Pruned(Exception):
+    """A hyperparameter search stopped this trial early. It is not an error of the user."""
+
+
 @contextmanager
 def refusals_of(place: str, way_out: str = "") -> Iterator[None]:
-    """Tell what the operating system refuses as a mistake about a place.
+    """Convert an OSError inside the block to a DataError.
 
     Args:
-        place: a key and its value, before the system's reason.
-        way_out: what would do, after it.
+        place: key and value that the error is about; the message begins with it.
+        way_out: what to do next; the message ends with it.
 
     Raises:
-        DataError: with the system's reason.
+        DataError: with the reason of the operating system.
     """
     try:
         yield
-    except OSError as problem:
-        raise DataError(f"{place}: {problem.strerror or problem}{way_out}") from None
+    except OSError as error:
+        raise DataError(f"{place}: {error.strerror or error}{way_out}") from None

@@ -1,4 +1,4 @@
-"""Where the configuration files are."""
+"""The location of the configuration files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def conf_dir() -> str:
     """Return the folder conf/: next to the package in a checkout, inside the package in a wheel.
 
     Raises:
-        UserError: neither place has it.
+        UserError: it is in neither place.
     """
     package = Path(__file__).resolve().parent
     for folder in (package / "conf", package.parent / "conf"):

@@ -1,4 +1,4 @@
-"""What a command prints: a table for people, or JSON and CSV for programs, on standard output alone."""
+"""Print rows to standard output: a table to read, or JSON or CSV for other programs."""
 
 import csv
 import json
@@ -16,22 +16,22 @@ Format = Literal["table", "json", "csv"]
 
 
 def check_format(given: object) -> None:
-    """Refuse any other format.
+    """Check the value of `format=`.
 
     Raises:
-        ConfigError: names the ones there are.
+        ConfigError: it is not an output format; the message lists them.
     """
     if given not in get_args(Format):
         raise ConfigError(f"format={given}: choose {', '.join(get_args(Format))}")
 
 
 def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") -> None:
-    """Print rows with equal keys; None is a value that a row has not.
+    """Print rows that have the same keys; None is a missing value.
 
     Args:
-        rows: one dict per line; its keys are the columns.
-        form: json prints a list of objects, csv a header and lines.
-        title: of the table.
+        rows: one dict per row; the keys are the columns.
+        form: "json" prints a list of objects, "csv" a header and one line per row.
+        title: title of the table.
     """
     if form == "json":
         json.dump(list(rows), sys.stdout, indent=2, ensure_ascii=False)
@@ -41,20 +41,22 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
         writer.writeheader()
         writer.writerows(rows)
     else:
-        console = Console(width=None if sys.stdout.isatty() else 160)  # a file has no edge
+        console = Console(
+            width=None if sys.stdout.isatty() else 160
+        )  # a pipe or file has no width of its own
         if title:
             console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)
         table = Table()
         for key in rows[0] if rows else ():
-            number = all(isinstance(row[key], int | float | None) for row in rows)
-            table.add_column(Text(key), justify="right" if number else "left", overflow="fold")
+            is_number = all(isinstance(row[key], int | float | None) for row in rows)
+            table.add_column(Text(key), justify="right" if is_number else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(shown(value)) for value in row.values()))  # no markup in what users typed
+            table.add_row(*(Text(shown(value)) for value in row.values()))  # Text: titles are not markup
         console.print(table)
 
 
 def shown(value: object) -> str:
-    """A value as people read it."""
+    """Return a value formatted for a table."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -1,6 +1,8 @@
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: results depend on the number of threads
+# Before torch is imported: results depend on the number of threads, and spinning threads slow down other tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import shutil
 import socket
@@ -8,12 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 import pytest
 from omegaconf import DictConfig
 
-from recsys.cli.app import register_resolvers
-from recsys.paths import conf_dir
+from recsys.experiment import compose as composing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -29,19 +29,13 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def compose() -> Callable[..., DictConfig]:
-    """Compose conf/<name>.yaml as a command would."""
-    register_resolvers()
-
-    def compose(*overrides: str, name: str = "train") -> DictConfig:
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            return hydra.compose(name, list(overrides))
-
-    return compose
+    """Return the function that composes conf/<name>.yaml as a command does."""
+    return composing.compose
 
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port on this machine that nobody listens on."""
+    """Return a port of this machine on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

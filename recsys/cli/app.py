@@ -1,6 +1,6 @@
-"""The skin of every command: a Hydra app whose user mistakes are one line and no traceback.
+"""Run a command as a Hydra app; mistakes of the user become one-line errors without a traceback.
 
-Nothing heavy is imported here, so that --help, --cfg and tab completion answer at once.
+Nothing slow is imported here, so that --help, --cfg and tab completion answer at once.
 """
 
 import atexit
@@ -9,115 +9,151 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString, Sweep
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from recsys.atomic import NO_ROOM
 from recsys.cli.help import help_of
-from recsys.errors import ConfigError, Stopped, UserError
+from recsys.errors import ConfigError, Pruned, Stopped, UserError
+from recsys.experiment.compose import compose
 from recsys.paths import conf_dir
-from recsys.runs.folder import forget_claimed, new_folder
+from recsys.runs.start import timestamp
+
+MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
 def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
     """Run conf/<name>.yaml as a Hydra app.
 
     Args:
-        name: of the configuration file.
-        task: what to do with the composed configuration; in a sweep, with each.
+        name: the primary configuration.
+        task: called with the composed configuration; in a sweep, with that of each job.
     """
     register_resolvers()
-    _collect_garbage_rarely()
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them itself
+    _set_up_process()
 
     def job(cfg: DictConfig) -> Any:
         try:
             return task(cfg)
         except Stopped as end:
-            _exit(str(end), 128 + end.number)  # as a shell tells of a process that a signal ended
-        except UserError as mistake:
-            if HydraConfig.get().mode is RunMode.MULTIRUN:  # an exit would end the other jobs
+            _exit(str(end), 128 + end.number)  # the exit code of a process that a signal ended
+        except (UserError, Pruned) as error:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:  # leave it to the launcher: other jobs may follow
                 raise
-            _refuse(mistake, str(mistake))
+            _exit(str(error))
+        except OmegaConfBaseException as error:  # a value that cannot be resolved, such as seed=${nope}
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                raise
+            _exit(_explain(error, name, overrides))
 
-    flags = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
+    arguments = [word for word in sys.argv[1:] if word not in MULTIRUN_FLAGS]
+    flags = [word for word in sys.argv[1:] if word in MULTIRUN_FLAGS]
+    overrides = [word for word in arguments if not word.startswith("-")]
     if flags and name != "train":
-        _exit(f"recsys-{name} {flags[0]}: only recsys-train sweeps")
-    if {"--cfg", "-c"} & set(sys.argv):
-        flags = []  # to show is not to sweep
-    words = [word for word in sys.argv[1:] if word not in ("-m", "--multirun")]
-    sys.argv[1:] = flags + words  # Hydra wants them first
-    overrides = [word for word in words if not word.startswith("-")]
+        _exit(f"recsys-{name} {flags[0]}: only recsys-train has sweeps")
+    if {"--cfg", "-c"} & set(arguments):
+        flags = []  # print the configuration instead of sweeping
+    sys.argv[1:] = flags + arguments  # Hydra's parser accepts -m only before the overrides
     try:
-        if {"--help", "-h"} & set(words) and len(words) == len(overrides) + 1:
+        if {"--help", "-h"} & set(arguments) and len(arguments) == len(overrides) + 1:
             print(help_of(name, conf_dir(), overrides))
             return
         check_choices(overrides)
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=name)(job)()
-    except Stopped as end:  # of a sweep
+    except Stopped as end:  # from a sweep
         _exit(str(end), 128 + end.number)
-    except UserError as mistake:
-        _refuse(mistake, str(mistake))
-    except (HydraException, OmegaConfBaseException) as mistake:
-        _refuse(mistake, _explain(mistake, name))
+    except UserError as error:
+        _exit(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _exit(_explain(error, name, overrides))
     except KeyboardInterrupt:
         _exit("stopped by the keyboard", 130)
-    except BrokenPipeError:  # whoever reads our output has read enough (| head)
+    except BrokenPipeError:  # the reader of a pipe has ended (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as problem:
-        if problem.errno not in NO_ROOM:
+    except OSError as error:
+        if error.errno not in NO_ROOM:
             raise
-        forget_claimed()
-        _exit(f"{problem.filename or 'outputs'}: cannot be written ({problem.strerror})")
-
-
-def check_choices(overrides: list[str]) -> None:
-    """Look at words that choose a file of a group; Hydra itself has no words for `split=0`.
-
-    Raises:
-        ConfigError: with the choices that there are.
-    """
-    for word in overrides:
-        group = Path(conf_dir(), word.split("=")[0])
-        if not re.fullmatch(r"[a-z/]+=.*", word) or not group.is_dir():
-            continue
-        with suppress(HydraException):  # what is no override at all, Hydra can tell
-            value = OverridesParser.create().parse_override(word).value()
-            if not isinstance(value, str | QuotedString | Sweep):
-                known = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
-                raise ConfigError(f"{word}: one of {known} expected")
+        _exit(f"{error.filename or 'outputs'}: cannot be written ({error.strerror})")
 
 
 def register_resolvers() -> None:
-    """What conf/ may use between ${ and }."""
-    # With its cache, as Hydra's own ${now:}: a run or a sweep has one folder, however often it is asked for.
-    OmegaConf.register_new_resolver("new_folder", new_folder, replace=True, use_cache=True)
+    """Register the resolver `sweep_folder` of conf/train.yaml.
 
-
-def _collect_garbage_rarely() -> None:
-    """torch and Lightning are a million objects; Python would search them for garbage over and over while
-    they are imported, and once more at the end: a quarter of the time that a short command takes.
+    It is cached like Hydra's `now`: the folder of a sweep is the same however often it is read.
     """
+    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True, use_cache=True)
+
+
+def _sweep_folder(name: str | None, *chosen: str | int | None) -> str:
+    """Return the first chosen folder that is not null, or a name made of the time and the sweep's name."""
+    for folder in chosen:
+        if folder is not None:
+            return str(Path(str(folder)).expanduser())
+    return f"outputs/sweeps/{timestamp()}" + (f"_{name}" if name else "")
+
+
+def check_choices(overrides: Iterable[str]) -> None:
+    """Check overrides that choose the option of a config group, such as `split=0`.
+
+    Hydra reports them as a ValueError that does not name the override.
+
+    Raises:
+        ConfigError: the value is not a name; the message lists the options.
+    """
+    for override in overrides:
+        group = Path(conf_dir(), override.split("=")[0])
+        if not re.fullmatch(r"[a-z/]+=.*", override) or not group.is_dir():
+            continue
+        with suppress(HydraException):  # Hydra reports syntax errors itself
+            value = OverridesParser.create().parse_override(override).value()
+            if not isinstance(value, str | QuotedString | Sweep):
+                options = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
+                raise ConfigError(f"{override}: choose {options}")
+
+
+def quote_for_hydra(override: str) -> str:
+    """Quote the value of `item=` and `genres=`, in which commas, colons and quotes are ordinary characters.
+
+    Item titles contain characters that have a meaning in Hydra's grammar, and users do not know that grammar.
+
+    >>> quote_for_hydra("item=Postino, Il (1994)"), quote_for_hydra("genres=[Sci-Fi,Children's]")
+    ("item='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
+    """
+    key, _, value = override.partition("=")
+    if not value or value[0] in "'\"" or value == "null":
+        return override
+    if key == "item":
+        return f"item={_in_quotes(value)}"
+    if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
+        return f"genres=[{','.join(map(_in_quotes, filter(None, value[1:-1].split(','))))}]"
+    return override
+
+
+def _in_quotes(text: str) -> str:
+    return "'" + text.strip().replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+
+
+def _set_up_process() -> None:
+    # Let Hydra raise errors instead of printing them itself.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # OpenMP threads that spin while they wait slow down a shared machine several times. torch reads the variable
+    # when it is imported, which happens after this.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # torch and Lightning create a million objects. Searching them for garbage during the imports and at exit
+    # takes a quarter of the time of a short command.
     gc.set_threshold(50_000, 10, 10)
     atexit.register(gc.freeze)
-
-
-def _refuse(mistake: Exception, told: str) -> NoReturn:
-    if not isinstance(mistake, UserError) or isinstance(mistake, ConfigError):
-        forget_claimed()  # nothing has begun
-    _exit(told)
 
 
 def _exit(message: str, code: int = 1) -> NoReturn:
@@ -125,25 +161,20 @@ def _exit(message: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
-def _explain(mistake: Exception, name: str) -> str:
-    """Hydra's message without its internals, and the nearest name that exists."""
-    told = [line.strip() for line in str(mistake).splitlines() if line.strip()]
-    # Words of our own, said while an interpolation was resolved, stand behind Hydra's.
-    told[0] = re.sub(r"^\w+ raised while resolving interpolation: ", "", told[0])
-    if "Config search path:" in told:  # an unknown option of a group: the known ones stand before this line
-        told = told[: told.index("Config search path:")]
-        wanted = re.search(r"'[\w-]+/([\w-]+)'", told[0])
-        known = [line for line in told[1:] if not line.startswith("Available")]
-        return "\n".join(told) + _nearest(wanted[1] if wanted else "", known)
-    if "does not support sweep type" in told[0]:
-        return f"{told[0]}: a grid has no intervals; hydra/sweeper=optuna searches them"
-    wanted = re.search(r"Could not override '([\w.@/-]+)'", str(mistake))
-    near = _nearest(wanted[1], _known_keys(name)) if wanted else ""
-    if near:
-        return f"{told[0]}{near}"
-    return "\n".join(
-        line for line in told if not line.startswith(("full_key", "object_type", "reference_type"))
-    )
+def _explain(error: Exception, name: str, overrides: list[str]) -> str:
+    """Return the message for an error of Hydra or OmegaConf, with the nearest name that exists."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = list(error.options or ())
+        return f"{group}={option}: choose {', '.join(options)}{_nearest(option, options)}"
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+        key = str(cause.full_key)
+        return f"{key}: no such key{_nearest(key, _known_keys(name, overrides)) or f'; +{key}=... adds it'}"
+    if isinstance(cause, OmegaConfBaseException):
+        first = f"{error}: " if isinstance(error, ConfigCompositionException) and str(error) else ""
+        return first + str(cause).splitlines()[0]
+    return "\n".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 def _nearest(wanted: str, known: list[str]) -> str:
@@ -151,25 +182,21 @@ def _nearest(wanted: str, known: list[str]) -> str:
     return f"\nDid you mean {near[0]}?" if near else ""
 
 
-def _known_keys(name: str) -> list[str]:
-    """Every key that could have been meant, under the groups chosen on this command line."""
-    GlobalHydra.instance().clear()
-    groups = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w-]+", word)]
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        for overrides in (groups, []):
-            try:
-                cfg = hydra.compose(name, overrides)
-            except HydraException:
-                continue
-            return list(_keys(OmegaConf.to_container(cfg, resolve=False)))
+def _known_keys(name: str, overrides: list[str]) -> list[str]:
+    """Return all keys of a command under the config groups that the user chose."""
+    groups = [override for override in overrides if re.fullmatch(r"[\w/]+=[\w-]+", override)]
+    for chosen in (groups, []):
+        with suppress(HydraException):
+            return list(keys_of(OmegaConf.to_container(compose(*chosen, name=name), resolve=False)))
     return []
 
 
-def _keys(node: Any, prefix: str = "") -> list[str]:
+def keys_of(node: Any, prefix: str = "") -> list[str]:
+    """Return the dotted keys of a nested dict, without those that begin with an underscore."""
     if not isinstance(node, dict):
         return []
     keys = []
     for key, value in node.items():
         if not str(key).startswith("_"):
-            keys += [f"{prefix}{key}", *_keys(value, f"{prefix}{key}.")]
+            keys += [f"{prefix}{key}", *keys_of(value, f"{prefix}{key}.")]
     return keys

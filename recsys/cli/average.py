@@ -7,46 +7,35 @@ from omegaconf import DictConfig, ListConfig
 
 from recsys.cli.app import run_command
 from recsys.cli.compare import find_sweep
-from recsys.errors import ConfigError, UserError
-from recsys.experiment.average import average
-from recsys.leaderboard.table import read_runs
-from recsys.runs.folder import forget_claimed, only_run_in
+from recsys.errors import ConfigError
+from recsys.experiment.average import average, members_in
+from recsys.runs.record import without_start_keys
 
 
 def main() -> None:
-    """`recsys-average`."""
+    """Run `recsys-average`."""
     run_command("average", _task)
 
 
-def members_in(sweep: Path) -> list[Path]:
-    """The finished runs under a folder, without those that are averages of others."""
-    runs = read_runs(sweep)
-    return [sweep / run.name for run in runs if run.completed and not run.is_average]
-
-
 def _task(cfg: DictConfig) -> None:
-    hydra = HydraConfig.get()
-    folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
-    try:
-        if cfg.runs is None:
-            sweep = find_sweep(str(cfg.dir))
-            runs = members_in(sweep)
-            if cfg.dir == "latest":  # another one, by the time that somebody repeats the command
-                overrides = [*(word for word in overrides if not word.startswith("dir=")), f"dir={sweep}"]
-        elif not isinstance(cfg.runs, ListConfig):
-            raise ConfigError(f"runs={cfg.runs}: a list of folders expected, 'runs=[outputs/runs/a,...]'")
-        elif cfg.dir != "latest":
-            raise ConfigError(f"dir={cfg.dir} and runs={cfg.runs}: one of them")
-        else:
-            runs = [Path(str(run)) for run in cfg.runs]
-        with only_run_in(folder):
-            result = average(runs, folder, overrides)
-    except UserError:  # nothing has been written
-        forget_claimed()
-        raise
+    overrides = without_start_keys(HydraConfig.get().overrides.task)
+    if cfg.runs is None:
+        sweep = find_sweep(str(cfg.dir))
+        runs = members_in(sweep)
+        if cfg.dir == "latest":  # record the folder: "latest" is another sweep when the command is repeated
+            overrides = [*(word for word in overrides if not word.startswith("dir=")), f"dir={sweep}"]
+    elif not isinstance(cfg.runs, ListConfig):
+        raise ConfigError(
+            f"runs={cfg.runs}: must be a list of folders, 'runs=[outputs/runs/a,outputs/runs/b]'"
+        )
+    elif cfg.dir != "latest":
+        raise ConfigError(f"dir={cfg.dir} and runs={cfg.runs}: give only one of them")
+    else:
+        runs = [Path(str(run)) for run in cfg.runs]
+    run = average(runs, None if cfg.output_dir is None else str(cfg.output_dir), overrides)
     from recsys.evaluation.summary import print_summary
 
-    print_summary(result, folder)
+    print_summary(run.result, run.folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rank the runs of a sweep by their validation metric: `recsys-compare`."""
+"""Rank the runs of a sweep by their validation metric: the command `recsys-compare`."""
 
 from pathlib import Path
 
@@ -13,15 +13,18 @@ FORMATS = ("table", "json", "csv", "markdown")
 
 
 def main() -> None:
-    """`recsys-compare`."""
+    """Run `recsys-compare`."""
     run_command("compare", _task)
 
 
 def find_sweep(folder: str) -> Path:
-    """A folder, or "latest" for the newest sweep with results under ./outputs/sweeps.
+    """Return the folder of a sweep.
+
+    Args:
+        folder: its path, or "latest" for the newest sweep with results under ./outputs/sweeps.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no such sweep.
     """
     if folder == "latest":
         results = sorted(
@@ -29,7 +32,7 @@ def find_sweep(folder: str) -> Path:
         )
         if not results:
             raise RunError(
-                "dir=latest: no sweep with results under ./outputs/sweeps; recsys-train -m makes one"
+                "dir=latest: no sweep with results under ./outputs/sweeps; start one with recsys-train -m"
             )
         return results[-1].parent.parent
     if not Path(folder).is_dir():

@@ -1,4 +1,4 @@
-"""What `--help` prints: a command's own words, its choices and its keys."""
+"""Print the `--help` of a command: its description, the options of each config group, and all keys."""
 
 from pathlib import Path
 from string import Template
@@ -8,15 +8,15 @@ from omegaconf import OmegaConf, open_dict
 
 
 def help_of(name: str, conf: str, overrides: list[str]) -> str:
-    """The template in conf/<name>.yaml, filled in.
+    """Return the help template of a command with its placeholders filled in.
 
-    Hydra's own way gives the same, but for every group of choices it copies all that it has loaded so far,
-    and half of the time until the text appears would go there.
+    Hydra's own --help prints the same text in twice the time, because it copies everything loaded so far for
+    each config group.
 
     Args:
-        name: of the command's configuration.
-        conf: the configuration folder.
-        overrides: what the user chose; the keys are shown with it.
+        name: the primary configuration of the command.
+        conf: the folder of the configuration files.
+        overrides: what the user typed; the keys are shown with these values.
     """
     with hydra.initialize_config_dir(conf, version_base="1.3"):
         cfg = hydra.compose(name, overrides, return_hydra_config=True)
@@ -27,7 +27,7 @@ def help_of(name: str, conf: str, overrides: list[str]) -> str:
 
 
 def _choices(conf: Path) -> str:
-    """A line per group: `model: bias, embedding-net, ...`."""
+    """Return one line per config group: `model: bias, embedding-net, ...`."""
     options: dict[str, list[str]] = {}
     for file in sorted(conf.glob("*/*.yaml"), key=lambda file: (file.parent.name, file.stem)):
         options.setdefault(file.parent.name, []).append(file.stem)

@@ -1,4 +1,4 @@
-"""Train a network: the command `recsys-train`."""
+"""Train a network, or resume a run: the command `recsys-train`."""
 
 import sys
 from pathlib import Path
@@ -6,77 +6,102 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from recsys.cli.app import run_command
-from recsys.errors import ConfigError, Stopped, UserError
+from recsys.errors import ConfigError
 from recsys.experiment.train import train
-from recsys.runs.folder import is_claimed, write_failure
-from recsys.runs.resume import OWN, words_to_go_on
+from recsys.runs.folder import RESULT
+from recsys.runs.record import recorded_config, recorded_overrides, without_start_keys
+from recsys.runs.resume import can_resume, check_overrides, find_run_to_resume
 from recsys.sweeps.job import end_with_parent
 
 
 def main() -> None:
-    """`recsys-train`."""
-    try:
-        sys.argv[1:] = words_to_go_on(sys.argv[1:])
-    except UserError as mistake:
-        sys.exit(str(mistake))
+    """Run `recsys-train`."""
     run_command("train", _task)
 
 
-def _pruning(cfg: DictConfig, folder: Path) -> list[Any]:
-    """Return the callback that prunes a trial of a search; none outside a search."""
+def _task(cfg: DictConfig) -> float | None:
+    """Train one run, and return its objective as a value to minimise, for a sweeper."""
+    end_with_parent()
+    hydra = HydraConfig.get()
+    in_process = hydra.mode is RunMode.MULTIRUN  # a sweep whose launcher runs the jobs in this process
+    _check_sweep(cfg, in_process)
+    overrides = without_start_keys(hydra.overrides.task)
+    folder = None if cfg.output_dir is None else Path(str(cfg.output_dir)).expanduser().absolute()
+    if in_process:
+        folder = Path(hydra.runtime.output_dir)
+    resume = bool(cfg.resume)
+    if resume:
+        folder, is_finished = _folder_to_resume(cfg, folder)
+        if is_finished:  # not an error: a scheduler may start the command once more
+            print(f"output_dir={cfg.output_dir}: this run has already finished", file=sys.stderr)
+            return None
+        cfg, overrides = _resumed(cfg, folder, overrides)
+    run = train(cfg, folder, overrides, _pruning(cfg, folder), resume)
+    if not run.result:
+        return None
+    from recsys.evaluation.objective import to_minimise
+    from recsys.evaluation.summary import print_summary
+
+    print_summary(run.result, run.folder)
+    return to_minimise(run.result["objective"])
+
+
+def _check_sweep(cfg: DictConfig, in_process: bool) -> None:
+    """Refuse keys that need a sweep, or another launcher."""
+    if cfg.sweep.resume is not None:
+        if not in_process:
+            raise ConfigError(
+                f"sweep.resume={cfg.sweep.resume}: resumes a sweep; repeat its command, with -m"
+            )
+        raise ConfigError(
+            f"sweep.resume={cfg.sweep.resume}: hydra/launcher=basic cannot resume a sweep; "
+            "choose hydra/launcher=pool, ray or slurm"
+        )
+    if in_process and cfg.resume:
+        raise ConfigError("resume=true with -m: to resume a sweep, use sweep.resume=<its folder>")
+    if in_process and cfg.hardware.strategy == "ddp":
+        raise ConfigError(
+            "hardware.strategy=ddp in a sweep with hydra/launcher=basic: every process would run the whole "
+            "sweep; choose hardware=auto or hydra/launcher=pool"
+        )
+
+
+def _folder_to_resume(cfg: DictConfig, folder: Path | None) -> tuple[Path, bool]:
+    """Return the folder of `run=` or `output_dir=`, and whether the run in it has finished."""
+    if cfg.run is not None and folder is not None:
+        raise ConfigError(
+            f"run={cfg.run} and output_dir={cfg.output_dir}: give only one of them with resume=true"
+        )
+    if cfg.run is not None:
+        return find_run_to_resume(str(cfg.run)), False
+    if folder is None:
+        raise ConfigError("resume=true: of which run? Add run=<folder>, run=latest or output_dir=<folder>")
+    return folder, (folder / RESULT).is_file()
+
+
+def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+    """Return the recorded configuration and overrides of the run in a folder; those given if there is none."""
+    if can_resume(folder):
+        check_overrides(folder, overrides, cfg)
+        return recorded_config(folder), recorded_overrides(folder) or []
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        cfg.resume = False
+    return cfg, overrides
+
+
+def _pruning(cfg: DictConfig, folder: Path | None) -> list[Any]:
+    """Return the callback that prunes a trial of a hyperparameter search; none outside a search."""
     from recsys.sweeps.optuna import trial_of
 
-    if (trial := trial_of(folder)) is None:
+    if folder is None or (trial := trial_of(folder)) is None:
         return []
     from recsys.training.callbacks.pruning import PruneTrial
 
     return [PruneTrial(trial, cfg.ranking.k)]
-
-
-def _task(cfg: DictConfig) -> float | None:
-    """One run under Hydra: hands the best validation value to whoever sweeps, or leaves failed.json.
-
-    Who sweeps takes less for better, so a value of which more is better is handed over negated.
-    """
-    end_with_parent()
-    hydra = HydraConfig.get()
-    folder = Path(hydra.runtime.output_dir)
-    overrides = [word for word in hydra.overrides.task if word.split("=")[0] not in OWN]
-    try:
-        if hydra.mode is RunMode.RUN and cfg.sweep.resume is not None:
-            raise ConfigError(
-                f"sweep.resume={cfg.sweep.resume}: goes on with a sweep; say -m, and what it swept"
-            )
-        if hydra.mode is RunMode.MULTIRUN and cfg.sweep.resume is not None:
-            raise ConfigError(
-                f"sweep.resume={cfg.sweep.resume}: this launcher runs every job again; "
-                "hydra/launcher=pool, ray and slurm go on"
-            )
-        if hydra.mode is RunMode.MULTIRUN and cfg.hardware.strategy == "ddp":
-            raise ConfigError(
-                "hardware.strategy=ddp in a sweep: Lightning would start each process with the whole sweep; "
-                "sweep with one device per job (hardware=auto)"
-            )
-        result = train(cfg, folder, overrides, _pruning(cfg, folder))
-    except (Stopped, KeyboardInterrupt):  # unfinished is not failed
-        raise
-    except BaseException as error:
-        goes_on = cfg.resume or cfg.sweep.resume is not None
-        is_slip = isinstance(error, ConfigError) and (goes_on or is_claimed(folder))  # and leaves no trace
-        if not is_slip:
-            write_failure(folder, error, overrides)
-        raise
-    if not result:
-        return None
-    from recsys.evaluation.summary import print_summary
-
-    print_summary(result, folder)
-    from recsys.evaluation.objective import to_minimise
-
-    return to_minimise(result["objective"])
 
 
 if __name__ == "__main__":

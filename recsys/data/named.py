@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import MISSING, OmegaConf
 
@@ -53,13 +54,16 @@ def _build(group: str, name: str, options: dict[str, Any]) -> Any:
 
 
 def _compose(group: str, name: str) -> dict[str, Any]:
-    """Return conf/<group>/<name>.yaml as plain values.
-
-    `initialize_config_dir` as a context restores the state of a Hydra app that is running.
-    """
+    """Return conf/<group>/<name>.yaml as plain values."""
     known = sorted(file.stem for file in Path(conf_dir(), group).glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"{group}={name}: unknown name; choose {', '.join(known)}")
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = hydra.compose(f"{group}/{name}")
+    running_app = GlobalHydra.instance().hydra  # Hydra can be initialised only once at a time
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+            cfg = hydra.compose(f"{group}/{name}")
+    finally:
+        if running_app is not None:
+            GlobalHydra.instance().initialize(running_app)
     return OmegaConf.to_container(cfg[group], resolve=True)  # type: ignore[return-value]

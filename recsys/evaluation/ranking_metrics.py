@@ -174,3 +174,12 @@ def ranking_task(
             raise
         log.warning("no ranking metrics: %s", error)
         return None
+
+
+def ranking_tasks(
+    dataset: Dataset, split: Split, k: int, threshold: float | None, required: bool = False
+) -> dict[str, RankingTask | None]:
+    """Return the tasks of "val" and "test"; see `ranking_task`."""
+    return {
+        subset: ranking_task(dataset, split, subset, k, threshold, required) for subset in ("val", "test")
+    }

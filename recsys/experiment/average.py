@@ -1,4 +1,4 @@
-"""Average finished runs of one split, such as those of several seeds: `recsys-average`."""
+"""Average finished runs of one split, such as runs with several seeds, into a new run."""
 
 import time
 from collections.abc import Sequence
@@ -6,83 +6,101 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import ConfigError, RunError
-from recsys.leaderboard.table import Run
-from recsys.runs.folder import (
-    RESULT,
-    checkpoint_in,
-    find_run,
-    new_folder,
-    read_json,
-    write_json,
-)
+from recsys.leaderboard import table
+from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, read_json, write_json
+from recsys.runs.start import open_run
 
 
 def average(
-    runs: Sequence[str | Path], folder: Path | None = None, overrides: list[str] | None = None
-) -> dict[str, Any]:
-    """Leave a run whose ratings are the mean of those of other runs, each by its best weights.
+    runs: Sequence[str | Path], folder: str | Path | None = None, overrides: Sequence[str] | None = None
+) -> Run:
+    """Create a run that predicts the mean of the predictions of other runs.
 
-    Its result.json has what that of a trained run has, measured anew, and the members' folders and seeds;
-    epochs and seconds are those of all members together. Nothing is written into their folders.
+    The best checkpoint of each run has the same weight. The new result.json has the keys of a trained run's,
+    measured again, and `members` with the folders and seeds; its epochs and seconds are the sums over the
+    members. Nothing is written into their folders.
 
     Args:
-        runs: folders of finished runs with networks of one kind, which share their split.
-        folder: where checkpoints and result.json go; None: a new one under ./outputs/runs.
+        runs: folders of finished runs that have the same split and networks with equal arguments.
+        folder: the new run folder; None: a new one under ./outputs/runs.
         overrides: what the user typed, for the record.
 
-    Returns:
-        The content of result.json.
-
     Raises:
-        UserError: there are fewer than two runs, or they have no average, or their data have changed. Nothing
-            has been written then.
+        UserError: there are fewer than two runs, they cannot be averaged, or their data has changed. In these
+            cases nothing is written.
     """
     start = time.perf_counter()
-    members = list(dict.fromkeys(find_run(str(run)) for run in runs))
-    if len(members) < 2:
-        found = ", ".join(map(str, members)) or "none"
-        raise RunError(f"an average takes two finished runs at least, and here is: {found}")
-    results = [read_json(member / RESULT) for member in members]
-    first, *others = [Run(str(of), (), result) for of, result in zip(members, results, strict=True)]
-    for other in others:
-        if other.fingerprint != first.fingerprint:
-            raise RunError(
-                f"{first.name} and {other.name} do not share their split ({first.origin}; {other.origin}): "
-                "what the one is tested on, the other may have learned from"
+    chosen = None if folder is None else Path(str(folder)).expanduser().absolute()
+    folders = list(dict.fromkeys(find_run(str(run)) for run in runs))
+    if len(folders) < 2:
+        found = ", ".join(map(str, folders)) or "none"
+        raise RunError(f"averaging needs at least two finished runs; given: {found}")
+    members = [table.Run(str(member), (), read_json(member / RESULT)) for member in folders]
+    _check_splits(members)
+    for member in folders:
+        if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):
+            raise ConfigError(
+                f"output_dir={folder}: is inside {member}, which is averaged; choose another folder"
             )
-    for member in members:
-        if folder is not None and folder.resolve().is_relative_to(member.resolve()):
-            raise ConfigError(f"output_dir={folder}: lies in {member}, which is averaged")
 
     import torch
 
     from recsys.atomic import atomic_write
+    from recsys.evaluation.objective import Objective
     from recsys.evaluation.ranking_metrics import ranking_tasks
     from recsys.evaluation.summary import describe_outcome
-    from recsys.runs.checkpoint import join_checkpoints, load_checkpoint
+    from recsys.runs.checkpoint import load_checkpoint
+    from recsys.runs.join import join_checkpoints
     from recsys.runs.load import load_run
 
-    content = join_checkpoints([checkpoint_in(member) for member in members])
-    opened = load_run(str(members[0]))
-    folder = folder or Path(new_folder("runs"))
-    path = checkpoint_in(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        torch.save(content, temporary)
-    trained = load_checkpoint(path)
-    tasks = ranking_tasks(opened.dataset, opened.split, trained.config)
-    times = [result["time"] for result in results]
-    result = {
-        "status": "completed",
-        "seed": results[0]["seed"],
-        "overrides": overrides or [],
-        "members": [{"folder": run.name, "seed": run.content["seed"]} for run in (first, *others)],
-        **describe_outcome(trained, opened.dataset, opened.split, opened.batches, tasks),
-        "time": {
-            "epochs": sum(of["epochs"] for of in times),
-            "seconds": round(sum(of["seconds"] for of in times) + time.perf_counter() - start, 3),
-            "train_ratings_per_second": 0.0,
-        },
-    }
-    write_json(folder / RESULT, result)
-    return result
+    content = join_checkpoints([checkpoint_in(member) for member in folders])
+    loaded = load_run(str(folders[0]))
+    config = {"runs": [str(member.absolute()) for member in folders]}
+    with open_run(chosen, config, overrides or []) as opened:
+        path = checkpoint_in(opened)
+        path.parent.mkdir()
+        with atomic_write(path) as temporary:
+            torch.save(content, temporary)
+        checkpoint = load_checkpoint(path)
+        objective = Objective(loaded.result["objective"]["name"], loaded.result["objective"]["mode"])
+        ranking = checkpoint.config["ranking"]
+        tasks = ranking_tasks(loaded.dataset, loaded.split, ranking["k"], ranking["threshold"])
+        outcome = describe_outcome(
+            checkpoint,
+            loaded.dataset,
+            loaded.split,
+            loaded.split_method.describe(),
+            objective,
+            loaded.batches,
+            tasks,
+        )
+        times = [member.content["time"] for member in members]
+        result: dict[str, Any] = {
+            "status": "completed",
+            "seed": members[0].content["seed"],
+            "overrides": list(overrides or []),
+            "members": [{"folder": member.name, "seed": member.content["seed"]} for member in members],
+            **outcome,
+            "time": {
+                "epochs": sum(member["epochs"] for member in times),
+                "seconds": round(sum(member["seconds"] for member in times) + time.perf_counter() - start, 3),
+                "train_ratings_per_second": 0.0,
+            },
+        }
+        write_json(opened / RESULT, result)
+    return Run(opened, result["metrics"], result)
+
+
+def members_in(sweep: Path) -> list[Path]:
+    """Return the finished runs in a sweep folder, without those that are averages themselves."""
+    return [sweep / run.name for run in table.read_runs(sweep) if run.completed and not run.is_average]
+
+
+def _check_splits(members: Sequence[table.Run]) -> None:
+    first, *others = members
+    for other in others:
+        if other.fingerprint != first.fingerprint:
+            raise RunError(
+                f"{first.name} and {other.name} cannot be averaged: they have different splits "
+                f"({first.origin} and {other.origin}), so one may have trained on the other's test set"
+            )

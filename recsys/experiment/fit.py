@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import RunError
-from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
+from recsys.evaluation.ranking_metrics import ranking_tasks
 from recsys.evaluation.summary import describe_outcome
 from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint
@@ -32,18 +32,17 @@ def fit(
     folder: Path,
     overrides: Sequence[str],
     callbacks: Sequence[Callback] = (),
-    resume: bool = False,
+    last: Path | None = None,
     start: float = 0.0,
 ) -> dict[str, Any]:
     """Train, test the best weights once, and return the content of result.json.
 
     Args:
         cfg: the validated configuration.
-        folder: of the run; for further processes of a distributed run, the folder of the first one if the run is
-            resumed, otherwise a scratch folder.
+        folder: of the run; in further processes of a distributed run, a scratch folder.
         overrides: of the command line, for the record.
         callbacks: further callbacks.
-        resume: whether to continue from last.ckpt, if there is one.
+        last: the checkpoint to resume from, if it exists; None: start from the beginning.
         start: when the run began, as of `time.perf_counter`.
 
     Returns:
@@ -54,10 +53,10 @@ def fit(
     """
     data = build_data(cfg)
     data.setup()
-    last = checkpoint_in(folder, "last")
-    resumed = _load_last(last, data) if resume and last.is_file() else None
+    resumed = _load_last(last, data) if last is not None and last.is_file() else None
     loss = build_loss(cfg)
-    tasks = {name: _ranking_task(cfg, data, name, not loss.predicts_ratings) for name in ("val", "test")}
+    k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
+    tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
     module = build_module(cfg, data)
     swept, throughput = swept_keys(folder), Throughput(start)
     trainer = build_trainer(
@@ -82,14 +81,13 @@ def fit(
 
     best = load_checkpoint(checkpoint_in(folder))
     best.scorer.to(trainer.strategy.root_device)
-    objective = loss.objective(cfg.ranking.k)
+    objective = loss.objective(k)
     outcome = describe_outcome(
         best, data.dataset, data.split, data.split_method.describe(), objective, data.full, tasks
     )
     metrics = outcome["metrics"]
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    log_hparams(trainer, config, shown, swept)
+    log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept)  # type: ignore[arg-type]
     return {
         "status": "completed",
         "seed": cfg.seed,
@@ -116,11 +114,3 @@ def _load_last(path: Path, data: MovieLensDataModule) -> LoadedCheckpoint:
             "drew the split; start a new run"
         )
     return checkpoint
-
-
-def _ranking_task(
-    cfg: DictConfig, data: MovieLensDataModule, subset: str, required: bool
-) -> RankingTask | None:
-    return ranking_task(
-        data.dataset, data.split, subset, cfg.ranking.k, cfg.ranking.threshold, required=required
-    )

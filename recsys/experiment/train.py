@@ -1,86 +1,69 @@
-"""Train a network: validate, load, fit, test the best weights once, write result.json.
+"""Train a network: validate the configuration, open the run folder, fit, write result.json."""
 
-`train(cfg)` is the plain function; `main` is its Hydra skin, `recsys-train`.
-"""
-
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from recsys.atomic import NO_ROOM
-from recsys.errors import RunError
-from recsys.runs.folder import (
-    RESULT,
-    new_folder,
-    only_run_in,
-    resume_command,
-    write_json,
-)
-from recsys.runs.resume import OWN, check_unchanged, clear_away
+from recsys.errors import ConfigError, RunError
+from recsys.runs.folder import RESULT, Run, checkpoint_in, resume_command, write_json
+from recsys.runs.record import resolve_config
+from recsys.runs.start import open_run
 from recsys.training.memory import explain_out_of_memory
-
-log = logging.getLogger(__name__)
 
 
 def train(
     cfg: DictConfig,
-    folder: Path | None = None,
-    overrides: list[str] | None = None,
+    folder: str | Path | None = None,
+    overrides: Sequence[str] | None = None,
     callbacks: Sequence[Any] = (),
-) -> dict[str, Any]:
-    """Train as configured, and leave a complete run in `folder`.
+    resume: bool = False,
+) -> Run:
+    """Train as configured, and write a complete run folder.
 
     Args:
-        cfg: conf/train.yaml, composed.
-        folder: where checkpoints, events and result.json go; None: a new one under ./outputs/runs.
+        cfg: the composed configuration, for example `recsys.compose("model=bias")`.
+        folder: the run folder; None: cfg.output_dir, or else a new one under ./outputs/runs.
         overrides: what the user typed, for the record.
-        callbacks: further callbacks of the trainer.
+        callbacks: additional callbacks of the trainer.
+        resume: continue the run in `folder`, whose configuration must equal `cfg`; begin if there is none.
 
     Returns:
-        The content of result.json; in the helper processes of a DDP run, nothing.
+        The run. In the processes of a distributed run other than the first, its result is empty.
 
     Raises:
-        UserError: the configuration or the data cannot work, or the loss was not finite.
+        UserError: the configuration or the data is invalid, or the loss is not finite.
     """
-    # torch and Lightning take seconds to import: who asks for help, or mistypes, should not wait for them.
+    # Imported here because torch and Lightning take seconds: --help and typing errors answer at once.
     from recsys.config.validate import validate
+    from recsys.experiment.fit import fit
 
     start = time.perf_counter()
     validate(cfg)
     if cfg.resume:
-        check_unchanged(cfg)
-
-    folder = folder or Path(cfg.run if cfg.resume else new_folder("runs"))
-    with only_run_in(folder), explain_out_of_memory(cfg.batch_size):
+        raise ConfigError(
+            "resume=true: only recsys-train reads this key; in Python, call train(cfg, folder, resume=True)"
+        )
+    folder = folder if folder is not None else cfg.output_dir
+    if resume and folder is None:
+        raise ConfigError("train(resume=True): needs folder or cfg.output_dir")
+    chosen = None if folder is None else Path(str(folder)).expanduser().absolute()
+    config = resolve_config(cfg)
+    with open_run(chosen, config, overrides or [], resume) as opened, explain_out_of_memory(cfg.batch_size):
+        home = chosen if resume and chosen is not None else opened  # where the checkpoints to resume are
         try:
-            return _train(cfg, folder, overrides or [], callbacks, start)
-        except OSError as problem:
-            if problem.errno not in NO_ROOM:
+            last = checkpoint_in(home, "last") if resume else None
+            result = fit(DictConfig(config), opened, overrides or [], callbacks, last, start)
+            if result:
+                write_json(opened / RESULT, result)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
                 raise
             raise RunError(
-                f"{folder}: cannot be written ({problem.strerror}); what was saved before is whole: "
-                f"once there is room, {resume_command(folder)} goes on"
-            ) from problem
-
-
-def _train(
-    cfg: DictConfig, folder: Path, overrides: list[str], more: Sequence[Any], start: float
-) -> dict[str, Any]:
-    from recsys.experiment.fit import fit
-
-    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    resume, home = bool(cfg.resume), Path(cfg.run) if cfg.resume else folder
-    for key in OWN:
-        del cfg[key]
-    if path := cfg.data.get("path"):
-        cfg.data.path = str(Path(path).expanduser().absolute())
-    if resume:
-        clear_away(home)
-    result = fit(cfg, home if resume else folder, overrides, more, resume, start)
-    if result:
-        write_json(folder / RESULT, result)
-    return result
+                f"{opened}: cannot be written ({error.strerror}); saved checkpoints are intact: "
+                f"free some space, then {resume_command(opened)}"
+            ) from error
+        return Run(opened, result.get("metrics", {}), result)

@@ -1,41 +1,33 @@
-"""What sets a job apart from the others of its sweep, in a few words: its name in TensorBoard."""
+"""Short names of a sweep's jobs for TensorBoard, made of the keys that the sweep varies."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
-from recsys.runs.folder import SWEEP
+from recsys.runs.folder import SWEEP, read_json
 
 
 def swept_keys(folder: Path) -> list[str]:
-    """The keys that the sweep of a job's folder varies, from Hydra's record of it; none outside a sweep."""
+    """Return the keys that the sweep of a run folder varies; [] if the run is not part of a sweep."""
     record = folder.parent / SWEEP
-    if not record.is_file():
-        return []
-    hydra = yaml.safe_load(record.read_text())["hydra"]
-    words = OverridesParser.create().parse_overrides(hydra["overrides"]["task"])
-    typed = [word.get_key_element().lstrip("+") for word in words if word.is_sweep_override()]
-    return list(dict.fromkeys([*(hydra["sweeper"].get("params") or {}), *typed]))
+    return read_json(record)["swept"] if record.is_file() else []
 
 
 def job_name(swept: Sequence[str], overrides: Sequence[str]) -> str:
-    """The varied keys of a job and its values, fit for a folder: "embedding_dim=32,hidden=128-64".
+    """Return a name for a job that is valid as a folder name, for example "embedding_dim=32,hidden=128-64".
 
     Args:
         swept: the keys that the sweep varies.
-        overrides: of the job, as typed.
+        overrides: the overrides of the job.
 
     Returns:
-        "" where nothing varies.
+        "" if the job has none of the keys.
     """
-    chosen = dict(word.lstrip("+").split("=", 1) for word in overrides if "=" in word)
+    chosen = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
     varied = {key: chosen[key] for key in swept if key in chosen}
     short = [key.rsplit(".", 1)[-1] for key in varied]
-    words = []
+    parts = []
     for last, (key, value) in zip(short, varied.items(), strict=True):
         plain = re.sub(r"[^\w.+-]+", "-", value.strip("[]{}()'\" "))
-        words.append(f"{last if short.count(last) == 1 else key}={plain}")
-    return ",".join(words)[:120]
+        parts.append(f"{last if short.count(last) == 1 else key}={plain}")
+    return ",".join(parts)[:120]

@@ -156,7 +156,7 @@ class RatingNetwork(nn.Module):
     def use_sparse_gradients(self) -> None:
         """Make the gradients of all embeddings sparse: only the rows read by a batch."""
         for side in ("user", "item"):
-            for table in self.tables(side).values():  # type: ignore[arg-type]
+            for table in self.tables(side).values():
                 table.sparse = True
 
 

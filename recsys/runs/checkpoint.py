@@ -2,7 +2,6 @@
 
 import copy
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -91,7 +90,7 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
         RunError: the file is missing or damaged, holds more than plain types and tensors, or does not describe
             a rating network, its weights and its ids.
     """
-    return _load(path)[1]
+    return read_checkpoint(path)[1]
 
 
 def network_from_checkpoint(path: Path) -> RatingNetwork:
@@ -132,39 +131,6 @@ def scorers_from_checkpoint(content: dict[str, Any], network: RatingNetwork) -> 
     return scorers
 
 
-def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return the content of a checkpoint whose scorer is the average of those in other checkpoints.
-
-    Each checkpoint has the same weight, however many snapshots it averages. Metadata and configuration are those
-    of the first, the epoch is the latest, the steps are summed.
-
-    Args:
-        paths: checkpoints of networks of one class with equal arguments, for the same ids.
-
-    Raises:
-        RunError: one cannot be read, is an average of runs itself, or differs from the first in more than its
-            weights; the error names both and the difference.
-    """
-    contents = [_load(path)[0] for path in paths]
-    first = _kind(contents[0])
-    for path, content in zip(paths, contents, strict=True):
-        if "members" in content:
-            raise RunError(f"{path}: is an average of runs itself; average its members instead")
-        own = _kind(content)
-        for key in dict.fromkeys([*first, *own]):
-            if first.get(key) != own.get(key):
-                values = "" if key.endswith("_ids") else f" ({first.get(key)} and {own.get(key)})"
-                raise RunError(f"{paths[0]} and {path} differ in {key}{values}: they cannot be averaged")
-    return {
-        "recsys": contents[0]["recsys"],
-        "network": contents[0]["network"],
-        "scorers": [state for content in contents for state in content["scorers"]],
-        "members": [len(content["scorers"]) for content in contents],
-        "epoch": max(content["epoch"] for content in contents),
-        "global_step": sum(content["global_step"] for content in contents),
-    }
-
-
 def _read(path: Path) -> Any:
     """Return the content of a checkpoint file."""
     try:
@@ -180,8 +146,12 @@ def _read(path: Path) -> Any:
         raise RunError(f"{path}: not a checkpoint of this project, or damaged ({_reason(error)})") from None
 
 
-def _load(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
-    """Return a checkpoint's content, and what is rebuilt from it."""
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
+    """Return a checkpoint's content, and what is rebuilt from it.
+
+    Raises:
+        RunError: as `load_checkpoint`.
+    """
     content = _read(path)
     metadata = content.get("recsys") if isinstance(content, dict) else None
     if metadata is None:
@@ -198,8 +168,8 @@ def _rebuild(content: dict[str, Any], metadata: dict[str, Any]) -> LoadedCheckpo
     if metadata["format"] != FORMAT:
         raise RunError(f"has format {metadata['format']}, this version reads {FORMAT}: train again")
     scorers = scorers_from_checkpoint(content, _build_network(content["network"]))
-    user_ids = IdMap(_from_plain(metadata["user_ids"]), "user")
-    item_ids = IdMap(_from_plain(metadata["item_ids"]), "item")
+    user_ids = IdMap(ids_from_plain(metadata["user_ids"]), "user")
+    item_ids = IdMap(ids_from_plain(metadata["item_ids"]), "item")
     for ids, n in ((user_ids, scorers[-1].n_users), (item_ids, scorers[-1].n_items)):
         if ids.ids.ndim != 1 or len(np.unique(ids.ids)) != len(ids):
             raise RunError(f"{ids.name} ids are not a list of distinct values")
@@ -232,22 +202,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _kind(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what checkpoints must have in common to be averaged."""
-    metadata = content["recsys"]
-    return {
-        "network": content["network"]["class"],
-        "predicts_ratings": metadata["predicts_ratings"],
-        "scale": metadata["scale"],
-        "user_ids": _from_plain(metadata["user_ids"]).tolist(),
-        "item_ids": _from_plain(metadata["item_ids"]).tolist(),
-        **content["network"]["arguments"],
-    }
-
-
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:
     return torch.from_numpy(ids.copy()) if ids.dtype.kind in "iu" else ids.tolist()
 
 
-def _from_plain(ids: torch.Tensor | list[str]) -> NDArray:
+def ids_from_plain(ids: torch.Tensor | list[str]) -> NDArray:
+    """Return raw ids as they were before they were saved."""
     return ids.numpy() if isinstance(ids, torch.Tensor) else np.asarray(ids, dtype=str)

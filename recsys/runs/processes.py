@@ -1,22 +1,24 @@
-"""Runs of several processes that somebody else started: torchrun, or Slurm's srun."""
+"""The processes of one run: started by torchrun, by Slurm's srun, or by Lightning's DDP launcher."""
 
 import os
 import signal
 
-# What lets a run end after its step, saved: Ctrl-C, a scheduler (Slurm's preemption, a container's end), and
-# Slurm's --signal=USR1@90.
+# Signals that stop a run after the current step, with its state saved: Ctrl-C, a scheduler (Slurm's preemption,
+# the end of a container), and Slurm's --signal=USR1@90.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-def rank() -> int:
-    """This process's place among those started for one run; 0: the first, or the only one."""
-    if (started := started_by()) is None:  # RANK alone says nothing: other programs set it too
-        return 0
-    return int(os.environ["RANK" if started[0] == "torchrun" else "SLURM_PROCID"])
+def process_rank() -> int:
+    """Return the global rank of this process among those of its run; 0 for the first or only process."""
+    launcher = started_by()
+    if launcher is None:
+        # Lightning's DDP launcher sets LOCAL_RANK in its children. RANK alone is also set by unrelated programs.
+        return int(os.environ.get("LOCAL_RANK", 0))
+    return int(os.environ["RANK" if launcher[0] == "torchrun" else "SLURM_PROCID"])
 
 
 def started_by() -> tuple[str, int] | None:
-    """Who started the processes of this run, and how many there are; None: it was started by itself."""
+    """Return the launcher of this run's processes and their number; None if there is no launcher."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return "torchrun", int(os.environ["WORLD_SIZE"])
     if "SLURM_PROCID" in os.environ:

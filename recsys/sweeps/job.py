@@ -1,4 +1,4 @@
-"""One job of a sweep: the single-run command in a process of its own, and what became of it."""
+"""One job of a sweep: recsys-train in a process of its own, and its outcome."""
 
 import contextlib
 import os
@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from recsys.evaluation.objective import to_minimise
-from recsys.runs.folder import FAILED, RESULT, checkpoint_in, is_run, place_of, quoted, read_json, write_json
+from recsys.runs.folder import (
+    FAILED,
+    JOB_LOG,
+    RESULT,
+    checkpoint_in,
+    hydra_quoted,
+    is_run,
+    read_json,
+    write_json,
+)
 from recsys.runs.processes import STOP_SIGNALS
-from recsys.runs.resume import stored_words
+from recsys.runs.record import recorded_overrides
 
 if TYPE_CHECKING:
     from recsys.sweeps.forkserver import Forked
@@ -29,53 +38,56 @@ ENDS_WITH_PARENT = "RECSYS_ENDS_WITH_PARENT"
 
 @dataclass(frozen=True)
 class Job:
-    """What one job runs, and where.
+    """A job of a sweep.
 
     Attributes:
-        number: its place in the sweep, from 0; also the name of its folder.
+        number: position in the sweep, from 0; also the name of its folder.
         overrides: as typed on a command line.
         folder: the run folder.
-        arguments: further words of the command line, such as --config-dir.
-        run: where the run lies, for one of several processes whose own `folder` is another.
+        arguments: further command-line arguments, such as --config-dir.
+        log_folder: where the output of the process goes; None: into the run folder. The processes of a
+            distributed run other than the first have one of their own.
     """
 
     number: int
     overrides: tuple[str, ...]
     folder: Path
     arguments: tuple[str, ...] = ()
-    run: Path | None = None
+    log_folder: Path | None = None
 
     @property
     def command(self) -> list[str]:
-        """The very command that a user would type for this run alone."""
-        begin = [sys.executable, "-m", "recsys.cli.train"]
-        if self.can_go_on():
-            return [*begin, f"run={quoted(self.run or self.folder)}", "resume=true"]
-        return [*begin, *self.arguments, *self.overrides, *place_of(self.folder)]
+        """The command that trains this job alone, or resumes it."""
+        own = ["hydra.mode=RUN", f"output_dir={hydra_quoted(self.folder)}", "resume=true"]
+        return [sys.executable, "-m", "recsys.cli.train", *self.arguments, *self.overrides, *own]
 
     def is_done(self) -> bool:
-        """Whether an earlier start of the sweep has finished this very job."""
+        """Return whether an earlier start of the sweep has finished this job, with the same overrides."""
         result = self.folder / RESULT
         return result.is_file() and read_json(result)["overrides"] == list(self.overrides)
 
-    def can_go_on(self) -> bool:
-        """Whether an earlier start of this very job was interrupted after it had saved something."""
-        folder = self.run or self.folder
-        if not checkpoint_in(folder, "last").is_file() or (folder / FAILED).exists():
+    def can_resume(self) -> bool:
+        """Return whether an earlier start of this job, with the same overrides, saved a state to resume."""
+        if not checkpoint_in(self.folder, "last").is_file() or (self.folder / FAILED).exists():
             return False
-        return stored_words(folder) == list(self.overrides)
+        return recorded_overrides(self.folder) == list(self.overrides)
+
+    def remove_unusable(self) -> None:
+        """Remove the run that an earlier start left in the folder, unless it is done or can be resumed."""
+        if is_run(self.folder) and not self.is_done() and not self.can_resume():
+            shutil.rmtree(self.folder)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The outcome of a job.
 
     Attributes:
         job: the job.
-        value: the best validation value, told so that less is better; None where it failed.
-        error: the first line of why; None where it completed.
-        seconds: how long it ran.
-        pruned: whether it ended early because a search gave it up.
+        value: the objective as a value to minimise; None if the job failed.
+        error: the first line of the error; None if the job completed.
+        seconds: duration.
+        pruned: whether a hyperparameter search stopped it early.
     """
 
     job: Job
@@ -86,40 +98,41 @@ class Outcome:
 
 
 class Process:
-    """A job's process while it runs.
+    """The running process of a job.
 
     Args:
-        job: the job; what an earlier start of it left in its folder is removed where it cannot go on.
-        start: from the job and the file for its output to a running process.
+        job: the job. A run that an earlier start left in its folder is removed if it cannot be resumed.
+        start: starts a process, given the job and the file for its output.
     """
 
     def __init__(
         self, job: Job, start: Callable[[Job, IO[bytes]], "Forked | subprocess.Popen[bytes]"]
     ) -> None:
         self.job = job
-        if is_run(job.folder) and not job.can_go_on():
-            shutil.rmtree(job.folder)
-        job.folder.mkdir(parents=True, exist_ok=True)
+        self.log = (job.log_folder or job.folder) / JOB_LOG
+        if job.log_folder is None:
+            job.remove_unusable()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         self.stopped, self.ended = False, threading.Event()
-        with (job.folder / "output.log").open("ab") as output:
+        with self.log.open("ab") as output:
             self.process = start(job, output)
         self.start = time.monotonic()
 
     def wait(self, timeout: float | None = None) -> Outcome:
-        """Wait for the end, or make one after `timeout` seconds."""
-        told = None
+        """Wait for the end of the process, and kill it after `timeout` seconds."""
+        error = None
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            told = f"stopped after {timeout:g} seconds (hydra.launcher.timeout)"
+            error = f"stopped after {timeout:g} seconds (hydra.launcher.timeout)"
             self._signal(signal.SIGKILL)
             self.process.wait()
-        self._signal(signal.SIGKILL)  # whatever it started and left, such as the other processes of a DDP run
+        self._signal(signal.SIGKILL)  # processes that it started and left, such as those of a DDP run
         self.ended.set()
-        return self._outcome(told)
+        return self._outcome(error)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Ask the job to end, or with SIGKILL make it: it is unfinished then, and has not failed."""
+        """Send a signal that ends the job; it then counts as unfinished, not as failed."""
         self.stopped = True
         self._signal(number)
 
@@ -127,10 +140,12 @@ class Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
-    def _outcome(self, told: str | None) -> Outcome:
+    def _outcome(self, error: str | None) -> Outcome:
         if self.process.stdin:
             self.process.stdin.close()
         seconds, folder = time.monotonic() - self.start, self.job.folder
+        if self.job.log_folder is not None:  # the first process of the run reports
+            return Outcome(self.job, None, None, seconds)
         if (folder / RESULT).is_file():
             value = to_minimise(read_json(folder / RESULT)["objective"])
             return Outcome(self.job, value, None, seconds)
@@ -138,29 +153,27 @@ class Process:
             (folder / FAILED).unlink(missing_ok=True)
             return Outcome(self.job, None, "stopped with the sweep", seconds)
         code = self.process.returncode or 0
-        if told is None and code < 0:
-            told = f"killed by {signal.Signals(-code).name}"
-        if told is None and (folder / FAILED).is_file():
+        if error is None and code < 0:
+            error = f"killed by {signal.Signals(-code).name}"
+        if error is None and (folder / FAILED).is_file():
             content = read_json(folder / FAILED)
             return Outcome(self.job, None, content["error"], seconds, content["status"] == "pruned")
-        # it had no chance to say so itself
-        last = (folder / "output.log").read_text(errors="replace").strip().splitlines()[-1:]
-        told = told or ": ".join([f"ended with code {code} and without a result", *last])
-        if code in INTERRUPTED:  # it has saved, and can go on
-            return Outcome(self.job, None, told, seconds)
-        write_failed(self.job, told)
-        return Outcome(self.job, None, told, seconds)
+        last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+        error = error or ": ".join([f"ended with code {code} and without a result", *last])
+        if code not in INTERRUPTED:  # an interrupted job has saved its state, and can be resumed
+            write_failed(self.job, error)
+        return Outcome(self.job, None, error, seconds)
 
 
 def write_failed(job: Job, error: str) -> None:
-    """Leave failed.json for a job that had no chance to do so itself."""
+    """Write failed.json for a job that could not do so itself."""
     job.folder.mkdir(parents=True, exist_ok=True)
     content = {"status": "failed", "error": error, "traceback": "", "overrides": list(job.overrides)}
     write_json(job.folder / FAILED, content)
 
 
 def end_with_parent() -> None:
-    """In a job: end at once when the process that started it is gone, however it went."""
+    """In the process of a job: end it as soon as the process that started it has ended, for any reason."""
     if os.environ.get(ENDS_WITH_PARENT):
 
         def watch() -> None:

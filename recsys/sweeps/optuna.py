@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -159,10 +158,10 @@ def trial_of(folder: Path) -> "Trial | None":
         return None
     import optuna
 
-    sweeper = yaml.safe_load((folder.parent / SWEEP).read_text())["hydra"]["sweeper"]
-    if not sweeper.get("pruner"):
+    options = read_json(folder.parent / SWEEP).get("pruner")
+    if not options:
         return None
-    pruner = instantiate(sweeper["pruner"])
+    pruner = instantiate(options)
     study = optuna.load_study(study_name=JOURNAL, storage=_storage(folder.parent), pruner=pruner)
     trial = study.trials[int(folder.name)]
     return None if trial.state.is_finished() else _live(study, trial)

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys.runs.processes import rank
+from recsys.runs.processes import process_rank
 from recsys.sweeps.job import Job, Outcome, write_failed
 from recsys.sweeps.slot import Slot
 
@@ -38,8 +38,8 @@ class Surroundings:
 def run_job(job: Job, surroundings: Surroundings) -> Outcome:
     """Run a job to its end. Where Slurm starts several processes for it, the first one speaks for all."""
     os.chdir(surroundings.folder)
-    if rank() > 0:
-        job = dataclasses.replace(job, folder=Path(tempfile.mkdtemp(prefix="recsys-")), run=job.folder)
+    if process_rank() > 0:
+        job = dataclasses.replace(job, log_folder=Path(tempfile.mkdtemp(prefix="recsys-")))
     return Slot(surroundings.environment).start(job).wait(surroundings.timeout)
 
 

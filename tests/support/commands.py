@@ -1,4 +1,4 @@
-"""The commands as a user runs them: processes of their own, in any folder."""
+"""Run the commands as a user does: processes of their own, in any folder."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def run(command: str, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a module; it must end with `code`."""
+    """Run a command as a module; it must end with exit code `code`."""
     done = subprocess.run(
         [sys.executable, "-m", f"recsys.cli.{command}", *arguments],
         capture_output=True,
@@ -21,4 +21,5 @@ def run(command: str, *arguments: str, code: int = 0, **environment: str) -> sub
 
 
 def result_in(folder: Path) -> dict:
+    """Return the content of result.json of a run folder."""
     return json.loads((folder / "result.json").read_text())

@@ -1,14 +1,12 @@
-"""A finished run on synthetic ratings, for tests of what reads one."""
+"""A finished run on synthetic ratings, for tests of code that loads a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from support.tiny import PLAIN
 
-from recsys.cli.app import register_resolvers
+from recsys.experiment.compose import compose
 from recsys.experiment.train import train
-from recsys.paths import conf_dir
 
 LEARNED = [
     *("data=synthetic", "data.ratings=12000", "data.users=200", "data.items=120", "data.noise=0.2", *PLAIN),
@@ -18,8 +16,5 @@ LEARNED = [
 
 
 def finished_run(folder: Path, overrides: Sequence[str] = LEARNED) -> Path:
-    """Train into `folder`."""
-    register_resolvers()
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        train(hydra.compose("train", list(overrides)), folder)
-    return folder
+    """Train into `folder`, and return it."""
+    return train(compose(*overrides), folder).folder

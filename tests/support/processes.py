@@ -1,4 +1,4 @@
-"""Processes that are there to be killed."""
+"""Start processes that tests kill, or limit in their resources."""
 
 import multiprocessing
 import os
@@ -15,20 +15,21 @@ from tqdm import tqdm
 
 from recsys.sweeps.forkserver import Forked, Server
 
-tqdm.set_lock(threading.RLock())  # its own is shared by forks, and a killed one never gives it back
+# The default lock of tqdm is shared by forks, and a killed process never releases it.
+tqdm.set_lock(threading.RLock())
 FORK = multiprocessing.get_context("fork")
 
 
-def started(server: Server, said: Path, *words: str) -> Forked:
-    """recsys-train in a process of its own; what it says goes to a file."""
-    with said.open("wb") as output:
-        process = server.start(["python", "-m", "recsys.cli.train", *words], output)
+def started(server: Server, log: Path, *arguments: str) -> Forked:
+    """Start recsys-train in a process of its own, whose output goes to the file `log`."""
+    with log.open("wb") as output:
+        process = server.start(["python", "-m", "recsys.cli.train", *arguments], output)
     process.stdin.close()
     return process
 
 
 def killed_after(seconds: float, work: Callable[[], None]) -> None:
-    """Run in a process of its own until SIGKILL."""
+    """Run a function in a process of its own, and kill it after some seconds."""
     process = FORK.Process(target=work)
     process.start()
     time.sleep(seconds)
@@ -36,10 +37,10 @@ def killed_after(seconds: float, work: Callable[[], None]) -> None:
     process.join()
 
 
-def limited(kind: int, most: int, *words: str) -> subprocess.CompletedProcess[str]:
-    """recsys-train where it may have no more of a resource."""
+def limited(kind: int, most: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run recsys-train with a limit on a resource, such as RLIMIT_FSIZE."""
     return subprocess.run(
-        [sys.executable, "-m", "recsys.cli.train", *words],
+        [sys.executable, "-m", "recsys.cli.train", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,4 +1,4 @@
-"""Overrides for runs of a second: a plain network on ratings as drawn; the defaults: test_defaults.py."""
+"""Overrides for runs of about a second, with a plain network; tests/experiment/test_defaults.py has the defaults."""
 
 SMALL = ["data=synthetic", "data.ratings=3000", "data.users=60", "data.items=50", "batch_size=500"]
 SHORT = ["max_epochs=2", "hardware=cpu", "logger=none"]

@@ -73,8 +73,8 @@ def read_columns(
 class _Table:
     """Columns to which blocks are appended.
 
-    The first block preallocates them from its row size and the `size` of the text in bytes. Unused space takes
-    no memory, because the operating system provides a page only when it is written to.
+    The first block preallocates them from its row size and the `size` of the text in bytes. Unused space
+    takes no memory, because the operating system provides a page only when it is written to.
     """
 
     def __init__(self, size: int) -> None:
@@ -208,7 +208,7 @@ def _parse(
 
 
 def _to_ids(column: pa.ChunkedArray) -> NDArray:
-    """Return a dictionary-encoded column as int64 if all ids are integers, else as text without outer spaces."""
+    """Decode a dictionary-encoded column: int64 if all ids are integers, else text without outer spaces."""
     encoded = column.combine_chunks()
     distinct = compute.utf8_trim_whitespace(encoded.dictionary)
     if compute.any(compute.equal(distinct, "")).as_py():
@@ -228,7 +228,7 @@ def integer_ids(ids: pa.Array) -> NDArray[np.int64] | None:
 
 
 def _smallest_type(ids: NDArray) -> np.dtype:
-    """Return int32 if all ids fit, because much of the reading time is memory access; else the present type."""
+    """Return int32 if all ids fit, which saves memory accesses; else the present type."""
     fits = ids.dtype != object and ids.min() >= -(2**31) and ids.max() < 2**31
     return np.dtype(np.int32) if fits else ids.dtype
 

@@ -70,8 +70,8 @@ def _match_columns(text: TextSource, fmt: RatingsFormat, header: list[str]) -> R
             expected = item_names if name == found else (name,)
             raise DataError(
                 f"{text.name} line 1: no column {' or '.join(map(repr, expected))}; the file has "
-                f"{', '.join(map(repr, header)) or 'none'} (separator {fmt.separator!r}). Name its columns with "
-                "data.user, data.item, data.rating, data.timestamp (null: none) and data.separator"
+                f"{', '.join(map(repr, header)) or 'none'} (separator {fmt.separator!r}). Set the "
+                "names with data.user, data.item, data.rating, data.timestamp (null: none), or data.separator"
             )
     for name in fmt.names:
         if (count := header.count(name)) > 1:

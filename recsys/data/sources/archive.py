@@ -28,7 +28,7 @@ class Tables(NamedTuple):
 
     Attributes:
         ratings: columns user, item, rating, timestamp (0 if unknown).
-        items: columns item, title ("Name (Year)"), year (missing if the title has none), genres ("Drama|War").
+        items: columns item, title ("Heat (1995)"), year (missing if unknown), genres ("Drama|War").
         dropped: the number of bad rating rows that were skipped.
         users: columns user, gender, age, occupation, all but user as text; None if the archive has no users.
     """

@@ -47,13 +47,12 @@ class CsvFile(Source):
         """Return the encoded file, from the cache if the file has not changed.
 
         Raises:
-            DataError: the file cannot be read, a row is bad (with file, line and value), or RECSYS_DATA cannot
-                be used.
+            DataError: the file cannot be read, a row is bad, or RECSYS_DATA cannot be used.
         """
         file = Path(self.path).expanduser().absolute()
         with refusals_of(f"data.path={self.path}"):
             status = file.stat()
-        resolved = dataclasses.replace(self, path=str(file))  # relative and absolute paths share a cache entry
+        resolved = dataclasses.replace(self, path=str(file))  # the same key for relative paths
         return cached(
             self.name,
             [status.st_size, status.st_mtime_ns, *dataclasses.astuple(resolved)],

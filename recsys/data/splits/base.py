@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class SplitMethod(ABC):
 
     def describe(self) -> str:
         """Return the name and options that result.json shows, such as "random(seed=0, val=0.1, test=0.1)"."""
-        fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        fields: tuple[Any, ...] = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
         options = {field.name: getattr(self, field.name) for field in fields} or vars(self)
         return f"{self.name or type(self).__name__}({', '.join(f'{k}={v}' for k, v in options.items())})"
 

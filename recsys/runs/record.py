@@ -1,0 +1,91 @@
+"""The record of a run's configuration: .hydra/config.yaml, overrides.yaml and hydra.yaml."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recsys.atomic import atomic_write
+from recsys.errors import RunError
+from recsys.runs.folder import HYDRA
+
+# Keys that concern one start of the command and not the run: they are neither recorded nor compared.
+START_KEYS = ("run", "resume", "output_dir", "sweep.resume")
+START_NODES = {"run": None, "resume": False, "output_dir": None, "sweep": {"resume": None}}
+
+
+def resolve_config(cfg: DictConfig) -> dict[str, Any]:
+    """Return a training configuration as plain values that mean the same in any working directory.
+
+    Interpolations are resolved, local paths are absolute, and the start keys have their defaults.
+    """
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    config |= copy.deepcopy(START_NODES)
+    for key in ("path", "mirror"):
+        value = config["data"].get(key)
+        if isinstance(value, str) and value not in ("", "???") and "://" not in value:
+            config["data"][key] = str(Path(value).expanduser().absolute())
+    return config
+
+
+def without_start_keys(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that belong to the run."""
+    return [override for override in overrides if override.split("=", 1)[0] not in START_KEYS]
+
+
+def write_record(folder: Path, config: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Write the three files into `folder`/.hydra, config.yaml last: where it exists, the others do too.
+
+    hydra.yaml is Hydra's own configuration if a Hydra app is running.
+    """
+    (folder / HYDRA).mkdir(exist_ok=True)
+    contents: dict[str, Any] = {
+        "overrides.yaml": OmegaConf.create(list(overrides)),
+        "hydra.yaml": HydraConfig.instance().cfg if HydraConfig.initialized() else {"hydra": {}},
+        "config.yaml": OmegaConf.create(config),
+    }
+    for name, content in contents.items():
+        with atomic_write(folder / HYDRA / name) as temporary:
+            OmegaConf.save(content, temporary)
+
+
+def has_begun(folder: Path) -> bool:
+    """Return whether the configuration of a run has been recorded."""
+    return (folder / HYDRA / "config.yaml").is_file()
+
+
+def recorded_config(folder: Path) -> DictConfig:
+    """Return the configuration that a run was started with.
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
+    config = _read(folder, "config.yaml")
+    if not isinstance(config, DictConfig):
+        raise RunError(f"{folder / HYDRA / 'config.yaml'}: cannot be read; start a new run in another folder")
+    return config
+
+
+def recorded_overrides(folder: Path) -> list[str] | None:
+    """Return the overrides that a run was started with; None if they are unknown."""
+    overrides = _read(folder, "overrides.yaml")
+    return list(overrides) if isinstance(overrides, ListConfig) else None
+
+
+def recorded_choices(folder: Path) -> dict[str, Any]:
+    """Return the option of each config group that a run was started with; {} if they are unknown."""
+    hydra = _read(folder, "hydra.yaml")
+    choices = OmegaConf.select(hydra, "hydra.runtime.choices") if isinstance(hydra, DictConfig) else None
+    return dict(choices or {})
+
+
+def _read(folder: Path, name: str) -> DictConfig | ListConfig | None:
+    try:
+        return OmegaConf.load(folder / HYDRA / name)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException):
+        return None

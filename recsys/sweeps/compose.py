@@ -1,0 +1,117 @@
+"""Compose and validate the configuration of every job of a sweep."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from recsys.errors import ConfigError
+from recsys.paths import conf_dir
+
+
+def compose_jobs(
+    context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int | None = None,
+) -> list[DictConfig]:
+    """Return the configurations of all jobs, each validated.
+
+    Args:
+        context: Hydra's, for composing.
+        config: the configuration of the sweep.
+        job_overrides: one list per job.
+        first: the number of the first job; None: they are samples of a search space, and errors have no number.
+
+    Raises:
+        ConfigError: there are no jobs; two files in one command sweep; or the errors of all jobs, each with
+            the number of the first job that has it.
+    """
+    if not job_overrides:
+        raise ConfigError("nothing to run: a swept key has no values")
+    _refuse_two_sweeps(config, job_overrides)
+    from recsys.config.validate import target_errors, validate
+
+    for node in ("launcher", "sweeper"):
+        plain: Any = OmegaConf.to_container(config.hydra[node])
+        if "recsys" in plain["_target_"] and (found := list(target_errors(f"hydra.{node}", plain))):
+            raise ConfigError("\n".join(found))
+    configs, errors = [], dict[str, int]()
+    for number, overrides in enumerate(job_overrides, first or 0):
+        try:
+            job_config = context.config_loader.load_sweep_config(config, list(overrides))
+        except HydraException as error:  # for example a key that only one of two swept models has
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise ConfigError(f"job {number} ({' '.join(overrides)}): {reason}") from None
+        with open_dict(job_config):
+            job_config.hydra.job.id = str(number)
+            job_config.hydra.job.num = number
+        configs.append(job_config)
+        for key in ("hardware.devices", "hardware.num_nodes", "output_dir"):
+            own, common = OmegaConf.select(job_config, key), OmegaConf.select(config, key)
+            if own is not None and own != common:
+                errors.setdefault(f"{key}={own}: all jobs of a sweep must share one value ({common})", number)
+        task = job_config.copy()
+        with open_dict(task):
+            task.pop("hydra")
+        try:
+            validate(task)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                errors.setdefault(line, number)
+    if errors:
+        lines = (line if first is None else f"job {number}: {line}" for line, number in errors.items())
+        raise ConfigError("\n".join(lines))
+    return configs
+
+
+def swept_overrides(config: DictConfig) -> list[Override]:
+    """Return the overrides of a sweep that have several values, from its sweep file and the command line."""
+    params = config.hydra.sweeper.get("params") or {}
+    typed = [*(f"{key}={values}" for key, values in params.items()), *config.hydra.overrides.task]
+    parsed = OverridesParser.create().parse_overrides(typed)
+    return [override for override in parsed if override.is_sweep_override()]
+
+
+def config_arguments(config: DictConfig) -> tuple[str, ...]:
+    """Return the command-line arguments with which a job finds the same configuration files as its sweep."""
+    folders = (f"--config-dir={folder}" for folder in _config_folders(config))
+    search_path = [word for word in config.hydra.overrides.hydra if word.startswith("hydra.searchpath")]
+    return (*folders, f"--config-name={config.hydra.job.config_name}", *search_path)
+
+
+def _config_folders(config: DictConfig) -> list[str]:
+    """Return the folders that the user named with --config-dir."""
+    sources = config.hydra.runtime.config_sources
+    return [source.path for source in sources if source.provider == "command-line"]
+
+
+def _refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:
+    """Refuse two files that sweep: Hydra would silently combine them into one grid, or ignore one.
+
+    Raises:
+        ConfigError: with both files.
+    """
+    chosen = {
+        override
+        for overrides in job_overrides
+        for override in overrides
+        if override.startswith(("sweep=", "experiment="))
+    }
+    sweeping = []
+    for override in sorted(chosen):
+        for folder in dict.fromkeys([conf_dir(), *_config_folders(config)]):
+            file = Path(folder, *override.split("=", 1)).with_suffix(".yaml")
+            content = yaml.safe_load(file.read_text()) if file.is_file() else {}
+            if content.get("hydra", {}).get("sweeper", {}).get("params"):
+                sweeping.append(override)
+    if len(sweeping) > 1:
+        raise ConfigError(
+            f"{' and '.join(sweeping)}: use one sweep file at a time; type further keys after -m"
+        )
