@@ -83,9 +83,13 @@ class SplitMethod(ABC):
 
     def describe(self) -> str:
         """Return the name and options that result.json shows, such as "random(seed=0, val=0.1, test=0.1)"."""
-        fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
-        options = {field.name: getattr(self, field.name) for field in fields} or vars(self)
-        return f"{self.name or type(self).__name__}({', '.join(f'{k}={v}' for k, v in options.items())})"
+        names = (
+            [field.name for field in dataclasses.fields(self)]
+            if dataclasses.is_dataclass(self)
+            else vars(self)
+        )
+        options = ", ".join(f"{name}={getattr(self, name)}" for name in names)
+        return f"{self.name or type(self).__name__}({options})"
 
     def check_timestamps(self, dataset: Dataset) -> None:
         """Raise DataError if the split requires timestamps and the dataset does not have them all."""
