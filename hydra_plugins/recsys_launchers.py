@@ -21,7 +21,9 @@ class JobsLauncher(Launcher):
 
     def __init__(self, **options: Any) -> None:
         self.options = options
-        self.is_search = False  # set by a sweeper that launches several batches and writes the leaderboard itself
+        self.is_search = (
+            False  # set by a sweeper that launches several batches and writes the leaderboard itself
+        )
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Check the sweep; Hydra calls this before it creates the folder of the sweep."""

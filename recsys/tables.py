@@ -41,7 +41,9 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
         writer.writeheader()
         writer.writerows(rows)
     else:
-        console = Console(width=None if sys.stdout.isatty() else 160)  # a pipe or file has no width of its own
+        console = Console(
+            width=None if sys.stdout.isatty() else 160
+        )  # a pipe or file has no width of its own
         if title:
             console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)
         table = Table()

@@ -25,7 +25,9 @@ def _task(cfg: DictConfig) -> None:
         if cfg.dir == "latest":  # record the folder: "latest" is another sweep when the command is repeated
             overrides = [*(word for word in overrides if not word.startswith("dir=")), f"dir={sweep}"]
     elif not isinstance(cfg.runs, ListConfig):
-        raise ConfigError(f"runs={cfg.runs}: must be a list of folders, 'runs=[outputs/runs/a,outputs/runs/b]'")
+        raise ConfigError(
+            f"runs={cfg.runs}: must be a list of folders, 'runs=[outputs/runs/a,outputs/runs/b]'"
+        )
     elif cfg.dir != "latest":
         raise ConfigError(f"dir={cfg.dir} and runs={cfg.runs}: give only one of them")
     else:

@@ -53,7 +53,9 @@ def _check_sweep(cfg: DictConfig, in_process: bool) -> None:
     """Refuse keys that need a sweep, or another launcher."""
     if cfg.sweep.resume is not None:
         if not in_process:
-            raise ConfigError(f"sweep.resume={cfg.sweep.resume}: resumes a sweep; repeat its command, with -m")
+            raise ConfigError(
+                f"sweep.resume={cfg.sweep.resume}: resumes a sweep; repeat its command, with -m"
+            )
         raise ConfigError(
             f"sweep.resume={cfg.sweep.resume}: hydra/launcher=basic cannot resume a sweep; "
             "choose hydra/launcher=pool, ray or slurm"
@@ -70,7 +72,9 @@ def _check_sweep(cfg: DictConfig, in_process: bool) -> None:
 def _folder_to_resume(cfg: DictConfig, folder: Path | None) -> tuple[Path, bool]:
     """Return the folder of `run=` or `output_dir=`, and whether the run in it has finished."""
     if cfg.run is not None and folder is not None:
-        raise ConfigError(f"run={cfg.run} and output_dir={cfg.output_dir}: give only one of them with resume=true")
+        raise ConfigError(
+            f"run={cfg.run} and output_dir={cfg.output_dir}: give only one of them with resume=true"
+        )
     if cfg.run is not None:
         return find_run_to_resume(str(cfg.run)), False
     if folder is None:

@@ -39,7 +39,9 @@ def average(
     _check_splits(members)
     for member in folders:
         if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):
-            raise ConfigError(f"output_dir={folder}: is inside {member}, which is averaged; choose another folder")
+            raise ConfigError(
+                f"output_dir={folder}: is inside {member}, which is averaged; choose another folder"
+            )
 
     import torch
 

@@ -110,9 +110,7 @@ def _train(
     objective, swept = objective_of(config), swept_keys(folder)
     throughput = Throughput(start)
     step = before.step if before is not None else None
-    trainer = build_trainer(
-        cfg, folder, *callbacks, throughput, name=job_name(swept, overrides), step=step
-    )
+    trainer = build_trainer(cfg, folder, *callbacks, throughput, name=job_name(swept, overrides), step=step)
     if before is not None:
         log.info("resuming after step %d, in epoch %d", before.step, before.epoch + 1)
     elif not swept:  # every job of a sweep would draw the same figure

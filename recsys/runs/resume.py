@@ -41,7 +41,9 @@ def find_run_to_resume(run: str) -> Path:
     if (folder / RESULT).is_file():
         raise RunError(f"run={run}: this run has already finished (it has a {RESULT})")
     if not has_begun(folder):
-        raise RunError(f"run={run}: nothing to resume (no {HYDRA}/config.yaml); start a new run in another folder")
+        raise RunError(
+            f"run={run}: nothing to resume (no {HYDRA}/config.yaml); start a new run in another folder"
+        )
     return folder
 
 
@@ -54,7 +56,9 @@ def can_resume(folder: Path) -> bool:
     if has_begun(folder):
         return True
     if (folder / CHECKPOINTS).exists():
-        raise RunError(f"{folder}: has checkpoints but no {HYDRA}/config.yaml; start a new run in another folder")
+        raise RunError(
+            f"{folder}: has checkpoints but no {HYDRA}/config.yaml; start a new run in another folder"
+        )
     return False
 
 

@@ -133,7 +133,9 @@ def _refuse_used(folder: Path, resume: bool) -> None:
     if resume and (folder / HYDRA).is_dir() and not (folder / CHECKPOINTS).exists():
         shutil.rmtree(folder / HYDRA)
     if (name := used_by(folder)) is not None:
-        raise ConfigError(f"output_dir={folder}: already holds a run or sweep ({name}); choose another folder")
+        raise ConfigError(
+            f"output_dir={folder}: already holds a run or sweep ({name}); choose another folder"
+        )
 
 
 def _prepare_resuming(folder: Path, config: dict[str, Any]) -> None:

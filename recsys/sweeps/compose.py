@@ -112,4 +112,6 @@ def _refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]
             if content.get("hydra", {}).get("sweeper", {}).get("params"):
                 sweeping.append(override)
     if len(sweeping) > 1:
-        raise ConfigError(f"{' and '.join(sweeping)}: use one sweep file at a time; type further keys after -m")
+        raise ConfigError(
+            f"{' and '.join(sweeping)}: use one sweep file at a time; type further keys after -m"
+        )

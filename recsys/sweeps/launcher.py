@@ -104,7 +104,9 @@ def check_sweep(config: DictConfig) -> None:
         if not (Path(str(resumed)).expanduser() / SWEEP).is_file():
             raise ConfigError(f"sweep.resume={resumed}: not the folder of a sweep (no {SWEEP})")
     elif chosen is not None and (name := used_by(Path(str(chosen)))) is not None:
-        raise ConfigError(f"output_dir={chosen}: already holds a run or sweep ({name}); choose another folder")
+        raise ConfigError(
+            f"output_dir={chosen}: already holds a run or sweep ({name}); choose another folder"
+        )
 
 
 @contextmanager
@@ -184,13 +186,17 @@ def write_leaderboard(folder: Path) -> None:
     """Print the leaderboard of a sweep, and write it as a page into its folder."""
     try:
         compare(folder, page=folder / "leaderboard.html")
-    except RunError as error:  # for example jobs with different data: they have results, but no common ranking
+    except (
+        RunError
+    ) as error:  # for example jobs with different data: they have results, but no common ranking
         log.warning("no leaderboard: %s", error)
 
 
 def overrides_of_job(overrides: Sequence[str]) -> tuple[str, ...]:
     """Return the overrides of a job without those that only say where its sweep is."""
-    return tuple(override for override in overrides if not override.startswith(("sweep.resume=", "output_dir=")))
+    return tuple(
+        override for override in overrides if not override.startswith(("sweep.resume=", "output_dir="))
+    )
 
 
 def job_return(job: Job, config: DictConfig, outcome: Outcome | None) -> JobReturn:

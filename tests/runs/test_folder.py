@@ -62,11 +62,15 @@ def test_the_recorded_configuration_is_resolved(tmp_path: Path) -> None:
     assert resolve_config(OmegaConf.create(config)) == config
 
 
-@pytest.mark.parametrize("file", ["result.json", "failed.json", ".hydra", "train.log", "sweep.json", "multirun.yaml"])
+@pytest.mark.parametrize(
+    "file", ["result.json", "failed.json", ".hydra", "train.log", "sweep.json", "multirun.yaml"]
+)
 def test_a_used_folder_is_refused_and_stays_as_it_is(file: str, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / file).write_text("old")
-    with pytest.raises(ConfigError, match=rf"output_dir=.*mine: already holds a run or sweep \({re.escape(file)}\)"):
+    with pytest.raises(
+        ConfigError, match=rf"output_dir=.*mine: already holds a run or sweep \({re.escape(file)}\)"
+    ):
         start(tmp_path / "mine")
     assert names(tmp_path / "mine") == {file}
     assert (tmp_path / "mine" / file).read_text() == "old"
@@ -110,7 +114,9 @@ def test_one_of_several_processes_gets_the_folder(tmp_path: Path) -> None:
     ]
     time.sleep(3)
     Path("go").touch()
-    assert sorted(process.communicate(timeout=60)[0].strip() for process in processes) == ["lost"] * 3 + ["won"]
+    assert sorted(process.communicate(timeout=60)[0].strip() for process in processes) == ["lost"] * 3 + [
+        "won"
+    ]
 
 
 def test_a_refused_configuration_leaves_only_the_files_of_others(tmp_path: Path) -> None:
