@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import ConfigError, RunError
-from recsys.leaderboard import table
+from recsys.leaderboard.runs import RunRecord, read_runs
 from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, read_json, write_json
 from recsys.runs.start import open_run
 
@@ -35,7 +35,7 @@ def average(
     if len(folders) < 2:
         found = ", ".join(map(str, folders)) or "none"
         raise RunError(f"averaging needs at least two finished runs; given: {found}")
-    members = [table.Run(str(member), (), read_json(member / RESULT)) for member in folders]
+    members = [RunRecord(str(member), (), read_json(member / RESULT)) for member in folders]
     _check_splits(members)
     for member in folders:
         if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):
@@ -93,10 +93,10 @@ def average(
 
 def members_in(sweep: Path) -> list[Path]:
     """Return the finished runs in a sweep folder, without those that are averages themselves."""
-    return [sweep / run.name for run in table.read_runs(sweep) if run.completed and not run.is_average]
+    return [sweep / run.name for run in read_runs(sweep) if run.completed and not run.is_average]
 
 
-def _check_splits(members: Sequence[table.Run]) -> None:
+def _check_splits(members: Sequence[RunRecord]) -> None:
     first, *others = members
     for other in others:
         if other.fingerprint != first.fingerprint:

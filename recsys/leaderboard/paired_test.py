@@ -1,15 +1,15 @@
-"""Is one configuration worse than another, or was it luck? A paired t test over the draws that both have.
+"""Paired t tests between configurations, over the draws (split and seed) that both have.
 
 What the p-value covers depends on what was repeated:
 
-* Several splits of the same data: the luck of which rows were trained and tested on. Training parts overlap,
-  so that the differences depend on each other, and the ordinary t would take their mean for surer than it
-  is. The corrected resampled t of Nadeau and Bengio (2003, Inference for the Generalization Error, Machine
-  Learning 52) allows for it: t = mean(d) / sqrt((1/J + n_test/n_train) var(d)) with J - 1 degrees of freedom,
-  where J is the number of splits. n_test counts the rows that the metric is of: for val/rmse, validation.
-  Seeds within a split are averaged first: they are no further splits.
-* Several seeds of one split: the luck of initialisation, shuffling and dropout alone, with the ordinary t.
-  Nothing is known of how the difference would be on another split.
+* Several splits of the same data: the p-value covers the choice of training and test rows. The training sets
+  overlap, so the differences are not independent, and the ordinary t test would underestimate their variance. The
+  corrected resampled t test of Nadeau and Bengio (2003, Inference for the Generalization Error, Machine Learning
+  52) allows for it: t = mean(d) / sqrt((1/J + n_test/n_train) var(d)) with J - 1 degrees of freedom, where J is the
+  number of splits. n_test is the number of rows that the metric is measured on: for val/rmse, the validation set.
+  Seeds of the same split are averaged first, because they are not additional splits.
+* Several seeds of one split: the p-value covers initialisation, shuffling and dropout only, with the ordinary
+  paired t test. It does not say how large the difference would be on another split.
 """
 
 import math
@@ -21,22 +21,22 @@ from typing import Literal
 Over = Literal["splits", "seeds"]
 
 COVERS: dict[Over, str] = {
-    "splits": "two-sided, the corrected t of Nadeau and Bengio, since training parts overlap",
-    "seeds": "two-sided, the ordinary paired t: the luck of initialisation and shuffling, not of the split",
+    "splits": "two-sided corrected t test of Nadeau and Bengio, because the training sets overlap",
+    "seeds": "two-sided paired t test; it covers initialisation and shuffling, but not the choice of the split",
 }
-# Metrics are of order one and sums in float64: differences that vary by less vary by rounding.
+# Metrics are of order one and accumulated in float64: a smaller deviation of differences is a rounding error.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A metric of one run, and of which draw it is.
+    """A metric of one run, and the draw that the run repeats.
 
     Attributes:
-        split: fingerprint of the data and of the rows in each part.
-        seed: of initialisation, shuffling and dropout.
-        ratio: rows that the metric was measured on, per row of training.
-        value: of the metric.
+        split: fingerprint of the data and the split.
+        seed: seed of initialisation, shuffling and dropout.
+        ratio: number of rows that the metric was measured on, divided by the number of training rows.
+        value: the metric.
     """
 
     split: str
@@ -47,14 +47,13 @@ class Repeat:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """One configuration against another.
+    """The comparison of two configurations.
 
     Attributes:
-        difference: mean of the first one's metric minus the second one's.
-        p: of a mean at least that far from 0 if there were no difference, two-sided; None where all
-            differences are the same, since nothing is known then of how they vary.
-        pairs: how many differences it rests on.
-        over: what these are differences over.
+        difference: mean of the first configuration's metric minus the second's.
+        p: two-sided p-value; None if all differences are equal, because their variance is unknown then.
+        pairs: number of differences.
+        over: whether the differences are between splits or between seeds of one split.
     """
 
     difference: float
@@ -64,42 +63,42 @@ class PairedTest:
 
 
 def paired_test(first: Iterable[Repeat], second: Iterable[Repeat]) -> PairedTest | None:
-    """Test over the draws (split and seed) that both have; others are left out.
+    """Compare two configurations over the draws (split and seed) that both have.
 
-    Runs of the same draw are averaged: repeating a run is no further evidence.
+    Runs of the same draw are averaged, because they are not independent.
 
     Returns:
-        None for fewer than two pairs.
+        The test; None if there are fewer than two pairs.
     """
     first = list(first)
-    ours, theirs = _by_draw(first), _by_draw(second)
+    first_values, second_values = _mean_by_draw(first), _mean_by_draw(second)
     differences: dict[str, list[float]] = {}
-    for (split, seed), value in ours.items():
-        if (split, seed) in theirs:
-            differences.setdefault(split, []).append(value - theirs[split, seed])
+    for (split, seed), value in first_values.items():
+        if (split, seed) in second_values:
+            differences.setdefault(split, []).append(value - second_values[split, seed])
     over: Over = "splits" if len(differences) > 1 else "seeds"
     if over == "splits":
-        pairs = [statistics.fmean(of_split) for of_split in differences.values()]
+        pairs = [statistics.fmean(own) for own in differences.values()]
         ratios = {repeat.split: repeat.ratio for repeat in first}
-        ratio = statistics.fmean(ratios[split] for split in differences)  # all but equal
+        ratio = statistics.fmean(ratios[split] for split in differences)  # they are nearly equal
     else:
-        pairs, ratio = [value for of_split in differences.values() for value in of_split], 0.0
+        pairs, ratio = [value for own in differences.values() for value in own], 0.0
     if len(pairs) < 2:
         return None
     return PairedTest(statistics.fmean(pairs), p_value(pairs, ratio), len(pairs), over)
 
 
 def p_value(differences: Sequence[float], ratio: float) -> float | None:
-    """Two-sided p of the corrected resampled t.
+    """Return the two-sided p-value of the corrected resampled t test.
 
     Args:
         differences: one per pair, at least two.
-        ratio: evaluated rows per row of training; 0 makes it the ordinary paired t.
+        ratio: evaluated rows divided by training rows; 0 gives the ordinary paired t test.
 
     Returns:
-        None where the differences do not vary.
+        The p-value; None if all differences are equal.
     """
-    from scipy.special import stdtr  # Student's t; only a leaderboard with repeats needs it
+    from scipy.special import stdtr  # distribution function of Student's t; imported only when needed
 
     deviation = statistics.stdev(differences)
     if deviation <= ROUNDING:
@@ -110,25 +109,28 @@ def p_value(differences: Sequence[float], ratio: float) -> float | None:
 
 
 def explain(tests: Iterable[PairedTest | None]) -> list[str]:
-    """What the columns of a leaderboard mean, in sentences; none where there is no test."""
-    there = [test for test in tests if test]
-    if not there:
+    """Return sentences that explain the test columns of a leaderboard; none if there is no test."""
+    present = [test for test in tests if test]
+    if not present:
         return []
     counts: dict[Over, set[int]] = {}
-    for test in there:
+    for test in present:
         counts.setdefault(test.over, set()).add(test.pairs)
-    told = [
-        "difference: to the first line, over runs of equal split and seed; p is not corrected for many lines"
+    sentences = [
+        "difference: mean difference to the first line, over runs with the same split and seed; "
+        "p is not corrected for multiple comparisons"
     ]
     for over, pairs in counts.items():
-        told.append(f"p over {f'{min(pairs)} ' if len(pairs) == 1 else ''}{over}: {COVERS[over]}")
-    if any(test.p is None for test in there):
-        told.append("no p: the differences of that line are all the same, and tell nothing of luck")
-    return told
+        number = f"{min(pairs)} " if len(pairs) == 1 else ""
+        sentences.append(f"p over {number}{over}: {COVERS[over]}")
+    if any(test.p is None for test in present):
+        sentences.append("no p: all differences of that line are equal, so their variance is unknown")
+    return sentences
 
 
-def _by_draw(repeats: Iterable[Repeat]) -> dict[tuple[str, int], float]:
+def _mean_by_draw(repeats: Iterable[Repeat]) -> dict[tuple[str, int], float]:
+    """Return the mean value of each (split, seed)."""
     values: dict[tuple[str, int], list[float]] = {}
     for repeat in repeats:
         values.setdefault((repeat.split, repeat.seed), []).append(repeat.value)
-    return {draw: statistics.fmean(of_draw) for draw, of_draw in values.items()}
+    return {draw: statistics.fmean(own) for draw, own in values.items()}

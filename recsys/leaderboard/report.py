@@ -1,14 +1,18 @@
-"""The leaderboard of a folder of runs: printed, and as a page."""
+"""Print the leaderboard of a folder of runs, and write it as an HTML page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from recsys.errors import ConfigError
+from recsys.leaderboard.command import best_command
 from recsys.leaderboard.paired_test import explain
-from recsys.leaderboard.table import against_best, best_command, rank, read_runs, table
+from recsys.leaderboard.ranking import Configuration, compare_with_best, rank
+from recsys.leaderboard.runs import RunRecord, read_runs
+from recsys.leaderboard.table import table
 from recsys.tables import print_rows
 
-# Headings of a terminal's table.
+# Short column names for a terminal.
 SHORT = {
     "val/rmse sd": "sd",
     "difference": "diff",
@@ -18,61 +22,67 @@ SHORT = {
 
 
 def compare(folder: Path, form: str = "table", test: bool = False, page: Path | None = None) -> None:
-    """Print the leaderboard of all runs under a folder, its failures, and the command of the best run.
+    """Print the leaderboard of all runs under a folder, its failures, and the command that repeats the best run.
 
     Args:
-        folder: a sweep, or any folder with runs below it.
-        form: table, json, csv or markdown; the last three print rows alone.
-        test: whether to show the test metric of all lines.
-        page: where to write the same as an HTML page with pictures; None: nowhere.
+        folder: a sweep, or any folder that contains runs.
+        form: table, json, csv or markdown; the last three print only the rows.
+        test: whether all rows show their test metric.
+        page: path of an HTML page with the same content and figures; None: no page.
 
     Raises:
         RunError: there are no runs, or they cannot be compared.
         ConfigError: the page cannot be written.
     """
     runs = read_runs(folder)
-    lines, failed = rank(runs), [run for run in runs if not run.completed]
-    rows = table(lines, test)
-    if page is not None and lines:
-        from recsys.leaderboard.html import write_page  # with it comes matplotlib
+    configurations, unfinished = rank(runs), [run for run in runs if not run.completed]
+    rows = table(configurations, test)
+    if page is not None and configurations:
+        from recsys.leaderboard.html import write_page  # imports matplotlib
 
         try:
-            write_page(page, folder.name, lines, rows, failed)
-        except OSError as problem:
-            raise ConfigError(f"html={page}: {problem.strerror}") from None
+            write_page(page, folder.name, configurations, rows, unfinished)
+        except OSError as error:
+            raise ConfigError(f"html={page}: {error.strerror}; choose a file in an existing folder") from None
     if form == "markdown":
         print(markdown(rows))
     elif form != "table":
         print_rows(rows, form)  # type: ignore[arg-type]
     else:
         if rows:
-            print_rows(shortened(rows), "table", f"{folder}: {len(runs)} runs, by {lines[0].objective.name}")
-        for sentence in explain(against_best(lines)):
-            print(sentence)
-        for run in failed:
-            if not run.pruned:
-                print(f"failed: job {run.name}: {run.content['error']}")
-        if pruned := [run.name for run in failed if run.pruned]:
-            print(f"pruned by the search: job {', '.join(pruned)}")
-        if lines:
-            print(f"best: {best_command(lines)}")
-        if page is not None and lines:
+            title = f"{folder}: {len(runs)} runs, by {configurations[0].objective.name}"
+            print_rows(shorten_columns(rows), "table", title)
+        _print_notes(configurations, unfinished)
+        if page is not None and configurations:
             print(f"page: {page}")
 
 
-def shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with the last word of each key alone, where it is the only one: a terminal is narrow.
+def _print_notes(configurations: Sequence[Configuration], unfinished: Sequence[RunRecord]) -> None:
+    """Print the explanations, failures and best command below the table."""
+    for sentence in explain(compare_with_best(configurations)):
+        print(sentence)
+    for run in unfinished:
+        if not run.pruned:
+            print(f"failed: job {run.name}: {run.content['error']}")
+    if pruned := [run.name for run in unfinished if run.pruned]:
+        print(f"pruned by the search: job {', '.join(pruned)}")
+    if configurations:
+        print(f"best: {best_command(configurations)}")
 
-    Pairs that are as many in all lines are no column either: `explain` tells how many.
+
+def shorten_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows for a narrow terminal: keys without their prefix if that is unambiguous.
+
+    The column "pairs" is dropped if all rows have the same value, because `explain` prints it.
     """
     keys = [key for key in rows[0] if key != "pairs" or len({row[key] for row in rows} - {""}) > 1]
-    last = [SHORT.get(key, key.rsplit(".", 1)[-1]) for key in keys]
-    names = {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
+    short = [SHORT.get(key, key.rsplit(".", 1)[-1]) for key in keys]
+    names = {key: name if short.count(name) == 1 else key for key, name in zip(keys, short, strict=True)}
     return [{names[key]: row[key] for key in keys} for row in rows]
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Rows as a Markdown table."""
+    """Return rows as a Markdown table."""
     head = list(rows[0]) if rows else []
     lines = [head, ["---"] * len(head), *(map(_cell, row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

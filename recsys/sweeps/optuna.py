@@ -1,7 +1,7 @@
-"""Search by Optuna: ask for a few trials, launch them as jobs, tell what came of them, ask again.
+"""Hyperparameter search with Optuna: ask for a batch of trials, run them as jobs, tell their results, repeat.
 
-The study is a journal in the sweep's folder. Job k is trial k: a job finds its trial by the folder it runs
-in, so that it can report to it and be pruned under every launcher.
+The study is a journal file in the sweep's folder. Job k is trial k: a job finds its trial by the name of its folder,
+so it can report values and be pruned under every launcher.
 """
 
 import logging
@@ -19,67 +19,73 @@ from recsys.runs.folder import FAILED, RESULT, SWEEP, read_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.storages import JournalStorage
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import Trial
 
 log = logging.getLogger(__name__)
 
 JOURNAL = "optuna.journal"
+INTERRUPTED = "interrupted"  # attribute of a trial without a result: it does not count as one of n_trials
 Launch = Callable[[list[list[str]], int], Any]
 
 
 def search(
     folder: Path, overrides: Sequence[Override], options: DictConfig, batch: int, launch: Launch
 ) -> None:
-    """Run trials until there are `options.n_trials`, counting those of an earlier start in the same folder.
+    """Run trials until the study has `options.n_trials`, including those of an earlier start in the same folder.
 
     Args:
-        folder: of the sweep.
-        overrides: what varies, and what every trial has in common.
-        options: hydra.sweeper: n_trials, sampler, pruner.
-        batch: how many trials to ask for at a time.
+        folder: the folder of the sweep.
+        overrides: the search space, and the overrides that all trials have in common.
+        options: n_trials, sampler and pruner of hydra.sweeper.
+        batch: number of trials to ask for at a time.
         launch: runs jobs, given their overrides and the number of the first.
 
     Raises:
-        ConfigError: an earlier start in this folder searched something else.
-        TrainingError: no trial came to a result.
+        ConfigError: an earlier start in this folder had another search space or other common overrides.
+        TrainingError: no trial completed.
     """
     from optuna.trial import TrialState
 
     space, common = split_space(overrides)
     study = open_study(folder, options)
-    asked = {"space": {key: repr(values) for key, values in space.items()}, "common": sorted(common)}
-    for name, now in asked.items():
-        if (then := study.user_attrs.get(name, now)) != now:
-            raise ConfigError(f"sweep.resume={folder}: it searched another {name} ({then}), not {now}")
+    searched = {"space": {key: repr(values) for key, values in space.items()}, "common": sorted(common)}
+    names = {"space": "search space", "common": "common overrides"}
+    for name, now in searched.items():
+        if (before := study.user_attrs.get(name, now)) != now:
+            raise ConfigError(
+                f"sweep.resume={folder}: this search has the {names[name]} {before}, not {now}; "
+                "repeat the command that started it"
+            )
         study.set_user_attr(name, now)
-    settle(study, folder)
-    counted = [trial for trial in study.trials if "interrupted" not in trial.user_attrs]
+    tell_results(study, folder)
+    counted = [trial for trial in study.trials if INTERRUPTED not in trial.user_attrs]
     for start in range(len(counted), options.n_trials, batch):
         trials = [study.ask(space) for _ in range(min(batch, options.n_trials - start))]
-        launch([[*_words(trial.params), *common] for trial in trials], trials[0].number)
-        settle(study, folder)
+        launch([[*_as_overrides(trial.params), *common] for trial in trials], trials[0].number)
+        tell_results(study, folder)
         if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
             best = study.best_trial
             log.info(
                 "%d of %d trials, best %.4f (job %d)",
                 start + len(trials),
                 options.n_trials,
-                abs(best.value or 0.0),  # of what more is better, it is told negated
+                abs(best.value or 0.0),  # the value is negative if higher is better
                 best.number,
             )
     if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
-        raise TrainingError(f"none of {len(study.trials)} trials came to a result; see {folder}/*/{FAILED}")
+        raise TrainingError(f"none of {len(study.trials)} trials completed; see {folder}/*/{FAILED}")
 
 
 def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribution"], list[str]]:
-    """Hydra's words for what varies as Optuna's distributions, and the words that vary nothing.
+    """Split overrides into the search space as Optuna's distributions, and the overrides with one value.
 
-    A list or choice(...) and a range are tried value by value, without an order; int(interval(a, b)) draws
-    whole numbers, and tag(log, interval(a, b)) by equal factors. A later word for a key wins.
+    The values of a list, choice(...) or range are categories without an order. interval(a, b) is uniform,
+    int(interval(a, b)) has whole numbers, and tag(log, interval(a, b)) a log scale. The last override of a key wins.
 
     Raises:
-        ConfigError: nothing varies, an interval is none, or trials would not be chosen by the same value.
+        ConfigError: no key has several values, an interval is invalid, or the space changes the objective.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -87,14 +93,14 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
     space: dict[str, BaseDistribution] = {}
     for key, override in last.items():
         if isinstance(interval := override.value(), IntervalSweep):
-            low, high, by_factors = interval.start, interval.end, "log" in interval.tags
+            low, high, is_log = interval.start, interval.end, "log" in interval.tags
             try:
                 if isinstance(low, int) and isinstance(high, int):
-                    space[key] = IntDistribution(low, high, log=by_factors)
+                    space[key] = IntDistribution(low, high, log=is_log)
                 else:
-                    space[key] = FloatDistribution(float(low or 0), float(high or 0), log=by_factors)
-            except ValueError as problem:
-                raise ConfigError(f"{override.input_line}: {problem}") from None
+                    space[key] = FloatDistribution(float(low or 0), float(high or 0), log=is_log)
+            except ValueError as error:
+                raise ConfigError(f"{override.input_line}: {error}") from None
         elif override.is_sweep_override():
             space[key] = CategoricalDistribution(list(override.sweep_string_iterator()))
     if not space:
@@ -102,25 +108,32 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
     for key in space:
         if key == "loss" or key.startswith("ranking."):
             raise ConfigError(
-                f"{last[key].input_line}: it changes what trials are chosen by; search for each on its own, "
-                "or compare them in a grid (without hydra/sweeper=optuna)"
+                f"{last[key].input_line}: it changes the objective, so its trials cannot be compared; run one "
+                "search for each value, or a grid without hydra/sweeper=optuna"
             )
-    apart = {*space, "sweep.resume", "output_dir"}
-    common = [f"{key}={word.get_value_element_as_str()}" for key, word in last.items() if key not in apart]
+    separate = {*space, "sweep.resume", "output_dir"}
+    common = [
+        f"{key}={override.get_value_element_as_str()}"
+        for key, override in last.items()
+        if key not in separate
+    ]
     return space, common
 
 
 def probes(overrides: Sequence[Override]) -> list[list[str]]:
-    """Jobs that together have every value of a list and both ends of an interval: sound, if the space is."""
+    """Return jobs that together have every value of each list and both ends of each interval.
+
+    If all of them are valid, so is every trial, unless only a combination of values is invalid.
+    """
     space, common = split_space(overrides)
-    values = {key: _corners(distribution) for key, distribution in space.items()}
-    longest = max(map(len, values.values()))
-    chosen = [{key: some[number % len(some)] for key, some in values.items()} for number in range(longest)]
-    return [[*_words(values), *common] for values in chosen]
+    values = {key: _values_to_check(distribution) for key, distribution in space.items()}
+    n_jobs = max(map(len, values.values()))
+    jobs = [{key: own[number % len(own)] for key, own in values.items()} for number in range(n_jobs)]
+    return [[*_as_overrides(job), *common] for job in jobs]
 
 
 def open_study(folder: Path, options: DictConfig) -> "Study":
-    """The study in a sweep's folder; a new one where there is none."""
+    """Return the study in a sweep's folder; create it if there is none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -131,13 +144,13 @@ def open_study(folder: Path, options: DictConfig) -> "Study":
         sampler=instantiate(options.sampler),
         load_if_exists=True,
     )
-    if not is_new:  # the seed's first draws have been tried
+    if not is_new:  # with its own seed, the sampler would repeat its first draws
         study.sampler.reseed_rng()
     return study
 
 
-def settle(study: "Study", folder: Path) -> None:
-    """Tell the study what its unfinished trials came to, from their folders."""
+def tell_results(study: "Study", folder: Path) -> None:
+    """Tell the study the results of its running trials, from the folders of their jobs."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
@@ -147,13 +160,13 @@ def settle(study: "Study", folder: Path) -> None:
         elif (job / FAILED).is_file() and read_json(job / FAILED)["status"] == "pruned":
             study.tell(trial.number, state=TrialState.PRUNED)
         else:
-            if not (job / FAILED).is_file():  # it was never given the time
-                _live(study, trial).set_user_attr("interrupted", True)
+            if not (job / FAILED).is_file():
+                _trial(study, _storage(folder), trial.number).set_user_attr(INTERRUPTED, True)
             study.tell(trial.number, state=TrialState.FAIL)
 
 
 def trial_of(folder: Path) -> "Trial | None":
-    """The trial that a run in this folder is; None: it belongs to no search, or has been given up by it."""
+    """Return the trial of a run folder; None if the run is not part of a search, or its trial has ended."""
     if not (folder.parent / JOURNAL).is_file():
         return None
     import optuna
@@ -161,31 +174,33 @@ def trial_of(folder: Path) -> "Trial | None":
     options = read_json(folder.parent / SWEEP).get("pruner")
     if not options:
         return None
-    pruner = instantiate(options)
-    study = optuna.load_study(study_name=JOURNAL, storage=_storage(folder.parent), pruner=pruner)
-    trial = study.trials[int(folder.name)]
-    return None if trial.state.is_finished() else _live(study, trial)
+    storage = _storage(folder.parent)
+    study = optuna.load_study(study_name=JOURNAL, storage=storage, pruner=instantiate(options))
+    number = int(folder.name)
+    return None if study.trials[number].state.is_finished() else _trial(study, storage, number)
 
 
-def _storage(folder: Path) -> Any:
+def _storage(folder: Path) -> "JournalStorage":
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
 
 
-def _live(study: "Study", trial: "FrozenTrial") -> "Trial":
-    """A trial that another process asked for, to report to: Optuna's own way between processes."""
+def _trial(study: "Study", storage: "JournalStorage", number: int) -> "Trial":
+    """Return a trial that another process asked for. The study has no method for it, but the storage knows its id."""
     from optuna.trial import Trial
 
-    return Trial(study, trial._trial_id)
+    study_id = storage.get_study_id_from_name(study.study_name)
+    return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
-def _words(values: Mapping[str, Any]) -> list[str]:
-    """As typed on a command line; four digits say enough, and are what the run has."""
+def _as_overrides(values: Mapping[str, Any]) -> list[str]:
+    """Return overrides as typed on a command line; floats are rounded to four digits, in the run as well."""
     return [f"{key}={f'{value:.4g}' if isinstance(value, float) else value}" for key, value in values.items()]
 
 
-def _corners(distribution: Any) -> Sequence[Any]:
+def _values_to_check(distribution: Any) -> Sequence[Any]:
+    """Return the values of a list, or the ends of an interval."""
     choices = getattr(distribution, "choices", None)
     return choices if choices is not None else (distribution.low, distribution.high)

@@ -1,4 +1,4 @@
-"""The pool: jobs of a sweep over the GPUs or cores of this machine, one process each."""
+"""Run the jobs of a sweep as processes on the GPUs or cores of this machine."""
 
 import logging
 import os
@@ -10,58 +10,54 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from recsys.sweeps import forkserver as warm
+from recsys.sweeps import forkserver
 from recsys.sweeps.job import Job, Outcome, Process
 from recsys.sweeps.progress import Progress
-from recsys.sweeps.slot import Slot, job_variables
+from recsys.sweeps.slot import Slot, job_environment
 
 log = logging.getLogger(__name__)
 
-GRACE = 10.0  # seconds from asking a job to end to making it
+GRACE_SECONDS = 10.0  # between SIGINT and SIGKILL when a sweep is stopped
 
 
 def make_slots(devices: int, on_gpu: bool, jobs_per_gpu: int = 1, jobs: int | None = None) -> list[Slot]:
-    """Places for jobs: every GPU `jobs_per_gpu` times, or the cores.
+    """Return slots that together use all GPUs, or all cores.
+
+    Each job sees only the GPUs of its slot, and uses an equal share of the cores: more threads than cores make
+    all jobs slower. Both are set before torch is imported.
 
     Args:
-        devices: devices of one job.
+        devices: number of devices of one job.
         on_gpu: whether jobs run on GPUs.
-        jobs_per_gpu: how many share one.
-        jobs: how many at once on a CPU; None: one per core (with several processes per job, fewer).
-
-    Returns:
-        Slots whose jobs have GPUs of their own, set before torch is imported, and an equal share of the
-        cores, since threads that fight for cores cost more than anything else.
+        jobs_per_gpu: number of jobs that share a GPU.
+        jobs: number of jobs at once on a CPU; None: the number of cores divided by `devices`.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if on_gpu:
         visible = visible_gpus()
         groups = [visible[start : start + devices] for start in range(0, len(visible) - devices + 1, devices)]
-        places = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups for _ in range(jobs_per_gpu)]
+        gpus = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups for _ in range(jobs_per_gpu)]
     else:
-        places = [{} for _ in range(jobs or max(1, cores // devices))]
-    threads = max(1, cores // (max(1, len(places)) * devices))
-    environments = [{**place, **threads_of_a_job(threads)} for place in places]
-    servers = {str(environment): warm.Server(job_variables(environment)) for environment in environments}
-    return [
-        Slot(environment, servers[str(environment)] if warm.AVAILABLE else None)
-        for environment in environments
-    ]
+        gpus = [{} for _ in range(jobs or max(1, cores // devices))]
+    threads = max(1, cores // (max(1, len(gpus)) * devices))
+    environments = [{**own, **thread_variables(threads)} for own in gpus]
+    servers = {str(own): forkserver.Server(job_environment(own)) for own in environments}
+    return [Slot(own, servers[str(own)] if forkserver.AVAILABLE else None) for own in environments]
 
 
 def slots_of_this_machine(hardware: Any, jobs_per_gpu: int, jobs: int | None) -> list[Slot]:
-    """The slots for jobs with these hardware.* keys: GPUs if the jobs take them and there are any."""
+    """Return the slots for jobs with these hardware.* keys: on GPUs if the jobs use them and there are any."""
     on_gpu = hardware.accelerator in ("auto", "gpu") and bool(visible_gpus())
     return make_slots(hardware.devices, on_gpu, jobs_per_gpu, jobs)
 
 
-def threads_of_a_job(threads: int) -> dict[str, str]:
-    """Variables that keep a job to its share of the cores; they are read when torch is loaded."""
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment variables that limit a job to some threads; torch reads them when it is imported."""
     return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
 
 
 def visible_gpus() -> list[str]:
-    """Names that CUDA_VISIBLE_DEVICES may hold, one per GPU that this process may use."""
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if (set_by_user := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name.strip() for name in set_by_user.split(",") if name.strip()]
     import torch
@@ -72,19 +68,19 @@ def visible_gpus() -> list[str]:
 def run_jobs(
     jobs: Sequence[Job], slots: Sequence[Slot], timeout: float | None = None, fail_fast: bool = False
 ) -> list[Outcome]:
-    """Run jobs, as many at a time as there are slots; one that fails harms no other.
+    """Run jobs, one at a time per slot. A job that fails does not affect the others.
 
     Args:
-        jobs: in the order in which they start; those that are done already are not run again.
-        slots: where they run.
-        timeout: seconds after which a job is stopped and counts as failed.
-        fail_fast: whether the first failure stops everything.
+        jobs: the jobs, started in this order; those that have a result are not run again.
+        slots: the slots.
+        timeout: seconds after which a job is killed and counted as failed.
+        fail_fast: whether the first failure stops all jobs.
 
     Returns:
-        The outcomes of jobs that ended, in the order of `jobs`.
+        The outcomes of the jobs that ended, in the order of `jobs`.
 
     Raises:
-        KeyboardInterrupt: after all processes have ended; what finished is kept.
+        KeyboardInterrupt: after all processes have ended; finished jobs keep their results.
     """
     free: queue.Queue[Slot] = queue.Queue()
     for slot in slots:
@@ -101,8 +97,8 @@ def run_jobs(
             with lock:
                 running[job.number] = process
                 progress.running = len(running)
-                too_late = stopping.is_set()
-            if too_late:
+                started_too_late = stopping.is_set()
+            if started_too_late:
                 process.stop(signal.SIGKILL)
             outcome = process.wait(timeout)
             return None if process.stopped and outcome.value is None else outcome
@@ -118,20 +114,20 @@ def run_jobs(
             processes = list(running.values())
         for process in processes:
             process.stop()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + GRACE_SECONDS
         for process in processes:
             if not process.ended.wait(max(0.0, deadline - time.monotonic())):
                 process.stop(signal.SIGKILL)
 
     with Progress(jobs, len(slots)) as progress, ThreadPoolExecutor(len(slots)) as threads:
         try:
-            futures = [threads.submit(run, job) for job in progress.left]
+            futures = [threads.submit(run, job) for job in progress.unfinished]
             for future in as_completed(futures):
                 if (outcome := future.result()) is None:
                     continue
-                progress.tell(outcome)
+                progress.record(outcome)
                 if fail_fast and outcome.value is None and not outcome.pruned:
-                    log.warning("stopping: job %d failed (hydra.launcher.fail_fast)", outcome.job.number)
+                    log.warning("stopping: job %d failed (hydra.launcher.fail_fast=true)", outcome.job.number)
                     stop()
         except BaseException:
             stop()

@@ -1,4 +1,4 @@
-"""Where a sweep stands: a line for every job that ends, and one that is always current."""
+"""The progress of a sweep: a log line for every job that ends, and a status line on the terminal."""
 
 import logging
 import statistics
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts a sweep's jobs; a context, inside which its state stands on the terminal.
+    """Collects the outcomes of jobs; a context manager that shows a status line on the terminal.
 
     Args:
-        jobs: of the sweep; those that an earlier start of it has finished are told at once.
-        slots: how many run at the same time.
+        jobs: the jobs of the sweep. On entry, those that already have a result are recorded.
+        slots: number of jobs that run at the same time.
     """
 
     def __init__(self, jobs: Sequence[Job], slots: int) -> None:
@@ -31,42 +31,47 @@ class Progress:
         for job in self.jobs:
             if job.is_done():
                 value = to_minimise(read_json(job.folder / RESULT)["objective"])
-                self.tell(Outcome(job, value, None, 0.0))
+                self.record(Outcome(job, value, None, 0.0))
         return self
 
-    def __exit__(self, *problem: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._status.stop()
 
     @property
-    def left(self) -> list[Job]:
-        """Jobs that have not ended."""
+    def unfinished(self) -> list[Job]:
+        """The jobs without an outcome."""
         ended = {outcome.job.number for outcome in self._outcomes}
         return [job for job in self.jobs if job.number not in ended]
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """Of the jobs that have ended, by number."""
+        """The recorded outcomes, ordered by job number."""
         return sorted(self._outcomes, key=lambda outcome: outcome.job.number)
 
-    def tell(self, outcome: Outcome) -> None:
-        """Count a job that has ended, and say so."""
+    def record(self, outcome: Outcome) -> None:
+        """Record the outcome of a job, log it, and update the status line."""
         self._outcomes.append(outcome)
-        what = f"failed: {outcome.error}" if outcome.value is None else f"{abs(outcome.value):.4f}"
-        what = outcome.error or "" if outcome.pruned else what
-        log.info("job %d: %s (%.0f s); %s", outcome.job.number, what, outcome.seconds, self)
+        if outcome.value is not None:
+            text = f"{abs(outcome.value):.4f}"  # the value is negative if higher is better
+        else:
+            text = outcome.error or "" if outcome.pruned else f"failed: {outcome.error}"
+        log.info("job %d: %s (%.0f s); %s", outcome.job.number, text, outcome.seconds, self)
         self._status.update(str(self))
 
     def __str__(self) -> str:
-        done = [outcome for outcome in self._outcomes if outcome.value is not None]
-        told = f"{len(done)} of {len(self.jobs)} done, {self.running} running"
+        completed = {
+            outcome.job.number: outcome.value for outcome in self._outcomes if outcome.value is not None
+        }
+        parts = [f"{len(completed)} of {len(self.jobs)} done", f"{self.running} running"]
         pruned = sum(outcome.pruned for outcome in self._outcomes)
-        for count, word in ((len(self._outcomes) - len(done) - pruned, "failed"), (pruned, "pruned")):
-            told += f", {count} {word}" if count else ""
-        values = {outcome.job.number: outcome.value for outcome in done if outcome.value is not None}
-        if len({value < 0 for value in values.values()}) == 1:  # errors and NDCGs have no best among them
-            best = min(values, key=lambda number: values[number])
-            told += f", best {abs(values[best]):.4f} (job {best})"
-        ran = [outcome.seconds for outcome in self._outcomes if outcome.seconds]
-        if self.left and ran:
-            told += f", about {statistics.median(ran) * len(self.left) / self.slots / 60:.1f} min left"
-        return told
+        for count, state in ((len(self._outcomes) - len(completed) - pruned, "failed"), (pruned, "pruned")):
+            if count:
+                parts.append(f"{count} {state}")
+        if len({value < 0 for value in completed.values()}) == 1:  # errors and NDCGs are not comparable
+            best = min(completed, key=lambda number: completed[number])
+            parts.append(f"best {abs(completed[best]):.4f} (job {best})")
+        seconds = [outcome.seconds for outcome in self._outcomes if outcome.seconds]
+        if self.unfinished and seconds:
+            minutes = statistics.median(seconds) * len(self.unfinished) / self.slots / 60
+            parts.append(f"about {minutes:.1f} min left")
+        return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""A job on a machine that somebody else chose: what Ray and Slurm run there."""
+"""Run a job on another machine; Ray and Slurm call this there."""
 
 import dataclasses
 import os
@@ -10,18 +10,18 @@ from recsys.runs.processes import process_rank
 from recsys.sweeps.job import Job, Outcome, write_failed
 from recsys.sweeps.slot import Slot
 
-# What a job elsewhere has to know of the environment in which the sweep was started.
+# Prefixes of the environment variables that a remote job takes over from the sweep.
 PASSED_ON = ("RECSYS_", "PYTHONPATH", "HYDRA_FULL_ERROR")
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Where and how a job runs elsewhere; the folders are on a file system that all machines share.
+class RemoteContext:
+    """What a remote job needs besides its command; all machines must share the file system of the folders.
 
     Attributes:
-        folder: in which the sweep was started; relative paths among the overrides start there.
-        environment: variables to set.
-        timeout: seconds after which the job is stopped and counts as failed.
+        folder: working directory of the sweep; relative paths in overrides refer to it.
+        environment: environment variables to set.
+        timeout: seconds after which the job is killed and counted as failed.
     """
 
     folder: str
@@ -29,22 +29,22 @@ class Surroundings:
     timeout: float | None
 
     @classmethod
-    def here(cls, threads: dict[str, str], timeout: float | None) -> "Surroundings":
-        """Those of this process."""
-        passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-        return cls(os.getcwd(), passed | threads, timeout)
+    def of_this_process(cls, threads: dict[str, str], timeout: float | None) -> "RemoteContext":
+        """Return the context of this process, with the variables that set the number of threads."""
+        passed_on = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+        return cls(os.getcwd(), passed_on | threads, timeout)
 
 
-def run_job(job: Job, surroundings: Surroundings) -> Outcome:
-    """Run a job to its end. Where Slurm starts several processes for it, the first one speaks for all."""
-    os.chdir(surroundings.folder)
+def run_job(job: Job, context: RemoteContext) -> Outcome:
+    """Run a job, and return its outcome. If Slurm starts several processes for it, the first one has the outcome."""
+    os.chdir(context.folder)
     if process_rank() > 0:
         job = dataclasses.replace(job, log_folder=Path(tempfile.mkdtemp(prefix="recsys-")))
-    return Slot(surroundings.environment).start(job).wait(surroundings.timeout)
+    return Slot(context.environment).start(job).wait(context.timeout)
 
 
-def lost(job: Job, problem: BaseException) -> Outcome:
-    """The outcome of a job whose engine gave it up."""
-    told = f"{type(problem).__name__}: {(str(problem).splitlines() or [''])[0]}"
-    write_failed(job, told)
-    return Outcome(job, None, told, 0.0)
+def lost(job: Job, error: BaseException) -> Outcome:
+    """Return the outcome of a job that the cluster lost, and write its failed.json."""
+    message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    write_failed(job, message)
+    return Outcome(job, None, message, 0.0)

@@ -1,27 +1,27 @@
-"""Jobs of a sweep as jobs of Slurm, through submitit."""
+"""Run the jobs of a sweep as jobs of Slurm, with submitit."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from recsys.errors import ConfigError
 from recsys.sweeps.job import Job, Outcome
-from recsys.sweeps.pool import threads_of_a_job
+from recsys.sweeps.pool import thread_variables
 from recsys.sweeps.progress import Progress
-from recsys.sweeps.remote import Surroundings, lost, run_job
+from recsys.sweeps.remote import RemoteContext, lost, run_job
 
 
 class Requeued:
-    """`run_job` as what Slurm may stop and start again: the run goes on where it was saved."""
+    """`run_job` as a submitit function that Slurm may preempt and start again; the run then resumes."""
 
-    def __call__(self, job: Job, surroundings: Surroundings) -> Outcome:
-        """Run a job to its end."""
-        return run_job(job, surroundings)
+    def __call__(self, job: Job, context: RemoteContext) -> Outcome:
+        """Run a job, and return its outcome."""
+        return run_job(job, context)
 
-    def checkpoint(self, job: Job, surroundings: Surroundings) -> Any:
-        """What submitit puts into the queue again, when Slurm preempts a job or its time is up."""
+    def checkpoint(self, job: Job, context: RemoteContext) -> Any:
+        """Return what submitit queues again after a preemption or at the time limit."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self, job, surroundings)
+        return DelayedSubmission(self, job, context)
 
 
 def run_jobs(
@@ -35,46 +35,46 @@ def run_jobs(
     """Submit jobs as one array, and wait for them.
 
     Args:
-        jobs: their folders lie on a file system that all machines of the cluster share.
-        hardware: the hardware.* keys; every device of a job is a task of its own, as Lightning wants it.
-        cluster: slurm, or local: processes on this machine, to try things out.
-        poll_seconds: how often the queue is asked.
-        timeout: seconds after which a job is stopped and counts as failed.
-        parameters: of `submitit.AutoExecutor.update_parameters`; None: the cluster's own choice.
+        jobs: the jobs; their folders must be on a file system that all machines of the cluster share.
+        hardware: the hardware.* keys. Each device of a job is one Slurm task, as Lightning requires.
+        cluster: "slurm", or "local" for processes on this machine, for testing.
+        poll_seconds: how often the queue is checked.
+        timeout: seconds after which a job is killed and counted as failed.
+        parameters: arguments of `submitit.AutoExecutor.update_parameters`; None: the default of the cluster.
 
     Returns:
-        Outcomes in the order of `jobs`.
+        The outcomes in the order of `jobs`.
 
     Raises:
-        ConfigError: submitit is not installed, or refuses a parameter.
+        ConfigError: submitit is not installed, or it refuses a parameter.
     """
     try:
         import submitit
         from submitit.helpers import as_completed
     except ImportError:
         raise ConfigError("hydra/launcher=slurm needs submitit: pip install submitit") from None
-    chosen = {name: value for name, value in parameters.items() if value is not None}
+    given = {name: value for name, value in parameters.items() if value is not None}
     try:
         executor = submitit.AutoExecutor(folder=jobs[0].folder.parent / ".submitit", cluster=cluster)
-        if executor.cluster == "slurm":  # elsewhere a job starts its further processes itself
-            chosen |= {"nodes": hardware.num_nodes, "tasks_per_node": hardware.devices}
-        executor.update_parameters(**chosen)
-    except (RuntimeError, TypeError, ValueError, NameError, AssertionError) as problem:
-        raise ConfigError(f"hydra.launcher: {problem}") from None
-    surroundings = Surroundings.here(threads_of_a_job(chosen.get("cpus_per_task", 1)), timeout)
+        if executor.cluster == "slurm":  # on a local "cluster", a job starts its further processes itself
+            given |= {"nodes": hardware.num_nodes, "tasks_per_node": hardware.devices}
+        executor.update_parameters(**given)
+    except (RuntimeError, TypeError, ValueError, NameError, AssertionError) as error:
+        raise ConfigError(f"hydra.launcher: {error}") from None
+    context = RemoteContext.of_this_process(thread_variables(given.get("cpus_per_task", 1)), timeout)
     with Progress(jobs, len(jobs)) as progress:
-        left = progress.left
+        unfinished = progress.unfinished
         with executor.batch():
-            submitted = [executor.submit(Requeued(), job, surroundings) for job in left]
-        pending = dict(zip([task.job_id for task in submitted], left, strict=True))
+            submitted = [executor.submit(Requeued(), job, context) for job in unfinished]
+        pending = dict(zip([task.job_id for task in submitted], unfinished, strict=True))
         try:
             for task in as_completed(submitted, poll_frequency=poll_seconds):
                 job = pending.pop(task.job_id)
                 progress.running = len(pending)
                 try:
-                    progress.tell(task.results()[0])
-                except Exception as problem:  # whatever took the job from its machine
-                    progress.tell(lost(job, problem))
+                    progress.record(task.results()[0])
+                except Exception as error:  # submitit raises many types for a job that was cancelled or lost
+                    progress.record(lost(job, error))
         except BaseException:
             for task in submitted:
                 task.cancel(check=False)

@@ -14,7 +14,9 @@ from recsys.experiment.average import average, members_in
 from recsys.experiment.evaluate import evaluate
 from recsys.experiment.train import train
 from recsys.inference.recommender import Recommender
-from recsys.leaderboard.table import best_command, rank, read_runs
+from recsys.leaderboard.command import best_command
+from recsys.leaderboard.ranking import rank
+from recsys.leaderboard.runs import read_runs
 from recsys.models.ensemble import Ensemble
 from recsys.runs.checkpoint import load_checkpoint
 

@@ -1,0 +1,21 @@
+"""The command that repeats the best run of a leaderboard."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys.leaderboard.ranking import Configuration
+from recsys.paths import conf_dir
+from recsys.runs.record import without_start_keys
+
+
+def best_command(configurations: Sequence[Configuration]) -> str:
+    """Return the shell command that repeats the best run of the best configuration."""
+    best = min(configurations[0].runs, key=configurations[0].loss)
+    overrides = without_start_keys(best.overrides)
+    for override in [override for override in overrides if override.startswith("sweep=")]:
+        if Path(conf_dir(), *override.split("=", 1)).with_suffix(".yaml").is_file():
+            overrides.remove(override)  # the sweep files of recsys set nothing besides the swept keys
+        else:
+            overrides.append("hydra.mode=RUN")  # keep the other settings of the user's file, but do not sweep
+    return shlex.join(["recsys-average" if best.is_average else "recsys-train", *overrides])

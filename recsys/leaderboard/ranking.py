@@ -1,0 +1,128 @@
+"""Group runs by configuration, and rank the configurations by their objective on the validation set."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recsys.errors import RunError
+from recsys.evaluation.objective import Objective
+from recsys.leaderboard.paired_test import PairedTest, paired_test
+from recsys.leaderboard.runs import RunRecord
+
+# Runs that differ only by these keys repeat one configuration.
+REPEAT_KEYS = ("seed", "split.fold", "split.seed")
+# Keys that do not change what is trained.
+TECHNICAL_KEYS = ("output_dir", "sweep.resume", "logger")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One configuration and its completed runs, which differ only by seed, split seed or fold.
+
+    Attributes:
+        choices: the overrides that all runs share.
+        runs: the completed runs.
+        missing: number of splits that another configuration was tested on and this one was not, because runs
+            failed. Its means are over other test sets, so it is ranked behind all configurations with fewer.
+        objective: the metric that all configurations are ranked by.
+    """
+
+    choices: dict[str, str]
+    runs: tuple[RunRecord, ...]
+    missing: int
+    objective: Objective
+
+    def loss(self, *runs: RunRecord) -> float:
+        """Return the mean objective, as a value to minimise, over the given runs; over all runs by default."""
+        name, mode = self.objective
+        mean = statistics.fmean(run.content["metrics"][name] for run in runs or self.runs)
+        return -mean if mode == "max" else mean
+
+    def mean(self, metric: str) -> float:
+        """Return the mean of a metric over the runs."""
+        return statistics.fmean(run.content["metrics"][metric] for run in self.runs)
+
+    def deviation(self, metric: str) -> float | None:
+        """Return the sample standard deviation of a metric over the runs; None for a single run."""
+        values = [run.content["metrics"][metric] for run in self.runs]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+
+def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
+    """Group completed runs into configurations, ranked by missing splits first and mean objective second.
+
+    Raises:
+        RunError: the configurations have different test sets, or no objective in common.
+    """
+    completed = [run for run in runs if run.completed]
+    if not completed:
+        return []
+    objective = shared_objective(completed)
+    groups: dict[tuple[tuple[str, str], ...], list[RunRecord]] = {}
+    for run in completed:
+        fixed = {k: v for k, v in run.choices.items() if k not in (*REPEAT_KEYS, *TECHNICAL_KEYS)}
+        groups.setdefault(tuple(sorted(fixed.items())), []).append(run)
+    tested_on = {choices: {run.fingerprint for run in group} for choices, group in groups.items()}
+    reference = max(groups, key=lambda choices: len(tested_on[choices]))
+    configurations = []
+    for choices, group in groups.items():
+        if not tested_on[choices] <= tested_on[reference]:
+            first, second = groups[reference][0], group[0]
+            raise RunError(
+                f"{first.name} and {second.name} have different test sets ({first.origin}; {second.origin}): "
+                "compare runs with the same data and split"
+            )
+        missing = len(tested_on[reference] - tested_on[choices])
+        configurations.append(Configuration(dict(choices), tuple(group), missing, objective))
+    return sorted(configurations, key=lambda configuration: (configuration.missing, configuration.loss()))
+
+
+def shared_objective(runs: Sequence[RunRecord]) -> Objective:
+    """Return the first objective that all runs have measured.
+
+    For a rating loss and a ranking loss this is val/ndcg@k, which runs with a rating loss measure as well.
+
+    Raises:
+        RunError: no objective has been measured in all runs.
+    """
+    objectives = dict.fromkeys(run.objective for run in runs)
+    for objective in objectives:
+        if all(objective.name in run.content["metrics"] for run in runs):
+            return objective
+    names = " and ".join(objective.name for objective in objectives)
+    raise RunError(
+        f"these runs have the objectives {names}, and not one of them was measured in all runs: "
+        "compare runs with the same objective"
+    )
+
+
+def varied_keys(configurations: Sequence[Configuration]) -> list[str]:
+    """Return the keys with several values, in the order in which they were typed."""
+    keys = dict.fromkeys(
+        key
+        for configuration in configurations
+        for run in configuration.runs
+        for key in run.choices
+        if key in configuration.choices
+    )
+    return [key for key in keys if len({own.choices.get(key) for own in configurations}) > 1]
+
+
+def compare_with_best(
+    configurations: Sequence[Configuration], metric: str | None = None
+) -> list[PairedTest | None]:
+    """Test every configuration against the first one.
+
+    Args:
+        configurations: ranked.
+        metric: the metric to test; None: the objective.
+
+    Returns:
+        One test per configuration; None for the first one, and for those with fewer than two draws in common
+        with it.
+    """
+    if not configurations:
+        return []
+    metric = metric or configurations[0].objective.name
+    first, *others = [[run.repeat(metric) for run in own.runs] for own in configurations]
+    return [None, *(paired_test(other, first) for other in others)]

@@ -1,0 +1,107 @@
+"""The records of runs: their result.json or failed.json, without their checkpoints."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import RunError
+from recsys.evaluation.objective import Objective
+from recsys.leaderboard.paired_test import Repeat
+from recsys.runs.folder import FAILED, RESULT, read_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The record of one completed, failed or pruned run.
+
+    Attributes:
+        name: the run folder, relative to the folder of the leaderboard.
+        overrides: the overrides of the run.
+        content: the content of result.json or failed.json.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    content: dict[str, Any]
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run has a result."""
+        return self.content["status"] == "completed"
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a hyperparameter search stopped the run early."""
+        return self.content["status"] == "pruned"
+
+    @property
+    def is_average(self) -> bool:
+        """Whether the run is the average of other runs."""
+        return "members" in self.content
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The overrides as {key: value}."""
+        return dict(override.lstrip("+~").split("=", 1) for override in self.overrides if "=" in override)
+
+    @property
+    def objective(self) -> Objective:
+        """The metric that selected the weights of the run."""
+        objective = self.content["objective"]
+        return Objective(objective["name"], objective["mode"])
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the data and the split: equal for runs with the same training, validation and test sets."""
+        data = self.content["data"]
+        return f"{data['sha256']} {data['split'].rsplit(' ', 1)[-1]}"
+
+    @property
+    def origin(self) -> str:
+        """The data and the split, for messages."""
+        data = self.content["data"]
+        return f"data {data['sha256'][:8]}, split {data['split']}"
+
+    def repeat(self, metric: str) -> Repeat:
+        """Return a metric with the split and seed of the run, for `paired_test`."""
+        data, value = self.content["data"], self.content["metrics"][metric]
+        subset = metric.split("/")[0]
+        return Repeat(self.fingerprint, self.content["seed"], data[subset] / data["train"], value)
+
+
+def read_runs(folder: Path) -> list[RunRecord]:
+    """Return the records of all completed, failed and pruned runs under a folder, sorted by name.
+
+    An unreadable file is logged and skipped.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    runs = []
+    for file in [*folder.glob(f"**/{RESULT}"), *folder.glob(f"**/{FAILED}")]:
+        if file.name == FAILED and file.with_name(RESULT).exists():
+            continue
+        try:
+            content = read_json(file)
+        except RunError as error:
+            log.warning("%s", error)
+            continue
+        if _is_record(content):
+            runs.append(RunRecord(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
+    if not runs:
+        raise RunError(f"dir={folder}: contains no finished run")
+    return sorted(runs, key=lambda run: [_natural_order(part) for part in run.name.split("/")])
+
+
+def _is_record(content: object) -> bool:
+    """Return whether the file belongs to a run, and not to another program that uses the same name."""
+    if not isinstance(content, dict) or not {"status", "overrides"} <= content.keys():
+        return False
+    return ("objective" if content["status"] == "completed" else "error") in content
+
+
+def _natural_order(part: str) -> tuple[int, int, str]:
+    return (0, int(part), "") if part.isdecimal() else (1, 0, part)
