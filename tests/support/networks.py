@@ -71,9 +71,11 @@ def all_pairs_dataset() -> Dataset:
     order = order[np.argsort(cold, kind="stable")]
     ratings = pd.DataFrame({"user": users[order], "item": items[order], "timestamp": 0})
     ratings["rating"] = random.integers(1, 6, len(users))
-    ratings.loc[: 4, "rating"] = range(1, 6)  # each value occurs in the training set
+    ratings.loc[:4, "rating"] = range(1, 6)  # each value occurs in the training set
     genres = ["Drama", "Comedy", "Comedy|Drama"] * (N_ITEMS // 3)
-    item_table = pd.DataFrame({"item": range(N_ITEMS), "title": "", "year": range(1990, 1999), "genres": genres})
+    item_table = pd.DataFrame(
+        {"item": range(N_ITEMS), "title": "", "year": range(1990, 1999), "genres": genres}
+    )
     user_table = pd.DataFrame({"user": range(N_USERS), "gender": "F", "occupation": "", "age": ""})
     user_table.loc[::2, ["gender", "occupation"]] = "M", "writer"
     return encode("all-pairs", ratings, item_table, (1, 5), user_table=user_table)
