@@ -51,7 +51,7 @@ from recsys.data import splits
 from recsys.data.batches import to_tensors
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
-from recsys.data.ratings_file.format import RatingsFormat, RatingsText
+from recsys.data.ratings_file.format import RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
 
 USERS, ITEMS = 162_541, 59_047
@@ -120,17 +120,17 @@ def pandas_python(folder: Path) -> None:
 def read(file: Path, form: RatingsFormat) -> Dataset:
     """One of recsys's own ways: a file, or the member of a zip archive."""
     if file.suffix != ".zip":
-        text = RatingsText(file.name, file.stat().st_size, lambda: file.open("rb"))
+        text = TextSource(file.name, file.stat().st_size, lambda: file.open("rb"))
         return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_ITEMS, SCALE)
     with zipfile.ZipFile(file) as archive:
         info = archive.getinfo("ratings.csv")
-        text = RatingsText(file.name, info.file_size, lambda: archive.open(info))
+        text = TextSource(file.name, info.file_size, lambda: archive.open(info))
         return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_ITEMS, SCALE)
 
 
 def split_tensors(dataset: Dataset) -> None:
     """What comes before the first batch."""
-    split = splits.random(dataset)
+    split = splits.RandomSplit()(dataset)
     for rows in (split.train, split.val, split.test):
         to_tensors(dataset, rows, "cpu")
 

@@ -1,25 +1,23 @@
-"""Who rates high and what is rated high: the network's biases, or the baseline's where it has none."""
+"""User and item biases to display: those of the network, or of the baseline if the network has none."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from recsys.data.biases import fit_biases
-from recsys.models.base import RatingNetwork
-from recsys.models.heads import Linear
+from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 
 
 @dataclass(frozen=True, eq=False)
-class Biases:
-    """How far ratings lie above what they would be otherwise, by user and by item row.
+class DisplayedBiases:
+    """Biases in rating points.
 
     Attributes:
-        users: (n_users,).
-        items: (n_items,).
-        source: whose they are, in words.
+        users: by user index, (n_users,).
+        items: by item index, (n_items,).
+        source: where they come from, for the caption.
     """
 
     users: NDArray[np.float64]
@@ -27,18 +25,11 @@ class Biases:
     source: str
 
 
-def biases_of(run: LoadedRun) -> Biases:
-    """The network's `user_bias` and `item_bias`; without them in rating points, the damped baseline's."""
-    users, items = (_bias(run.trained.network, name) for name in ("user_bias", "item_bias"))
+def displayed_biases(scorer: Scorer, run: LoadedRun) -> DisplayedBiases:
+    """Return the scorer's biases if they are in rating points, else those of the baseline user-item-bias."""
+    users, items = scorer.biases("user"), scorer.biases("item")
     if users is not None and items is not None:
-        return Biases(users, items, "the network's")
+        return DisplayedBiases(users.double().numpy(), items.double().numpy(), "the network")
     fitted = fit_biases(run.dataset, run.split.train)
-    told = "of the baseline user-item-bias, since the network has none in rating points"
-    return Biases(fitted.users, fitted.items, told)
-
-
-def _bias(network: RatingNetwork, name: str) -> NDArray[np.float64] | None:
-    module = getattr(network, name, None)
-    if isinstance(network.head, Linear) and isinstance(module, nn.Embedding) and module.embedding_dim == 1:
-        return module.weight.detach().cpu().double().squeeze(1).numpy()
-    return None
+    source = "the baseline user-item-bias, because the network has no biases in rating points"
+    return DisplayedBiases(fitted.users, fitted.items, source)

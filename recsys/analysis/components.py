@@ -1,4 +1,4 @@
-"""Principal components of item vectors, and what they go together with."""
+"""Principal components of item vectors and their correlations with item properties."""
 
 from dataclasses import dataclass
 
@@ -9,32 +9,34 @@ from sklearn.decomposition import PCA
 from sklearn.feature_selection import f_regression, r_regression
 
 NORMAL_95 = 1.959964  # half the width of a 95 % interval, in standard errors
+SIGNIFICANT = 0.05  # largest p-value, exclusive, that counts as significant
 
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Where items lie along the directions in which their vectors differ most.
+    """Principal components of the item vectors.
 
     Attributes:
-        scores: one line per item, its index the item row; columns 1, 2, ... in order of variance.
-        shares: (components,), of the variance of all dimensions.
-        dim: how many dimensions the vectors have.
+        scores: one row per item, indexed by item index; columns 1, 2, ... in order of descending variance.
+        variance_ratio: share of the total variance of each component, (components,).
+        dim: number of dimensions of the vectors.
     """
 
     scores: pd.DataFrame
-    shares: NDArray[np.float64]
+    variance_ratio: NDArray[np.float64]
     dim: int
 
 
 def principal_components(vectors: NDArray, items: pd.DataFrame, components: int) -> Components:
-    """PCA of the vectors of the given items.
+    """Compute the PCA of the vectors of the given items.
 
-    The sign of a component means nothing, so that it is chosen: higher mean ratings lie at its upper end.
+    The sign of a principal component is arbitrary. Signs are chosen to make the scores correlate positively
+    with the mean rating.
 
     Args:
-        vectors: (n_items, d), of every item row.
-        items: from `most_rated`; its index names the rows, its column `mean` settles the signs.
-        components: how many; no more than there are dimensions and items.
+        vectors: vectors of all items by item index, (n_items, d).
+        items: from `most_rated`; the index selects the vectors, the column `mean` determines the signs.
+        components: number of components; at most the number of dimensions and the number of items.
     """
     chosen = vectors[items.index]
     pca = PCA(min(components, *chosen.shape), svd_solver="full").fit(chosen)
@@ -47,67 +49,84 @@ def principal_components(vectors: NDArray, items: pd.DataFrame, components: int)
     )
 
 
-def correlate(scores: pd.DataFrame, properties: pd.DataFrame, held: str = "mean rating") -> pd.DataFrame:
-    """Pearson correlation of each component with each property, over the items where it is known.
+def correlate(scores: pd.DataFrame, properties: pd.DataFrame, control: str = "mean rating") -> pd.DataFrame:
+    """Compute the Pearson correlation of each component with each property.
 
-    For a genre, 0 or 1, this is the point-biserial correlation. The interval is Fisher's: tanh(artanh r +-
-    1.96 / sqrt(n - 3)). p is of the t-test of r = 0, held against all the tests of the table at once by
-    Holm's procedure (1979): below 0.05 anywhere is then a finding, not one chance hit of many tries.
+    Items for which a property is unknown are left out. For a genre (0 or 1), this is the point-biserial
+    correlation. The confidence interval is Fisher's: tanh(artanh r +- 1.96 / sqrt(n - 3)). The p-value is
+    that of the t-test of r = 0, adjusted for all tests in the table with Holm's procedure (1979).
 
-    Good items may be dramas, and a component of good items then goes with Drama too. So the partial
-    correlation, at equal values of one property, stands beside: (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)
-    (1 - r_yz^2)).
+    If good items are often dramas, a component of good items correlates with Drama as well. The partial
+    correlation controls for this: (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)).
 
     Args:
-        scores: a column per component, a line per item.
-        properties: a column per property, a line per item; NaN where unknown.
-        held: the property that the partial correlations hold equal.
+        scores: one row per item, one column per component.
+        properties: one row per item, one column per property; NaN where unknown.
+        control: the property that the partial correlations control for.
 
     Returns:
-        One line per pair, by component and then as the properties stand: component, property, items (how
-        many), r, low and high (95 %), p, partial (NaN for `held` itself). Properties that do not vary, or are
-        known of fewer than four items, are left out.
+        One row per component and property, ordered by component, then as in `properties`: component,
+        property, items (number of items), r, low and high (95 % interval), p, partial (NaN for `control`
+        itself). Constant properties and properties known for fewer than four items are left out.
     """
-    lines = []
+    tables = []
     for name, values in properties.items():
         known = values.notna()
         x, y = scores[known].to_numpy(), values[known].to_numpy()
         if len(y) < 4 or np.ptp(y) == 0:
             continue
         r = r_regression(x, y)
-        distance = NORMAL_95 / np.sqrt(len(y) - 3)
+        half_width = NORMAL_95 / np.sqrt(len(y) - 3)
         fisher = np.arctanh(r.clip(-1 + 1e-15, 1 - 1e-15))
-        columns = {"r": r, "low": np.tanh(fisher - distance), "high": np.tanh(fisher + distance)}
-        columns["p"] = f_regression(x, y)[1]
-        z = properties.loc[known, held].to_numpy()
-        columns["partial"] = r if np.ptp(z) == 0 else np.nan if name == held else _partial(r, x, y, z)
-        facts = {"component": scores.columns, "property": name, "items": len(y)}
-        lines.append(pd.DataFrame(facts | columns))
-    if not lines:
+        z = properties.loc[known, control].to_numpy()
+        partial = r if np.ptp(z) == 0 else np.nan if name == control else _partial(r, x, y, z)
+        columns = {
+            "component": scores.columns,
+            "property": name,
+            "items": len(y),
+            "r": r,
+            "low": np.tanh(fisher - half_width),
+            "high": np.tanh(fisher + half_width),
+            "p": f_regression(x, y)[1],
+            "partial": partial,
+        }
+        tables.append(pd.DataFrame(columns))
+    if not tables:
         return pd.DataFrame(columns=["component", "property", "items", "r", "low", "high", "p", "partial"])
-    table = pd.concat(lines).sort_values("component", kind="stable", ignore_index=True)
+    table = pd.concat(tables).sort_values("component", kind="stable", ignore_index=True)
     return table.assign(p=holm(table["p"].to_numpy()))
 
 
 def _partial(r_xy: NDArray, x: NDArray, y: NDArray, z: NDArray) -> NDArray[np.float64]:
     r_xz, r_yz = r_regression(x, z), r_regression(y[:, None], z)[0]
-    left = (1 - r_xz**2) * (1 - r_yz**2)
-    return (r_xy - r_xz * r_yz) / np.sqrt(np.where(left > 1e-12, left, np.nan))
+    unexplained = (1 - r_xz**2) * (1 - r_yz**2)
+    return (r_xy - r_xz * r_yz) / np.sqrt(np.where(unexplained > 1e-12, unexplained, np.nan))
 
 
 def holm(p: NDArray) -> NDArray[np.float64]:
-    """p-values held against each other: the k-th smallest of m times m - k + 1, never falling, at most 1."""
+    """Adjust p-values for multiple tests with Holm's step-down procedure.
+
+    The k-th smallest of m p-values is multiplied by m - k + 1. The results are made monotone and clipped
+    to 1.
+    """
     order = np.argsort(p)
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
-    held = np.empty(len(p))
-    held[order] = steps
-    return held
+    ascending = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = ascending
+    return adjusted
 
 
-def explained(scores: pd.DataFrame, properties: pd.DataFrame) -> NDArray[np.float64]:
-    """How much of each component's variance all properties explain together: adjusted R^2, (components,).
+def strongest(correlations: pd.DataFrame, component: int, n: int = 3) -> pd.DataFrame:
+    """Return up to `n` significant correlations of a component, in descending order of |r|."""
+    is_shown = (correlations["component"] == component) & (correlations["p"] < SIGNIFICANT)
+    return correlations[is_shown].sort_values("r", key=abs, ascending=False, kind="stable")[:n]
 
-    By least squares over the items of which everything is known.
+
+def adjusted_r2(scores: pd.DataFrame, properties: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the share of each component's variance that all properties explain together, (components,).
+
+    This is the adjusted R^2 of a least-squares fit over the items without unknown properties; NaN where
+    there are too few of them.
     """
     known = properties.notna().all(axis=1)
     x, y = properties[known].to_numpy(), scores[known].to_numpy()
@@ -115,6 +134,6 @@ def explained(scores: pd.DataFrame, properties: pd.DataFrame) -> NDArray[np.floa
     rank = np.linalg.matrix_rank(design)
     if len(y) <= rank + 1:
         return np.full(y.shape[1], np.nan)
-    left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    unexplained = (left**2).sum(0) / (len(y) - rank) / y.var(0, ddof=1)
+    residuals = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    unexplained = (residuals**2).sum(0) / (len(y) - rank) / y.var(0, ddof=1)
     return 1 - unexplained

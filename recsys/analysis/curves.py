@@ -1,38 +1,39 @@
-"""The curves of a run, read from what its logger left."""
+"""Learning curves of a run, read from the files of its logger."""
 
 import logging
 from pathlib import Path
 
 import pandas as pd
 
-FIGURES = "figures"  # our own folder in a run; its events are pictures, not curves
+from recsys.models.scorer import Scorer
+
+FIGURES = "figures"  # subfolder of a run for the report; its event files contain images, not curves
 
 
 def read_curves(folder: Path) -> dict[str, pd.Series]:
-    """Whatever the run logged: name -> values over steps; empty where it kept no curves.
+    """Read the metrics that a run logged.
 
-    TensorBoard's events or metrics.csv lie in the run's folder or, in a sweep, in a folder of that folder.
+    TensorBoard event files or metrics.csv are searched for in the run folder and then in its subfolders: the
+    jobs of a sweep log to a subfolder.
+
+    Returns:
+        {metric: values indexed by step}; empty if the run logged nothing.
     """
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        if place.name == FIGURES:
-            continue
-        if any(place.glob("events.out.tfevents.*")):
-            return _from_events(place)
-        if (place / "metrics.csv").is_file():  # a cell is empty where another curve was logged
-            # A run that went on has a file of each start; where two tell of a step, the later one is right.
-            files = [*sorted(place.glob("metrics-*.csv"), key=_number), place / "metrics.csv"]
-            lines = pd.concat([pd.read_csv(file) for file in files])
-            table = lines.groupby("step").last()
-            return {str(name): column.dropna() for name, column in table.items() if column.notna().any()}
+    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name != FIGURES)
+    for candidate in (folder, *subfolders):
+        if any(candidate.glob("events.out.tfevents.*")):
+            return _from_events(candidate)
+        if (candidate / "metrics.csv").is_file():
+            return _from_csv(candidate)
     return {}
 
 
 def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
-    """The curves that a run of this project logs, over epochs instead of steps.
+    """Convert the curves of a run from steps to epochs.
 
     Returns:
-        Of "train/loss", "val/rmse", "val/mae" and "learning rate", those that are there; each indexed by the
-        number of epochs that had passed. Empty where there is no val/rmse, which is logged once an epoch.
+        "train/loss", "val/rmse", "val/mae" and "learning rate", if logged, each indexed by the number of
+        completed epochs. Empty without "val/rmse", which is logged once per epoch.
     """
     if "val/rmse" not in curves:
         return {}
@@ -42,20 +43,37 @@ def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
     if rates := [name for name in curves if name.startswith("lr-")]:
         names["learning rate"] = rates[0]
     return {
-        shown: pd.Series(curves[name].to_numpy(), (curves[name].index + 1) / steps_per_epoch)
-        for shown, name in names.items()
+        label: pd.Series(curves[name].to_numpy(), (curves[name].index + 1) / steps_per_epoch)
+        for label, name in names.items()
     }
 
 
-def _number(file: Path) -> int:
-    """2 of metrics-2.csv."""
-    return int(file.stem.rpartition("-")[2])
+def train_loss_is_squared_error(scorer: Scorer) -> bool:
+    """Return whether the square root of "train/loss" is an RMSE in rating points.
+
+    It is not if a head has a loss of its own, such as the negative log-likelihood of an ordinal head. The
+    heads of all members of an ensemble are checked.
+    """
+    heads = [module.head for module in scorer.modules() if hasattr(module, "head")]
+    return not any(hasattr(head, "negative_log_likelihood") for head in heads)
+
+
+def _from_csv(folder: Path) -> dict[str, pd.Series]:
+    """Join metrics-1.csv, metrics-2.csv, ..., which resumed runs leave, and metrics.csv.
+
+    If two files contain the same step, the later file is right. A cell is empty if the row logs another
+    metric.
+    """
+    earlier = sorted(folder.glob("metrics-*.csv"), key=lambda file: int(file.stem.rpartition("-")[2]))
+    rows = pd.concat([pd.read_csv(file) for file in (*earlier, folder / "metrics.csv")])
+    table = rows.groupby("step").last()
+    return {str(name): column.dropna() for name, column in table.items() if column.notna().any()}
 
 
 def _from_events(folder: Path) -> dict[str, pd.Series]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # which file it reads next is no news
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it logs every file that it reads
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 1}).Reload()  # 0: all
     curves = {}
     for name in events.Tags()["scalars"]:

@@ -1,4 +1,4 @@
-"""Where predictions of the test part are right and wrong, in tables of bins."""
+"""Predictions on the test set and tables of their errors."""
 
 import numpy as np
 import pandas as pd
@@ -6,89 +6,95 @@ import torch
 
 from recsys.analysis.components import NORMAL_95
 from recsys.data.biases import user_item_bias
+from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 
 
 @torch.no_grad()
-def predict_test(run: LoadedRun) -> pd.DataFrame:
-    """One line per test pair: true, predicted, baseline (user + item bias, clipped), and the numbers of
-    training ratings of its user (`activity`) and its item (`popularity`)."""
+def predict_test_set(scorer: Scorer, run: LoadedRun) -> pd.DataFrame:
+    """Predict all ratings of the test set.
+
+    Returns:
+        One row per test rating: true, predicted, baseline (user + item bias, clipped to the scale), and the
+        number of training ratings of its user (`activity`) and of its item (`popularity`).
+    """
     dataset, split = run.dataset, run.split
-    rows = split.test
-    batches = run.batches("test")
-    predicted = [run.trained.network.predict(users, items) for users, items, _ in batches]
+    predicted = [scorer.predict(users, items) for users, items, _ in run.batches("test")]
     counts = {
-        name: np.bincount(column[split.train], minlength=int(column.max()) + 1)[column[rows]]
+        name: np.bincount(column[split.train], minlength=int(column.max()) + 1)[column[split.test]]
         for name, column in (("activity", dataset.users), ("popularity", dataset.items))
     }
     return pd.DataFrame(
         {
-            "true": dataset.ratings[rows].astype(np.float64),
+            "true": dataset.ratings[split.test].astype(np.float64),
             "predicted": torch.cat(predicted).numpy().astype(np.float64),
-            "baseline": user_item_bias(dataset, split.train, rows).clip(*dataset.scale),
+            "baseline": user_item_bias(dataset, split.train, split.test).clip(*dataset.scale),
             **counts,
         }
     )
 
 
-def predictions_by_rating(pairs: pd.DataFrame) -> pd.DataFrame:
-    """How predictions lie for each true rating, to half stars.
+def predictions_by_rating(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return quantiles of the predictions for each true rating, rounded to half stars.
+
+    Args:
+        predictions: from `predict_test_set`.
 
     Returns:
-        Indexed by rating: count, and the quantiles 0.05, 0.25, 0.5, 0.75, 0.95 of the predictions.
+        Indexed by rating: the quantiles 0.05, 0.25, 0.5, 0.75, 0.95 of the predictions, and count.
     """
-    groups = pairs.groupby((2 * pairs["true"]).round() / 2)["predicted"]
+    groups = predictions.groupby((2 * predictions["true"]).round() / 2)["predicted"]
     return groups.quantile(np.array([0.05, 0.25, 0.5, 0.75, 0.95])).unstack().assign(count=groups.size())
 
 
-def calibration(pairs: pd.DataFrame, scale: tuple[float, float], width: float = 0.25) -> pd.DataFrame:
-    """The mean true rating of the pairs with alike predictions.
+def calibration(predictions: pd.DataFrame, scale: tuple[float, float], width: float = 0.25) -> pd.DataFrame:
+    """Return the mean true rating in bins of similar predictions.
 
     Args:
-        pairs: from `predict_test`.
-        scale: the lowest and the highest rating possible.
-        width: of a bin, in rating points.
+        predictions: from `predict_test_set`.
+        scale: lowest and highest possible rating.
+        width: width of a bin in rating points.
 
     Returns:
-        A line per bin that is not empty: predicted and true (means), count, error (half the width of the 95 %
-        interval of the mean true rating; NaN for a single pair).
+        One row per bin that is not empty: predicted and true (means), count, error (half the width of the
+        95 % interval of the mean true rating; NaN for a single rating).
     """
     last = int(np.ceil((scale[1] - scale[0]) / width)) - 1
-    bins = ((pairs["predicted"] - scale[0]) // width).clip(upper=last)
-    groups = pairs.groupby(bins)
+    bins = ((predictions["predicted"] - scale[0]) // width).clip(upper=last)
+    groups = predictions.groupby(bins)
     table = groups[["predicted", "true"]].mean().assign(count=groups.size())
-    return table.assign(error=NORMAL_95 * groups["true"].std() / np.sqrt(table["count"])).reset_index(
-        drop=True
-    )
+    error = NORMAL_95 * groups["true"].std() / np.sqrt(table["count"])
+    return table.assign(error=error).reset_index(drop=True)
 
 
-def errors_by(pairs: pd.DataFrame, column: str, bins: int = 6) -> pd.DataFrame:
-    """RMSE where users are more or less active, or items more or less popular.
+def errors_by(predictions: pd.DataFrame, column: str, bins: int = 6) -> pd.DataFrame:
+    """Return the RMSE in bins of user activity or item popularity.
 
     Args:
-        pairs: from `predict_test`.
+        predictions: from `predict_test_set`.
         column: "activity" or "popularity".
-        bins: quantiles of the test pairs, so that each bin holds about as many; fewer where counts repeat.
+        bins: number of quantile bins, each with about the same number of test ratings; fewer where counts
+            repeat.
 
     Returns:
-        A line per bin: low, high (training ratings), count (test pairs), rmse, baseline (its RMSE), error
-        (half the width of the 95 % interval of rmse: that of the mean squared error, over 2 rmse).
+        One row per bin: low, high (training ratings), count (test ratings), rmse, baseline (RMSE of the
+        baseline), error (half the width of the 95 % interval of rmse: that of the mean squared error,
+        divided by 2 rmse).
     """
-    counts = pairs[column].to_numpy()
+    counts = predictions[column].to_numpy()
     edges = np.unique(np.quantile(counts, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))
-    squared = (pairs["predicted"] - pairs["true"]) ** 2
-    groups = pairs.assign(squared=squared, bias_squared=(pairs["baseline"] - pairs["true"]) ** 2).groupby(
-        np.searchsorted(edges, counts)
-    )
-    n, mean = groups.size(), groups["squared"].mean()
-    rmse = np.sqrt(mean)
+    groups = predictions.assign(
+        squared=(predictions["predicted"] - predictions["true"]) ** 2,
+        baseline_squared=(predictions["baseline"] - predictions["true"]) ** 2,
+    ).groupby(np.searchsorted(edges, counts))
+    n, rmse = groups.size(), np.sqrt(groups["squared"].mean())
     return pd.DataFrame(
         {
             "low": groups[column].min(),
             "high": groups[column].max(),
             "count": n,
             "rmse": rmse,
-            "baseline": np.sqrt(groups["bias_squared"].mean()),
+            "baseline": np.sqrt(groups["baseline_squared"].mean()),
             "error": NORMAL_95 * groups["squared"].std() / np.sqrt(n) / (2 * rmse),
         }
     ).reset_index(drop=True)

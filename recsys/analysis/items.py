@@ -1,4 +1,4 @@
-"""The most-rated items, and what is known of them."""
+"""The most-rated items and their known properties."""
 
 import numpy as np
 import pandas as pd
@@ -6,45 +6,48 @@ import pandas as pd
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 
-NO_GENRE = "(no genres listed)"
-
 
 def most_rated(dataset: Dataset, train: Rows, top: int) -> pd.DataFrame:
-    """The items with the most training ratings, most first, ties by row.
+    """Return the items with the most training ratings, in descending order; ties by item index.
+
+    Args:
+        dataset: the ratings and the item table.
+        train: rows of the training set.
+        top: maximum number of items; items without training ratings are left out.
 
     Returns:
-        One line per item, its index the item row, by which everything else is looked up: title, year
-        (missing where unknown), genres ("Drama|War"), ratings (how many in the training part), mean (theirs).
+        One row per item, indexed by `item_index`, with the columns title, year (missing where unknown),
+        genres ("Drama|War"), ratings (number of training ratings) and mean (their mean).
     """
-    items, n = dataset.items[train], len(dataset.item_ids)
-    counts = np.bincount(items, minlength=n)
-    sums = np.bincount(items, dataset.ratings[train].astype(np.float64), n)
-    rows = np.argsort(-counts, kind="stable")[:top]
-    rows = rows[counts[rows] > 0]
-    items = dataset.item_table[["title", "year", "genres"]].iloc[rows].reset_index(drop=True)
-    items = items.assign(ratings=counts[rows], mean=sums[rows] / counts[rows])
-    return items.set_index(pd.Index(rows, name="row"))
+    rated, n_items = dataset.items[train], len(dataset.item_ids)
+    counts = np.bincount(rated, minlength=n_items)
+    sums = np.bincount(rated, dataset.ratings[train].astype(np.float64), n_items)
+    chosen = np.argsort(-counts, kind="stable")[:top]
+    chosen = chosen[counts[chosen] > 0]
+    items = dataset.item_table[["title", "year", "genres"]].iloc[chosen].reset_index(drop=True)
+    items = items.assign(ratings=counts[chosen], mean=sums[chosen] / counts[chosen])
+    return items.set_index(pd.Index(chosen, name="item_index"))
 
 
-def properties(items: pd.DataFrame, min_films: int = 10) -> pd.DataFrame:
-    """What a component is compared with: a column each, a line per item, NaN where unknown.
+def properties(items: pd.DataFrame, min_items: int = 10) -> pd.DataFrame:
+    """Return the properties that components are correlated with.
 
     Args:
         items: from `most_rated`.
-        min_films: genres of fewer items, or of all but fewer, say nothing and are left out.
+        min_items: a genre is left out if fewer items than this have it, or fewer than this lack it.
 
     Returns:
-        mean rating, popularity (natural logarithm of the number of ratings), year, and each genre as 0 or 1,
-        the genres by name.
+        One row per item and one column per property, NaN where unknown: mean rating, popularity (natural
+        logarithm of the number of ratings), year, and each genre as 0 or 1 in alphabetical order.
     """
-    genres = items["genres"].str.get_dummies("|").drop(columns=NO_GENRE, errors="ignore").astype(float)
+    genres = items["genres"].str.get_dummies("|").astype(float)
     sizes = genres.sum()
-    genres = genres.loc[:, (sizes >= min_films) & (sizes <= len(items) - min_films)]
-    known = pd.DataFrame(
+    genres = genres.loc[:, (sizes >= min_items) & (sizes <= len(items) - min_items)]
+    numbers = pd.DataFrame(
         {
             "mean rating": items["mean"],
             "popularity": np.log(items["ratings"]),
             "year": items["year"].astype(float),
         }
     )
-    return known.join(genres)
+    return numbers.join(genres)

@@ -1,4 +1,4 @@
-"""Measure a finished run again, from its checkpoint and its own configuration: `recsys-evaluate`."""
+"""`recsys-evaluate`: measure a finished run again, from its checkpoint and its own configuration."""
 
 from omegaconf import DictConfig
 
@@ -9,19 +9,19 @@ from recsys.tables import check_format, print_rows
 
 
 def main() -> None:
-    """`recsys-evaluate`."""
+    """Run `recsys-evaluate`."""
     run_command("evaluate", _task)
 
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
-    folder = find_run(str(cfg.run))  # Hydra reads a folder called 0 as a number
-    # "latest" may be another run by the time this one is measured.
+    folder = find_run(str(cfg.run))  # Hydra parses a folder named 0 as a number
+    # "latest" is resolved once: a run that finishes now must not be measured under the title of this one.
     ranking = cfg.ranking
     rows = evaluate(str(folder.absolute()), cfg.part, cfg.checkpoint, ranking.k, ranking.threshold)
-    if cfg.format == "table":  # the part stands in its title: nine columns are wide enough
+    if cfg.format == "table":  # the title names the subset, which keeps the columns narrow
         rows = [{key.removeprefix(f"{cfg.part}/"): value for key, value in row.items()} for row in rows]
-    print_rows(rows, cfg.format, f"{folder}, {cfg.checkpoint} weights, {cfg.part} part")
+    print_rows(rows, cfg.format, f"{folder}: {cfg.checkpoint} checkpoint, {cfg.part} set")
 
 
 if __name__ == "__main__":

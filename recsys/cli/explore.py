@@ -1,4 +1,4 @@
-"""What a trained network has learned, in pictures: `recsys-explore`."""
+"""Report what a trained network has learned: `recsys-explore`."""
 
 import math
 import sys
@@ -15,7 +15,9 @@ from recsys.tables import check_format, print_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recsys.analysis.report import Story
+    import pandas as pd
+
+    from recsys.analysis.report import Report
 
 
 def main() -> None:
@@ -29,76 +31,76 @@ def explore(
     top: int = 1000,
     components: int = 5,
     axes: Sequence[int] = (1, 2),
-) -> "tuple[Story, Path]":
-    """Draw what a run's network has learned, and leave it in the run's folder.
+) -> "tuple[Report, Path]":
+    """Build the report of a run and write it to the run folder.
 
     Args:
         run: a run folder, or "latest".
         checkpoint: "best" or "last".
-        top: how many of the most-rated items.
-        components: how many principal components of their vectors.
-        axes: the two components that span the map.
+        top: number of most-rated items to analyse.
+        components: number of principal components of their vectors.
+        axes: the horizontal and the vertical component of the map.
 
     Returns:
-        What is told, and the page that tells it.
+        The report and the path of its HTML page.
 
     Raises:
-        UserError: a value cannot work, there is no such run, or its data are not what it was trained on.
+        UserError: a value is invalid, the run does not exist, or its data has changed since training.
     """
-    for name, value in (("top", top), ("components", components)):
-        if not _counts(value):
-            raise ConfigError(f"{name}={value}: should be a whole number above 0")
+    for key, value in (("top", top), ("components", components)):
+        if not _is_positive_int(value):
+            raise ConfigError(f"{key}={value}: should be a whole number above 0")
     given = list(axes) if isinstance(axes, Sequence) else [axes]
-    if len(given) != 2 or given[0] == given[1] or not all(map(_counts, given)):
-        raise ConfigError(f"map={given}: should be two components, such as [1,2]")
-    opened = load_run(run, checkpoint)
+    if len(given) != 2 or given[0] == given[1] or not all(map(_is_positive_int, given)):
+        raise ConfigError(f"map={given}: should be two different components, such as [1,2]")
+    loaded = load_run(run, checkpoint)
     from recsys.analysis.publish import publish
-    from recsys.analysis.report import tell
+    from recsys.analysis.report import build_report
 
-    story = tell(opened, top, components, given)
-    return story, publish(story, opened)
+    report = build_report(loaded, top, components, given)
+    return report, publish(report, loaded)
 
 
-def _counts(value: object) -> bool:
+def _is_positive_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
-    story, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map)
+    report, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map)
     if cfg.format != "table":
-        print_rows(_all(story), cfg.format)
-    elif rows := _short(story):
-        print_rows(rows, "table", "What the components go with: the strongest correlations")
-    elif len(story.correlations):
-        print("No correlation of a component is beyond chance.")
-    for line in (*story.notes, f"page: {page}", f"watch: tensorboard --logdir {page.parent}"):
+        print_rows(_all_rows(report.correlations), cfg.format)
+    elif rows := _strongest_rows(report.correlations):
+        print_rows(rows, "table", "Strongest correlations of each component")
+    elif len(report.correlations):
+        print("No correlation of a component is significant.")
+    for line in (*report.notes, f"report: {page}", f"watch: tensorboard --logdir {page.parent}"):
         print(line, file=sys.stdout if cfg.format == "table" else sys.stderr)
 
 
-def _short(story: "Story") -> list[dict[str, Any]]:
-    """The three strongest correlations of each component."""
-    from recsys.analysis.report import small, strongest
+def _strongest_rows(correlations: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return the three strongest significant correlations of each component, as text."""
+    from recsys.analysis.components import strongest
+    from recsys.analysis.text import format_p_value
 
-    table = story.correlations
     return [
         {
-            "component": line["component"],
-            "goes with": line["property"],
-            "items": line["items"],
-            "correlation": f"{line['r']:+.2f}",
-            "95 % interval": f"{line['low']:+.2f} to {line['high']:+.2f}",
-            "p": small(line["p"]),
-            "at equal mean rating": "" if math.isnan(line["partial"]) else f"{line['partial']:+.2f}",
+            "component": row["component"],
+            "property": row["property"],
+            "items": row["items"],
+            "correlation": f"{row['r']:+.2f}",
+            "95 % interval": f"{row['low']:+.2f} to {row['high']:+.2f}",
+            "p": format_p_value(row["p"]),
+            "controlling for mean rating": "" if math.isnan(row["partial"]) else f"{row['partial']:+.2f}",
         }
-        for component in (table["component"].unique() if len(table) else ())
-        for line in strongest(table, int(component)).to_dict("records")
+        for component in (correlations["component"].unique() if len(correlations) else ())
+        for row in strongest(correlations, int(component)).to_dict("records")
     ]
 
 
-def _all(story: "Story") -> list[dict[str, Any]]:
-    """Every correlation; None where there is no number."""
-    table = story.correlations.astype(object)
+def _all_rows(correlations: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return every correlation; NaN becomes None."""
+    table = correlations.astype(object)
     return table.where(table.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""Fetch and encode a data set, and say what is in it: `recsys-prepare`."""
+"""Download and encode a data set, and print its statistics: `recsys-prepare`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,11 @@ def main() -> None:
 
 
 def describe(dataset: "Dataset") -> dict[str, Any]:
-    """Counts, sparsity and the rating histogram of a data set.
+    """Return counts, density and the rating histogram of a data set.
 
     Returns:
-        name, ratings, users, items, density (the share of all pairs that is rated), mean, timestamps
-        (whether all are known), dropped, sha256, and histogram ({rating to half stars: count}).
+        name, ratings, users, items, density (share of all user-item pairs that are rated), mean, timestamps
+        (whether all are known), dropped, sha256, and histogram ({rating rounded to half stars: count}).
     """
     import numpy as np
 
@@ -48,41 +48,44 @@ def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
     validate_data(cfg)
     dataset = instantiate(cfg.data, _convert_="all").load()
-    facts = describe(dataset)
+    statistics = describe(dataset)
     if cfg.format == "json":
-        print_rows([facts], cfg.format)
+        print_rows([statistics], cfg.format)
         return
-    histogram = facts.pop("histogram")
+    histogram = statistics.pop("histogram")
     if cfg.format == "csv":
-        print_rows([facts | {f"rated_{rating}": count for rating, count in histogram.items()}], cfg.format)
+        columns = {f"rated_{rating}": count for rating, count in histogram.items()}
+        print_rows([statistics | columns], cfg.format)
         return
-    print_rows([{"what": key, "value": shown(value)} for key, value in facts.items()], "table")
+    print_rows([{"statistic": key, "value": shown(value)} for key, value in statistics.items()], "table")
     _print_histogram(histogram)
     _print_cross_table(dataset)
 
 
 def _print_histogram(histogram: dict[str, int]) -> None:
-    most = max(histogram.values())
+    highest = max(histogram.values())
     print("\nRatings")
     for rating, count in histogram.items():
-        print(f"{rating:>5}  {'█' * round(40 * count / most):<40} {count:>10,}")
+        print(f"{rating:>5}  {'█' * round(40 * count / highest):<40} {count:>10,}")
 
 
 def _print_cross_table(dataset: "Dataset") -> None:
     import numpy as np
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from recsys.analysis.figures.cross_table import cross_table
 
     values, users, items = cross_table(dataset, 10)
-    print("\nThe most rated items (down) and the most active users (across)")
+    print("\nThe most rated items (rows) and the most active users (columns)")
     table = Table(box=None, padding=(0, 1))
     table.add_column("item", max_width=40, no_wrap=True)
     for id in dataset.user_ids.to_ids(users):
-        table.add_column(str(id), justify="right")
+        table.add_column(Text(str(id)), justify="right")
     for title, row in zip(dataset.item_table["title"].iloc[items], values.T, strict=True):
-        table.add_row(title, *("·" if np.isnan(value) else f"{value:g}" for value in row))
+        cells = ("·" if np.isnan(value) else f"{value:.3g}" for value in row)
+        table.add_row(Text(title), *cells)  # Text: square brackets in a title are not markup
     Console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""Items for people, from a finished run: `recsys-recommend`."""
+"""`recsys-recommend`: recommendations, predictions and similar items from a finished run."""
 
 import sys
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import atomic_write
 from recsys.cli.app import run_command
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError, UnknownIdError
 from recsys.tables import check_format, print_rows
 
 if TYPE_CHECKING:
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
     from recsys.inference.recommender import Recommender
 
-WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}
+WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}  # from the suffix of output= to a method of DataFrame
 
 
 def main() -> None:
-    """`recsys-recommend`."""
-    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    """Run `recsys-recommend`."""
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     run_command("recommend", _task)
 
 
-def quoted(word: str) -> str:
-    """`item=` and `genres=` in quotes: commas, colons and the like mean something in Hydra's grammar.
+def quoted(argument: str) -> str:
+    """Quote the values of `item=` and `genres=`, whose commas and colons have a meaning in Hydra's grammar.
 
     >>> quoted("item=Postino, Il (1994)"), quoted("genres=[Sci-Fi,Children's]")
     ("item='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
     """
-    key, _, value = word.partition("=")
+    key, _, value = argument.partition("=")
     if not value or value[0] in "'\"" or value == "null":
-        return word
+        return argument
     if key == "item":
         return f"item={_in_quotes(value)}"
     if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
         return f"genres=[{','.join(map(_in_quotes, filter(None, value[1:-1].split(','))))}]"
-    return word
+    return argument
 
 
 def _in_quotes(text: str) -> str:
@@ -47,106 +47,111 @@ def _in_quotes(text: str) -> str:
 
 
 def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
-    """Answer what conf/recommend.yaml asks.
-
-    Returns:
-        The items, and a line about them.
+    """Return the table that a configuration (conf/recommend.yaml) asks for, and its title.
 
     Raises:
-        UserError: the question, the run or a file cannot be right.
+        UserError: a value is not allowed, the run cannot be loaded, or a file cannot be read.
     """
     _check(cfg)
     from recsys.inference.recommender import Recommender
 
-    recommender = Recommender.load(cfg.run)
-    choices = {"k": cfg.k, "filter_seen": cfg.filter_seen, "min_ratings": cfg.min_ratings}
-    choices |= {"genres": _plain(cfg.genres), "years": _plain(cfg.years)}
+    recommender = Recommender.load(str(cfg.run))
+    options = {"k": cfg.k, "filter_seen": cfg.filter_seen, "min_ratings": cfg.min_ratings}
+    options |= {"genres": _plain(cfg.genres), "years": _plain(cfg.years)}
     item = None if cfg.item is None else str(cfg.item)
     if cfg.users is not None:
         users = recommender.user_ids.ids if cfg.users == "all" else _read_users(Path(cfg.users), recommender)
-        return recommender.recommend(users, **choices, candidates=cfg.candidates), f"{len(users)} users"
+        return recommender.recommend(users, **options, candidates=cfg.candidates), f"{len(users)} users"
     if cfg.ratings is not None:
-        return _for_newcomer(recommender, Path(str(cfg.ratings)), item, choices)
+        return _recommend_to_new_user(recommender, Path(str(cfg.ratings)), item, options)
     if cfg.user is None:
         assert item is not None
-        (row,) = recommender.catalogue.rows([item])
-        return recommender.similar_items(
-            item, cfg.k
-        ), f"similar to {recommender.catalogue.titles.titles[row]}"
+        title = recommender.catalogue.titles.titles[recommender.catalogue.to_index(item)]
+        return recommender.similar_items(item, cfg.k), f"similar to {title}"
     user = recommender.user_id(cfg.user)
-    if item is None:
-        told = f"user {user}, {recommender.run.folder}"
-        if not recommender.network.rates:
-            told += "; a prediction is a score that orders this user's items, and no rating"
-        return recommender.recommend(user, **choices), told
-    rows = recommender.catalogue.rows([item])
-    return recommender.catalogue.table(rows, recommender.predict([user], [item])), f"user {user}"
+    if item is not None:
+        indices = recommender.catalogue.to_indices([item])
+        return recommender.catalogue.table(indices, recommender.predict([user], [item])), f"user {user}"
+    title = f"user {user}, {recommender.run.folder}"
+    if not recommender.scorer.predicts_ratings:
+        title += "; predictions are scores that order this user's items, not ratings"
+    return recommender.recommend(user, **options), title
 
 
-def _for_newcomer(
-    recommender: "Recommender", file: Path, item: str | None, choices: dict[str, Any]
+def _recommend_to_new_user(
+    recommender: "Recommender", file: Path, item: str | None, options: dict[str, Any]
 ) -> tuple["pd.DataFrame", str]:
-    person = recommender.fold_in_file(file)
-    n = len(person.seen)
+    """Return the table for a ratings file: recommendations, or the prediction for one item."""
+    user = recommender.fold_in_file(file)
+    n = len(user.seen)
     if n == 0 and item is None:
-        told = f"{file} holds no ratings: the most rated items, as the mean user would rate them"
-        return person.popular(choices["k"], choices["genres"], choices["years"]), told
-    told = f"{file}: {n} rating{'s' * (n != 1)}, which tell {person.known:.0%} of what sets a person apart"
+        title = f"{file}: no ratings; the most rated items, with predictions for the mean user"
+        return user.popular(options["k"], options["genres"], options["years"]), title
+    explained = f"{100 * user.explained:.0f} % of this user's taste"
+    title = f"{file}: {n} rating{'s' * (n != 1)} explain{'s' * (n == 1)} {explained}"
     if item is None:
-        items = person.recommend(**choices)
-        spread = person.uncertainty(items["item"].to_numpy())
-        about = f"these predictions are uncertain by about {spread.mean():.2f}" if len(spread) else ""
-        return items, "; ".join(filter(None, (told, about)))
-    rows = recommender.catalogue.rows([item])
-    told += f"; uncertain by {person.uncertainty(item):.2f}"
-    return recommender.catalogue.table(rows, person.predict([item])), told
+        items = user.recommend(**options)
+        errors = user.uncertainty(items["item"].to_numpy())
+    else:
+        indices = recommender.catalogue.to_indices([item])
+        items = recommender.catalogue.table(indices, user.predict([item]))
+        errors = user.uncertainty([item])
+    return items, f"{title}; expected error ±{errors.mean():.2f}" if len(errors) else title
 
 
 def _check(cfg: DictConfig) -> None:
-    """Refuse what cannot be asked, before anything is loaded."""
+    """Check all values before anything is loaded.
+
+    Raises:
+        ConfigError: a value is not allowed, or keys cannot be combined.
+    """
     check_format(cfg.format)
-    asked = [key for key in ("user", "users", "ratings") if cfg[key] is not None]
-    if len(asked) > 1:
-        raise ConfigError(f"{'= and '.join(asked)}=: one of them at a time")
-    if not asked and cfg.item is None:
+    given = [key for key in ("user", "users", "ratings") if cfg[key] is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{'= and '.join(given)}=: cannot be combined; give one of them")
+    if not given and cfg.item is None:
         raise ConfigError("give user=, users=, ratings= or item=; recsys-recommend --help has examples")
     if cfg.users is not None and (cfg.item is not None or cfg.output is None):
-        raise ConfigError("users= needs output=<file.csv or .parquet>, and takes no item=")
-    for key, least in (("k", 1), ("min_ratings", 0)):
-        if isinstance(cfg[key], bool) or not isinstance(cfg[key], int) or cfg[key] < least:
-            raise ConfigError(f"{key}={cfg[key]}: a whole number from {least} expected")
+        raise ConfigError("users=: needs output=<file.csv or .parquet>, and cannot be combined with item=")
+    for key, lowest in (("k", 1), ("min_ratings", 0)):
+        if isinstance(cfg[key], bool) or not isinstance(cfg[key], int) or cfg[key] < lowest:
+            raise ConfigError(f"{key}={cfg[key]}: must be a whole number of at least {lowest}")
     if not isinstance(cfg.filter_seen, bool):
-        raise ConfigError(f"filter_seen={cfg.filter_seen}: true or false expected")
+        raise ConfigError(f"filter_seen={cfg.filter_seen}: must be true or false")
     if cfg.candidates not in ("fp32", "bf16", "int8") or (cfg.candidates != "fp32" and cfg.users is None):
-        raise ConfigError(f"candidates={cfg.candidates}: fp32, or with users= also bf16 or int8")
+        raise ConfigError(f"candidates={cfg.candidates}: must be fp32, or with users= also bf16 or int8")
     years = cfg.years if OmegaConf.is_list(cfg.years) else [] if cfg.years is None else [cfg.years]
     if cfg.years is not None and not (len(years) in (1, 2) and all(type(year) is int for year in years)):
-        raise ConfigError(f"years={cfg.years}: a year, or the first and the last one: years=[1980,1990]")
+        raise ConfigError(
+            f"years={cfg.years}: must be a year, or the first and the last year: years=[1980,1990]"
+        )
     if cfg.output is not None and Path(str(cfg.output)).suffix not in WRITERS:
-        raise ConfigError(f"output={cfg.output}: a file that ends with {' or '.join(WRITERS)} expected")
+        raise ConfigError(f"output={cfg.output}: must end with {' or '.join(WRITERS)}")
 
 
 def _read_users(file: Path, recommender: "Recommender") -> list[Any]:
-    """The column user of a CSV file."""
-    import pandas as pd
+    """Return the column user of a CSV file.
 
-    from recsys.errors import DataError, UnknownIdError
+    Raises:
+        DataError: the file cannot be read, has no such column or no users, or a user is unknown.
+    """
+    import pandas as pd
 
     try:
         table = pd.read_csv(file.expanduser(), dtype=str, skipinitialspace=True)
-    except (OSError, ValueError) as problem:
-        raise DataError(f"users={file}: {getattr(problem, 'strerror', None) or problem}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"users={file}: {getattr(error, 'strerror', None) or error}") from None
     if "user" not in table:
         raise DataError(f"{file} line 1: no column 'user'; the file has {', '.join(map(repr, table))}")
-    found = []
+    users = []
     for line, user in enumerate(table["user"], 2):
         try:
-            found.append(recommender.user_id(user))
-        except UnknownIdError as problem:
-            raise DataError(f"{file} line {line}: {problem}") from None
-    if not found:
-        raise DataError(f"{file}: holds no users")
-    return found
+            users.append(recommender.user_id(user))
+        except UnknownIdError as error:
+            raise DataError(f"{file} line {line}: {error}") from None
+    if not users:
+        raise DataError(f"{file}: no users below the header")
+    return users
 
 
 def _plain(value: Any) -> Any:
@@ -154,33 +159,37 @@ def _plain(value: Any) -> Any:
 
 
 def _task(cfg: DictConfig) -> None:
-    items, told = recommend(cfg)
+    items, title = recommend(cfg)
     if cfg.output is not None:
         file = Path(str(cfg.output)).expanduser()
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(file) as temporary:
-                getattr(items, WRITERS[file.suffix])(temporary, index=False)
-        except OSError as problem:
-            raise ConfigError(f"output={cfg.output}: {problem.strerror or problem}") from None
-        print(f"{told}: {len(items)} lines in {file}", file=sys.stderr)
+        _write(items, file)
+        print(f"{title}: {len(items)} rows in {file}", file=sys.stderr)
         return
     rows = [_row(row, cfg.format == "table") for row in items.astype(object).to_dict("records")]
     if cfg.format != "table":
-        print(told, file=sys.stderr)
+        print(title, file=sys.stderr)  # stdout is for the program that reads it
     elif not rows:
-        print(f"{told}: no item is left")
+        print(f"{title}: no items left")
         return
-    print_rows(rows, cfg.format, told)
+    print_rows(rows, cfg.format, title)
 
 
-def _row(item: Mapping[Any, Any], for_people: bool) -> dict[str, Any]:
-    """Plain values; for people, ids and years are names and no quantities."""
+def _write(items: "pd.DataFrame", file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file) as temporary:
+            getattr(items, WRITERS[file.suffix])(temporary, index=False)
+    except OSError as error:
+        raise ConfigError(f"output={file}: {error.strerror or error}") from None
+
+
+def _row(item: Mapping[Any, Any], is_table: bool) -> dict[str, Any]:
+    """Return plain values; in a table, numbers are rounded, and ids and years have no thousands separator."""
     row = {key: None if value != value or str(value) == "<NA>" else value for key, value in item.items()}
     for key, value in row.items():
         if isinstance(value, float):
-            row[key] = f"{value:.2f}" if for_people else round(value, 4)
-        elif for_people and key in ("item", "year"):
+            row[key] = f"{value:.2f}" if is_table else round(value, 4)
+        elif is_table and key in ("item", "year"):
             row[key] = "" if value is None else str(value)
     return row
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 
-# Damping: each bias is averaged with this many additional residuals of 0. Values of Koren 2010, "Factor in the
-# neighbors", section 2.1, and of Surprise's BaselineOnly.
+# Damping: the number of additional residuals of 0 in the average of each bias. The values are those of Koren
+# 2010, "Factor in the neighbors", section 2.1, and of BaselineOnly in Surprise.
 ITEM_DAMPING = 10.0
 USER_DAMPING = 15.0
 

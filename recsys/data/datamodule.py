@@ -1,25 +1,16 @@
 """MovieLensDataModule: download, encoding, split and batches as a LightningDataModule."""
 
-from collections.abc import Callable
-from typing import Protocol
-
 import pytorch_lightning as pl
 import torch
 
 from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
 from recsys.data.dataset import Dataset
 from recsys.data.named import source_by_name, split_by_name
-from recsys.data.splits import Rows, Split
+from recsys.data.sources.base import Source
+from recsys.data.splits import Rows, Split, SplitMethod
 from recsys.errors import DataError
 
 EVALUATION_BATCH = 16_384  # without gradients to keep, larger batches do the same work in fewer steps
-
-
-class Source(Protocol):
-    """Where a dataset comes from: a MovieLens release, a file, or a generator."""
-
-    def load(self) -> Dataset:
-        """Return the encoded dataset; cheap when called again."""
 
 
 class MovieLensDataModule(pl.LightningDataModule):
@@ -29,8 +20,8 @@ class MovieLensDataModule(pl.LightningDataModule):
     `from_data` of a network takes the number of users and items.
 
     Args:
-        source: the name of a data set, as in data=ml-100k, or an object with `load() -> Dataset`.
-        split: the name of a split, as in split=random, or a function from a Dataset to a Split.
+        source: a data set, or its name as in data=ml-100k.
+        split: how ratings are split, or its name as in split=random.
         batch_size: ratings of a training batch, per process.
         seed: of the shuffling.
         ranking_k: recommendations per user in ranking metrics; 0: no ranking metrics.
@@ -43,14 +34,14 @@ class MovieLensDataModule(pl.LightningDataModule):
     def __init__(
         self,
         source: Source | str = "ml-100k",
-        split: Callable[[Dataset], Split] | str = "random",
+        split: SplitMethod | str = "random",
         batch_size: int = 1000,
         seed: int = 1,
         ranking_k: int = 10,
         ranking_threshold: float | None = None,
     ) -> None:
         super().__init__()
-        self.source: Source = source_by_name(source) if isinstance(source, str) else source
+        self.source = source_by_name(source) if isinstance(source, str) else source
         self.split_method = split_by_name(split) if isinstance(split, str) else split
         self.batch_size, self.seed = batch_size, seed
         self.ranking_k, self.ranking_threshold = ranking_k, ranking_threshold

@@ -152,7 +152,7 @@ def save(dataset: Dataset, folder: Path) -> None:
 
 
 def load(folder: Path) -> Dataset:
-    """Load a dataset written by `save`. Rating columns are memory-mapped, so they are read when first used."""
+    """Load a dataset written by `save`. The rating columns are memory-mapped: they are read when used."""
     facts = json.loads((folder / "dataset.json").read_text())
     table = feather.read_table(str(folder / "ratings.arrow"), memory_map=True)
     columns = {name: table[name].chunk(0).to_numpy() for name in table.column_names} if len(table) else {}

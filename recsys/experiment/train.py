@@ -72,7 +72,7 @@ def _train(
 ) -> dict[str, Any]:
     from recsys.experiment.fit import fit
 
-    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    cfg = DictConfig(OmegaConf.to_container(cfg, resolve=True))
     resume, home = bool(cfg.resume), Path(cfg.run) if cfg.resume else folder
     for key in OWN:
         del cfg[key]

@@ -1,4 +1,4 @@
-"""Catalogue: the items a model knows: found by id or title, chosen by genre and year, shown as a table."""
+"""Catalogue: find items by id or title, filter them by genre and year, show them as a table."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,43 +14,47 @@ from recsys.inference.titles import Titles
 
 
 class Catalogue:
-    """Items by row, id, title, genre and year.
+    """The items of a dataset, with ids, titles, genres, years and numbers of ratings.
 
     Args:
-        dataset: whose items they are.
-        rates: whether predictions are ratings, which have a scale.
+        dataset: the ratings and the item table.
+        predicts_ratings: whether predictions are on the rating scale.
+
+    Attributes:
+        ids: raw item ids.
+        items: the item table: title, year, genres by item index.
+        scale: the lowest and the highest rating.
+        rating_counts: number of ratings of every item, int64 (n_items,).
     """
 
-    def __init__(self, dataset: Dataset, rates: bool = True) -> None:
-        self.rates = rates
+    def __init__(self, dataset: Dataset, predicts_ratings: bool = True) -> None:
+        self.predicts_ratings = predicts_ratings
         self.ids, self.items, self.scale = dataset.item_ids, dataset.item_table, dataset.scale
-        self.ratings = np.bincount(dataset.items, minlength=len(self.ids))  # how many each item has
+        self.rating_counts = np.bincount(dataset.items, minlength=len(self.ids))
 
-    def rows(self, items: Any, missing_ok: bool = False) -> NDArray[np.int32]:
-        """Rows of raw ids or typed titles, in their shape; where missing is ok, -1 for unknown ones.
+    def to_indices(self, items: Any, missing_ok: bool = False) -> NDArray[np.int32]:
+        """Return the item indices of raw ids or titles, in the same shape.
 
-        Raises:
-            UnknownIdError: names the unknown item, and the nearest ones.
-        """
-        asked = np.asarray(items)
-        if asked.dtype.kind not in "UO":
-            return self.ids.find(asked) if missing_ok else self.ids.to_indices(asked)
-        rows = np.fromiter(
-            (self.row(item, missing_ok) for item in asked.ravel().tolist()), np.int32, asked.size
-        )
-        return rows.reshape(asked.shape)
-
-    def row(self, item: Any, missing_ok: bool = False) -> int:
-        """The row of one item: what is an id is one, and everything else a title.
+        Args:
+            items: raw ids or titles. A text that is an id counts as an id.
+            missing_ok: whether unknown items get the index -1.
 
         Raises:
-            UnknownIdError: as `rows`.
+            UnknownIdError: an item is unknown, or several items match a title; lists the nearest ones.
         """
+        values = np.asarray(items)
+        if values.dtype.kind not in "UO":
+            return self.ids.find(values) if missing_ok else self.ids.to_indices(values)
+        indices = (self.to_index(item, missing_ok) for item in values.ravel().tolist())
+        return np.fromiter(indices, np.int32, values.size).reshape(values.shape)
+
+    def to_index(self, item: Any, missing_ok: bool = False) -> int:
+        """Return the item index of one raw id or title; see `to_indices`."""
         if not isinstance(item, str):
-            return int(self.rows(np.asarray(item), missing_ok))
-        typed: Any = int(item) if item.isdecimal() and self.ids.ids.dtype.kind in "iu" else item
-        if typed in self.ids:
-            return int(self.ids.to_indices(typed))
+            return int(self.ids.find(item) if missing_ok else self.ids.to_indices(item))
+        id: Any = int(item) if item.isdecimal() and self.ids.ids.dtype.kind in "iu" else item
+        if id in self.ids:
+            return int(self.ids.to_indices(id))
         try:
             return self.titles.find(item)
         except UnknownIdError:
@@ -58,53 +62,70 @@ class Catalogue:
                 return -1
             raise
 
-    def choose(self, genres: Any = None, years: Any = None, min_ratings: int = 0) -> NDArray[np.bool_] | None:
-        """Which items are of one of `genres` and in `years`: bool (n_items,), or None for all of them.
+    def allowed(
+        self, genres: Any = None, years: Any = None, min_ratings: int = 0
+    ) -> NDArray[np.bool_] | None:
+        """Return which items pass all filters: bool (n_items,), or None if all items do.
 
         Args:
-            genres: one or several; capitals and signs do not matter (scifi is Sci-Fi).
-            years: a year, or the first and the last one.
-            min_ratings: how many ratings a item must have.
+            genres: one genre or several, of which an item needs at least one; capitals and punctuation do not
+                matter ("scifi" is Sci-Fi).
+            years: a year, or the first and the last year.
+            min_ratings: the lowest number of ratings.
 
         Raises:
-            DataError: there is no such genre, or no item is left.
+            DataError: a genre does not exist, or no item passes.
         """
-        if genres is None and years is None and min_ratings <= self.ratings.min():
+        if genres is None and years is None and min_ratings <= self.rating_counts.min():
             return None
-        allowed = self.ratings >= min_ratings
+        allowed = self.rating_counts >= min_ratings
         if genres is not None:
-            wanted = {_letters(genre): genre for genre in ([genres] if isinstance(genres, str) else genres)}
-            if unknown := [genre for key, genre in wanted.items() if key not in map(_letters, self.genres)]:
-                known = ", ".join(self.genres) or "none"
-                raise DataError(f"genres={', '.join(map(str, unknown))}: the items have {known}")
-            meant = {genre for genre in self.genres if _letters(genre) in wanted}
-            allowed &= np.array(
-                [not meant.isdisjoint(some.split("|")) for some in self.items["genres"]], bool
-            )
+            allowed &= self._has_genre([genres] if isinstance(genres, str) else genres)
         if years is not None:
             span: Sequence[Any] = years if isinstance(years, Sequence) else [years]
             allowed &= self.items["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
         if not allowed.any():
-            raise DataError(f"genres={genres}, years={years}, min_ratings={min_ratings}: no item is left")
+            raise DataError(
+                f"genres={genres}, years={years}, min_ratings={min_ratings}: no item passes these filters; "
+                "relax one of them"
+            )
         return allowed
 
-    def table(self, rows: NDArray, values: NDArray, name: str = "prediction") -> pd.DataFrame:
-        """One line per row: item, title, year, genres, the values (ratings clipped), ratings."""
-        items = self.items.iloc[rows][["title", "year", "genres"]].reset_index(drop=True)
-        items.insert(0, "item", self.ids.to_ids(rows))
-        items[name] = values.clip(*self.scale) if name == "prediction" and self.rates else values
-        items["ratings"] = self.ratings[rows]
-        return items
+    def table(self, indices: NDArray, values: NDArray, name: str = "prediction") -> pd.DataFrame:
+        """Return a table of items: item, title, year, genres, the given values, ratings.
+
+        Args:
+            indices: item indices (n,).
+            values: the values (n,); predicted ratings are clipped to the scale.
+            name: the column of the values.
+        """
+        table = self.items.iloc[indices][["title", "year", "genres"]].reset_index(drop=True)
+        table.insert(0, "item", self.ids.to_ids(indices))
+        clipped = name == "prediction" and self.predicts_ratings
+        table[name] = values.clip(*self.scale) if clipped else values
+        table["ratings"] = self.rating_counts[indices]
+        return table
 
     @cached_property
     def genres(self) -> list[str]:
-        """All that some item has, sorted."""
-        return sorted({genre for some in self.items["genres"].str.split("|") for genre in some if genre})
+        """All genres of the items, sorted."""
+        return sorted({genre for genres in self.items["genres"].str.split("|") for genre in genres if genre})
 
     @cached_property
     def titles(self) -> Titles:
         """The items by title."""
         return Titles(self.items["title"].tolist(), self.ids.ids.tolist())
+
+    def _has_genre(self, genres: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which items have at least one of the genres: bool (n_items,)."""
+        wanted = {_letters(genre): genre for genre in genres}
+        known = {_letters(genre) for genre in self.genres}
+        if unknown := [str(genre) for letters, genre in wanted.items() if letters not in known]:
+            raise DataError(
+                f"genres={', '.join(unknown)}: must be among {', '.join(self.genres) or 'none (the items have none)'}"
+            )
+        matching = {genre for genre in self.genres if _letters(genre) in wanted}
+        return np.array([not matching.isdisjoint(own.split("|")) for own in self.items["genres"]], dtype=bool)
 
 
 def _letters(genre: object) -> str:

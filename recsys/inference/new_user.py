@@ -1,6 +1,6 @@
-"""NewUser: somebody the model has never met, folded in, who can be asked like a user."""
+"""NewUser: predictions and recommendations for a user without training ratings (cold start)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, overload
 
@@ -9,47 +9,57 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.errors import DataError
 from recsys.inference.catalogue import Catalogue
-from recsys.inference.fold_in import Posterior
-from recsys.models.scoring import Seen, rank, rate, top_k
+from recsys.inference.fold_in import Posterior, Prior
+from recsys.models.scoring import Seen, predict_pairs, top_items, top_k
 
 
 class NewUser:
-    """Somebody folded in by their ratings; asked like a user, without an id.
+    """A user described by ratings alone; made by `Recommender.fold_in`.
 
     Args:
         catalogue: the items.
-        posterior: their rows.
-        seen: item rows they have rated.
+        posterior: the estimate of the user's vector.
+        seen: item indices of the user's ratings, int64 (n,).
     """
 
     def __init__(self, catalogue: Catalogue, posterior: Posterior, seen: NDArray[np.int64]) -> None:
         self.catalogue, self.posterior, self.seen = catalogue, posterior, seen
-        self.network = posterior.network
+        self.scorer = posterior.scorer
+
+    @classmethod
+    def from_ratings(cls, ratings: Mapping[int, float], catalogue: Catalogue, prior: Prior) -> "NewUser":
+        """Fold a user in: ratings by item index."""
+        seen = np.fromiter(ratings, dtype=np.int64, count=len(ratings))
+        values = np.fromiter(ratings.values(), dtype=np.float32, count=len(ratings))
+        return cls(catalogue, prior.posterior(torch.from_numpy(seen), torch.from_numpy(values)), seen)
 
     @cached_property
-    def known(self) -> float:
-        """How far their ratings tell them from the mean user: 0 (no ratings) to 1.
-
-        The share by which the ratings have reduced the variance of predictions over the catalogue.
-        """
-        return self.posterior.known()
+    def explained(self) -> float:
+        """How much of this user's taste the ratings explain: 0 (no ratings) to 1; see `Posterior.explained`."""
+        return self.posterior.explained()
 
     @overload
     def predict(self, items: int | str) -> float: ...  # type: ignore[overload-overlap]
     @overload
     def predict(self, items: ArrayLike) -> NDArray[np.float32]: ...
     def predict(self, items: Any) -> Any:
-        """Their ratings of raw ids or titles, clipped to the scale; in the shape of `items`."""
-        rows = self.catalogue.rows(items)
-        ratings = rate(self.network, np.zeros(rows.size, np.int32), rows.ravel())
-        return ratings.reshape(rows.shape) if rows.ndim else float(ratings[0])
+        """Return predicted ratings of raw ids or titles, clipped to the scale, in the shape of `items`."""
+        indices = self.catalogue.to_indices(items)
+        ratings = predict_pairs(self.scorer, np.zeros(indices.size, np.int32), indices.ravel())
+        return ratings.reshape(indices.shape) if indices.ndim else float(ratings[0])
 
     def uncertainty(self, items: Any) -> Any:
-        """Standard deviations of `predict`, in rating points, from knowing the person by few ratings."""
-        rows = self.catalogue.rows(items)
-        found = self.posterior.deviations(torch.from_numpy(rows.ravel().astype(np.int64))).numpy()
-        return found.reshape(rows.shape) if rows.ndim else float(found[0])
+        """Return the standard deviations of `predict`, in rating points and in the shape of `items`.
+
+        They come from the small number of ratings; the noise of single ratings is not included.
+        """
+        indices = self.catalogue.to_indices(items)
+        deviations = (
+            self.posterior.deviations(torch.from_numpy(indices.ravel().astype(np.int64))).cpu().numpy()
+        )
+        return deviations.reshape(indices.shape) if indices.ndim else float(deviations[0])
 
     def recommend(
         self,
@@ -59,11 +69,12 @@ class NewUser:
         years: Sequence[int] | int | None = None,
         min_ratings: int = 0,
     ) -> pd.DataFrame:
-        """The items they would rate highest; as `Recommender.recommend` of one user."""
+        """Return the k items with the highest predictions; see `Recommender.recommend`."""
         seen = Seen.of(np.zeros_like(self.seen), self.seen, 1) if filter_seen else None
-        values, rows = rank(self.network, 0, k, seen, self.catalogue.choose(genres, years, min_ratings))
+        allowed = self.catalogue.allowed(genres, years, min_ratings)
+        values, indices = top_items(self.scorer, 0, k, seen, allowed)
         found = np.isfinite(values)
-        return self.catalogue.table(rows[found], values[found])
+        return self.catalogue.table(indices[found], values[found])
 
     def popular(
         self,
@@ -71,10 +82,35 @@ class NewUser:
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
     ) -> pd.DataFrame:
-        """The items with the most ratings, as this person would rate them: for somebody without any."""
-        counts = self.catalogue.ratings.astype(np.float32)
-        if (allowed := self.catalogue.choose(genres, years)) is not None:
+        """Return the k items with the most ratings and this user's predictions: for a user without ratings."""
+        counts = self.catalogue.rating_counts.astype(np.float32)
+        if (allowed := self.catalogue.allowed(genres, years)) is not None:
             counts[~allowed] = -np.inf
-        values, rows = (found[0].numpy() for found in top_k(torch.from_numpy(counts)[None], k))
-        rows = rows[np.isfinite(values)]
-        return self.catalogue.table(rows, rate(self.network, np.zeros_like(rows), rows))
+        values, indices = (ranked[0].numpy() for ranked in top_k(torch.from_numpy(counts)[None], k))
+        indices = indices[np.isfinite(values)]
+        return self.catalogue.table(indices, predict_pairs(self.scorer, np.zeros_like(indices), indices))
+
+
+def index_ratings(
+    ratings: Mapping[Any, float] | Iterable[tuple[Any, float]], catalogue: Catalogue
+) -> dict[int, float]:
+    """Return ratings by item index.
+
+    Args:
+        ratings: from raw item ids or titles to ratings.
+        catalogue: the items and the scale.
+
+    Raises:
+        UnknownIdError: an item is unknown, or several items match a title.
+        DataError: a rating is off the scale, or an item is rated twice.
+    """
+    by_index: dict[int, float] = {}
+    low, high = catalogue.scale
+    for item, rating in ratings.items() if isinstance(ratings, Mapping) else ratings:
+        index = catalogue.to_index(item)
+        if not low <= float(rating) <= high:
+            raise DataError(f"item {item}: rating {rating} must be between {low:g} and {high:g}")
+        if index in by_index:
+            raise DataError(f"item {item}: rated twice ({catalogue.titles.titles[index]}); keep one rating")
+        by_index[index] = float(rating)
+    return by_index

@@ -1,75 +1,83 @@
-"""One person's ratings: a CSV file with the columns item and rating, a item by raw id or by title."""
+"""A new user's ratings: a CSV file with an item column (raw ids or titles) and the column rating."""
 
 import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
 
+from recsys.data.sources.csv import ITEM_NAMES
 from recsys.errors import DataError, UnknownIdError
-
-COLUMNS = ["item", "rating"]
 
 
 def read_ratings_csv(
-    path: Path, row_of: Callable[[str], int], scale: tuple[float, float]
+    path: Path, to_index: Callable[[str], int], scale: tuple[float, float]
 ) -> dict[int, float]:
-    """Read a person's ratings.
+    """Return the ratings of a file by item index, in the file's order; empty if there are none.
 
     Args:
-        path: the file; UTF-8, with a header, other columns are left alone.
-        row_of: from what stands in the column item to a item row; raises UnknownIdError.
-        scale: the lowest and the highest rating possible.
-
-    Returns:
-        From item row to rating, in the file's order; empty where the file has no rows.
+        path: UTF-8 text with a header. The item column is called item, movie, movieId or title, the first of
+            these that exists; further columns are ignored.
+        to_index: returns the item index of a raw id or title; raises UnknownIdError.
+        scale: the lowest and the highest rating.
 
     Raises:
-        DataError: names file, line and value.
+        DataError: the file cannot be read, or a line is wrong; names file, line and value.
     """
     try:
         text = path.expanduser().read_text("utf-8-sig")
-    except OSError as problem:
-        raise DataError(f"ratings={path}: {problem.strerror or problem}") from None
+    except OSError as error:
+        raise DataError(f"ratings={path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise DataError(f"ratings={path}: not UTF-8 text") from None
+        raise DataError(f"ratings={path}: not UTF-8 text; save the file as UTF-8") from None
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    header = [name.strip() for name in next(reader, COLUMNS)]  # a file of no bytes has no ratings either
-    if missing := [column for column in COLUMNS if column not in header]:
-        raise DataError(
-            f"{path} line 1: no column {missing[0]!r}; the file has {', '.join(map(repr, header))}, and "
-            "'item,rating' is the header expected"
-        )
-    places = [header.index(column) for column in COLUMNS]
-    found: dict[int, float] = {}
-    first_line: dict[int, int] = {}
+    if (header := next(reader, None)) is None:  # an empty file is a user without ratings
+        return {}
+    header = [name.strip() for name in header]
+    item_column, rating_column = _find_columns(header, path)
+    ratings: dict[int, float] = {}
+    lines: dict[int, int] = {}  # of each item, to report duplicates
     try:
         for fields in reader:
-            where, line = f"{path} line {reader.line_num}", reader.line_num
             if not fields:
                 continue
+            line = reader.line_num
             if len(fields) != len(header):
                 raise DataError(
-                    f"{where}: {len(header)} fields expected, {len(fields)} found ({','.join(fields)!r:.60});"
-                    ' a title with a comma stands in double quotes: "Postino, Il",4'
+                    f"{path} line {line}: {len(header)} fields expected, {len(fields)} found "
+                    f'({",".join(fields)!r:.60}); quote a title that contains a comma: "Postino, Il",4'
                 )
-            item, rating = (fields[place].strip() for place in places)
+            item = fields[item_column].strip()
             try:
-                row, value = row_of(item), _number(rating, scale)
-            except (UnknownIdError, ValueError) as problem:
-                raise DataError(f"{where}: {problem}") from None
-            if row in found:
-                raise DataError(f"{where}: item {item!r} stands in line {first_line[row]} already")
-            found[row], first_line[row] = value, line
-    except csv.Error as problem:
-        raise DataError(f"{path} line {reader.line_num}: {problem}") from None
-    return found
+                index, rating = to_index(item), _parse_rating(fields[rating_column].strip(), scale)
+            except (UnknownIdError, ValueError) as error:
+                raise DataError(f"{path} line {line}: {error}") from None
+            if index in ratings:
+                raise DataError(
+                    f"{path} line {line}: item {item!r} is rated in line {lines[index]} already; keep one"
+                )
+            ratings[index], lines[index] = rating, line
+    except csv.Error as error:
+        raise DataError(f"{path} line {reader.line_num}: {error}") from None
+    return ratings
 
 
-def _number(text: str, scale: tuple[float, float]) -> float:
+def _find_columns(header: list[str], path: Path) -> tuple[int, int]:
+    """Return the positions of the item column and of the rating column."""
+    item = next((name for name in ITEM_NAMES if name in header), None)
+    if item is None or "rating" not in header:
+        missing = f"item column ({', '.join(ITEM_NAMES)})" if item is None else "column 'rating'"
+        raise DataError(
+            f"{path} line 1: no {missing}; the file has {', '.join(map(repr, header))}, "
+            "the expected header is item,rating"
+        )
+    return header.index(item), header.index("rating")
+
+
+def _parse_rating(text: str, scale: tuple[float, float]) -> float:
     try:
         value = float(text)
     except ValueError:
         raise ValueError(f"rating {text!r} is not a number") from None
     if not scale[0] <= value <= scale[1]:
-        raise ValueError(f"rating {text} is off the scale, {scale[0]:g} to {scale[1]:g}")
+        raise ValueError(f"rating {text} must be between {scale[0]:g} and {scale[1]:g}")
     return value

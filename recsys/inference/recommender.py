@@ -1,8 +1,8 @@
-"""Recommender: a run answers questions of people, in raw ids and titles.
+"""Recommender: predictions and recommendations of a finished run, with raw ids and titles.
 
     Recommender.load("latest").recommend(42)
 
-Everything here is a thin border around rows: `ranking`, `fold_in` and the networks know no ids.
+It only translates: the modules that compute (`scoring`, `fold_in`, `similar`) work with indices.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,32 +12,30 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from recsys.data.biases import Biases, fit_biases
-from recsys.data.dataset import Dataset
-from recsys.data.ids import IdMap
-from recsys.errors import DataError, RunError
+from recsys.errors import RunError
+from recsys.inference.bias_fallback import predict_biases, top_items_by_bias
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Prior
-from recsys.inference.new_user import NewUser
+from recsys.inference.new_user import NewUser, index_ratings
 from recsys.inference.ratings_csv import read_ratings_csv
-from recsys.models.base import RatingNetwork
-from recsys.models.scoring import Precision, Seen, rank, rate, top_k
+from recsys.inference.similar import similar_items, similar_users
+from recsys.models.scorer import Precision
+from recsys.models.scoring import Seen, predict_pairs, top_items
 from recsys.runs.load import LoadedRun, load_run
 
 OnUnknown = Literal["raise", "bias"]
 
 
 class Recommender:
-    """A finished run that answers.
+    """Answers queries about users and items from a finished run.
 
-    Users and items are raw ids, as in the ratings file; a item may also be a title as people type it. A
-    scalar is answered by a scalar or a plain table, an array by an array or a table that names each.
-    Predictions are ratings; those of a run with loss=bpr or softmax are scores without a scale, which order
-    one user's items and say nothing across users.
+    Users and items are raw ids, as in the ratings file; an item may also be a title. A scalar argument returns a
+    scalar or a plain table; an array returns an array, or a table with a column that repeats the argument.
+    Predictions are ratings. A run with loss=bpr or loss=softmax has scores instead, which order the items of one
+    user and cannot be compared between users.
 
     >>> recommender = Recommender(load_run(run))
     >>> recommender.recommend(7, k=2).columns.tolist()
@@ -47,28 +45,28 @@ class Recommender:
     >>> recommender.predict([7, 8, 9], 3).shape
     (3,)
     >>> eve = recommender.fold_in({1: 5, "synthetic item 2": 1.5})
-    >>> len(eve.recommend(k=3)), 0 < eve.known < 1
+    >>> len(eve.recommend(k=3)), 0 < eve.explained < 1
     (3, True)
 
     Args:
-        run: opened.
+        run: a loaded run.
     """
 
     def __init__(self, run: LoadedRun) -> None:
         self.run = run
-        self.network: RatingNetwork = run.trained.network
-        self.dataset: Dataset = run.dataset
-        self.user_ids: IdMap = run.trained.user_ids
-        self.catalogue = Catalogue(self.dataset, self.network.rates)
+        self.scorer = run.checkpoint.scorer
+        self.dataset = run.dataset
+        self.user_ids = run.checkpoint.user_ids
+        self.catalogue = Catalogue(self.dataset, self.scorer.predicts_ratings)
 
     @classmethod
     def load(cls, run: str | Path = "latest") -> "Recommender":
-        """From a run folder, or the newest completed one under ./outputs.
+        """Load a run folder, or the newest completed run under ./outputs.
 
         Raises:
-            UserError: there is no such run, or its data are not what it was trained on.
+            UserError: there is no such run, or its data has changed.
         """
-        return cls(load_run(str(run)))
+        return cls(load_run(run))
 
     @overload
     def predict(  # type: ignore[overload-overlap]
@@ -79,32 +77,29 @@ class Recommender:
         self, users: ArrayLike, items: ArrayLike, on_unknown: OnUnknown = "raise"
     ) -> NDArray[np.float32]: ...
     def predict(self, users: Any, items: Any, on_unknown: OnUnknown = "raise") -> Any:
-        """Ratings that users would give, clipped to the scale.
+        """Return predicted ratings, clipped to the scale.
 
         Args:
-            users: raw ids, of any shape that goes with that of `items` by numpy's broadcasting.
-            items: raw ids or titles, likewise.
-            on_unknown: "bias" rates a pair with an unknown id by mean + user bias + item bias, where an
-                unknown one's bias is 0; "raise" refuses it.
+            users: raw ids.
+            items: raw ids or titles; users and items broadcast against each other.
+            on_unknown: "raise" refuses unknown users and items; "bias" predicts mean + user bias + item bias for
+                them, where the bias of an unknown user or item is 0.
 
         Returns:
             A float for two scalars, otherwise float32 in the common shape.
 
         Raises:
-            UnknownIdError: names the unknown ids, and the nearest known ones.
+            UnknownIdError: a user or item is unknown; lists the nearest known ones.
         """
-        user_rows = self._user_rows(users, on_unknown)
-        item_rows = self.catalogue.rows(items, missing_ok=on_unknown == "bias")
-        user_rows, item_rows = np.broadcast_arrays(user_rows, item_rows)
-        u, m = user_rows.ravel(), item_rows.ravel()
-        known = (u >= 0) & (m >= 0)
-        ratings = np.empty(u.shape, dtype=np.float32)
-        ratings[known] = rate(self.network, u[known], m[known])
+        user_indices = self._user_indices(users, on_unknown)
+        item_indices = self.catalogue.to_indices(items, missing_ok=on_unknown == "bias")
+        u, i = np.broadcast_arrays(user_indices, item_indices)
+        known = (u >= 0) & (i >= 0)
+        ratings = np.empty(known.shape, dtype=np.float32)
+        ratings[known] = predict_pairs(self.scorer, u[known], i[known])
         if not known.all():
-            b, u, m = self.biases, u[~known], m[~known]
-            of_user, of_item = np.where(u >= 0, b.users[u], 0), np.where(m >= 0, b.items[m], 0)
-            ratings[~known] = (b.mean + of_user + of_item).clip(*self.network.scale)
-        return ratings.reshape(user_rows.shape) if user_rows.ndim else float(ratings[0])
+            ratings[~known] = predict_biases(self.biases, u[~known], i[~known], self.scorer.scale)
+        return ratings if ratings.ndim else float(ratings)
 
     def recommend(
         self,
@@ -117,40 +112,37 @@ class Recommender:
         on_unknown: OnUnknown = "raise",
         candidates: Precision = "fp32",
     ) -> pd.DataFrame:
-        """The items that users would rate highest.
+        """Return the k items with the highest predictions for each user (top-N recommendation).
 
         Args:
-            users: a raw id, or an array (U,) of them.
-            k: how many items for each; fewer where there are no more.
-            filter_seen: leave out what the user has rated, in whatever part of the split.
-            genres: only items of at least one of these.
-            years: only items of this year, or from the first to the last of two.
-            min_ratings: only items with as many ratings; of others little is known.
-            on_unknown: "bias" gives unknown users the items with the highest bias.
-            candidates: "bf16" or "int8" finds them in that precision, faster where users and items are many;
-                ratings stay float32.
+            users: a raw id, or an array of them.
+            k: number of items per user; fewer if fewer are left.
+            filter_seen: leave out all items that the user has rated, in any subset.
+            genres: only items with at least one of these genres.
+            years: only items of this year, or from the first to the last of two years.
+            min_ratings: only items with at least this many ratings; predictions for rarely rated items are
+                uncertain.
+            on_unknown: "raise" refuses unknown users; "bias" gives them the items with the highest bias.
+            candidates: precision in which candidates are found; "bf16" and "int8" are faster for many users and
+                items. Predictions are float32.
 
         Returns:
-            Columns item, title, year, genres, prediction (clipped to the scale), ratings (how many the item
-            has), best first; for an array of users, a column user before them, and k lines for each.
+            Columns item, title, year, genres, prediction (clipped to the scale), ratings (the item's number of
+            ratings), best items first. For an array of users, the first column is user.
 
         Raises:
-            UnknownIdError: names the unknown users.
-            DataError: no item has such a genre or year.
+            UserError: a user is unknown, or no item passes the filters.
         """
         asked = np.asarray(users)
-        rows = self._user_rows(np.atleast_1d(asked), on_unknown)
-        allowed = self.catalogue.choose(genres, years, min_ratings)
-        known = rows >= 0
-        values = np.empty((len(rows), min(k, self.network.n_items)), dtype=np.float32)
+        indices = self._user_indices(np.atleast_1d(asked), on_unknown)
+        allowed = self.catalogue.allowed(genres, years, min_ratings)
+        known = indices >= 0
+        values = np.empty((len(indices), min(k, self.scorer.n_items)), dtype=np.float32)
         items = np.empty(values.shape, dtype=np.int64)
         seen = self.seen if filter_seen else None
-        values[known], items[known] = rank(self.network, rows[known], k, seen, allowed, candidates)
+        values[known], items[known] = top_items(self.scorer, indices[known], k, seen, allowed, candidates)
         if not known.all():
-            scores = (self.biases.mean + self.biases.items).astype(np.float32)
-            scores = np.where(allowed, scores, -np.inf) if allowed is not None else scores
-            best, columns = top_k(torch.from_numpy(scores)[None], k)
-            values[~known], items[~known] = best.numpy(), columns.numpy()
+            values[~known], items[~known] = top_items_by_bias(self.biases, k, allowed)
         found = np.isfinite(values)
         table = self.catalogue.table(items[found], values[found])
         if asked.ndim:
@@ -158,150 +150,101 @@ class Recommender:
         return table
 
     def similar_items(self, items: Any, k: int = 10, min_ratings: int = 20) -> pd.DataFrame:
-        """The nearest items by the cosine of their vectors.
+        """Return the k most similar items by the cosine of their vectors.
 
         Args:
-            items: a raw id or title, or an array (M,) of them.
-            k: how many for each; fewer where there are no more.
-            min_ratings: leave out items with fewer: their vectors are mostly chance.
+            items: a raw id or title, or an array of them.
+            k: number of similar items for each; fewer if fewer are left.
+            min_ratings: leave out items with fewer ratings; their vectors are mostly noise.
 
         Returns:
-            Columns item, title, year, genres, similarity (-1 to 1), ratings; for an array, a column `to`
-            before them with the item that was asked for.
+            Columns item, title, year, genres, similarity (-1 to 1), ratings. For an array, the first column is
+            `to`, the item that the others are similar to.
 
         Raises:
-            UnknownIdError: names the unknown items.
-            RunError: the network has no vectors.
+            UserError: an item is unknown, or the model has no vectors.
         """
-        rows = self.catalogue.rows(items)
-        rated = torch.from_numpy(self.catalogue.ratings >= min_ratings) & self.run.trained_items
-        values, near = self._neighbours("item", np.atleast_1d(rows), k, rated)
-        found = np.isfinite(values)
-        table = self.catalogue.table(near[found], values[found], "similarity")
-        if rows.ndim:
-            table.insert(0, "to", np.repeat(self.catalogue.ids.to_ids(rows), found.sum(1)))
-        return table
+        return similar_items(self.run, self.catalogue, self.catalogue.to_indices(items), k, min_ratings)
 
     def similar_users(self, users: Any, k: int = 10) -> pd.DataFrame:
-        """The nearest users by the cosine of their vectors.
+        """Return the k most similar users by the cosine of their vectors.
 
         Args:
-            users: a raw id, or an array (U,) of them.
-            k: how many for each.
+            users: a raw id, or an array of them.
+            k: number of similar users for each.
 
         Returns:
-            Columns user, similarity (-1 to 1), ratings (how many they gave); for an array, a column `to`
-            before them.
+            Columns user, similarity, ratings (the user's number of ratings); for an array, `to` is the first.
 
         Raises:
-            UnknownIdError: names the unknown users.
-            RunError: the network has no vectors.
+            UserError: a user is unknown, or the model has no vectors.
         """
-        rows = self.user_ids.to_indices(users)
-        values, near = self._neighbours("user", np.atleast_1d(rows), k, self.run.trained_users)
-        found = np.isfinite(values)
-        counts = np.bincount(self.dataset.users, minlength=len(self.user_ids))[near[found]]
-        ids = self.user_ids.to_ids(near[found])
-        table = pd.DataFrame({"user": ids, "similarity": values[found], "ratings": counts})
-        if rows.ndim:
-            table.insert(0, "to", np.repeat(self.user_ids.to_ids(rows), found.sum(1)))
-        return table
+        return similar_users(self.run, self.user_ids.to_indices(users), k)
 
     def fold_in(self, ratings: Mapping[Any, float] | Iterable[tuple[Any, float]]) -> NewUser:
-        """Somebody the model has never met.
+        """Return a new user described by ratings.
 
         Args:
-            ratings: from raw item ids or typed titles to ratings on the scale; may be empty, which is the
-                mean user.
+            ratings: from raw item ids or titles to ratings on the scale; without any, the result is the mean user.
 
         Raises:
-            UnknownIdError: no item has this id or title, or several have.
-            DataError: a rating is off the scale, or a item is rated twice.
-            RunError: the run's scores are no ratings.
+            UserError: an item is unknown, a rating is off the scale, or the run does not predict ratings.
         """
-        given: dict[int, float] = {}
-        low, high = self.network.scale
-        for item, rating in ratings.items() if isinstance(ratings, Mapping) else ratings:
-            row = int(self.catalogue.rows(item))
-            if not low <= float(rating) <= high:
-                raise DataError(f"item {item}: rating {rating} is off the scale, {low:g} to {high:g}")
-            if row in given:
-                raise DataError(f"item {item}: rated twice ({self.catalogue.titles.titles[row]})")
-            given[row] = float(rating)
-        return self._fold_in_rows(given)
+        return NewUser.from_ratings(index_ratings(ratings, self.catalogue), self.catalogue, self._prior)
 
     def fold_in_file(self, path: str | Path) -> NewUser:
-        """Somebody whose ratings stand in a CSV file with the columns item (raw id or title) and rating.
+        """Return a new user described by a CSV file; see `recsys.inference.ratings_csv`.
 
         Raises:
-            DataError: a column is missing, or a line cannot be right; names file, line and value.
+            UserError: the file cannot be read, a line is wrong, or the run does not predict ratings.
         """
-        return self._fold_in_rows(read_ratings_csv(Path(path), self.catalogue.row, self.network.scale))
+        ratings = read_ratings_csv(Path(path), self.catalogue.to_index, self.scorer.scale)
+        return NewUser.from_ratings(ratings, self.catalogue, self._prior)
 
     def export(self, path: str | Path) -> Path:
-        """Write the network for other programs; see `recsys.inference.export`."""
+        """Write the scorer as ONNX or torch.export file and return its path; see `recsys.inference.export`."""
         from recsys.inference.export import export
 
-        return export(self.run.trained, Path(path))
+        return export(self.run.checkpoint, Path(path))
 
-    def user_id(self, typed: Any) -> Any:
-        """A user id as it was typed, number or text, in the kind that the ids have; checked.
+    def user_id(self, text: Any) -> Any:
+        """Return a typed user id as the type of the raw ids.
 
         Raises:
-            UnknownIdError: there is no such user.
+            UnknownIdError: the user is unknown.
         """
-        if self.user_ids.ids.dtype.kind == "U":
-            id: Any = str(typed)
-        else:
-            id = int(typed) if str(typed).strip().isdecimal() else typed
+        is_number = self.user_ids.ids.dtype.kind in "iu" and str(text).strip().isdecimal()
+        id = int(text) if is_number else str(text)
         self.user_ids.to_indices(id)
         return id
 
     @cached_property
     def seen(self) -> Seen:
-        """What everybody has rated."""
+        """The rated items of all users, from all subsets."""
         return Seen.of(self.dataset.users, self.dataset.items, len(self.user_ids))
 
     @cached_property
     def biases(self) -> Biases:
-        """Of the training part."""
+        """The bias model of the training set."""
         return fit_biases(self.dataset, self.run.split.train)
 
     @cached_property
     def _prior(self) -> Prior:
-        self._must_rate("somebody new is found by ratings")
-        return Prior.of(self.network, self.run.trained_users, self.run.result["metrics"]["val/rmse"])
+        self._require_ratings("fold-in")
+        return Prior.from_users(self.scorer, self.run.trained_users, self.run.result["metrics"]["val/rmse"])
 
-    def _fold_in_rows(self, given: Mapping[int, float]) -> NewUser:
-        seen = np.fromiter(given, dtype=np.int64, count=len(given))
-        values = np.fromiter(given.values(), dtype=np.float32, count=len(given))
-        return NewUser(
-            self.catalogue, self._prior.fit(torch.from_numpy(seen), torch.from_numpy(values)), seen
-        )
-
-    def _user_rows(self, users: Any, on_unknown: OnUnknown) -> NDArray[np.int32]:
+    def _user_indices(self, users: Any, on_unknown: OnUnknown) -> NDArray[np.int32]:
+        """Return user indices, with -1 for unknown users if these get biases."""
         if on_unknown not in ("raise", "bias"):
-            raise ValueError(f"on_unknown={on_unknown!r}: choose raise or bias")
-        if on_unknown == "bias":
-            self._must_rate("on_unknown='bias' answers with ratings")
-        return self.user_ids.find(users) if on_unknown == "bias" else self.user_ids.to_indices(users)
+            raise ValueError(f"on_unknown={on_unknown!r}: must be 'raise' or 'bias'")
+        if on_unknown == "raise":
+            return self.user_ids.to_indices(users)
+        self._require_ratings("on_unknown='bias'")
+        return self.user_ids.find(users)
 
-    def _must_rate(self, why: str) -> None:
-        if not self.network.rates:
+    def _require_ratings(self, feature: str) -> None:
+        if not self.scorer.predicts_ratings:
             raise RunError(
-                f"run={self.run.folder}: {why}, and this run's loss made scores that only order items; "
-                "a run with loss=pointwise can do it"
+                f"run={self.run.folder}: {feature} needs predicted ratings, but the loss of this run only orders "
+                "items; use a run with loss=pointwise"
             )
-
-    def _neighbours(self, side: str, rows: NDArray, k: int, among: Tensor) -> tuple[NDArray, NDArray]:
-        """Cosines (n, k), -inf where there are no more, and rows (n, k) of the nearest others `among` all."""
-        vectors = self.network.vectors(side)
-        if vectors is None:
-            raise RunError(f"{type(self.network).__name__} has no {side} vectors to compare, only biases")
-        unit = torch.nn.functional.normalize(vectors, dim=1)
-        asked = torch.from_numpy(rows).long()
-        cosines = unit[asked] @ unit.T
-        cosines[:, ~among] = -torch.inf
-        cosines[torch.arange(len(asked)), asked] = -torch.inf
-        values, near = top_k(cosines, k)
-        return values.numpy(), near.numpy()

@@ -1,4 +1,4 @@
-"""Items by typed titles: no year, comma, quotes, parentheses, accents or capitals needed."""
+"""Titles: find items by title, without year, commas, quotes, parentheses, accents or capitals."""
 
 import difflib
 import re
@@ -11,87 +11,91 @@ ARTICLES = frozenset("the a an le la les l il lo un une der die das ein eine el 
 
 
 class Titles:
-    """Looks titles up.
+    """Finds items by title.
 
     >>> titles = Titles(["Empire Strikes Back, The (1980)", "Heat (1995)", "Dead Heat (1988)"])
     >>> titles.find("empire strikes back"), titles.find("heat")
     (0, 1)
 
     Args:
-        titles: one per item row, such as "Postino, Il (1994)".
-        ids: raw ids of the rows, for messages; None: the rows themselves.
+        titles: the title of every item, such as "Postino, Il (1994)".
+        ids: the raw id of every item, for error messages; None: the item indices.
     """
 
     def __init__(self, titles: Sequence[str], ids: Sequence[object] | None = None) -> None:
         self.titles = list(titles)
         self.ids = list(ids) if ids is not None else list(range(len(self.titles)))
-        self._plain: dict[str, list[int]] = {}
-        self._dated: dict[str, list[int]] = {}
-        for row, title in enumerate(self.titles):
-            plain, dated = _names(title)
-            for name in dict.fromkeys(plain):
-                self._plain.setdefault(name, []).append(row)
-            for name in dict.fromkeys(dated):
-                self._dated.setdefault(name, []).append(row)
+        self._without_year: dict[str, list[int]] = {}  # from normalised title to item indices
+        self._with_year: dict[str, list[int]] = {}
+        for index, title in enumerate(self.titles):
+            without_year, with_year = _normalised_titles(title)
+            for name in dict.fromkeys(without_year):
+                self._without_year.setdefault(name, []).append(index)
+            for name in dict.fromkeys(with_year):
+                self._with_year.setdefault(name, []).append(index)
 
-    def find(self, typed: str) -> int:
-        """The row of the item that was meant.
+    def find(self, query: str) -> int:
+        """Return the index of the only item that matches best.
 
-        A item called exactly so comes first, then items whose title holds the words in this order, then those
-        that hold them in any; each first without regard to the year, then with it. A stage that finds one
-        item answers, and one that finds several is ambiguous.
+        There are three stages: the title equals the query, contains its words in the same order, or contains
+        them in any order. Each stage compares without the year first, then with it. The first stage with a
+        match decides.
 
         Raises:
-            UnknownIdError: there is none, or there are several; offers the nearest, with their ids.
+            UnknownIdError: no item matches, or several match equally well; the message lists candidates with
+                their ids.
         """
-        name = _name(typed)
+        name = _normalise(query)
         if not name:
-            raise UnknownIdError(f"item={typed!r}: holds no letter or number to look for")
-        for holds in (_is, _holds_in_order, _holds):
-            for names in (self._plain, self._dated):
-                rows = sorted({row for known, some in names.items() if holds(known, name) for row in some})
-                if len(rows) == 1:
-                    return rows[0]
-                if rows:
-                    told = f"item={typed!r} may be {self._offer(rows)}"
-                    raise UnknownIdError(f"{told}: give the id, or more words")
-        near = difflib.get_close_matches(name, self._plain, n=5, cutoff=0.6)
-        rows = list(dict.fromkeys(row for one in near for row in self._plain[one]))
-        hint = f"; the nearest: {self._offer(rows)}" if rows else ""
-        raise UnknownIdError(f"item={typed!r}: no item is called so{hint}")
+            raise UnknownIdError(f"item={query!r}: a title must have letters or digits")
+        for matches in (_equals, _contains_phrase, _contains_words):
+            for titles in (self._without_year, self._with_year):
+                found = sorted({item for title in titles if matches(title, name) for item in titles[title]})
+                if len(found) == 1:
+                    return found[0]
+                if found:
+                    raise UnknownIdError(
+                        f"item={query!r}: {len(found)} items have a title like this: {self._list(found)}; "
+                        "give the id or more words of the title"
+                    )
+        near = difflib.get_close_matches(name, self._without_year, n=5, cutoff=0.6)
+        similar = list(dict.fromkeys(item for title in near for item in self._without_year[title]))
+        hint = f"; similar titles: {self._list(similar)}" if similar else ""
+        raise UnknownIdError(f"item={query!r}: no item has this title{hint}")
 
-    def _offer(self, rows: list[int], most: int = 8) -> str:
-        told = "; ".join(f"{self.titles[row]} [{self.ids[row]}]" for row in rows[:most])
-        return told + (f"; and {len(rows) - most} more" if len(rows) > most else "")
-
-
-def _is(name: str, asked: str) -> bool:
-    return name == asked
-
-
-def _holds_in_order(name: str, asked: str) -> bool:
-    return f" {asked} " in f" {name} "
+    def _list(self, items: list[int], limit: int = 8) -> str:
+        """Return titles and ids of items for an error message."""
+        shown = "; ".join(f"{self.titles[item]} [{self.ids[item]}]" for item in items[:limit])
+        return shown + (f"; and {len(items) - limit} more" if len(items) > limit else "")
 
 
-def _holds(name: str, asked: str) -> bool:
-    return set(asked.split()) <= set(name.split())
+def _equals(title: str, query: str) -> bool:
+    return title == query
 
 
-def _names(title: str) -> tuple[list[str], list[str]]:
-    """What a item may be called, without its year and with it.
+def _contains_phrase(title: str, query: str) -> bool:
+    return f" {query} " in f" {title} "
 
-    "Seven (a.k.a. Se7en) (1995)" is "seven" and "se7en", and either with "1995" behind.
+
+def _contains_words(title: str, query: str) -> bool:
+    return set(query.split()) <= set(title.split())
+
+
+def _normalised_titles(title: str) -> tuple[list[str], list[str]]:
+    """Return the normalised titles of an item, without year and with it.
+
+    "Seven (a.k.a. Se7en) (1995)" has the titles "seven" and "se7en", and each of them with "1995" appended.
     """
     parts = re.findall(r"\(([^()]*)\)", title)
-    bare = re.sub(r"\([^()]*\)", " ", title)
+    main = re.sub(r"\([^()]*\)", " ", title)
     years = [part for part in parts if re.fullmatch(r"\d{4}", part)]
-    others = [re.sub(r"^a\.?k\.?a\.? ", "", part) for part in parts if part not in years]
-    plain = [name for name in map(_name, (bare, *others)) if name]
-    return plain, [*(f"{name} {year}" for name in plain for year in years), _name(title)]
+    alternatives = [re.sub(r"^a\.?k\.?a\.? ", "", part) for part in parts if part not in years]
+    without_year = [name for name in map(_normalise, (main, *alternatives)) if name]
+    return without_year, [*(f"{name} {year}" for name in without_year for year in years), _normalise(title)]
 
 
-def _name(text: str) -> str:
-    """Words alone: lower case, no accents, no article at either end ("..., The", "The ...")."""
+def _normalise(text: str) -> str:
+    """Return the words in lower case, without accents and without an article at either end."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     plain = re.sub(r"['`\u2019]", "", plain).replace("&", " and ")
@@ -99,7 +103,7 @@ def _name(text: str) -> str:
     year = [words.pop()] if len(words) > 1 and re.fullmatch(r"(19|20)\d\d", words[-1]) else []
     while len(words) > 1 and words[0] in ARTICLES:
         words = words[1:]
-    # "A" and its kind stand behind a comma only: "Vitamin A" is no article.
+    # A trailing article follows a comma: the "A" of "Vitamin A" is not an article.
     trailing = re.search(r",\s*(\w+)['\u2019]?\s*(\(\d{4}\)\s*)?$", plain)
     if len(words) > 1 and trailing and trailing[1] in ARTICLES:
         words = words[:-1]

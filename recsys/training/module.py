@@ -14,6 +14,7 @@ from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
 from recsys.data.batches import Batch, Batches
+from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import ConfigError, TrainingError
 from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
 from recsys.evaluation.rating_metrics import RatingErrors, prefixed
@@ -91,8 +92,8 @@ class RatingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Give a network that was rebuilt from a checkpoint what it takes from the training set."""
         data = getattr(self.trainer, "datamodule", None)
-        if self.network.trained_users is None and hasattr(data, "split"):
-            self.network.setup_from_data(data.dataset, data.split.train)  # type: ignore[union-attr]
+        if self.network.trained_users is None and isinstance(data, MovieLensDataModule):
+            self.network.setup_from_data(data.dataset, data.split.train)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return one optimizer for all parameters and a scheduler that is stepped per batch."""
@@ -187,7 +188,7 @@ class RatingModule(pl.LightningModule):
                 "negatives": self._generator.get_state(),
             }
             checkpoint["generators"] = {
-                name: self.all_gather(state.to(self.device)).view(self.trainer.world_size, -1)
+                name: torch.as_tensor(self.all_gather(state.to(self.device))).view(self.trainer.world_size, -1)
                 for name, state in states.items()
             }
         if batches := self._train_batches():
@@ -200,7 +201,7 @@ class RatingModule(pl.LightningModule):
         self._resumed = {key: checkpoint[key] for key in ("generators", "batches") if key in checkpoint}
         loss, self._loss_count = checkpoint.get("epoch_loss", (torch.zeros(()), 0))
         self._loss_sum = loss.to(self.device)
-        *self.snapshots, _ = scorers_from_checkpoint(checkpoint, self.network) or [None]
+        self.snapshots = scorers_from_checkpoint(checkpoint, self.network)[:-1]
 
     def _make_optimizer(self, parameters: list[Parameter]) -> Optimizer:
         return self.optimizer(parameters, lr=self.lr)
@@ -226,7 +227,7 @@ class RatingModule(pl.LightningModule):
         if subset in self._tasks:
             return self._tasks[subset]
         data = getattr(self.trainer, "datamodule", None)
-        if not hasattr(data, "ranking_k"):
+        if not isinstance(data, MovieLensDataModule):
             raise ConfigError("a ranking loss is measured by a MovieLensDataModule; pass it as datamodule=")
         task = ranking_task(
             data.dataset, data.split, subset, data.ranking_k, data.ranking_threshold, required=True

@@ -3,24 +3,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.finished import finished_run
 from support.tiny import QUICK
 
 from recsys.data.dataset import Dataset, encode
-from recsys.experiment.train import train
 
 
 @pytest.fixture
-def film_run(compose, tmp_path: Path) -> Path:
-    """A finished run with TensorBoard events."""
+def run_folder(tmp_path: Path) -> Path:
+    """The folder of a finished run with TensorBoard events."""
     folder = tmp_path / "outputs" / "runs" / "one"
     folder.mkdir(parents=True)
-    train(compose(*QUICK, "logger=tensorboard", "model.embedding_dim=8"), folder)
-    return folder
+    return finished_run(folder, [*QUICK, "logger=tensorboard", "model.embedding_dim=8"])
 
 
 @pytest.fixture
-def items() -> Dataset:
-    """60 items whose numbers of ratings (1 to 60) and years (1940 to 1999) are shuffled over the rows."""
+def dataset() -> Dataset:
+    """60 items whose numbers of ratings (1 to 60) and years (1940 to 1999) are shuffled."""
     random = np.random.default_rng(1)
     counts, years = random.permutation(np.arange(1, 61)), random.permutation(np.arange(1940, 2000))
     items = np.repeat(np.arange(60), counts)

@@ -1,4 +1,4 @@
-"""What a person sees in a browser: the page, and TensorBoard's figures and projector."""
+"""The report in a browser: the HTML page, and TensorBoard's figures and projector."""
 
 import json
 import subprocess
@@ -13,16 +13,18 @@ import pytest
 
 from recsys.cli.explore import explore
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
-def explored(film_run: Path) -> Path:
-    explore(str(film_run), components=2, top=30)
-    return film_run
+def explored(run_folder: Path) -> Path:
+    explore(str(run_folder), components=2, top=30)
+    return run_folder
 
 
 @pytest.fixture
 def address(explored: Path, unused_port: int) -> Iterator[str]:
-    """A TensorBoard over the folder of all runs."""
+    """The address of a TensorBoard of the folder of all runs."""
     address = f"http://127.0.0.1:{unused_port}"
     logdir = ["--logdir", str(explored.parent), "--port", str(unused_port)]
     with subprocess.Popen(
@@ -31,7 +33,7 @@ def address(explored: Path, unused_port: int) -> Iterator[str]:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                if "one/figures" in ask(f"{address}/data/runs").decode():
+                if "one/figures" in get(f"{address}/data/runs").decode():
                     break
             except OSError:
                 time.sleep(0.2)
@@ -39,12 +41,12 @@ def address(explored: Path, unused_port: int) -> Iterator[str]:
         process.kill()
 
 
-def ask(address: str, **query: str) -> bytes:
-    with urllib.request.urlopen(f"{address}?{urllib.parse.urlencode(query)}") as answer:
-        return answer.read()
+def get(address: str, **query: str) -> bytes:
+    with urllib.request.urlopen(f"{address}?{urllib.parse.urlencode(query)}") as response:
+        return response.read()
 
 
-def test_the_page_is_whole_and_readable(page, explored: Path) -> None:
+def test_the_page_shows_all_figures_without_scripts_and_requests(page, explored: Path) -> None:
     problems: list[str] = []
     page.on("pageerror", lambda problem: problems.append(str(problem)))
     page.on("console", lambda message: problems.append(message.text))
@@ -52,36 +54,36 @@ def test_the_page_is_whole_and_readable(page, explored: Path) -> None:
     page.on("request", lambda request: requests.append(request.url))
     page.goto(f"file://{explored}/explore.html")
     assert not problems
-    assert requests == [f"file://{explored}/explore.html"], "nothing is fetched"
+    assert requests == [f"file://{explored}/explore.html"], "the page loads no other files"
     assert page.locator("script").count() == 0
     assert page.locator("h1").inner_text() == "embedding-net on synthetic"
     assert page.locator("figure").count() == page.locator("svg").count() == 11
     for figure in page.locator("figure").all():
-        assert figure.locator("p").inner_text().endswith(".")
+        assert figure.locator("figcaption").inner_text().endswith(".")
         box = figure.locator("svg").bounding_box()
         assert box["width"] > 400
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 1400
-    page.get_by_text("All of them").click()
+    page.get_by_text("All correlations").click()
     assert page.locator("table tr").nth(1).locator("td").nth(1).inner_text() == "mean rating"
 
 
-def test_tensorboard_shows_figures_and_projector_beside_the_run(explored: Path, address: str) -> None:
+def test_tensorboard_lists_the_figures_and_the_projector_of_a_run(explored: Path, address: str) -> None:
     projector = f"{address}/data/plugin/projector"
-    assert json.loads(ask(f"{projector}/runs")) == ["one/figures"]
-    (embedding,) = json.loads(ask(f"{projector}/info", run="one/figures"))["embeddings"]
+    assert json.loads(get(f"{projector}/runs")) == ["one/figures"]
+    (embedding,) = json.loads(get(f"{projector}/info", run="one/figures"))["embeddings"]
     assert embedding["tensorShape"] == [30, 8]
-    items = ask(f"{projector}/metadata", run="one/figures", name=embedding["tensorName"]).decode()
+    items = get(f"{projector}/metadata", run="one/figures", name=embedding["tensorName"]).decode()
     lines = [line.split("\t") for line in items.splitlines()]
     assert lines[0] == ["title", "genres", "year", "ratings"]
     assert len(lines) == 31
     assert lines[1][0].startswith("Synthetic Item")
-    assert len(ask(f"{projector}/tensor", run="one/figures", name=embedding["tensorName"])) == 30 * 8 * 4
-    images = json.loads(ask(f"{address}/data/plugin/images/tags"))["one/figures"]
+    assert len(get(f"{projector}/tensor", run="one/figures", name=embedding["tensorName"])) == 30 * 8 * 4
+    images = json.loads(get(f"{address}/data/plugin/images/tags"))["one/figures"]
     assert {"explore/component-1", "explore/map-1-2", "explore/calibration"} <= set(images)
 
 
-def test_the_projector_opens_in_a_browser(page, address: str) -> None:
+def test_the_projector_shows_all_items_in_a_browser(page, address: str) -> None:
     page.goto(f"{address}/#projector")
     projector = page.frame_locator("iframe").frame_locator("iframe")
     projector.get_by_text("Points: 30").wait_for(timeout=60_000)

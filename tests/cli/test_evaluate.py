@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.archives import made_up, pack, tabs_members
+from support.archives import pack, sample_ratings, tabs_members
 from support.tiny import QUICK
 
 from recsys.cli import evaluate as command
@@ -28,7 +28,7 @@ def test_own_ratings_are_found_from_any_folder(compose, tmp_path: Path, monkeypa
 
 def test_the_mirror_of_today_is_asked(compose, tmp_path: Path, monkeypatch) -> None:
     """LoadedCheckpoint with one mirror, measured where only another is left and nothing has been kept."""
-    pack(tmp_path / "then" / "ml-100k.zip", tabs_members(made_up()))
+    pack(tmp_path / "then" / "ml-100k.zip", tabs_members(sample_ratings()))
     data = ["data=ml-100k", "data.verify=false", "data.address=http://127.0.0.1:9/x.zip", "~data.package"]
     monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path / "then"))
     result = train(compose(*ONCE, *data, "split.val=0.2", "split.test=0.2", "ranking.k=5"), tmp_path / "run")

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.made_up import dataset_of
+from support.datasets import dataset_of
 
 from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
 

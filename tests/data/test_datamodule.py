@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from support.made_up import dataset_of
+from support.datasets import dataset_of
 
 from recsys.data.batches import Batch, Shuffle, count_cold
 from recsys.data.datamodule import MovieLensDataModule

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import feather
-from support.made_up import NO_ITEMS, dataset_of
+from support.datasets import NO_ITEMS, dataset_of
 
 from recsys.data.dataset import Dataset, encode, load, save
 
@@ -28,12 +28,12 @@ ITEMS = pd.DataFrame(
 )
 
 
-def made() -> Dataset:
+def make_dataset() -> Dataset:
     return encode("tiny", RATINGS, ITEMS, (0.5, 5), dropped=3)
 
 
-def test_raw_ids_become_rows_in_their_order() -> None:
-    dataset = made()
+def test_raw_ids_become_indices_in_ascending_order() -> None:
+    dataset = make_dataset()
     assert len(dataset) == 4
     assert dataset.user_ids.ids.tolist() == [10, 20, 30]
     assert dataset.item_ids.ids.tolist() == [5, 7, 900]
@@ -49,15 +49,15 @@ def test_raw_ids_become_rows_in_their_order() -> None:
     ]
 
 
-def test_the_catalogue_has_a_line_for_each_rated_item() -> None:
-    catalogue = made().item_table
-    assert catalogue["title"].tolist() == ["item 5", "Yearless", "Été (1988)"]
-    assert catalogue["genres"].tolist() == ["", "", "Drama|War"]
-    assert catalogue["year"].isna().tolist() == [True, True, False]
-    assert catalogue["year"][2] == 1988
+def test_the_item_table_has_a_row_for_each_rated_item() -> None:
+    table = make_dataset().item_table
+    assert table["title"].tolist() == ["item 5", "Yearless", "Été (1988)"]
+    assert table["genres"].tolist() == ["", "", "Drama|War"]
+    assert table["year"].isna().tolist() == [True, True, False]
+    assert table["year"][2] == 1988
 
 
-def test_people_have_a_line_for_each_user_also_from_the_cache(tmp_path: Path) -> None:
+def test_the_user_table_has_a_row_for_each_user_and_is_saved(tmp_path: Path) -> None:
     known = pd.DataFrame(
         {
             "user": [30, 99, 10],
@@ -67,14 +67,14 @@ def test_people_have_a_line_for_each_user_also_from_the_cache(tmp_path: Path) ->
         }
     )
     dataset = encode("tiny", RATINGS, ITEMS, (0.5, 5), user_table=known)
-    lines = [["M", "56", "y"], ["", "", ""], ["F", "24", ""]]  # of users 10, 20 and 30
-    assert dataset.user_table[["gender", "age", "occupation"]].values.tolist() == lines
-    assert made().user_table.values.tolist() == [["", "", ""]] * 3
+    rows = [["M", "56", "y"], ["", "", ""], ["F", "24", ""]]  # users 10, 20 and 30
+    assert dataset.user_table[["gender", "age", "occupation"]].values.tolist() == rows
+    assert make_dataset().user_table.values.tolist() == [["", "", ""]] * 3
     save(dataset, tmp_path / "set")
     pd.testing.assert_frame_equal(load(tmp_path / "set").user_table, dataset.user_table)
 
 
-def test_text_ids_need_no_catalogue() -> None:
+def test_items_without_a_table_get_their_id_as_title() -> None:
     ratings = RATINGS.assign(user=["eve", "bob", "eve", "zoë"])
     dataset = encode("tiny", ratings, NO_ITEMS, (0.5, 5))
     assert dataset.user_ids.ids.tolist() == ["bob", "eve", "zoë"]
@@ -82,11 +82,11 @@ def test_text_ids_need_no_catalogue() -> None:
     assert dataset.item_table["title"].tolist() == ["item 5", "item 7", "item 900"]
 
 
-def test_the_fingerprint_is_of_the_raw_rows() -> None:
+def test_sha256_is_the_hash_of_the_raw_rows() -> None:
     digest = hashlib.sha256()
     for column, kind in (("user", "<i8"), ("item", "<i8"), ("rating", "<f4"), ("timestamp", "<i8")):
         digest.update(RATINGS[column].to_numpy(kind).tobytes())
-    assert made().sha256 == digest.hexdigest()
+    assert make_dataset().sha256 == digest.hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_the_fingerprint_is_of_the_raw_rows() -> None:
         (RATINGS.copy(), True),
     ],
 )
-def test_other_rows_have_another_fingerprint(changed: pd.DataFrame, same: bool) -> None:
-    assert (encode("other", changed, NO_ITEMS, (1, 5)).sha256 == made().sha256) is same
+def test_different_rows_have_a_different_sha256(changed: pd.DataFrame, same: bool) -> None:
+    assert (encode("other", changed, NO_ITEMS, (1, 5)).sha256 == make_dataset().sha256) is same
 
 
 @pytest.mark.parametrize("users", [[30, 10, 30, 20], ["eve", "bob", "eve", "zoë"]], ids=["numbers", "text"])
-def test_a_saved_dataset_comes_back_the_same(tmp_path: Path, users: list) -> None:
+def test_a_saved_dataset_is_loaded_unchanged(tmp_path: Path, users: list) -> None:
     dataset = encode("tiny", RATINGS.assign(user=users), ITEMS, (0.5, 5), dropped=3)
     save(dataset, tmp_path / "deep" / "set")
     loaded = load(tmp_path / "deep" / "set")
@@ -122,8 +122,8 @@ def test_a_saved_dataset_comes_back_the_same(tmp_path: Path, users: list) -> Non
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["set"]
 
 
-def test_loaded_columns_are_mapped_and_cannot_be_changed(tmp_path: Path) -> None:
-    many = pd.concat([RATINGS] * 2500)  # of few users and items, whose tables are not mapped
+def test_loaded_columns_are_memory_mapped_and_read_only(tmp_path: Path) -> None:
+    many = pd.concat([RATINGS] * 2500)  # few users and items: their tables are not mapped
     save(encode("many", many, ITEMS, (0.5, 5)), tmp_path / "set")
     before = pa.total_allocated_bytes()
     loaded = load(tmp_path / "set")
@@ -144,11 +144,11 @@ def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(feather, "write_feather", fail_at_the_third)
     with pytest.raises(OSError, match="disk full"):
-        save(made(), tmp_path / "set")
+        save(make_dataset(), tmp_path / "set")
     assert len(written) == 2
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("times", "known"), [([1, 2, 3], True), ([1, 0, 3], False), ([0, 0, 0], False)])
-def test_timestamps_are_there_only_where_every_one_is(times: list[int], known: bool) -> None:
+def test_has_timestamps_if_all_are_known(times: list[int], known: bool) -> None:
     assert dataset_of([1, 1, 2], times).has_timestamps is known

@@ -3,7 +3,7 @@ import pytest
 
 from recsys.data.biases import user_item_bias
 from recsys.data.sources.synthetic import Synthetic
-from recsys.data.splits import random
+from recsys.data.splits import RandomSplit
 from recsys.evaluation.baselines import baseline_metrics
 
 
@@ -24,7 +24,7 @@ def test_biases_minimise_the_damped_squared_error() -> None:
 
 def test_baselines_see_what_can_be_seen() -> None:
     dataset = Synthetic(ratings=30_000, users=300, items=200, noise=0.3).load()
-    metrics = baseline_metrics(dataset, random(dataset))
+    metrics = baseline_metrics(dataset, RandomSplit()(dataset))
     # biases of sd 0.3 each, a product of sd 0.5 and noise of 0.3: see Synthetic
     assert metrics["global-mean"]["test/rmse"] == pytest.approx(0.72, abs=0.06)
     assert metrics["user-item-bias"]["test/rmse"] == pytest.approx((0.5**2 + 0.3**2) ** 0.5, abs=0.05)

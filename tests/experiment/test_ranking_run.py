@@ -78,11 +78,12 @@ def test_the_closing_table_has_errors_and_lists_side_by_side(folder: Path, capsy
         assert lines[name] == [f"{metrics[key]:.4f}" if key in metrics else "" for key in columns]
 
 
-def test_is_explored_without_pictures_of_errors(folder: Path) -> None:
-    story, page = explore(str(folder), top=50, components=2)
-    assert any("scores are no ratings" in note for note in story.notes)
-    assert {"component-1", "bias-items"} <= {picture.name for picture in story.pictures}
-    assert not {"curves", "calibration"} & {picture.name for picture in story.pictures}
+def test_the_report_shows_no_rating_errors(folder: Path) -> None:
+    report, page = explore(str(folder), top=50, components=2)
+    assert any("does not predict ratings" in note for note in report.notes)
+    names = {figure.name for figure in report.figures}
+    assert {"component-1", "bias-items"} <= names
+    assert not {"curves", "calibration"} & names
     ndcg = result_in(folder)["metrics"]["test/ndcg@10"]
     assert f"NDCG@10: popularity {result_in(folder)['baselines']['popularity']['test/ndcg@10']:.4f}" in (
         page.read_text()

@@ -9,15 +9,15 @@ from support.processes import started
 
 from recsys.sweeps.forkserver import AVAILABLE, Forked, Server
 
-settings.register_profile("faults", deadline=None)  # a busy machine is no failure
+settings.register_profile("faults", deadline=None)  # tests may be slow on a busy machine
 settings.load_profile("faults")
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """Makes processes that have torch imported, so that killing many takes seconds."""
+    """Starts processes that have torch imported, so that tests with many processes are fast."""
     if not AVAILABLE:
-        pytest.skip("processes are forked on Linux only")
+        pytest.skip("fork servers are available only on Linux")
     server = Server({**os.environ, "OMP_NUM_THREADS": "1"})
     yield server
     server.close()
@@ -25,6 +25,6 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def start(server: Server, tmp_path: Path) -> Callable[..., Forked]:
-    """Start recsys-train; what it says goes to `said` in the test's folder."""
+    """Start recsys-train with its output in the file `said` of the test's folder."""
 
     return partial(started, server, tmp_path / "said")

@@ -1,4 +1,4 @@
-"""Ratings files that something has happened to: the right rows or an error, never other rows or fewer."""
+"""Damaged ratings files give the right rows or an error, never wrong or missing rows (fuzzing)."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.archives import CSV_ITEMS, colons_members, csv_members, made_up, tabs_members, zipped
+from support.archives import CSV_ITEMS, colons_members, csv_members, sample_ratings, tabs_members, zipped
 
 from recsys.data.dataset import encode
 from recsys.data.sources.archive import read_colons, read_csv, read_tabs
@@ -18,8 +18,8 @@ SCALE = (0.5, 5.0)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One layout: a sound file, and how it is read."""
+class Format:
+    """A file format: a valid file and its reader."""
 
     member: str
     separator: bytes
@@ -28,36 +28,36 @@ class Kind:
     header: bool = False
 
     @property
-    def sound(self) -> bytes:
+    def valid(self) -> bytes:
         data = self.members[self.member]
         return data if isinstance(data, bytes) else data.encode()
 
 
-CSV = csv_members(made_up(CSV_ITEMS, halves=True))
-KINDS = {
-    "tabs": Kind("ml-100k/u.data", b"\t", tabs_members(made_up()), read_tabs),
-    "colons": Kind("ml-1m/ratings.dat", b"::", colons_members(made_up()), read_colons),
-    "csv": Kind("ml-latest-small/ratings.csv", b",", CSV, read_csv, header=True),
+CSV = csv_members(sample_ratings(CSV_ITEMS, halves=True))
+FORMATS = {
+    "tabs": Format("ml-100k/u.data", b"\t", tabs_members(sample_ratings()), read_tabs),
+    "colons": Format("ml-1m/ratings.dat", b"::", colons_members(sample_ratings()), read_colons),
+    "csv": Format("ml-latest-small/ratings.csv", b",", CSV, read_csv, header=True),
 }
 
 
-def read(kind: Kind, data: bytes, folder: Path) -> list[tuple[int, int, float, int]]:
-    """What the project's reader makes of it."""
+def read(fmt: Format, data: bytes, folder: Path) -> list[tuple[int, int, float, int]]:
+    """Read a file with the reader of the project."""
     archive = folder / "tiny.zip"
-    archive.write_bytes(zipped({**kind.members, kind.member: data}))
-    frame = kind.read(archive, kind.member.split("/")[0], SCALE, "error").ratings
+    archive.write_bytes(zipped({**fmt.members, fmt.member: data}))
+    frame = fmt.read(archive, fmt.member.split("/")[0], SCALE, "error").ratings
     return list(frame.itertuples(index=False, name=None))
 
 
-def expected(kind: Kind, data: bytes) -> list[tuple[int, int, float, int]] | None:
-    """The same, told by a pattern: None where any line is not plainly a rating."""
+def expected(fmt: Format, data: bytes) -> list[tuple[int, int, float, int]] | None:
+    """Read a file with a regular expression; None if any line is not a rating."""
     lines = re.split(rb"\r\n|\n|\r", data.removeprefix(b"\xef\xbb\xbf"))
     while lines and not lines[-1]:
         lines.pop()
     number, rows = rb'\s*"?\s*([+-]?\d+)\s*"?\s*', []
     rating = rb'\s*"?\s*([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*"?\s*'
-    pattern = kind.separator.join([number, number, rating, number])
-    for line in lines[1:] if kind.header else lines:
+    pattern = fmt.separator.join([number, number, rating, number])
+    for line in lines[1:] if fmt.header else lines:
         if not (match := re.fullmatch(pattern, line)):
             return None
         try:
@@ -68,69 +68,73 @@ def expected(kind: Kind, data: bytes) -> list[tuple[int, int, float, int]] | Non
     return rows
 
 
-ANYTHING = r"""\x00 \xff\xfe \xef\xbb\xbf \r \r\n \n \n\n \t , :: : ; \x20 " ' - -1 0 nan inf 1e3 0x1F 1_0
+SPECIAL = r"""\x00 \xff\xfe \xef\xbb\xbf \r \r\n \n \n\n \t , :: : ; \x20 " ' - -1 0 nan inf 1e3 0x1F 1_0
 9223372036854775807 9223372036854775808 99999999999999999999999 \xc3\x9cn\xc3\xafcode \x1a 2524608000"""
-PIECES = [piece.encode().decode("unicode_escape").encode("latin-1") for piece in ANYTHING.split()]
+TOKENS = [token.encode().decode("unicode_escape").encode("latin-1") for token in SPECIAL.split()]
 
 
 @st.composite
-def damaged(draw: st.DrawFn, kind: Kind) -> bytes:
-    """A sound file after one to three accidents."""
-    data = kind.sound
+def damaged(draw: st.DrawFn, fmt: Format) -> bytes:
+    """A valid file after one to three random changes."""
+    data = fmt.valid
     for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(0, len(data)))
-        end = place + draw(st.sampled_from([0, 0, 1, 2, 5, 30]))
-        what = draw(st.sampled_from(["cut", "put", "double", "newlines", "swap"]))
-        if what == "cut":
-            data = data[:place]
-        elif what == "put":
-            data = data[:place] + draw(st.sampled_from(PIECES) | st.binary(max_size=3)) + data[end:]
-        elif what == "double":
-            data = data + data[place:end]
-        elif what == "newlines":
+        start = draw(st.integers(0, len(data)))
+        end = start + draw(st.sampled_from([0, 0, 1, 2, 5, 30]))
+        change = draw(st.sampled_from(["truncate", "replace", "repeat", "newlines", "separators"]))
+        if change == "truncate":
+            data = data[:start]
+        elif change == "replace":
+            data = data[:start] + draw(st.sampled_from(TOKENS) | st.binary(max_size=3)) + data[end:]
+        elif change == "repeat":
+            data = data + data[start:end]
+        elif change == "newlines":
             data = data.replace(b"\r\n", b"\n").replace(b"\n", draw(st.sampled_from([b"\r\n", b"\n", b"\r"])))
         else:
-            data = data.replace(kind.separator, draw(st.sampled_from([b",", b"\t", b"::", b";", b"|"])), 3)
+            data = data.replace(fmt.separator, draw(st.sampled_from([b",", b"\t", b"::", b";", b"|"])), 3)
     return data
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_a_damaged_file_gives_its_rows_or_names_the_line(name: str, tmp_path_factory) -> None:
-    kind, folder = KINDS[name], tmp_path_factory.mktemp("fuzz")
-    assert len(read(kind, kind.sound, folder)) == 30
-    assert read(kind, kind.sound, folder) == expected(kind, kind.sound)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_read_correctly_or_is_an_error(name: str, tmp_path_factory) -> None:
+    fmt, folder = FORMATS[name], tmp_path_factory.mktemp("fuzz")
+    assert len(read(fmt, fmt.valid, folder)) == 30
+    assert read(fmt, fmt.valid, folder) == expected(fmt, fmt.valid)
 
     @settings(max_examples=400)
-    @given(damaged(kind))
+    @given(damaged(fmt))
     def check(data: bytes) -> None:
         try:
-            found = read(kind, data, folder)
+            found = read(fmt, data, folder)
         except DataError as problem:
-            told = str(problem)
-            assert kind.member in told
-            assert "line" in told or "holds no ratings" in told or "no column" in told
+            message = str(problem)
+            assert fmt.member in message
+            assert "line" in message or "holds no ratings" in message
             return
-        assert found == expected(kind, data)
+        assert found == expected(fmt, data)
 
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("member", ["u.item", "u.genre", "u.user"])
-def test_damage_beside_the_ratings_is_an_error_or_harmless(member: str, tmp_path_factory) -> None:
-    """Titles may hold anything; but every item keeps a line, and every person one of their own."""
-    folder, members = tmp_path_factory.mktemp("fuzz"), tabs_members(made_up())
-    sound = members[f"ml-100k/{member}"]
-    sound = sound if isinstance(sound, bytes) else sound.encode()
+def test_damaged_items_and_users_are_an_error_or_have_no_effect(member: str, tmp_path_factory) -> None:
+    """A title may be any text, but the tables keep one row per item and per user."""
+    folder, members = tmp_path_factory.mktemp("fuzz"), tabs_members(sample_ratings())
+    valid = members[f"ml-100k/{member}"]
+    valid = valid if isinstance(valid, bytes) else valid.encode()
 
     @settings(max_examples=150)
-    @given(damaged(Kind(member, b"|", {member: sound}, None)))
+    @given(damaged(Format(member, b"|", {member: valid}, None)))
     def check(data: bytes) -> None:
         (folder / "tiny.zip").write_bytes(zipped({**members, f"ml-100k/{member}": data}))
         try:
             tables = read_tabs(folder / "tiny.zip", "ml-100k", SCALE, "error")
-            dataset = encode("tiny", tables.ratings, tables.items, SCALE, people=tables.people)
+            dataset = encode("tiny", tables.ratings, tables.items, SCALE, user_table=tables.users)
         except DataError as problem:
-            assert member in str(problem) or "u.item line" in str(problem)  # whose fields are by genre
+            assert member in str(problem) or "u.item line" in str(
+                problem
+            )  # u.genre determines the fields of u.item
             return
         assert len(dataset.item_table) == len(dataset.item_ids) == 5
         assert len(dataset.user_table) == len(dataset.user_ids) == 6

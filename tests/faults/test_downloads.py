@@ -1,4 +1,4 @@
-"""What test_download.py cannot show with a server that answers at once and over http."""
+"""Downloads from slow and broken servers, and in processes that are killed."""
 
 import hashlib
 import os
@@ -13,30 +13,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from support.archives import made_up, tabs_members, zipped
+from support.archives import sample_ratings, tabs_members, zipped
 from support.processes import FORK, killed_after
 
 from recsys.data.sources import download
 from recsys.data.sources.download import Archive, fetch
 from recsys.errors import DownloadError
 
-GOOD = zipped(tabs_members(made_up()))
+GOOD = zipped(tabs_members(sample_ratings()))
 MD5 = hashlib.md5(GOOD).hexdigest()
 
 
 class Slow(BaseHTTPRequestHandler):
-    """Sends an archive by pieces, with a pause before each; the first `cut` answers end in the middle."""
+    """Sends an archive in eight chunks with pauses; the first `interrupted` responses end in the middle."""
 
-    pause, cut, status, asked = 0.0, 0, 200, 0
+    pause, interrupted, status, requests = 0.0, 0, 200, 0
 
     def do_GET(self) -> None:
-        type(self).asked += 1
+        type(self).requests += 1
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(GOOD)))
         self.end_headers()
         size = -(-len(GOOD) // 8)
         for number in range(8):
-            if self.asked <= self.cut and number == 4:
+            if self.requests <= self.interrupted and number == 4:
                 return
             time.sleep(self.pause)
             try:
@@ -45,7 +45,7 @@ class Slow(BaseHTTPRequestHandler):
                 return
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -53,32 +53,32 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Slow], Threadin
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     handler = type("Handler", (Slow,), {})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.handle_error = lambda *_: None  # of clients that hang up
+        server.handle_error = lambda *_: None  # ignore clients that disconnect
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield handler, server, Archive("tiny", f"http://127.0.0.1:{server.server_port}/tiny.zip", MD5)
         server.shutdown()
 
 
-def test_slow_is_no_failure_but_silence_is(slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_silent_server_times_out(slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handler, _, archive = slow
     monkeypatch.setattr(download, "TIMEOUT", (5, 0.5))
     handler.pause = 0.2
     assert fetch(archive, tmp_path / "a").read_bytes() == GOOD
     handler.pause = 1.5
-    with pytest.raises(DownloadError, match=r"no byte for 0\.5 seconds"):
+    with pytest.raises(DownloadError, match=r"no data for 0\.5 seconds"):
         fetch(archive, tmp_path / "b")
 
 
-def test_what_was_cut_off_is_fetched_when_asked_again(slow, tmp_path: Path) -> None:
+def test_an_interrupted_download_succeeds_when_repeated(slow, tmp_path: Path) -> None:
     handler, _, archive = slow
-    handler.cut = 1
-    with pytest.raises(DownloadError, match="the connection broke off before the end"):
+    handler.interrupted = 1
+    with pytest.raises(DownloadError, match="the connection was interrupted"):
         fetch(archive, tmp_path)
     assert not list(tmp_path.glob("*.zip"))
     assert fetch(archive, tmp_path).read_bytes() == GOOD
 
 
-def test_a_server_that_has_no_time_is_told_of(slow, tmp_path: Path) -> None:
+def test_an_error_of_the_server_is_reported(slow, tmp_path: Path) -> None:
     handler, _, archive = slow
     handler.status = 503
     with pytest.raises(DownloadError, match="the server answered 503 Service Unavailable"):
@@ -87,7 +87,7 @@ def test_a_server_that_has_no_time_is_told_of(slow, tmp_path: Path) -> None:
 
 def test_an_expired_certificate_is_refused(slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not shutil.which("openssl"):
-        pytest.skip("makes its certificate with the openssl command")
+        pytest.skip("requires the openssl command")
     _, server, _ = slow
     (tmp_path / "names").write_text("subjectAltName=DNS:localhost")
     for command in (
@@ -95,18 +95,18 @@ def test_an_expired_certificate_is_refused(slow, tmp_path: Path, monkeypatch: py
         "openssl x509 -req -in request -signkey key -days -1 -extfile names -out certificate",
     ):
         if subprocess.run(command.split(), capture_output=True, cwd=tmp_path).returncode:
-            pytest.skip("this openssl makes no certificate that has expired")
+            pytest.skip("this openssl cannot make an expired certificate")
     key, certificate = tmp_path / "key", tmp_path / "certificate"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # trusted, were it not for its date
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # trusted, but expired
     archive = Archive("tiny", f"https://localhost:{server.server_port}/tiny.zip", MD5)
     with pytest.raises(DownloadError, match="its certificate was refused"):
         fetch(archive, tmp_path / "kept")
 
 
-def test_killed_at_any_moment_it_leaves_no_part_of_an_archive(slow, tmp_path: Path) -> None:
+def test_a_killed_download_leaves_no_incomplete_archive(slow, tmp_path: Path) -> None:
     handler, _, archive = slow
     handler.pause = 0.01
     for number in range(10):
@@ -116,12 +116,12 @@ def test_killed_at_any_moment_it_leaves_no_part_of_an_archive(slow, tmp_path: Pa
         assert fetch(archive, folder).read_bytes() == GOOD
 
 
-def test_a_process_killed_while_it_fetches_frees_the_others(slow, tmp_path: Path) -> None:
+def test_a_killed_download_releases_its_lock(slow, tmp_path: Path) -> None:
     handler, _, archive = slow
     handler.pause = 0.05
     first, second = (FORK.Process(target=fetch, args=(archive, tmp_path)) for _ in range(2))
     first.start()
-    while not handler.asked:
+    while not handler.requests:
         time.sleep(0.005)
     second.start()
     os.kill(first.pid, signal.SIGKILL)

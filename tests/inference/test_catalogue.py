@@ -6,7 +6,7 @@ from recsys.data.dataset import encode
 from recsys.errors import DataError, UnknownIdError
 from recsys.inference.catalogue import Catalogue
 
-FILMS = [
+ITEMS = [
     (50, "Star Wars (1977)", 1977, "Action|Sci-Fi"),
     (1, "Toy Story (1995)", 1995, "Animation|Children's"),
     (2001, "Heat", None, "Crime"),
@@ -17,29 +17,29 @@ FILMS = [
 
 @pytest.fixture
 def catalogue() -> Catalogue:
-    items = pd.DataFrame(FILMS, columns=["item", "title", "year", "genres"]).astype({"year": "Int32"})
+    items = pd.DataFrame(ITEMS, columns=["item", "title", "year", "genres"]).astype({"year": "Int32"})
     rated = [1, 7, 8, 50, 50, 2001, 50]
     users = np.arange(len(rated))
     ratings = pd.DataFrame({"user": users, "item": rated, "rating": 3.0, "timestamp": 0})
     return Catalogue(encode("items", ratings, items, (1, 5)))
 
 
-def test_an_id_goes_before_a_title(catalogue: Catalogue) -> None:
-    assert catalogue.ids.to_ids(catalogue.rows([50, 2001])).tolist() == [50, 2001]
-    asked = np.array([["50", "2001", "star wars"], ["heat", "2001 a space odyssey", "50 first dates"]])
-    assert catalogue.ids.to_ids(catalogue.rows(asked)).tolist() == [[50, 2001, 50], [2001, 7, 8]]
-    assert catalogue.rows("heat").shape == ()
+def test_ids_take_precedence_over_titles(catalogue: Catalogue) -> None:
+    assert catalogue.ids.to_ids(catalogue.to_indices([50, 2001])).tolist() == [50, 2001]
+    queries = np.array([["50", "2001", "star wars"], ["heat", "2001 a space odyssey", "50 first dates"]])
+    assert catalogue.ids.to_ids(catalogue.to_indices(queries)).tolist() == [[50, 2001, 50], [2001, 7, 8]]
+    assert catalogue.to_indices("heat").shape == ()
 
 
-def test_unknown_films(catalogue: Catalogue) -> None:
+def test_unknown_items(catalogue: Catalogue) -> None:
     with pytest.raises(UnknownIdError, match=r"unknown item id: 51 \(the nearest known: 50, 2001\)"):
-        catalogue.rows([50, 51])
-    with pytest.raises(
-        UnknownIdError, match=r"item='toy sorty': no item is called so; the nearest: Toy Story"
-    ):
-        catalogue.rows("toy sorty")
-    assert catalogue.rows([50, 51], missing_ok=True).tolist() == [3, -1]
-    assert catalogue.rows(["toy sorty", "heat"], missing_ok=True).tolist() == [-1, 4]
+        catalogue.to_indices([50, 51])
+    with pytest.raises(UnknownIdError, match=r"item='toy sorty': no item has this title.*Toy Story"):
+        catalogue.to_indices("toy sorty")
+    with pytest.raises(UnknownIdError, match="None"):
+        catalogue.to_indices([None])
+    assert catalogue.to_indices([50, 51], missing_ok=True).tolist() == [3, -1]
+    assert catalogue.to_indices(["toy sorty", "heat"], missing_ok=True).tolist() == [-1, 4]
 
 
 @pytest.mark.parametrize(
@@ -53,27 +53,28 @@ def test_unknown_films(catalogue: Catalogue) -> None:
         ("Sci-Fi", [1970, 1980], [50]),
     ],
 )
-def test_chooses_by_genre_and_year(
+def test_filters_by_genre_and_year(
     catalogue: Catalogue, genres: object, years: object, expected: list[int]
 ) -> None:
-    allowed = catalogue.choose(genres, years)
+    allowed = catalogue.allowed(genres, years)
     assert allowed is not None
     assert catalogue.ids.ids[allowed].tolist() == expected
 
 
-def test_chooses_everything_unless_asked(catalogue: Catalogue) -> None:
-    assert catalogue.choose() is None
-    with pytest.raises(
-        DataError, match="genres=Western: the items have Action, Animation, Children's, Crime"
-    ):
-        catalogue.choose(["Western", "Crime"])
-    with pytest.raises(DataError, match="no item is left"):
-        catalogue.choose("Crime", 1995)
+def test_no_filter_allows_all_items(catalogue: Catalogue) -> None:
+    assert catalogue.allowed() is None
 
 
-def test_a_table_clips_predictions_alone(catalogue: Catalogue) -> None:
-    rows, values = np.array([3, 0]), np.array([5.5, 0.2], dtype=np.float32)
-    table = catalogue.table(rows, values)
+def test_impossible_filters_are_refused(catalogue: Catalogue) -> None:
+    with pytest.raises(DataError, match=r"genres=Western: .*Action, Animation, Children's, Crime"):
+        catalogue.allowed(["Western", "Crime"])
+    with pytest.raises(DataError, match=r"genres=Crime, years=1995, min_ratings=0: no item"):
+        catalogue.allowed("Crime", 1995)
+
+
+def test_a_table_clips_only_predictions(catalogue: Catalogue) -> None:
+    indices, values = np.array([3, 0]), np.array([5.5, 0.2], dtype=np.float32)
+    table = catalogue.table(indices, values)
     assert table.to_dict("list") == {
         "item": [50, 1],
         "title": ["Star Wars (1977)", "Toy Story (1995)"],
@@ -82,4 +83,5 @@ def test_a_table_clips_predictions_alone(catalogue: Catalogue) -> None:
         "prediction": [5.0, 1.0],
         "ratings": [3, 1],
     }
-    assert catalogue.table(rows, values, "similarity")["similarity"].tolist() == pytest.approx([5.5, 0.2])
+    similarities = catalogue.table(indices, values, "similarity")["similarity"]
+    assert similarities.tolist() == pytest.approx([5.5, 0.2])

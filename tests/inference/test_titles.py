@@ -3,7 +3,7 @@ import pytest
 from recsys.errors import UnknownIdError
 from recsys.inference.titles import Titles
 
-FILMS = {
+TITLES = {
     172: "Empire Strikes Back, The (1980)",
     273: "Heat (1995)",
     9: "Dead Heat (1988)",
@@ -26,17 +26,17 @@ FILMS = {
 
 @pytest.fixture(scope="module")
 def titles() -> Titles:
-    return Titles(list(FILMS.values()), list(FILMS))
+    return Titles(list(TITLES.values()), list(TITLES))
 
 
-@pytest.mark.parametrize("title", FILMS.values())
-def test_a_title_finds_itself_in_any_case(titles: Titles, title: str) -> None:
-    for typed in (title, title.lower(), title.upper(), f"  {title} "):
-        assert titles.titles[titles.find(typed)] == title
+@pytest.mark.parametrize("title", TITLES.values())
+def test_finds_the_own_title_in_any_case(titles: Titles, title: str) -> None:
+    for query in (title, title.lower(), title.upper(), f"  {title} "):
+        assert titles.titles[titles.find(query)] == title
 
 
 @pytest.mark.parametrize(
-    ("typed", "id"),
+    ("query", "id"),
     [
         ("empire strikes back", 172),
         ("The Empire Strikes Back", 172),
@@ -64,28 +64,28 @@ def test_a_title_finds_itself_in_any_case(titles: Titles, title: str) -> None:
         ("once were warriors", 13),
     ],
 )
-def test_finds_what_people_type(titles: Titles, typed: str, id: int) -> None:
-    assert titles.ids[titles.find(typed)] == id
+def test_finds_partial_titles(titles: Titles, query: str, id: int) -> None:
+    assert titles.ids[titles.find(query)] == id
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("query", "facts"),
     [
-        ("star trek", "item='star trek' may be Star Trek: First Contact (1996) [3]; Star Trek: Gen"),
-        ("sabrina", "Sabrina (1995) [274]; Sabrina (1954) [485]: give the id, or more words"),
-        ("empire strkes bak", "no item is called so; the nearest: Empire Strikes Back, The (1980) [172]"),
-        ("sabrina 1999", "no item is called so; the nearest: Sabrina"),
-        ("xyzzy plugh", "item='xyzzy plugh': no item is called so"),
-        ("?!", "holds no letter or number"),
+        ("star trek", ["item='star trek'", "Star Trek: First Contact (1996) [3]; Star Trek: Gen"]),
+        ("sabrina", ["Sabrina (1995) [274]; Sabrina (1954) [485]", "give the id"]),
+        ("empire strkes bak", ["no item has this title", "Empire Strikes Back, The (1980) [172]"]),
+        ("sabrina 1999", ["no item has this title", "Sabrina (1995)"]),
+        ("xyzzy plugh", ["item='xyzzy plugh': no item has this title"]),
+        ("?!", ["item='?!'", "letters or digits"]),
     ],
 )
-def test_offers_what_may_have_been_meant(titles: Titles, typed: str, told: str) -> None:
+def test_suggests_similar_titles(titles: Titles, query: str, facts: list[str]) -> None:
     with pytest.raises(UnknownIdError) as caught:
-        titles.find(typed)
-    assert told in str(caught.value)
+        titles.find(query)
+    assert all(fact in str(caught.value) for fact in facts), caught.value
 
 
-def test_offers_no_more_than_can_be_read() -> None:
+def test_suggests_at_most_eight_titles() -> None:
     titles = Titles([f"Rocky {number}" for number in range(30)])
     with pytest.raises(UnknownIdError, match="and 22 more"):
         titles.find("rocky")

@@ -1,117 +1,168 @@
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from support.finished import finished_run
 from support.tiny import QUICK
 
 from recsys.errors import RunError
-from recsys.experiment.train import train
-from recsys.runs.checkpoint import load_checkpoint
+from recsys.runs.checkpoint import FORMAT, load_checkpoint, network_from_checkpoint
+
+Content = dict
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the biases alone."""
-    import hydra
-
-    from recsys.cli.app import register_resolvers
-    from recsys.paths import conf_dir
-
-    register_resolvers()
-    folder = tmp_path_factory.mktemp("run")
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        train(hydra.compose("train", [*QUICK, "model=bias"]), folder)
+    """The best checkpoint of a run with model=bias."""
+    folder = finished_run(tmp_path_factory.mktemp("run"), [*QUICK, "model=bias"])
     return folder / "checkpoints" / "best.ckpt"
 
 
-def test_is_self_contained(checkpoint: Path) -> None:
-    trained = load_checkpoint(checkpoint)
-    assert trained.user_ids.ids.tolist() == list(range(1, 61))
-    assert trained.item_ids.ids.tolist() == list(range(1, 51))
-    assert trained.network.scale == (1.0, 5.0)
-    assert not trained.network.training
+def test_a_checkpoint_is_self_contained(checkpoint: Path) -> None:
+    loaded = load_checkpoint(checkpoint)
+    assert loaded.user_ids.ids.tolist() == list(range(1, 61))
+    assert loaded.item_ids.ids.tolist() == list(range(1, 51))
+    assert loaded.scorer.scale == (1.0, 5.0)
+    assert loaded.scorer.predicts_ratings
+    assert not loaded.scorer.training
+    assert loaded.model == {"name": "bias", "parameters": 110, "snapshots": 1}
     head = {"head": "linear", "margin": 0.5}
-    assert trained.config["model"] == {"_target_": "recsys.models.bias.Bias", **head}
-    user, item = trained.user_ids.to_indices([7]), trained.item_ids.to_indices([3])
-    predicted = trained.network.predict(torch.from_numpy(user), torch.from_numpy(item))
+    assert loaded.config["model"] == {"_target_": "recsys.models.bias.Bias", **head}
+    user, item = loaded.user_ids.to_indices([7]), loaded.item_ids.to_indices([3])
+    predicted = loaded.scorer.predict(torch.from_numpy(user), torch.from_numpy(item))
     assert 1 <= predicted.item() <= 5
 
 
-def test_holds_plain_types_only(checkpoint: Path) -> None:
-    content = torch.load(checkpoint)  # weights_only=True is torch's default, and nothing is allow-listed
-    assert content["recsys"]["format"] == 1
+def test_its_network_is_rebuilt_without_data(checkpoint: Path) -> None:
+    network = network_from_checkpoint(checkpoint)
+    assert (network.name, network.n_users, network.n_items) == ("bias", 60, 50)
 
-    def walk(value: object) -> None:
-        assert isinstance(value, dict | list | tuple | str | int | float | bool | torch.Tensor | None), type(
-            value
-        )
+
+def test_it_contains_plain_types_only(checkpoint: Path) -> None:
+    content = torch.load(checkpoint)  # weights_only=True is torch's default, and no class is allow-listed
+    assert content["recsys"]["format"] == FORMAT
+    assert content["network"]["class"] == "recsys.models.bias.Bias"
+    assert len(content["scorers"]) == 1
+    assert {"epoch", "global_step"} <= content.keys()
+
+    def check(value: object) -> None:
+        plain = dict | list | tuple | str | int | float | bool | torch.Tensor | None
+        assert isinstance(value, plain), type(value)
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            walk(inner)
+            check(inner)
 
-    walk(content["recsys"])
+    for key in ("recsys", "network", "scorers"):
+        check(content[key])
 
 
-class Intruder:
+class Malicious:
     def __reduce__(self) -> tuple:
-        return os.system, ("echo intruder",)
+        return os.system, ("echo executed",)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (pickle.dumps(Intruder(), protocol=2), "damaged"),
-        (b"", "damaged"),
-        (b"PK\x03\x04 no archive", "damaged"),
-    ],
+    "content", [pickle.dumps(Malicious(), protocol=2), b"", b"PK\x03\x04 not an archive"]
 )
-def test_refuses_what_is_no_checkpoint(content: bytes, message: str, tmp_path: Path) -> None:
+def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.ckpt"
     path.write_bytes(content)
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(RunError, match=r"bad\.ckpt: .*damaged"):
         load_checkpoint(path)
 
 
-def test_refuses_code_in_a_torch_file(tmp_path: Path) -> None:
-    torch.save({"recsys": Intruder()}, tmp_path / "intruder.ckpt")
+def test_code_in_a_torch_file_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    torch.save({"recsys": Malicious()}, tmp_path / "malicious.ckpt")
     with pytest.raises(RunError, match="damaged"):
-        load_checkpoint(tmp_path / "intruder.ckpt")
+        load_checkpoint(tmp_path / "malicious.ckpt")
+    assert "executed" not in capfd.readouterr().out
 
 
-def test_refuses_a_truncated_file(checkpoint: Path, tmp_path: Path) -> None:
+def test_truncated_files_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "short.ckpt").write_bytes(checkpoint.read_bytes()[:-2000])
     with pytest.raises(RunError, match="damaged"):
         load_checkpoint(tmp_path / "short.ckpt")
 
 
+def test_changed_bytes_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """Torch itself does not verify the checksums of the archive."""
+    content = bytearray(checkpoint.read_bytes())
+    weights = next(iter(torch.load(checkpoint)["scorers"][0].values())).numpy().tobytes()
+    content[content.index(weights)] ^= 1
+    (tmp_path / "changed.ckpt").write_bytes(content)
+    with pytest.raises(RunError, match="checksum"):
+        load_checkpoint(tmp_path / "changed.ckpt")
+
+
+def refusal(path: Path, content: Content) -> str:
+    """The message with which a checkpoint of this content is refused."""
+    torch.save(content, path)
+    with pytest.raises(RunError) as caught:
+        load_checkpoint(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda card: card.update(format=0), "has format 0, this version reads 1"),
-        (lambda card: card.update(format=2), "has format 2, this version reads 1"),
-        (lambda card: card.pop("format"), "damaged"),
-        (lambda card: card.pop("item_ids"), "damaged"),
-        (lambda card: card.update(user_ids=card["user_ids"][:-1]), "user ids for a network of"),
-        (lambda card: card["arguments"].update(n_items=7), "weights do not fit the network"),
-        (lambda card: card["arguments"].update(surprise=1), "surprise"),
-        (lambda card: card.update(network="os.system"), "os.system"),
-        (lambda card: card.update(network="no.such.Network"), "no.such.Network"),
-        (lambda card: card.update(arguments=[]), "damaged"),
+        (
+            lambda content: content["recsys"].update(format=0),
+            "has format 0, this version reads 2: train again",
+        ),
+        (
+            lambda content: content["recsys"].update(format=3),
+            "has format 3, this version reads 2: train again",
+        ),
+        (lambda content: content["recsys"].pop("format"), "damaged"),
+        (lambda content: content["recsys"].pop("item_ids"), "damaged"),
+        (
+            lambda content: content["recsys"].update(user_ids=content["recsys"]["user_ids"][:-1]),
+            "59 user ids",
+        ),
+        (
+            lambda content: content["recsys"]["item_ids"].fill_(3),
+            "item ids are not a list of distinct values",
+        ),
+        (lambda content: content["network"]["arguments"].update(n_items=7), "weights do not fit the network"),
+        (lambda content: content["network"]["arguments"].update(surprise=1), "surprise"),
+        (lambda content: content["network"].update({"class": "os.system"}), "os.system"),
+        (lambda content: content["network"].update({"class": "no.such.Network"}), "no.such.Network"),
+        (lambda content: content["network"].update({"class": "torch.nn.Linear"}), "is not a RatingNetwork"),
+        (lambda content: content["network"].update(arguments=[]), "damaged"),
+        (lambda content: content.update(network=None), "damaged"),
+        (lambda content: content.update(scorers=[]), "damaged"),
     ],
 )
-def test_refuses_a_card_that_does_not_fit(change, message: str, checkpoint: Path, tmp_path: Path) -> None:
+def test_metadata_that_does_not_fit_is_refused(
+    change: Callable[[Content], object], message: str, checkpoint: Path, tmp_path: Path
+) -> None:
     content = torch.load(checkpoint, weights_only=True)
-    change(content["recsys"])
-    torch.save(content, tmp_path / "other.ckpt")
-    with pytest.raises(RunError, match=r"other\.ckpt") as caught:
-        load_checkpoint(tmp_path / "other.ckpt")
-    assert message in str(caught.value)
+    change(content)
+    assert message in refusal(tmp_path / "other.ckpt", content)
 
 
-def test_says_when_there_is_none(tmp_path: Path) -> None:
+def test_a_checkpoint_of_version_0_1_0_is_refused_with_its_format(tmp_path: Path) -> None:
+    metadata = {
+        "format": 1,
+        "network": "recsys.models.bias.Bias",
+        "arguments": {"n_users": 2, "n_items": 2, "scale": [1.0, 5.0], "mean": 3.0},
+        "model": {"name": "bias", "parameters": 4, "snapshots": 1},
+        "rates": True,
+        "user_ids": torch.tensor([1, 2]),
+        "movie_ids": torch.tensor([1, 2]),
+        "data": ["0", "1"],
+        "config": {},
+    }
+    content = {"recsys": metadata, "state_dict": {}, "epoch": 0, "global_step": 1}
+    message = refusal(tmp_path / "old.ckpt", content)
+    assert "format 1" in message
+    assert "train again" in message
+
+
+def test_missing_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "none.ckpt")
-    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(RunError, match="not of this project"):
-        load_checkpoint(tmp_path / "foreign.ckpt")
+    assert "not of this project" in refusal(tmp_path / "foreign.ckpt", {"state_dict": {}})

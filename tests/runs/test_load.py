@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.finished import LEARNED, finished_run
 
 from recsys.errors import ConfigError, RunError
-from recsys.runs.folder import read_json, write_json
+from recsys.runs.folder import write_json
 from recsys.runs.load import load_run
 
 
@@ -15,42 +16,47 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished_run(tmp_path_factory.mktemp("run"), [*LEARNED, "split=new-users"])
 
 
-def test_network_data_and_split_are_the_runs_own(run: Path) -> None:
-    opened = load_run(str(run))
-    assert opened.folder == run
-    assert opened.result["data"]["split"].endswith(opened.split.fingerprint)
-    assert len(opened.dataset) == 12000
-    assert int(opened.trained_users.sum()) == 180
-    assert set(np.unique(opened.dataset.users[opened.split.test])) == set(
-        np.flatnonzero(~opened.trained_users.numpy())
+def test_loads_the_data_and_the_split_of_the_run(run: Path) -> None:
+    loaded = load_run(str(run))
+    assert loaded.folder == run
+    assert loaded.result["data"]["split"].endswith(loaded.split.fingerprint)
+    assert loaded.split_method.describe() in loaded.result["data"]["split"]
+    assert len(loaded.dataset) == 12000
+    assert int(loaded.trained_users.sum()) == 180
+    assert set(np.unique(loaded.dataset.users[loaded.split.test])) == set(
+        np.flatnonzero(~loaded.trained_users.numpy())
     )
-    assert opened.trained_items.all()
-    ratings = [batch.ratings for batch in opened.batches("val")]
-    assert sum(map(len, ratings)) == opened.result["data"]["val"]
-    assert load_run(str(run), "last").trained.epoch == opened.result["time"]["epochs"] - 1
+    assert loaded.trained_items.all()
+    ratings = [batch.ratings for batch in loaded.batches("val")]
+    assert sum(map(len, ratings)) == loaded.result["data"]["val"]
 
 
-def test_latest_is_the_newest(run: Path, tmp_path: Path) -> None:
+def test_loads_the_best_or_the_last_checkpoint(run: Path) -> None:
+    best, last = load_run(run), load_run(run, "last")
+    assert best.checkpoint.epoch == best.result["objective"]["epoch"]
+    assert last.checkpoint.epoch == last.result["time"]["epochs"] - 1
+    with pytest.raises(ConfigError, match="checkpoint=first: must be best or last"):
+        load_run(str(run), "first")
+
+
+def test_latest_is_the_newest_run(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "outputs" / "runs" / "one")
     assert load_run().result == load_run(str(run)).result
 
 
-def test_other_data_are_refused(run: Path, tmp_path: Path) -> None:
+def test_changed_data_is_refused(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "run"
     (other / "checkpoints").mkdir(parents=True)
-    (other / "checkpoints" / "best.ckpt").write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
-    result = read_json(run / "result.json")
-    result["data"]["sha256"] = "0"
-    write_json(other / "result.json", result)
-    with pytest.raises(
-        RunError,
-        match="no longer what the run was trained on, or another version drew it; "
-        "now 12000 ratings, then 12000",
-    ):
+    path = run / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["recsys"]["data"][0] = "0"
+    torch.save(content, other / "checkpoints" / "best.ckpt")
+    shutil.copy(run / "result.json", other)
+    with pytest.raises(RunError, match=r"run=.*have changed.*12000 ratings now, 12000 then"):
         load_run(str(other))
 
 
-def test_what_is_no_finished_run_is_told(run: Path, tmp_path: Path) -> None:
+def test_folders_without_a_finished_run_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="run=nowhere: no such folder"):
         load_run("nowhere")
     with pytest.raises(RunError, match="not a run folder"):
@@ -61,5 +67,3 @@ def test_what_is_no_finished_run_is_told(run: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "failed.json", {"error": "TrainingError: train/loss is nan"})
     with pytest.raises(RunError, match=r"failed \(TrainingError"):
         load_run(str(tmp_path))
-    with pytest.raises(ConfigError, match="checkpoint=first: choose best or last"):
-        load_run(str(run), "first")

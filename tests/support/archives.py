@@ -1,4 +1,4 @@
-"""Tiny archives in the three layouts of GroupLens, holding ratings and movies made up here."""
+"""Tiny archives in the three formats of GroupLens, with invented ratings and movies."""
 
 import io
 import zipfile
@@ -28,21 +28,21 @@ CSV_ITEMS: dict[int, tuple[str, str]] = {
 }
 
 
-def made_up(
+def sample_ratings(
     movies: dict[int, tuple[str, str]] = ITEMS, users: int = 6, seed: int = 0, *, halves: bool = False
 ) -> list[Row]:
-    """Distinct pairs in shuffled order; every user rates all movies but the last, which nobody does."""
+    """Return ratings in random order: every user rates all movies except the last, which has no ratings."""
     random = np.random.default_rng(seed)
     pairs = [(user, movie) for user in range(1, users + 1) for movie in list(movies)[:-1]]
     scale = np.arange(0.5, 5.5, 0.5) if halves else np.arange(1, 6)
     return [
-        (*pairs[place], float(random.choice(scale)), int(random.integers(900_000_000, 1_000_000_000)))
-        for place in random.permutation(len(pairs))
+        (*pairs[number], float(random.choice(scale)), int(random.integers(900_000_000, 1_000_000_000)))
+        for number in random.permutation(len(pairs))
     ]
 
 
 def zipped(members: Members, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip archive, the same whenever it is made."""
+    """Return a zip archive that has the same bytes for the same members."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
         for member, data in members.items():
@@ -51,13 +51,14 @@ def zipped(members: Members, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def pack(path: Path, members: Members) -> Path:
+    """Write a zip archive and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(zipped(members))
     return path
 
 
 def lines_of(rows: list[Row], separator: str) -> str:
-    """Whole ratings without a decimal point, as the files have them."""
+    """Format ratings as lines; whole ratings have no decimal point, as in the real files."""
     return "".join(
         separator.join([str(user), str(movie), f"{rating:g}", str(time)]) + "\n"
         for user, movie, rating, time in rows
@@ -65,10 +66,10 @@ def lines_of(rows: list[Row], separator: str) -> str:
 
 
 def tabs_members(rows: list[Row], folder: str = "ml-100k") -> Members:
-    """ml-100k: tabs; | between the fields of a latin-1 u.item; an empty last line in u.genre."""
+    """Return the files of ml-100k: tabs; "|" in a latin-1 u.item; an empty last line in u.genre."""
     items = ""
-    for number, (title, held) in ITEMS.items():
-        flags = "|".join("1" if genre in held.split("|") else "0" for genre in GENRES)
+    for number, (title, genres) in ITEMS.items():
+        flags = "|".join("1" if genre in genres.split("|") else "0" for genre in GENRES)
         date = "" if title == "unknown" else "01-Jan-1995"
         items += f"{number}|{title} |{date}||http://example.invalid/{number}|{flags}\n"
     users = "".join(f"{user}|30|F|writer|0123{user}\n" for user in sorted({row[0] for row in rows}))
@@ -81,13 +82,13 @@ def tabs_members(rows: list[Row], folder: str = "ml-100k") -> Members:
 
 
 def colons_members(rows: list[Row], folder: str = "ml-1m", encoding: str = "latin-1") -> Members:
-    """ml-1m (latin-1) and ml-10m (UTF-8): :: between fields."""
+    """Return the files of ml-1m (latin-1) or ml-10m (UTF-8), with fields separated by "::"."""
     movies = "".join(f"{number}::{title}::{genres}\n" for number, (title, genres) in ITEMS.items())
     return {f"{folder}/ratings.dat": lines_of(rows, "::"), f"{folder}/movies.dat": movies.encode(encoding)}
 
 
 def csv_members(rows: list[Row], folder: str = "ml-latest-small", newline: str = "\r\n") -> Members:
-    """ml-latest-small: a header, CRLF, quotes where a title needs them."""
+    """Return the files of ml-latest-small: a header, CRLF, and quotes around titles that need them."""
     movies = "movieId,title,genres\n"
     for number, (title, genres) in CSV_ITEMS.items():
         quoted = '"' + title.replace('"', '""') + '"' if "," in title or '"' in title else title
@@ -102,13 +103,13 @@ def csv_members(rows: list[Row], folder: str = "ml-latest-small", newline: str =
 
 
 def package_tables(rows: list[Row]) -> dict[str, bytes]:
-    """The same as `tabs_members`, as a Python package keeps it: headers; title, year and genres apart."""
+    """Return the data of `tabs_members` in the format of the Python package: headers, separate years."""
     items = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
-    for number, (title, held) in ITEMS.items():
+    for number, (title, genres) in ITEMS.items():
         name, _, year = title.rpartition(" (")
         if title == "unknown":
             name, year = "unkonwn", "unkonwn)"
-        items += f"{number}\t{name}\t{year[:-1]}\t{held.replace('|', ' ')}\n"
+        items += f"{number}\t{name}\t{year[:-1]}\t{genres.replace('|', ' ')}\n"
     users = "".join(f"{user}\t30\tF\twriter\t0123{user}\n" for user in sorted({row[0] for row in rows}))
     header = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
     return {

@@ -1,54 +1,55 @@
-"""Who rated what: the most active users and the most rated items."""
+"""Cross-table of the ratings of the most active users for the most-rated items."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from recsys.analysis.figures.style import new_figure, shorten, styled
 from recsys.data.dataset import Dataset
 
 
 def cross_table(dataset: Dataset, n: int = 15) -> tuple[NDArray, NDArray, NDArray]:
-    """Ratings that the most active users gave to the most rated items, as in the 2018 article.
+    """Return the ratings of the `n` most active users for the `n` most-rated items.
 
     Returns:
-        (values, users, items): ratings (n, n), NaN where there is none; user rows (n,); item rows (n,).
-        Most ratings first, ties by row.
+        (values, users, items): ratings (n, n), NaN where there is none; user indices (n,); item indices (n,).
+        Both are in descending order of the number of ratings; ties by index.
     """
     users = _most_frequent(dataset.users, n)
     items = _most_frequent(dataset.items, n)
-    place_of_user = np.full(len(dataset.user_ids), -1)
-    place_of_item = np.full(len(dataset.item_ids), -1)
-    place_of_user[users], place_of_item[items] = np.arange(len(users)), np.arange(len(items))
-    row, column = place_of_user[dataset.users], place_of_item[dataset.items]
-    shown = (row >= 0) & (column >= 0)
+    row_of_user = np.full(len(dataset.user_ids), -1)
+    column_of_item = np.full(len(dataset.item_ids), -1)
+    row_of_user[users], column_of_item[items] = np.arange(len(users)), np.arange(len(items))
+    rows, columns = row_of_user[dataset.users], column_of_item[dataset.items]
+    is_shown = (rows >= 0) & (columns >= 0)
     values = np.full((len(users), len(items)), np.nan)
-    values[row[shown], column[shown]] = dataset.ratings[shown]
+    values[rows[is_shown], columns[is_shown]] = dataset.ratings[is_shown]
     return values, users, items
 
 
+@styled
 def plot_cross_table(dataset: Dataset, n: int = 15) -> Figure:
-    """The cross-table as a coloured grid: users downwards, items to the right."""
+    """Draw the cross-table as a coloured grid with one row per user and one column per item."""
     values, users, items = cross_table(dataset, n)
-    figure = Figure(figsize=(10, 8), layout="constrained")
+    figure = new_figure(10, 8)
     axes = figure.subplots()
     image = axes.imshow(values, cmap="viridis", vmin=dataset.scale[0], vmax=dataset.scale[1])
+    middle = sum(dataset.scale) / 2
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
-            middle = sum(dataset.scale) / 2
-            axes.text(
-                column, row, f"{value:g}", ha="center", va="center", color="w" if value < middle else "k"
-            )
-    titles = [
-        title if len(title) <= 34 else title[:31] + "..." for title in dataset.item_table["title"].iloc[items]
-    ]
+            colour = "white" if value < middle else "black"
+            axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour)
+    titles = [shorten(title, 34) for title in dataset.item_table["title"].iloc[items]]
     axes.set_xticks(range(len(items)), titles, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(users)), [str(id) for id in dataset.user_ids.to_ids(users)], fontsize=8)
-    axes.set_ylabel("user, most ratings first")
-    axes.set_title(f"{dataset.name}: the most active users and the most rated items")
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("item (most-rated first)")
+    axes.set_ylabel("user (most active first)")
+    axes.set_title(f"{dataset.name}: ratings of the most active users for the most-rated items")
     figure.colorbar(image, label="rating", shrink=0.8)
     return figure
 
 
-def _most_frequent(rows: NDArray[np.int32], n: int) -> NDArray[np.int64]:
-    counts = np.bincount(rows)
+def _most_frequent(indices: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    counts = np.bincount(indices)
     return np.argsort(-counts, kind="stable")[:n]

@@ -1,9 +1,8 @@
-"""The one style of all figures: quiet, and readable for the colour-blind (Okabe and Ito 2008)."""
+"""Common style of all figures, in colours that colour-blind readers can tell apart (Okabe and Ito 2008)."""
 
 import io
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -11,7 +10,7 @@ DPI = 130
 BLUE, ORANGE, GREY, LIGHT = "#0072b2", "#d55e00", "#777777", "#cccccc"
 DIVERGING = LinearSegmentedColormap.from_list("orange-white-blue", [ORANGE, "#ffffff", BLUE])
 
-# Decorates whatever draws: matplotlib reads its settings when a part of a figure is made.
+# Decorator of all functions that draw: matplotlib reads its settings when an element is created.
 styled = mpl.rc_context(
     {
         "axes.spines.top": False,
@@ -25,22 +24,22 @@ styled = mpl.rc_context(
         "xtick.labelcolor": "black",
         "ytick.labelcolor": "black",
         "legend.frameon": False,
-        "text.hinting": "no_hinting",  # a text is as wide in every file as it was measured
-        "text.parse_math": False,  # a title may hold dollar signs
-        "svg.hashsalt": "recsys",  # the same figure is the same file
+        "text.hinting": "no_hinting",  # text has the same width in PNG and SVG files
+        "text.parse_math": False,  # titles may contain dollar signs
+        "svg.hashsalt": "recsys",  # makes the SVG files reproducible
     }
 )
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure, in inches, that makes room for its labels."""
+    """Return an empty figure of the given size in inches; its layout reserves space for all labels."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def short(title: str, length: int = 36) -> str:
-    """A item's title cut to `length`; the year at its end stays.
+def shorten(title: str, length: int = 36) -> str:
+    """Return an item's title, cut to `length` characters; a year at the end is kept.
 
-    >>> short("Monty Python and the Holy Grail (1974)", 24)
+    >>> shorten("Monty Python and the Holy Grail (1974)", 24)
     'Monty Python and… (1974)'
     """
     if len(title) <= length:
@@ -49,22 +48,20 @@ def short(title: str, length: int = 36) -> str:
     return f"{title[: length - len(year) - 1].rstrip(' ,:')}…{year}"
 
 
-def zero_line(axes: Axes) -> None:
-    """A thin line where x is 0."""
-    axes.axvline(0, color=GREY, linewidth=0.8)
-
-
 @styled
-def settle(figure: Figure) -> None:
-    """Lay the figure out once and for all."""
+def fix_layout(figure: Figure) -> None:
+    """Compute the layout and keep it: elements added later do not move the others."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
 @styled
 def to_files(figure: Figure) -> tuple[bytes, str]:
-    """The figure as a PNG file, and as an <svg> element, letters as shapes: the same on every machine."""
-    settle(figure)
+    """Return the figure as the content of a PNG file and as an <svg> element.
+
+    Text in the SVG is drawn as paths, so it does not depend on installed fonts.
+    """
+    fix_layout(figure)
     png, svg = io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png")
     figure.savefig(svg, format="svg", metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""What rating rows are read from: a text that can be opened again, and how rows stand in it."""
+"""The text that ratings are read from, and its format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,46 +10,48 @@ COLUMNS = ["user", "item", "rating", "timestamp"]
 
 @dataclass(frozen=True)
 class RatingsFormat:
-    """How rating rows stand in a text file.
+    """The format of a text file with one rating per line.
 
     Attributes:
-        separator: one character between fields, or "::".
-        columns: the file's own names for user, item, rating and (or None) timestamp, where it has a header;
-            without a header the four stand in that order.
+        separator: the text between fields: one character, or "::".
+        columns: the names of the user, item, rating and timestamp column in the header; None if there are no
+            timestamps. Without a header, the fields of each line have this order.
+        item_names: further names of the item column, tried in this order if the first is not in the header.
         header: whether the first line names the columns.
         text_ids: whether ids may be text; otherwise they are whole numbers.
-        quoted: whether fields may stand in double quotes.
+        quoted: whether fields may be in double quotes.
     """
 
     separator: str
     columns: tuple[str, str, str, str | None] = ("user", "item", "rating", "timestamp")
+    item_names: tuple[str, ...] = ()
     header: bool = False
     text_ids: bool = False
     quoted: bool = False
 
     @property
     def names(self) -> list[str]:
-        """The columns that the file has."""
+        """The names of the columns to read: three, or four with timestamps."""
         return [column for column in self.columns if column]
 
     @property
     def delimiter(self) -> str:
-        """One character, as parsers want it; a tab stands for "::"."""
+        """The separator as one character, as parsers need it: a tab instead of "::"."""
         return "\t" if self.separator == "::" else self.separator
 
     def delimited(self, data: bytes) -> bytes:
-        """Whole lines with `delimiter` between fields."""
+        """Return whole lines with `delimiter` between the fields."""
         return data.replace(b"\t", b" ").replace(b"::", b"\t") if self.separator == "::" else data
 
 
 @dataclass(frozen=True)
-class RatingsText:
-    """A file, or a member of an archive.
+class TextSource:
+    """A text that can be read several times: a file, or a file in an archive.
 
     Attributes:
-        name: for messages.
-        size: bytes.
-        open: the bytes from the start, every time.
+        name: the name in error messages.
+        size: the size in bytes.
+        open: returns a new binary stream at the start of the text.
     """
 
     name: str

@@ -1,14 +1,15 @@
-"""Rating rows out of delimited text: fast where every row is sound, exact about the row that is not."""
+"""Read ratings from delimited text."""
 
 import csv
+import dataclasses
 import logging
 import re
 
 import pandas as pd
 import pyarrow as pa
 
-from recsys.data.ratings_file.fast import plain_numbers, read_blocks
-from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, RatingsText
+from recsys.data.ratings_file.fast import integer_ids, read_columns
+from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.strict import read_rows
 from recsys.errors import DataError
 
@@ -16,54 +17,68 @@ log = logging.getLogger(__name__)
 
 
 def read_ratings(
-    text: RatingsText, form: RatingsFormat, scale: tuple[float, float], on_bad_rows: OnBadRows = "error"
+    text: TextSource, fmt: RatingsFormat, scale: tuple[float, float], on_bad_rows: OnBadRows = "error"
 ) -> tuple[pd.DataFrame, int]:
-    """Parse rating rows.
+    """Read all ratings of a text.
 
     Args:
-        text: what to read.
-        form: how the rows stand in it.
-        scale: the lowest and the highest rating possible.
-        on_bad_rows: "error" stops at the first bad row; "drop" leaves bad rows out and counts them. Bad is a
-            row with a missing or non-numeric value, a rating off the scale, or a pair that came before.
+        text: the text to read.
+        fmt: its format.
+        scale: the lowest and the highest possible rating.
+        on_bad_rows: "error" stops at the first bad row; "drop" skips and counts bad rows. A row is bad if a
+            value is missing or has the wrong type, if the rating is off the scale, or if an earlier row has
+            the same user and item.
 
     Returns:
-        A frame with the columns user, item, rating, timestamp (0: unknown), and how many rows were dropped.
+        A table with the columns user, item, rating, timestamp (0 if unknown), and the number of dropped rows.
 
     Raises:
-        DataError: no rows, a missing column, or a bad row; names file, line and value.
+        DataError: there are no rows, a column is missing, or a row is bad; with file, line and value.
     """
-    header = _read_header(text, form) if form.header else None
-    frame, dropped = read_blocks(text, form, header, scale), 0
-    if frame is None:
-        frame, dropped = read_rows(text, form, header, scale, on_bad_rows)
-        if form.text_ids:
+    header = None
+    if fmt.header:
+        header = _read_header(text, fmt)
+        fmt = _match_columns(text, fmt, header)
+    table, dropped = read_columns(text, fmt, header, scale), 0
+    if table is None:
+        table, dropped = read_rows(text, fmt, header, scale, on_bad_rows)
+        if fmt.text_ids:
             for column in ("user", "item"):
-                frame[column] = _as_numbers_if_all_are(frame[column])
-    if frame.empty:
+                table[column] = _to_integers_if_possible(table[column])
+    if table.empty:
         raise DataError(f"{text.name}: holds no ratings")
     if dropped:
         log.warning("%s: %d bad rows dropped (data.on_bad_rows=drop)", text.name, dropped)
-    return frame, dropped
+    return table, dropped
 
 
-def _read_header(text: RatingsText, form: RatingsFormat) -> list[str]:
+def _read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:
     with text.open() as file:
-        start = file.read(100_000)  # csv refuses fields longer than that, as a file that is no text may have
+        start = file.read(100_000)  # csv refuses longer fields, which a binary file may have
     line = re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig", errors="replace")
-    header = next(csv.reader([line], delimiter=form.delimiter), [])
-    missing = [column for column in form.names if column not in header]
-    if missing:
-        raise DataError(
-            f"{text.name} line 1: no column {missing[0]!r}; the file has "
-            f"{', '.join(map(repr, header)) or 'none'} (separator {form.separator!r}). Name its columns with "
-            "data.user, data.item, data.rating, data.timestamp (null: none) and data.separator"
-        )
-    if twice := [column for column in form.names if header.count(column) > 1]:
-        raise DataError(f"{text.name} line 1: {header.count(twice[0])} columns are called {twice[0]!r}")
-    return header
+    return next(csv.reader([line], delimiter=fmt.delimiter), [])
 
 
-def _as_numbers_if_all_are(ids: pd.Series) -> pd.Series:
-    numbers = plain_numbers(pa.array(ids.astype(str), pa.string()))
-    return ids if numbers is None else pd.Series(numbers)
+def _match_columns(text: TextSource, fmt: RatingsFormat, header: list[str]) -> RatingsFormat:
+    """Return the format with the name that the item column has in this header."""
+    user, item, rating, timestamp = fmt.columns
+    item_names = (item, *(name for name in fmt.item_names if name != item))
+    found = next((name for name in item_names if name in header), item)
+    fmt = dataclasses.replace(fmt, columns=(user, found, rating, timestamp))
+    for name in fmt.names:
+        if name not in header:
+            expected = item_names if name == found else (name,)
+            raise DataError(
+                f"{text.name} line 1: no column {' or '.join(map(repr, expected))}; the file has "
+                f"{', '.join(map(repr, header)) or 'none'} (separator {fmt.separator!r}). Set the "
+                "names with data.user, data.item, data.rating, data.timestamp (null: none), or data.separator"
+            )
+    for name in fmt.names:
+        if (count := header.count(name)) > 1:
+            raise DataError(f"{text.name} line 1: {count} columns are called {name!r}; names must be unique")
+    return fmt
+
+
+def _to_integers_if_possible(ids: pd.Series) -> pd.Series:
+    integers = integer_ids(pa.array(ids.astype(str), pa.string()))
+    return ids if integers is None else pd.Series(integers)

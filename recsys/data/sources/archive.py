@@ -1,10 +1,6 @@
-"""MovieLens archives to Ratings and Items frames, one reader per format.
+"""Readers of MovieLens archives, one per format.
 
-Members are read inside the archive and never unpacked, so no path in it can reach the disk.
-
-Ratings frames have the columns user, item, rating, timestamp (0: unknown); Items frames have item, title
-("Name (Year)"), year (missing where the title has none) and genres ("Drama|War"); People frames, where a
-release has them, user, and as text gender, age and occupation.
+Files are read inside the archive and never unpacked, so a malicious path in an archive has no effect.
 """
 
 import csv
@@ -19,16 +15,23 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, RatingsText
+from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
 from recsys.errors import DataError
 
-LARGEST_MEMBER = 4 * 2**30  # bytes; the largest real one, ratings.csv of ml-32m, has 0.9 GB
-LARGEST_RATIO = 100  # unpacked to packed; MovieLens text packs to about a fifth
+MAX_MEMBER_SIZE = 4 * 2**30  # bytes; the largest real file, ratings.csv of ml-32m, has 0.9 GB
+MAX_COMPRESSION_RATIO = 100  # unpacked to packed size; about 5 for MovieLens files
 
 
 class Tables(NamedTuple):
-    """What an archive holds: the frames, and how many bad rating rows were left out."""
+    """The content of an archive.
+
+    Attributes:
+        ratings: columns user, item, rating, timestamp (0 if unknown).
+        items: columns item, title ("Heat (1995)"), year (missing if unknown), genres ("Drama|War").
+        dropped: the number of bad rating rows that were skipped.
+        users: columns user, gender, age, occupation, all but user as text; None if the archive has no users.
+    """
 
     ratings: pd.DataFrame
     items: pd.DataFrame
@@ -37,10 +40,10 @@ class Tables(NamedTuple):
 
 
 def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
-    """ml-100k: u.data with tabs; u.item with | between 24 fields and latin-1 letters; u.genre; u.user."""
+    """Read ml-100k: u.data with tabs; u.item (24 fields, latin-1), u.genre and u.user with "|"."""
     with _open(archive) as file:
-        form = RatingsFormat(separator="\t")
-        ratings, dropped = _ratings(file, f"{folder}/u.data", form, scale, on_bad_rows)
+        fmt = RatingsFormat(separator="\t")
+        ratings, dropped = _ratings(file, f"{folder}/u.data", fmt, scale, on_bad_rows)
         items = _decode(_read(file, f"{folder}/u.item"))
         genres = _decode(_read(file, f"{folder}/u.genre"))
         users = _users(file, f"{folder}/u.user", "|", ["user", "age", "gender", "occupation"])
@@ -56,13 +59,13 @@ def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_row
 
 
 def read_colons(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
-    """ml-1m and ml-10m: :: between fields; movies.dat is latin-1 in the first and UTF-8 in the second.
+    """Read ml-1m and ml-10m: fields separated by "::"; movies.dat is latin-1 in ml-1m and UTF-8 in ml-10m.
 
-    Only the first has a users.dat; its ages are the lowest of a range, its occupations numbers.
+    Only ml-1m has a users.dat. Its ages are the lowest of an age range, its occupations are numbers.
     """
     with _open(archive) as file:
-        form = RatingsFormat(separator="::")
-        ratings, dropped = _ratings(file, f"{folder}/ratings.dat", form, scale, on_bad_rows)
+        fmt = RatingsFormat(separator="::")
+        ratings, dropped = _ratings(file, f"{folder}/ratings.dat", fmt, scale, on_bad_rows)
         items = _decode(_read(file, f"{folder}/movies.dat"))
         users = _users(file, f"{folder}/users.dat", "::", ["user", "gender", "age", "occupation"])
     rows = [line.split("::") for line in _lines(items)]
@@ -70,25 +73,31 @@ def read_colons(archive: Path, folder: str, scale: tuple[float, float], on_bad_r
 
 
 def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows: OnBadRows) -> Tables:
-    """ml-20m, ml-25m, ml-32m, ml-latest and ml-latest-small: comma-separated, with header, UTF-8."""
-    form = RatingsFormat(
+    """Read ml-20m, ml-25m, ml-32m, ml-latest and ml-latest-small: CSV files with header, UTF-8."""
+    fmt = RatingsFormat(
         separator=",", columns=("userId", "movieId", "rating", "timestamp"), header=True, quoted=True
     )
     with _open(archive) as file:
-        ratings, dropped = _ratings(file, f"{folder}/ratings.csv", form, scale, on_bad_rows)
+        ratings, dropped = _ratings(file, f"{folder}/ratings.csv", fmt, scale, on_bad_rows)
         items = _decode(_read(file, f"{folder}/movies.csv"))
     rows = list(csv.reader(io.StringIO(items, newline="")))[1:]
     return Tables(ratings, _items(rows, f"{archive.name}: {folder}/movies.csv", header=1), dropped)
 
 
 def year_of(title: str) -> int | None:
-    """The year at the end of a title: 1995 of "Heat (1995)" and of "Hunted, The (1995) (V)"."""
+    """Return the year at the end of a title: 1995 for "Heat (1995)" and for "Hunted, The (1995) (V)"."""
     found = re.search(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)(?:\s*\([A-Za-z]+\))?$", title)
     return int(found[1]) if found else None
 
 
 def _items(rows: list, where: str, header: int = 0) -> pd.DataFrame:
-    """A Items frame from (id, title, genres) rows."""
+    """Return the item table for rows of (id, title, genres).
+
+    Args:
+        rows: the fields of each line.
+        where: archive and file, for error messages.
+        header: the number of lines before the first row.
+    """
     ids, titles, genres = [], [], []
     for number, row in enumerate(rows, 1 + header):
         if len(row) != 3 or not row[0].strip().isdecimal():
@@ -101,7 +110,7 @@ def _items(rows: list, where: str, header: int = 0) -> pd.DataFrame:
 
 
 def _users(file: zipfile.ZipFile, member: str, separator: str, columns: list[str]) -> pd.DataFrame | None:
-    """A People frame from lines of id, `columns` and a zip code; None where the archive has none."""
+    """Return the user table of a file with `columns` and a zip code; None if the archive has no such file."""
     if member not in file.namelist():
         return None
     rows = []
@@ -117,61 +126,67 @@ def _open(archive: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
     except zipfile.BadZipFile:
-        raise DataError(f"{archive}: not a zip archive. Remove the file and it is fetched again") from None
+        raise DataError(f"{archive}: not a zip archive. Delete the file to download it again") from None
 
 
 def _ratings(
     file: zipfile.ZipFile,
     member: str,
-    form: RatingsFormat,
+    fmt: RatingsFormat,
     scale: tuple[float, float],
     on_bad_rows: OnBadRows,
 ) -> tuple[pd.DataFrame, int]:
-    """One member's rating rows, read as they are unpacked."""
+    """Read the ratings of a file in an archive, and return them with the number of dropped rows."""
     info = _member(file, member)
-    text = RatingsText(f"{Path(str(file.filename)).name}: {member}", info.file_size, lambda: file.open(info))
-    with _damage_named(file, member):
-        return read_ratings(text, form, scale, on_bad_rows)
+    text = TextSource(f"{Path(str(file.filename)).name}: {member}", info.file_size, lambda: file.open(info))
+    with _report_damage(file, member):
+        return read_ratings(text, fmt, scale, on_bad_rows)
 
 
 def _read(file: zipfile.ZipFile, member: str) -> bytes:
-    """One member's bytes."""
+    """Return the content of a file in an archive."""
     info = _member(file, member)
-    with _damage_named(file, member):
+    with _report_damage(file, member):
         return file.read(info)
 
 
 def _member(file: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
-    """A member that is there and whose size is a sane one."""
+    """Return the entry of a file in an archive.
+
+    Raises:
+        DataError: there is no such file, or its size is implausible (a zip bomb).
+    """
     try:
         info = file.getinfo(member)
     except KeyError:
         held = ", ".join(file.namelist()[:8])
         raise DataError(f"{file.filename}: holds no {member} (it holds {held})") from None
-    if info.file_size > min(LARGEST_MEMBER, LARGEST_RATIO * (info.compress_size + 1000)):
+    if info.file_size > min(MAX_MEMBER_SIZE, MAX_COMPRESSION_RATIO * (info.compress_size + 1000)):
         raise DataError(
-            f"{file.filename}: {member} claims to unpack {info.compress_size} bytes to {info.file_size}"
+            f"{file.filename}: {member} claims to unpack {info.compress_size} bytes to {info.file_size}, "
+            "which no MovieLens archive does. Delete the file to download it again"
         )
     return info
 
 
 @contextmanager
-def _damage_named(file: zipfile.ZipFile, member: str) -> Iterator[None]:
+def _report_damage(file: zipfile.ZipFile, member: str) -> Iterator[None]:
+    """Report errors of reading a damaged archive as DataError with the name of the file."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as problem:
         raise DataError(
-            f"{file.filename}: {member} is damaged ({problem}). Remove the file and it is fetched again"
+            f"{file.filename}: {member} is damaged ({problem}). Delete the file to download it again"
         ) from None
 
 
 def _lines(text: str) -> list[str]:
-    # Not splitlines(), which also breaks at letters such as \x85 that a title may hold.
+    # Not splitlines(), which also splits at characters such as \x85 that a title may contain.
     return text.removesuffix("\n").split("\n")
 
 
 def _decode(data: bytes) -> str:
-    """UTF-8 where the bytes are that, latin-1 otherwise; newlines as \\n."""
+    """Decode UTF-8, or latin-1 if the bytes are not valid UTF-8, and convert newlines to \\n."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

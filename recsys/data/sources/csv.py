@@ -1,6 +1,7 @@
-"""Anybody's own ratings: a delimited text file with a header."""
+"""Your own ratings: a delimited text file with a header."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,31 +9,34 @@ import pandas as pd
 
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
-from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, RatingsText
+from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
+from recsys.data.sources.base import Source, check_scale
 from recsys.errors import DataError, refusals_of
+
+ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if data.item is not set
 
 
 @dataclass(frozen=True)
-class CsvFile:
-    """A ratings file and how to read it; see conf/data/csv.yaml.
+class CsvFile(Source):
+    """A ratings file, as described by conf/data/csv.yaml.
 
     Attributes:
         path: the file.
-        name: what the data set is called in results.
-        user: the name of the column of user ids (numbers or text).
-        item: the name of the column of item ids (numbers or text).
-        rating: the name of the column of ratings.
-        timestamp: the name of the column of times in seconds since 1970, or None.
-        separator: one character.
-        scale: the lowest and the highest rating possible.
-        on_bad_rows: "error" or "drop".
+        name: the name of the data set in results.
+        user: the column of user ids (numbers or text).
+        item: the column of item ids (numbers or text). The default also finds "movie", "movieId" and "title".
+        rating: the column of ratings.
+        timestamp: the column of times in seconds since 1970; None if there is none.
+        separator: the character between fields.
+        scale: the lowest and the highest possible rating.
+        on_bad_rows: "error" stops at a bad row; "drop" skips and counts bad rows.
     """
 
     path: str
     name: str = "csv"
     user: str = "user"
-    item: str = "item"
+    item: str = ITEM_NAMES[0]
     rating: str = "rating"
     timestamp: str | None = None
     separator: str = ","
@@ -40,31 +44,45 @@ class CsvFile:
     on_bad_rows: OnBadRows = "error"
 
     def load(self) -> Dataset:
-        """Read and encode the file, or map what was encoded before if the file has not changed since.
+        """Return the encoded file, from the cache if the file has not changed.
 
         Raises:
-            DataError: the file is not there or a row is bad; names file, line and value. Or RECSYS_DATA
-                cannot be used.
+            DataError: the file cannot be read, a row is bad, or RECSYS_DATA cannot be used.
         """
         file = Path(self.path).expanduser().absolute()
         with refusals_of(f"data.path={self.path}"):
-            facts = file.stat()
-        absolute = dataclasses.replace(self, path=str(file))  # however the path was typed
+            status = file.stat()
+        resolved = dataclasses.replace(self, path=str(file))  # the same key for relative paths
         return cached(
             self.name,
-            [facts.st_size, facts.st_mtime_ns, *dataclasses.astuple(absolute)],
+            [status.st_size, status.st_mtime_ns, *dataclasses.astuple(resolved)],
             lambda: self._read(file),
         )
 
+    def check(self) -> Iterator[str]:
+        """Yield an error message if the scale is not ascending or the separator is not one character."""
+        yield from check_scale(self.scale)
+        if len(self._separator) != 1:
+            yield f"data.separator={self.separator!r}: one character expected"
+
+    @property
+    def _separator(self) -> str:
+        return "\t" if self.separator == "\\t" else self.separator  # a shell passes \t as two characters
+
     def _read(self, file: Path) -> Dataset:
-        separator = "\t" if self.separator == "\\t" else self.separator  # a shell passes \t as two characters
-        if len(separator) != 1:
-            raise DataError(f"data.separator={self.separator!r}: one character expected")
-        columns = (self.user, self.item, self.rating, self.timestamp)
-        form = RatingsFormat(separator, columns, header=True, text_ids=True, quoted=True)
+        for problem in self.check():
+            raise DataError(problem)
+        fmt = RatingsFormat(
+            self._separator,
+            (self.user, self.item, self.rating, self.timestamp),
+            item_names=ITEM_NAMES if self.item == ITEM_NAMES[0] else (),
+            header=True,
+            text_ids=True,
+            quoted=True,
+        )
         scale = (float(self.scale[0]), float(self.scale[1]))
         with refusals_of(f"data.path={self.path}"):
-            text = RatingsText(self.path, file.stat().st_size, lambda: file.open("rb"))
-            ratings, dropped = read_ratings(text, form, scale, self.on_bad_rows)
-        untitled = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
-        return encode(self.name, ratings, untitled, scale, dropped)
+            text = TextSource(self.path, file.stat().st_size, lambda: file.open("rb"))
+            ratings, dropped = read_ratings(text, fmt, scale, self.on_bad_rows)
+        no_items = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
+        return encode(self.name, ratings, no_items, scale, dropped)

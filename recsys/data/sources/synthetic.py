@@ -99,6 +99,6 @@ class Synthetic(Source):
         """Yield an error message if there are fewer pairs than ratings."""
         if self.ratings > (pairs := self.users * self.items):
             yield (
-                f"data.ratings={self.ratings}: data.users x data.items is only {pairs} pairs of user and item; "
+                f"data.ratings={self.ratings}: data.users x data.items is only {pairs} pairs; "
                 "choose fewer ratings, or more users or items"
             )

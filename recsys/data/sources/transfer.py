@@ -1,4 +1,4 @@
-"""One file from an address; what a broken connection has left is gone on with."""
+"""Download one file over HTTP, and resume interrupted downloads."""
 
 import hashlib
 from pathlib import Path
@@ -6,39 +6,39 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-PIECE = 1 << 14  # bytes written at a time; so many at most are lost when a connection breaks
+CHUNK_SIZE = 1 << 14  # bytes written at once; at most this much is lost if the connection breaks
 
 
 def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float]) -> None:
-    """Fetch a file, or the rest of it.
+    """Download a file, or the rest of it if an earlier call was interrupted.
 
-    Where the server tells the length and the version of its file (a strong ETag), what has come so far is
-    kept in `parts` until it is whole; otherwise every call starts anew.
+    An interrupted download can be resumed only if the server gives the length and the version of the file (a
+    strong ETag). Otherwise every call starts from the beginning.
 
     Args:
-        address: http or https.
-        copy: where the whole file is put.
-        parts: a folder on the same file system, made where it is needed.
-        timeout: seconds to connect, seconds without a byte.
+        address: an http or https URL.
+        copy: the path of the complete file.
+        parts: a folder for incomplete files on the same file system; created if needed.
+        timeout: seconds to connect, and seconds without receiving data.
 
     Raises:
-        requests.RequestException: the server cannot be reached, refuses, or breaks off.
+        requests.RequestException: the server cannot be reached or refuses, or the connection breaks.
     """
-    with _ask(address, timeout) as answer:
-        answer.raise_for_status()
-        size, version = _size(answer), answer.headers.get("ETag", "")
+    with _request(address, timeout) as response:
+        response.raise_for_status()
+        size, version = _content_length(response), response.headers.get("ETag", "")
         if not size or not version.startswith('"'):
-            _receive(answer, copy, 0, size)
+            _receive(response, copy, 0, size)
             return
-        part = _part(address, version, parts)
-        have = part.stat().st_size if part.exists() else 0
-        if not 0 < have <= size:
-            have = 0
-            _receive(answer, part, 0, size)
-    if 0 < have < size:
-        with _ask(address, timeout, {"Range": f"bytes={have}-", "If-Range": version}) as answer:
-            if is_rest := _is_rest(answer, have, size, version):
-                _receive(answer, part, have, size)
+        part = _part_path(address, version, parts)
+        received = part.stat().st_size if part.exists() else 0
+        if not 0 < received <= size:
+            received = 0
+            _receive(response, part, 0, size)
+    if 0 < received < size:
+        with _request(address, timeout, {"Range": f"bytes={received}-", "If-Range": version}) as response:
+            if is_rest := _is_rest(response, received, size, version):
+                _receive(response, part, received, size)
         if not is_rest:
             part.unlink()
             transfer(address, copy, parts, timeout)
@@ -48,19 +48,21 @@ def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float]
         parts.rmdir()
 
 
-def kept(address: str, parts: Path) -> int:
-    """How many bytes of a file have come so far."""
+def received_bytes(address: str, parts: Path) -> int:
+    """Return how many bytes of an interrupted download can be resumed from."""
     return sum(part.stat().st_size for part in parts.glob(f"{_digest(address)}-*"))
 
 
-def _ask(address: str, timeout: tuple[float, float], more: dict[str, str] | None = None) -> requests.Response:
-    """The answer, as it lies there: bytes that were packed for the way could not be counted."""
-    headers = {"Accept-Encoding": "identity", **(more or {})}
+def _request(
+    address: str, timeout: tuple[float, float], headers: dict[str, str] | None = None
+) -> requests.Response:
+    """Send a GET request that asks for no compression: compressed bytes cannot be matched with a range."""
+    headers = {"Accept-Encoding": "identity", **(headers or {})}
     return requests.get(address, headers=headers, stream=True, timeout=timeout)
 
 
-def _part(address: str, version: str, parts: Path) -> Path:
-    """The one part that is kept of an address; what there is of other versions goes."""
+def _part_path(address: str, version: str, parts: Path) -> Path:
+    """Return the path of the incomplete file, and delete those of other versions."""
     parts.mkdir(exist_ok=True)
     part = parts / f"{_digest(address)}-{_digest(version)}"
     for other in parts.glob(f"{_digest(address)}-*"):
@@ -69,38 +71,40 @@ def _part(address: str, version: str, parts: Path) -> Path:
     return part
 
 
-def _size(answer: requests.Response) -> int:
-    """Bytes that follow; 0: unknown."""
-    told = answer.headers.get("Content-Length", "")
-    return int(told) if told.isdecimal() and "Content-Encoding" not in answer.headers else 0
+def _content_length(response: requests.Response) -> int:
+    """Return the number of bytes in the body; 0 if unknown."""
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() and "Content-Encoding" not in response.headers else 0
 
 
-def _is_rest(answer: requests.Response, have: int, size: int, version: str) -> bool:
-    """Whether an answer is what was asked for: of the same file, from `have` to its end."""
-    headers = answer.headers
+def _is_rest(response: requests.Response, received: int, size: int, version: str) -> bool:
+    """Return whether a response is the same version of the file, from byte `received` to its end."""
+    headers = response.headers
     return (
-        answer.status_code == requests.codes.partial
-        and headers.get("Content-Range") == f"bytes {have}-{size - 1}/{size}"
+        response.status_code == requests.codes.partial
+        and headers.get("Content-Range") == f"bytes {received}-{size - 1}/{size}"
         and headers.get("ETag", version) == version
-        and _size(answer) == size - have
+        and _content_length(response) == size - received
     )
 
 
-def _receive(answer: requests.Response, part: Path, have: int, size: int) -> None:
-    """Write what comes after the first `have` of `size` bytes (0: unknown), and no more than those."""
+def _receive(response: requests.Response, part: Path, received: int, size: int) -> None:
+    """Append the body of a response to a file that has `received` of `size` bytes (0 if unknown)."""
     with (
-        tqdm(total=size or None, initial=have, unit="B", unit_scale=True, leave=False, disable=None) as bar,
-        part.open("ab" if have else "wb") as file,
+        tqdm(
+            total=size or None, initial=received, unit="B", unit_scale=True, leave=False, disable=None
+        ) as progress,
+        part.open("ab" if received else "wb") as file,
     ):
-        for piece in answer.iter_content(PIECE):
-            have += len(piece)
-            if size and have > size:
-                raise requests.exceptions.ContentDecodingError("more bytes than were announced")
-            file.write(piece)
-            bar.update(len(piece))
-    if have < size:
-        raise requests.exceptions.ChunkedEncodingError("fewer bytes than were announced")
+        for chunk in response.iter_content(CHUNK_SIZE):
+            received += len(chunk)
+            if size and received > size:
+                raise requests.exceptions.ContentDecodingError("the server sent too many bytes")
+            file.write(chunk)
+            progress.update(len(chunk))
+    if received < size:
+        raise requests.exceptions.ChunkedEncodingError("the server sent too few bytes")
 
 
-def _digest(words: str) -> str:
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

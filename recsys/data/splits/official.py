@@ -57,9 +57,7 @@ class OfficialSplit(SplitMethod):
         """Yield an error message if the data set has no such fold."""
         known = FOLDS.get(data_name or "")
         if known is None:
-            yield (
-                f"split=official with data={data_name}: only {' and '.join(FOLDS)} have official folds; "
-                "use split=kfold"
-            )
+            having = " and ".join(f"data={name}" for name in FOLDS)
+            yield f"split=official with data={data_name}: only {having} have official folds; use split=kfold"
         elif self.fold not in known:
             yield f"split.fold={self.fold}: the folds of {data_name} are {', '.join(known)}"

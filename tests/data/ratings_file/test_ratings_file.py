@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.ratings_file import read as ratings_file
-from recsys.data.ratings_file.format import RatingsFormat, RatingsText
+from recsys.data.ratings_file import read as read_module
+from recsys.data.ratings_file.format import RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
 from recsys.errors import DataError
 
@@ -27,26 +27,26 @@ def rows_of(ids: st.SearchStrategy) -> st.SearchStrategy[list[tuple]]:
     return st.lists(row, min_size=1, max_size=20, unique_by=lambda row: row[:2])
 
 
-def text_of(data: bytes) -> RatingsText:
-    return RatingsText("some.file", len(data), lambda: io.BytesIO(data))
+def text_of(data: bytes) -> TextSource:
+    return TextSource("some.file", len(data), lambda: io.BytesIO(data))
 
 
-def read(lines: list[str], form: RatingsFormat = TABS, **kwargs: str) -> tuple[pd.DataFrame, int]:
-    return read_ratings(text_of(("\n".join(lines) + "\n").encode()), form, SCALE, **kwargs)
+def read(lines: list[str], fmt: RatingsFormat = TABS, **kwargs: str) -> tuple[pd.DataFrame, int]:
+    return read_ratings(text_of(("\n".join(lines) + "\n").encode()), fmt, SCALE, **kwargs)
 
 
-def both_ways(data: bytes, form: RatingsFormat) -> pd.DataFrame:
-    """The frame read at once, after checking that the walk over single rows gives the same."""
-    fast, _ = read_ratings(text_of(data), form, SCALE)
+def read_with_both(data: bytes, fmt: RatingsFormat) -> pd.DataFrame:
+    """Return the table of the columnar reader, after checking that the strict reader gives the same."""
+    fast, _ = read_ratings(text_of(data), fmt, SCALE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ratings_file, "read_blocks", lambda *_: None)
-        slow, dropped = read_ratings(text_of(data), form, SCALE)
+        patch.setattr(read_module, "read_columns", lambda *_: None)
+        slow, dropped = read_ratings(text_of(data), fmt, SCALE)
     assert dropped == 0
-    pd.testing.assert_frame_equal(fast.astype(slow.dtypes), slow)  # ids may be kept in 32 bits
+    pd.testing.assert_frame_equal(fast.astype(slow.dtypes), slow)  # integer ids may be int32
     return fast
 
 
-def test_columns_have_their_types_and_values() -> None:
+def test_columns_have_fixed_types() -> None:
     frame, dropped = read(GOOD)
     assert dropped == 0
     assert frame.dtypes.astype(str).to_dict() == {
@@ -59,34 +59,34 @@ def test_columns_have_their_types_and_values() -> None:
 
 
 @given(rows_of(NUMBERS), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "\n", "\n\n"]))
-def test_numbers_are_read_alike_at_once_and_row_by_row(rows: list, newline: str, end: str) -> None:
+def test_both_readers_agree_on_integer_ids(rows: list, newline: str, end: str) -> None:
     text = "\n".join("\t".join(map(str, row)) for row in rows) + end
-    frame = both_ways(text.replace("\n", newline).encode(), TABS)
+    frame = read_with_both(text.replace("\n", newline).encode(), TABS)
     assert list(frame.itertuples(index=False, name=None)) == rows
 
 
 @given(rows_of(TEXT))
-def test_quoted_text_is_read_alike_at_once_and_row_by_row(rows: list) -> None:
+def test_both_readers_agree_on_quoted_text(rows: list) -> None:
     def quote(value: object) -> str:
         return '"' + str(value).replace('"', '""') + '"'
 
     stripped = [(user.strip(), item.strip(), *rest) for user, item, *rest in rows]
     if len({row[:2] for row in stripped}) < len(rows):
-        return  # two ids that only their outer spaces tell apart are one
+        return  # ids that differ in outer spaces only are equal
     lines = ["user,item,rating,timestamp", *(",".join(map(quote, row)) for row in rows)]
-    frame = both_ways("\n".join(lines).encode(), COMMAS)
-    for place, column in enumerate(("user", "item")):
-        assert frame[column].astype(str).tolist() == [row[place] for row in stripped]
+    frame = read_with_both("\n".join(lines).encode(), COMMAS)
+    for position, column in enumerate(("user", "item")):
+        assert frame[column].astype(str).tolist() == [row[position] for row in stripped]
     assert frame["rating"].tolist() == [row[2] for row in rows]
 
 
-def test_only_the_rows_that_are_not_sound_are_walked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("walked")
+def test_the_strict_reader_is_used_only_for_bad_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("read row by row")
 
-    monkeypatch.setattr(ratings_file, "read_rows", refuse)
+    monkeypatch.setattr(read_module, "read_rows", fail)
     assert len(read(GOOD[::-1])[0]) == 3
-    with pytest.raises(AssertionError, match="walked"):
+    with pytest.raises(AssertionError, match="read row by row"):
         read([*GOOD, GOOD[0]])
 
 
@@ -96,7 +96,7 @@ BAD = {
     "missing time": ("4\t10\t4\t", "timestamp is missing"),
     "word for a rating": ("4\t10\tgood\t100", "rating 'good' is not a number"),
     "word for a user": ("eve\t10\t4\t100", "user 'eve' is not a whole number"),
-    "fraction for a item": ("4\t10.5\t4\t100", "item '10.5' is not a whole number"),
+    "fraction for an item": ("4\t10.5\t4\t100", "item '10.5' is not a whole number"),
     "fraction for a time": ("4\t10\t4\t1.5", "timestamp '1.5' is not a whole number"),
     "digits of another script": ("٤\t10\t4\t100", "user '٤' is not a whole number"),
     "odd blank": ("4\t10\t4\t100\x1c", "timestamp '100\\x1c' is not a whole number"),
@@ -112,20 +112,20 @@ BAD = {
     "too many fields": ("4\t10\t4\t1\t9", "4 fields expected, 5 found ('4|10|4|1|9')"),
     "blank": ("", "4 fields expected, 0 found ('')"),
 }
-each_bad = pytest.mark.parametrize(("line", "told"), BAD.values(), ids=BAD.keys())
+each_bad = pytest.mark.parametrize(("line", "message"), BAD.values(), ids=BAD.keys())
 
 
 @each_bad
-def test_a_bad_row_is_named_with_file_line_and_value(line: str, told: str) -> None:
+def test_a_bad_row_is_reported_with_file_line_and_value(line: str, message: str) -> None:
     with pytest.raises(DataError) as error:
         read([*GOOD, line, "9\t10\t4\t100"])
-    assert str(error.value) == f"some.file line 4: {told}. data.on_bad_rows=drop leaves such rows out"
+    assert str(error.value).startswith(f"some.file line 4: {message}. data.on_bad_rows=drop ")
 
 
 @each_bad
-def test_a_bad_row_is_dropped_and_counted(line: str, told: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_row_is_dropped_and_counted(line: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
     frame, dropped = read([*GOOD, line, "9\t10\t4\t100", line], on_bad_rows="drop")
-    # The last line is blank only at the end of the file, where it is no row.
+    # A blank line is a bad row, but not at the end of the file.
     assert dropped == (2 if line else 1)
     assert frame["user"].tolist() == [1, 2, 3, 9]
     assert f"{dropped} bad rows dropped" in caplog.text
@@ -140,41 +140,67 @@ def test_exactly_the_bad_rows_are_dropped(kinds: list[str]) -> None:
     assert dropped == good.count(None)
 
 
-def test_the_line_is_counted_with_the_header() -> None:
+def test_line_numbers_include_the_header() -> None:
     with pytest.raises(DataError, match=r"^some\.file line 3: rating 'x' is not a number"):
         read(["user,item,rating,timestamp", "a,b,4,1", "a,c,x,1"], COMMAS)
 
 
-def test_columns_are_found_by_name_wherever_they_stand() -> None:
-    form = RatingsFormat(";", ("who", "what", "stars", None), header=True, text_ids=True)
-    frame, _ = read(["note;stars;what;who", "x;4;b;eve", ";3;b;bob"], form)
+def test_columns_may_have_any_order() -> None:
+    fmt = RatingsFormat(";", ("who", "what", "stars", None), header=True, text_ids=True)
+    frame, _ = read(["note;stars;what;who", "x;4;b;eve", ";3;b;bob"], fmt)
     assert frame.to_numpy().tolist() == [["eve", "b", 4, 0], ["bob", "b", 3, 0]]
     with pytest.raises(DataError, match="line 3: stars is missing"):
-        read(["note;stars;what;who", "x;4;b;eve", "x;;b;bob"], form)
+        read(["note;stars;what;who", "x;4;b;eve", "x;;b;bob"], fmt)
     with pytest.raises(DataError, match="line 1: 2 columns are called 'who'"):
-        read(["who;stars;what;who", "bob;4;b;eve"], form)
+        read(["who;stars;what;who", "bob;4;b;eve"], fmt)
 
 
 @pytest.mark.parametrize("data", [b"who,item,rating,timestamp\n", b"\nuser,item\n", b"", b"\x00" * 200_000])
-def test_a_missing_column_is_named_with_the_columns_there_are(data: bytes) -> None:
+def test_a_missing_column_is_reported_with_the_columns_of_the_file(data: bytes) -> None:
     with pytest.raises(DataError, match=r"^some\.file line 1: no column 'user'; the file has .*separator"):
         read_ratings(text_of(data), COMMAS, SCALE)
 
 
+ITEM_NAMES = RatingsFormat(",", item_names=("item", "movie", "title"), header=True, text_ids=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "items"),
+    [
+        ("user,item,rating,timestamp", ["a"]),
+        ("user,movie,rating,timestamp", ["a"]),
+        ("user,title,rating,timestamp", ["a"]),
+        ("timestamp,title,rating,movie,user", ["b"]),
+    ],
+)
+def test_the_first_known_item_column_is_used(header: str, items: list[str]) -> None:
+    row = {"user": "u", "item": "a", "movie": "a", "title": "a", "rating": "4", "timestamp": "1"}
+    if "movie" in header and "title" in header:
+        row |= {"movie": "b"}
+    frame, _ = read([header, ",".join(row[name] for name in header.split(","))], ITEM_NAMES)
+    assert frame["item"].tolist() == items
+
+
+def test_without_a_known_item_column_all_names_are_reported() -> None:
+    with pytest.raises(DataError) as error:
+        read(["user,film,rating,timestamp", "u,a,4,1"], ITEM_NAMES)
+    assert "line 1: no column 'item' or 'movie' or 'title'; the file has 'user', 'film'" in str(error.value)
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"user,item,rating,timestamp\n"])
-def test_a_file_without_rows_is_refused(data: bytes) -> None:
-    form = COMMAS if b"user" in data else TABS
+def test_a_file_without_rows_is_an_error(data: bytes) -> None:
+    fmt = COMMAS if b"user" in data else TABS
     with pytest.raises(DataError, match=r"^some\.file: holds no ratings$"):
-        read_ratings(text_of(data), form, SCALE)
+        read_ratings(text_of(data), fmt, SCALE)
 
 
-def test_nothing_left_after_dropping_is_refused() -> None:
+def test_a_file_with_only_bad_rows_is_an_error() -> None:
     with pytest.raises(DataError, match="holds no ratings"):
         read(["x\t1\t1\t1"], on_bad_rows="drop")
 
 
 @pytest.mark.parametrize(
-    ("ids", "read_as"),
+    ("ids", "expected"),
     [
         (["1", "-20"], [1, -20]),
         (["007", "8"], ["007", "8"]),
@@ -183,25 +209,25 @@ def test_nothing_left_after_dropping_is_refused() -> None:
         (["1", str(10**20)], ["1", str(10**20)]),
     ],
 )
-def test_text_ids_become_numbers_only_where_all_are_plain_ones(ids: list[str], read_as: list) -> None:
+def test_text_ids_become_integers_only_if_all_are_integers(ids: list[str], expected: list) -> None:
     frame, _ = read(["user,item,rating,timestamp", *(f"{id},m,4,1" for id in ids)], COMMAS)
-    assert frame["user"].tolist() == read_as
+    assert frame["user"].tolist() == expected
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
-def test_marks_and_newlines_of_other_systems_are_read(mark: bytes, newline: bytes) -> None:
+def test_byte_order_marks_and_all_newlines_are_read(mark: bytes, newline: bytes) -> None:
     data = mark + newline.join([b"user,item,rating,timestamp", "é,b,4,1".encode(), b"x,b,3,1", b""])
-    assert both_ways(data, COMMAS)["user"].tolist() == ["é", "x"]
+    assert read_with_both(data, COMMAS)["user"].tolist() == ["é", "x"]
 
 
-def test_ids_in_another_encoding_are_refused_not_merged() -> None:
+def test_ids_in_another_encoding_are_an_error() -> None:
     data = "user,item,rating,timestamp\né,b,4,1\nè,b,3,1\n".encode("latin-1")
     with pytest.raises(DataError, match="line 2: user '\ufffd' is not UTF-8 text"):
         read_ratings(text_of(data), COMMAS, SCALE)
 
 
-def test_a_field_without_end_is_an_error_of_its_line() -> None:
+def test_a_field_that_is_too_long_is_an_error() -> None:
     with pytest.raises(DataError, match=r"some\.file line 4: field larger than field limit"):
         read([*GOOD, "9" * 200_000], on_bad_rows="drop")
 

@@ -10,19 +10,19 @@ from support.archives import (
     Row,
     colons_members,
     csv_members,
-    made_up,
     pack,
+    sample_ratings,
     tabs_members,
     zipped,
 )
 
-from recsys.data.sources import archive as readers
+from recsys.data.sources import archive as archive_module
 from recsys.data.sources.archive import read_colons, read_csv, read_tabs, year_of
 from recsys.data.sources.movielens import Reader
 from recsys.errors import DataError
 
-ROWS = made_up()
-HALVES = made_up(CSV_ITEMS, halves=True)
+ROWS = sample_ratings()
+HALVES = sample_ratings(CSV_ITEMS, halves=True)
 LAYOUTS = {
     "tabs": (read_tabs, tabs_members(ROWS), "ml-100k", ROWS, ITEMS),
     "colons, latin-1": (read_colons, colons_members(ROWS), "ml-1m", ROWS, ITEMS),
@@ -42,7 +42,7 @@ def archive(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("reader", "members", "folder", "rows", "items"), LAYOUTS.values(), ids=LAYOUTS.keys()
 )
-def test_each_layout_gives_the_rows_and_items_put_in(
+def test_each_format_is_read(
     archive: Path, reader: Reader, members: dict, folder: str, rows: list[Row], items: dict
 ) -> None:
     tables = reader(pack(archive, members), folder, SCALE, "error")
@@ -51,11 +51,11 @@ def test_each_layout_gives_the_rows_and_items_put_in(
     found = tables.items.set_index("item")
     assert found["title"].to_dict() == {id: title for id, (title, _) in items.items()}
     assert found["year"].dropna().to_dict() == {id: YEARS[id] for id in items if id in YEARS}
-    genres = {id: "" if held == "(no genres listed)" else held for id, (_, held) in items.items()}
+    genres = {id: "" if raw == "(no genres listed)" else raw for id, (_, raw) in items.items()}
     assert found["genres"].to_dict() == genres
 
 
-def test_people_where_a_release_has_them(archive: Path) -> None:
+def test_users_are_read_if_a_release_has_them(archive: Path) -> None:
     members = tabs_members(ROWS) | {"ml-100k/u.user": "7|24|M|technician|85711\n3|53|F|other|T8H1N\n"}
     users = read_tabs(pack(archive, members), "ml-100k", SCALE, "error").users
     assert users is not None
@@ -68,7 +68,7 @@ def test_people_where_a_release_has_them(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["1|24|M|technician", "x|24|M|technician|85711", ""])
-def test_a_wrong_line_about_a_person_is_named(archive: Path, line: str) -> None:
+def test_a_bad_line_of_users_is_reported(archive: Path, line: str) -> None:
     members = tabs_members(ROWS) | {"ml-100k/u.user": f"7|24|M|technician|85711\n{line}\n"}
     with pytest.raises(DataError, match=r"ml-100k/u\.user line 2: 5 fields expected"):
         read_tabs(pack(archive, members), "ml-100k", SCALE, "error")
@@ -89,7 +89,7 @@ def test_a_wrong_line_about_a_person_is_named(archive: Path, line: str) -> None:
         ("unknown", None),
     ],
 )
-def test_the_year_is_the_one_at_the_end(title: str, year: int | None) -> None:
+def test_the_year_is_at_the_end_of_the_title(title: str, year: int | None) -> None:
     assert year_of(title) == year
 
 
@@ -102,7 +102,7 @@ def test_the_year_is_the_one_at_the_end(title: str, year: int | None) -> None:
     ],
     ids=["tabs", "colons", "csv"],
 )
-def test_a_bad_row_is_named_with_archive_member_and_line(
+def test_a_bad_row_is_reported_with_archive_file_and_line(
     archive: Path, reader: Reader, member: str, members: dict
 ) -> None:
     pack(archive, members)
@@ -115,7 +115,7 @@ def test_a_bad_row_is_named_with_archive_member_and_line(
 
 
 @pytest.mark.parametrize(
-    ("reader", "member", "data", "told"),
+    ("reader", "member", "data", "message"),
     [
         (read_tabs, "ml-100k/u.item", "1|Short (1990)|x\n", "u.item line 1: 3 fields"),
         (
@@ -133,16 +133,16 @@ def test_a_bad_row_is_named_with_archive_member_and_line(
         ),
     ],
 )
-def test_a_bad_item_is_named_with_its_line(
-    archive: Path, reader: Reader, member: str, data: str, told: str
+def test_a_bad_item_is_reported_with_its_line(
+    archive: Path, reader: Reader, member: str, data: str, message: str
 ) -> None:
     folder = member.split("/")[0]
     members = {"ml-100k": tabs_members, "ml-1m": colons_members}.get(folder, csv_members)(ROWS)
-    with pytest.raises(DataError, match=f"^set.zip: {folder}/{told}"):
+    with pytest.raises(DataError, match=f"^set.zip: {folder}/{message}"):
         reader(pack(archive, {**members, member: data}), folder, SCALE, "error")
 
 
-def test_a_line_of_items_ends_at_its_newline_only(archive: Path) -> None:
+def test_item_lines_end_only_at_newlines(archive: Path) -> None:
     items = "1::Wait\x85 What\x1c (1990)::Drama\n".encode("latin-1")
     tables = read_colons(
         pack(archive, {**colons_members(ROWS), "ml-1m/movies.dat": items}), "ml-1m", SCALE, "error"
@@ -153,51 +153,49 @@ def test_a_line_of_items_ends_at_its_newline_only(archive: Path) -> None:
 @pytest.mark.parametrize(
     ("reader", "members"), [(read_tabs, tabs_members(ROWS)), (read_colons, colons_members(ROWS))]
 )
-def test_newlines_of_other_systems_are_read_alike(archive: Path, reader: Reader, members: dict) -> None:
+def test_windows_newlines_are_read(archive: Path, reader: Reader, members: dict) -> None:
     folder = next(iter(members)).split("/")[0]
-    theirs = {
+    windows = {
         name: (data.encode() if isinstance(data, str) else data).replace(b"\n", b"\r\n")
         for name, data in members.items()
     }
-    one, other = (reader(pack(archive, held), folder, SCALE, "error") for held in (members, theirs))
+    one, other = (reader(pack(archive, files), folder, SCALE, "error") for files in (members, windows))
     pd.testing.assert_frame_equal(one.ratings, other.ratings)
     pd.testing.assert_frame_equal(one.items, other.items)
 
 
-def test_a_missing_member_is_named_with_what_there_is(archive: Path) -> None:
+def test_a_missing_file_is_reported_with_the_content(archive: Path) -> None:
     pack(archive, colons_members(ROWS))
     with pytest.raises(DataError, match=r"holds no ml-100k/u\.data \(it holds ml-1m/ratings\.dat, "):
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
-def test_a_file_that_is_no_zip_is_named(archive: Path) -> None:
+def test_a_file_that_is_not_a_zip_archive_is_reported(archive: Path) -> None:
     archive.write_bytes(b"<html>Not Found</html>")
-    with pytest.raises(DataError, match=r"set\.zip: not a zip archive\. Remove the file"):
+    with pytest.raises(DataError, match=r"set\.zip: not a zip archive\. Delete the file"):
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
-def test_a_member_that_unpacks_to_absurdly_much_is_refused_unread(
-    archive: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_zip_bomb_is_refused_without_reading_it(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack(archive, {**tabs_members(ROWS), "ml-100k/u.data": b"1" * 2_000_000})
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("read"))
     with pytest.raises(DataError, match=r"u\.data claims to unpack \d+ bytes to 2000000"):
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
-def test_a_member_larger_than_any_real_one_is_refused(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_above_the_size_limit_is_refused(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = tabs_members(ROWS)
     pack(archive, members)
     largest = max(members, key=lambda member: len(members[member]))
-    monkeypatch.setattr(readers, "LARGEST_MEMBER", len(members[largest]))
+    monkeypatch.setattr(archive_module, "MAX_MEMBER_SIZE", len(members[largest]))
     assert len(read_tabs(archive, "ml-100k", SCALE, "error").ratings) == len(ROWS)
-    monkeypatch.setattr(readers, "LARGEST_MEMBER", len(members[largest]) - 1)
+    monkeypatch.setattr(archive_module, "MAX_MEMBER_SIZE", len(members[largest]) - 1)
     with pytest.raises(DataError, match=f"{largest} claims to unpack"):
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_damaged_member_is_named(archive: Path, compression: int) -> None:
+def test_a_damaged_file_is_reported(archive: Path, compression: int) -> None:
     data = str(tabs_members(ROWS)["ml-100k/u.data"]).encode()
     with zipfile.ZipFile(archive, "w", compression) as file:
         file.writestr("ml-100k/u.data", data)
@@ -205,11 +203,11 @@ def test_a_damaged_member_is_named(archive: Path, compression: int) -> None:
     raw = bytearray(archive.read_bytes())
     raw[start : start + 30] = b"\xff" * 30
     archive.write_bytes(raw)
-    with pytest.raises(DataError, match=r"ml-100k/u\.data is damaged \(.+\)\. Remove the file"):
+    with pytest.raises(DataError, match=r"ml-100k/u\.data is damaged \(.+\)\. Delete the file"):
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
-def test_members_never_reach_the_disk(archive: Path) -> None:
+def test_files_are_not_unpacked(archive: Path) -> None:
     pack(archive, {**tabs_members(ROWS), "../escaped": b"x", "/tmp/escaped-by-recsys-test": b"x"})
     before = sorted(archive.parent.iterdir())
     assert isinstance(read_tabs(archive, "ml-100k", SCALE, "error").ratings, pd.DataFrame)
@@ -217,21 +215,21 @@ def test_members_never_reach_the_disk(archive: Path) -> None:
     assert not (archive.parent.parent / "escaped").exists()
 
 
-@pytest.mark.parametrize("evil", ["../outside", "/absolute", "ml-100k/../../outside", "ml-100k/link"])
-def test_other_members_of_an_archive_are_never_unpacked(tmp_path: Path, evil: str) -> None:
+@pytest.mark.parametrize("path", ["../outside", "/absolute", "ml-100k/../../outside", "ml-100k/link"])
+def test_malicious_paths_have_no_effect(tmp_path: Path, path: str) -> None:
     inside = tmp_path / "a" / "b" / "tiny.zip"
     inside.parent.mkdir(parents=True)
-    inside.write_bytes(zipped(tabs_members(made_up())))
+    inside.write_bytes(zipped(tabs_members(sample_ratings())))
     with zipfile.ZipFile(inside, "a") as file:
-        info = zipfile.ZipInfo(evil)
-        if evil.endswith("link"):
+        info = zipfile.ZipInfo(path)
+        if path.endswith("link"):
             info.external_attr = (stat.S_IFLNK | 0o777) << 16
         file.writestr(info, "/etc/passwd")
     assert len(read_tabs(inside, "ml-100k", (1, 5), "error").ratings) == 30
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == ["tiny.zip"]
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file() or file.is_symlink()] == ["tiny.zip"]
 
 
-def test_a_link_in_place_of_the_ratings_is_no_way_to_other_files(tmp_path: Path) -> None:
+def test_a_symbolic_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
     secret = tmp_path / "secret.data"
     secret.write_text("1\t1\t5\t9\n")
     info = zipfile.ZipInfo("ml-100k/u.data")

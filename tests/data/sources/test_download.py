@@ -11,7 +11,7 @@ import pandas as pd
 import platformdirs
 import pytest
 import requests
-from support.archives import made_up, pack, package_tables, tabs_members, zipped
+from support.archives import pack, package_tables, sample_ratings, tabs_members, zipped
 
 from recsys.data.cache import data_folder
 from recsys.data.sources import download, transfer
@@ -19,7 +19,8 @@ from recsys.data.sources.archive import read_tabs
 from recsys.data.sources.download import Archive, fetch
 from recsys.errors import DownloadError
 
-MEMBERS = tabs_members(made_up())
+ROWS = sample_ratings()
+MEMBERS = tabs_members(ROWS)
 DATA = "ml-100k/u.data"
 PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 
@@ -40,29 +41,29 @@ def archive(address: str, **facts: object) -> Archive:
     return Archive("tiny", address, **{"md5": GOOD_MD5, **facts})
 
 
-def held(folder: Path) -> list[str]:
-    """Every file and folder below, however hidden."""
+def content(folder: Path) -> list[str]:
+    """Return all files and folders, hidden ones too, except locks."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix != ".lock")
 
 
-def test_a_good_archive_is_kept_and_not_asked_for_again(web, tmp_path: Path) -> None:
+def test_an_archive_is_downloaded_once(web, tmp_path: Path) -> None:
     known = archive(web.put("/official.zip", GOOD))
     for _ in range(2):
         path = fetch(known, tmp_path / "kept")
         assert path == tmp_path / "kept" / "tiny.zip"
         assert path.read_bytes() == GOOD
-    assert held(tmp_path / "kept") == ["tiny.zip"]
-    assert web.asked == ["/official.zip"]
+    assert content(tmp_path / "kept") == ["tiny.zip"]
+    assert web.requested == ["/official.zip"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "address", "address/"])
-def test_the_mirror_is_asked_first(web, tmp_path: Path, kind: str) -> None:
+def test_the_mirror_is_tried_first(web, tmp_path: Path, kind: str) -> None:
     pack(tmp_path / "mirror" / "tiny.zip", {}).write_bytes(GOOD)
     web.put("/mirror/tiny.zip", GOOD)
     mirror = kind.replace("folder", str(tmp_path / "mirror")).replace("address", f"{web.address}/mirror")
     known = archive(web.put("/official.zip", OTHER))
     assert fetch(known, tmp_path / "kept", mirror).read_bytes() == GOOD
-    assert "/official.zip" not in web.asked
+    assert "/official.zip" not in web.requested
     assert (tmp_path / "mirror" / "tiny.zip").read_bytes() == GOOD
 
 
@@ -70,7 +71,7 @@ BAD = {
     "404": (None, {}, "the server answered 404 Not Found"),
     "page": (PAGE, {}, "not a zip archive (48 bytes, starts with b'<!DOCTYPE html><html')"),
     "empty": (b"", {}, "not a zip archive (0 bytes, starts with b'')"),
-    "truncated": (GOOD[:500], {"length": len(GOOD)}, "the connection broke off before the end"),
+    "truncated": (GOOD[:500], {"length": len(GOOD)}, "the connection was interrupted"),
     "cut": (GOOD[:500], {}, f"not a zip archive (500 bytes, starts with {GOOD[:20]!r})"),
     "other": (OTHER, {}, f"md5 is {OTHER_MD5}, {GOOD_MD5} expected; {DATA} is not the original"),
     "damaged": (DAMAGED, {}, f"Bad CRC-32 for file '{DATA}'"),
@@ -78,7 +79,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("body", "claims", "reason"), BAD.values(), ids=BAD.keys())
-def test_a_bad_mirror_is_passed_over_or_told_of(
+def test_a_bad_mirror_is_skipped_and_reported(
     web, closed: str, tmp_path: Path, body: bytes | None, claims: dict, reason: str
 ) -> None:
     members, kept, mirror = {DATA: sha256(MEMBERS[DATA])}, tmp_path / "kept", f"{web.address}/mirror"
@@ -87,50 +88,46 @@ def test_a_bad_mirror_is_passed_over_or_told_of(
     with pytest.raises(DownloadError) as error:
         fetch(archive(f"{closed}/official.zip", members=members), kept, mirror)
     assert str(error.value).splitlines() == [
-        "tiny: no mirror gave a usable archive",
+        "tiny: no mirror has a usable archive",
         f"  {mirror}/tiny.zip: {reason}",
         f"  {closed}/official.zip: cannot be reached (no network, or the server is down)",
-        "Way out: put tiny.zip into a folder and name it: RECSYS_MIRROR=<folder>"
-        "; data.verify=false accepts another checksum",
+        "Put tiny.zip into a folder and set RECSYS_MIRROR=<folder>; data.verify=false accepts any checksum",
     ]
-    assert held(kept) == []
+    assert content(kept) == []
 
     official = web.put("/official.zip", GOOD)
     assert fetch(archive(official, members=members), kept, mirror).read_bytes() == GOOD
-    assert held(kept) == ["tiny.zip"]
+    assert content(kept) == ["tiny.zip"]
 
 
-def test_what_a_broken_connection_has_left_is_gone_on_with(
-    web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transfer, "PIECE", 100)
+def test_an_interrupted_download_is_resumed(web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "CHUNK_SIZE", 100)
     known, kept = archive(web.put("/official.zip", GOOD[:500], len(GOOD), '"1"')), tmp_path / "kept"
     with pytest.raises(DownloadError) as error:
         fetch(known, kept)
-    told = "the connection broke off before the end; 500 bytes have come and are kept, and the same command"
-    assert told in str(error.value)
-    assert "tiny.zip" not in held(kept)
+    assert "the connection was interrupted; 500 bytes were received" in str(error.value)
+    assert "tiny.zip" not in content(kept)
     web.put("/official.zip", GOOD, version='"1"')
     assert fetch(known, kept).read_bytes() == GOOD
-    assert web.asked == ["/official.zip", "/official.zip", "/official.zip bytes=500-"]
-    assert held(kept) == ["tiny.zip"]
+    assert web.requested == ["/official.zip", "/official.zip", "/official.zip bytes=500-"]
+    assert content(kept) == ["tiny.zip"]
 
 
-def test_a_full_disk_gets_back_what_had_come(
+def test_a_full_disk_deletes_the_incomplete_file(
     web, closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill(address: str, copy: Path, parts: Path, timeout: tuple[float, float]) -> None:
         parts.mkdir()
-        (parts / "some").write_bytes(b"x")
+        (parts / "incomplete").write_bytes(b"x")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(download, "transfer", fill)
     with pytest.raises(DownloadError, match="No space left on device"):
         fetch(archive(closed), tmp_path / "kept")
-    assert held(tmp_path / "kept") == []
+    assert content(tmp_path / "kept") == []
 
 
-def test_a_mirror_folder_without_the_archive_is_told_of(closed: str, tmp_path: Path) -> None:
+def test_a_mirror_folder_without_the_archive_is_reported(closed: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as error:
         fetch(archive(closed), tmp_path / "kept", str(tmp_path))
     assert f"  {tmp_path / 'tiny.zip'}: no such file\n  {closed}: cannot be reached" in str(error.value)
@@ -141,12 +138,12 @@ def test_a_mirror_folder_without_the_archive_is_told_of(closed: str, tmp_path: P
     [
         (requests.exceptions.SSLError("x"), "its certificate was refused"),
         (requests.exceptions.ConnectTimeout("x"), "no connection within 5 seconds"),
-        (requests.exceptions.ReadTimeout("read timed out\nat length"), "no byte for 60 seconds\n"),
+        (requests.exceptions.ReadTimeout("read timed out\nat length"), "no data for 60 seconds\n"),
         (OSError("disk full"), "disk full\n"),
         (OSError(), "OSError\n"),
     ],
 )
-def test_other_failures_are_told_in_a_line(
+def test_other_failures_are_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, reason: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -158,54 +155,54 @@ def test_other_failures_are_told_in_a_line(
     assert f"\n  http://127.0.0.1/official.zip: {reason}" in str(error.value)
 
 
-def test_an_archive_packed_anew_is_good_where_all_known_members_agree(web, tmp_path: Path) -> None:
+def test_a_repacked_archive_is_accepted_if_all_checksums_match(web, tmp_path: Path) -> None:
     members = {name: sha256(data) for name, data in MEMBERS.items()}
     known = archive(web.put("/official.zip", REPACKED), members=members)
     assert fetch(known, tmp_path).read_bytes() == REPACKED
 
 
 @pytest.mark.parametrize(
-    ("body", "members", "told"),
+    ("body", "members", "message"),
     [
         (REPACKED, {}, " expected\n"),
         (REPACKED, {DATA: sha256("else")}, f" expected; {DATA} is not the original\n"),
         (REPACKED, {"ml-100k/lost": sha256("")}, " expected; ml-100k/lost is not the original\n"),
     ],
-    ids=["none known", "one differs", "one is missing"],
+    ids=["no checksums", "one differs", "one is missing"],
 )
-def test_an_archive_packed_anew_is_refused_otherwise(
-    web, tmp_path: Path, body: bytes, members: dict, told: str
+def test_a_repacked_archive_is_refused_otherwise(
+    web, tmp_path: Path, body: bytes, members: dict, message: str
 ) -> None:
     known = archive(web.put("/official.zip", body), members=members)
     with pytest.raises(DownloadError) as error:
         fetch(known, tmp_path / "kept")
-    assert told in str(error.value)
-    assert held(tmp_path / "kept") == []
+    assert message in str(error.value)
+    assert content(tmp_path / "kept") == []
 
 
-def test_an_archive_without_a_lasting_checksum_is_taken(web, tmp_path: Path) -> None:
+def test_an_archive_without_a_checksum_is_accepted(web, tmp_path: Path) -> None:
     known = archive(web.put("/official.zip", OTHER), md5=None)
     assert fetch(known, tmp_path).read_bytes() == OTHER
 
 
-def test_an_unverified_archive_stays_apart(web, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unverified_archives_are_separate(web, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     known = archive(web.put("/official.zip", OTHER))
     assert fetch(known, tmp_path, verify=False).read_bytes() == OTHER
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         "tiny: checksum not verified (data.verify=false)"
     ]
-    assert held(tmp_path) == ["unverified", "unverified/tiny.zip"]
+    assert content(tmp_path) == ["unverified", "unverified/tiny.zip"]
     assert fetch(known, tmp_path, verify=False).read_bytes() == OTHER
-    assert web.asked == ["/official.zip"]
+    assert web.requested == ["/official.zip"]
     with pytest.raises(DownloadError, match="md5 is"):
         fetch(known, tmp_path)
     web.put("/official.zip", GOOD)
     assert fetch(known, tmp_path).read_bytes() == GOOD
-    assert held(tmp_path) == ["tiny.zip", "unverified", "unverified/tiny.zip"]
+    assert content(tmp_path) == ["tiny.zip", "unverified", "unverified/tiny.zip"]
 
 
 @pytest.mark.parametrize(("md5", "verify"), [(GOOD_MD5, False), (None, True)])
-def test_what_no_checksum_tells_is_what_the_mirror_folder_holds_now(
+def test_without_a_checksum_the_mirror_folder_is_always_read(
     closed: str, tmp_path: Path, md5: str | None, verify: bool
 ) -> None:
     mirror = tmp_path / "mirror"
@@ -217,47 +214,50 @@ def test_what_no_checksum_tells_is_what_the_mirror_folder_holds_now(
     assert fetch(archive(closed, md5=md5), tmp_path / "kept", str(mirror), verify).read_bytes() == REPACKED
 
 
-def test_a_page_is_no_archive_even_unverified(web, tmp_path: Path) -> None:
+def test_a_web_page_is_refused_even_without_verification(web, tmp_path: Path) -> None:
     known = archive(web.put("/official.zip", PAGE))
     with pytest.raises(DownloadError, match="not a zip archive") as error:
         fetch(known, tmp_path, verify=False)
     assert "data.verify" not in str(error.value)
-    assert held(tmp_path) == ["unverified"]
+    assert content(tmp_path) == ["unverified"]
 
 
-def test_fetching_together_ends_with_one_good_archive(web, tmp_path: Path) -> None:
+def test_concurrent_downloads_end_with_one_archive(web, tmp_path: Path) -> None:
     known = archive(web.put("/official.zip", GOOD))
     start, found = threading.Barrier(4), []
 
-    def fetch_with_the_others() -> None:
+    def fetch_concurrently() -> None:
         start.wait()
         found.append(fetch(known, tmp_path / "kept").read_bytes())
 
-    threads = [threading.Thread(target=fetch_with_the_others) for _ in range(4)]
+    threads = [threading.Thread(target=fetch_concurrently) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert found == [GOOD] * 4
-    assert held(tmp_path / "kept") == ["tiny.zip"]
+    assert content(tmp_path / "kept") == ["tiny.zip"]
 
 
 class TestPackage:
-    """The copy in a Python package, with pip played by a function that puts a wheel where it is told to."""
+    """The copy in a Python package, with a fake pip that writes a wheel."""
 
     WHEEL = zipped(
-        {f"recbole/dataset_example/ml-100k/ml-100k.{k}": v for k, v in package_tables(made_up()).items()}
+        {
+            f"recbole/dataset_example/ml-100k/ml-100k.{k}": v
+            for k, v in package_tables(sample_ratings()).items()
+        }
     )
 
     @pytest.fixture
     def pip(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
-        def play(code: int = 0, stderr: str = "", wheel: bytes | None = self.WHEEL) -> list[list[str]]:
+        def fake(code: int = 0, stderr: str = "", wheel: bytes | None = self.WHEEL) -> list[list[str]]:
             calls: list[list[str]] = []
 
             def run(command: list[str], **_: object) -> subprocess.CompletedProcess:
                 calls.append(command)
                 if wheel is not None:
-                    (Path(command[command.index("--dest") + 1]) / "some-1.0-py3-none-any.whl").write_bytes(
+                    (Path(command[command.index("--dest") + 1]) / "package-1.0-py3-none-any.whl").write_bytes(
                         wheel
                     )
                 return subprocess.CompletedProcess(command, code, "", stderr)
@@ -265,7 +265,7 @@ class TestPackage:
             monkeypatch.setattr(subprocess, "run", run)
             return calls
 
-        return play
+        return fake
 
     def known(self, closed: str) -> Archive:
         return Archive(
@@ -273,57 +273,53 @@ class TestPackage:
             closed,
             GOOD_MD5,
             {DATA: sha256(MEMBERS[DATA])},
-            ("some==1.0", sha256(self.WHEEL)),
+            ("package==1.0", sha256(self.WHEEL)),
         )
 
-    def test_it_gives_the_same_frames_as_the_archive(
-        self, pip: Callable, closed: str, tmp_path: Path
-    ) -> None:
+    def test_its_tables_equal_those_of_the_archive(self, pip: Callable, closed: str, tmp_path: Path) -> None:
         calls = pip()
         built = fetch(self.known(closed), tmp_path / "kept")
         original = pack(tmp_path / "ml-100k.zip", MEMBERS)
-        mine, theirs = (read_tabs(path, "ml-100k", (1, 5), "error") for path in (built, original))
-        pd.testing.assert_frame_equal(mine.ratings, theirs.ratings)
-        pd.testing.assert_frame_equal(mine.items, theirs.items)
+        built_tables, tables = (read_tabs(path, "ml-100k", (1, 5), "error") for path in (built, original))
+        pd.testing.assert_frame_equal(built_tables.ratings, tables.ratings)
+        pd.testing.assert_frame_equal(built_tables.items, tables.items)
         with zipfile.ZipFile(built) as file:
             for member in ("u.data", "u.user", "u.genre"):
                 assert file.read(f"ml-100k/{member}").decode().strip() == MEMBERS[f"ml-100k/{member}"].strip()
-        assert calls[0][-1] == "some==1.0"
+        assert calls[0][-1] == "package==1.0"
         assert {"--no-deps", "--only-binary=:all:"} < set(calls[0])
-        assert held(tmp_path / "kept") == ["ml-100k.zip"]
+        assert content(tmp_path / "kept") == ["ml-100k.zip"]
 
     @pytest.mark.parametrize(
-        ("played", "reason"),
+        ("result", "reason"),
         [
             (
                 {"code": 1, "stderr": "WARNING: x\nERROR: No matching distribution", "wheel": None},
                 "ERROR: No mat",
             ),
-            ({"wheel": None}, "pip found nothing"),
+            ({"wheel": None}, "pip found no package"),
             ({"wheel": b"other"}, f"the wheel has sha256 {sha256(b'other')}, {sha256(WHEEL)} expected"),
         ],
     )
-    def test_what_goes_wrong_is_told(
-        self, pip: Callable, closed: str, tmp_path: Path, played: dict, reason: str
+    def test_failures_of_pip_are_reported(
+        self, pip: Callable, closed: str, tmp_path: Path, result: dict, reason: str
     ) -> None:
-        pip(**played)
+        pip(**result)
         with pytest.raises(DownloadError) as error:
             fetch(self.known(closed), tmp_path / "kept")
-        assert f"\n  Python package some==1.0: {reason}" in str(error.value)
-        assert held(tmp_path / "kept") == []
+        assert f"\n  Python package package==1.0: {reason}" in str(error.value)
+        assert content(tmp_path / "kept") == []
 
-    def test_a_pip_that_hangs_is_given_up(
-        self, closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_pip_has_a_time_limit(self, closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def run(command: list[str], timeout: float, **_: object) -> None:
             raise subprocess.TimeoutExpired(command, timeout)
 
         monkeypatch.setattr(subprocess, "run", run)
-        with pytest.raises(DownloadError, match="pip gave no answer in 300 seconds"):
+        with pytest.raises(DownloadError, match="pip did not finish within 300 seconds"):
             fetch(self.known(closed), tmp_path)
 
 
-def test_the_data_folder_is_the_users_choice_or_cache(
+def test_the_data_folder_is_recsys_data_or_the_user_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

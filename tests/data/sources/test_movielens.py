@@ -10,16 +10,16 @@ from pathlib import Path
 import hydra
 import numpy as np
 import pytest
-from support.archives import ITEMS, made_up, pack, tabs_members
+from support.archives import ITEMS, pack, sample_ratings, tabs_members
 
 from recsys.data.dataset import Dataset
 from recsys.data.sources import movielens
 from recsys.data.sources.archive import read_tabs
 from recsys.data.sources.movielens import MovieLens
-from recsys.data.splits import official
+from recsys.data.splits import OfficialSplit
 from recsys.errors import DataError, DownloadError
 
-ROWS = made_up()
+ROWS = sample_ratings()
 
 
 def md5(path: Path) -> str:
@@ -28,7 +28,7 @@ def md5(path: Path) -> str:
 
 @pytest.fixture
 def source(closed: str, tmp_path: Path) -> MovieLens:
-    """A release whose archive lies in a mirror folder, and nowhere else."""
+    """A release whose archive is only in a mirror folder."""
     path = pack(tmp_path / "mirror" / "ml-100k.zip", tabs_members(ROWS))
     return MovieLens(
         "ml-100k", "ml-100k", read_tabs, (1, 5), f"{closed}/x.zip", md5(path), mirror=str(path.parent)
@@ -41,14 +41,14 @@ def raw_rows(dataset: Dataset) -> list[tuple]:
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def test_the_rows_come_through_in_the_order_of_the_file(source: MovieLens) -> None:
+def test_rows_keep_the_order_of_the_file(source: MovieLens) -> None:
     dataset = source.load()
     assert raw_rows(dataset) == ROWS
     assert dataset.item_table["title"].tolist() == [title for title, _ in ITEMS.values()][:-1]
     assert (dataset.name, dataset.scale, dataset.dropped) == ("ml-100k", (1.0, 5.0), 0)
 
 
-def test_a_second_load_needs_neither_archive_nor_reader(source: MovieLens, tmp_path: Path) -> None:
+def test_a_second_load_reads_the_cache(source: MovieLens, tmp_path: Path) -> None:
     first = source.load()
     for archive in tmp_path.rglob("*.zip"):
         archive.unlink()
@@ -57,14 +57,14 @@ def test_a_second_load_needs_neither_archive_nor_reader(source: MovieLens, tmp_p
     assert again.sha256 == first.sha256
 
 
-def test_without_a_good_copy_nothing_is_kept(source: MovieLens, tmp_path: Path) -> None:
+def test_nothing_is_kept_of_a_wrong_archive(source: MovieLens, tmp_path: Path) -> None:
     pack(tmp_path / "mirror" / "ml-100k.zip", tabs_members(ROWS[1:]))
-    with pytest.raises(DownloadError, match="ml-100k: no mirror gave a usable archive"):
+    with pytest.raises(DownloadError, match="ml-100k: no mirror has a usable archive"):
         source.load()
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def test_what_was_dropped_is_encoded_apart(source: MovieLens, tmp_path: Path) -> None:
+def test_on_bad_rows_has_separate_cache_entries(source: MovieLens, tmp_path: Path) -> None:
     path = pack(tmp_path / "mirror" / "ml-100k.zip", tabs_members([*ROWS, ROWS[0]]))
     dropping = dataclasses.replace(source, md5=md5(path), on_bad_rows="drop")
     assert (len(dropping.load()), dropping.load().dropped) == (len(ROWS), 1)
@@ -72,7 +72,7 @@ def test_what_was_dropped_is_encoded_apart(source: MovieLens, tmp_path: Path) ->
         dataclasses.replace(dropping, on_bad_rows="error").load()
 
 
-def test_an_unverified_archive_is_read_anew_when_it_changes(source: MovieLens, tmp_path: Path) -> None:
+def test_an_unverified_archive_is_read_again_when_it_changes(source: MovieLens, tmp_path: Path) -> None:
     unverified = dataclasses.replace(source, verify=False)
     for rows in (ROWS[:10], ROWS[5:]):
         pack(tmp_path / "mirror" / "ml-100k.zip", tabs_members(rows))
@@ -81,7 +81,7 @@ def test_an_unverified_archive_is_read_anew_when_it_changes(source: MovieLens, t
     assert raw_rows(source.load()) == ROWS
 
 
-def test_an_archive_without_a_checksum_is_read_anew_when_it_changes(
+def test_an_archive_without_a_checksum_is_read_again_when_it_changes(
     source: MovieLens, tmp_path: Path
 ) -> None:
     unknown = dataclasses.replace(source, md5=None)
@@ -92,16 +92,16 @@ def test_an_archive_without_a_checksum_is_read_anew_when_it_changes(
     assert raw_rows(dataclasses.replace(unknown, mirror=None).load()) == ROWS
 
 
-def test_an_archive_cut_short_in_the_cache_is_named(source: MovieLens, tmp_path: Path) -> None:
+def test_a_truncated_archive_in_the_cache_is_reported(source: MovieLens, tmp_path: Path) -> None:
     source.load()
     archive = tmp_path / "data" / "archives" / "ml-100k.zip"
     archive.write_bytes(archive.read_bytes()[:300])
-    with pytest.raises(DataError, match=r"ml-100k\.zip: not a zip archive\. Remove the file"):
+    with pytest.raises(DataError, match=r"ml-100k\.zip: not a zip archive\. Delete the file"):
         dataclasses.replace(source, on_bad_rows="drop").load()
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_a_data_folder_that_cannot_be_used_is_named(
+def test_a_data_folder_that_cannot_be_used_is_reported(
     source: MovieLens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
 ) -> None:
     (tmp_path / "file").touch()
@@ -120,11 +120,11 @@ print(MovieLens("ml-100k", "ml-100k", read_tabs, (1, 5), address, md5).load().sh
 """
 
 
-def test_two_processes_fetch_and_encode_once(source: MovieLens, web, tmp_path: Path) -> None:
+def test_two_processes_download_and_encode_once(source: MovieLens, web, tmp_path: Path) -> None:
     archive = tmp_path / "mirror" / "ml-100k.zip"
     address = web.put("/ml-100k.zip", archive.read_bytes())
-    web.open.clear()  # the first is kept waiting until the second has come as far
-    root = str(Path(movielens.__file__).parents[2])
+    web.open.clear()  # the first waits until the second has started
+    root = str(Path(movielens.__file__).parents[3])
     started = [
         subprocess.Popen(
             [sys.executable, "-c", LOAD, address, source.md5],
@@ -137,23 +137,23 @@ def test_two_processes_fetch_and_encode_once(source: MovieLens, web, tmp_path: P
     ]
     assert [process.stdout.readline() for process in started] == ["ready\n"] * 2
     web.open.set()
-    told = [process.communicate() for process in started]
-    assert [process.returncode for process in started] == [0, 0], told
-    assert {out for out, _ in told} == {f"{source.load().sha256}\n"}
-    assert web.asked == ["/ml-100k.zip"]
+    outputs = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert {out for out, _ in outputs} == {f"{source.load().sha256}\n"}
+    assert web.requested == ["/ml-100k.zip"]
     kept = tmp_path / "data"
     assert [path.name for path in (kept / "archives").glob("[!.]*")] == ["ml-100k.zip"]
     assert len(list((kept / "encoded").glob("[!.]*"))) == 1
 
 
-MIRROR = os.environ.get("RECSYS_MIRROR", "")  # before the tests take it away
+MIRROR = os.environ.get("RECSYS_MIRROR", "")  # before a fixture removes it
 REAL = Path(MIRROR).expanduser().resolve() / "ml-100k.zip"
 
 
 @pytest.mark.archives
-@pytest.mark.skipif(not MIRROR or not REAL.is_file(), reason="RECSYS_MIRROR is no folder with ml-100k.zip")
+@pytest.mark.skipif(not MIRROR or not REAL.is_file(), reason="RECSYS_MIRROR has no ml-100k.zip")
 class TestReal:
-    """The real ml-100k, as its configuration describes it."""
+    """The real ml-100k, as configured in conf/data/ml-100k.yaml."""
 
     @pytest.fixture
     def dataset(self, compose: Callable, monkeypatch: pytest.MonkeyPatch) -> Dataset:
@@ -168,16 +168,16 @@ class TestReal:
         assert dataset.item_table["year"].isna().sum() == 1
         assert dataset.has_timestamps
 
-    def test_official_folds_are_the_files_of_the_archive(self, dataset: Dataset) -> None:
-        rows, found = raw_rows(dataset), {}
+    def test_official_folds_equal_the_files_of_the_archive(self, dataset: Dataset) -> None:
+        rows, rmse = raw_rows(dataset), {}
         with zipfile.ZipFile(REAL) as file:
             for fold in ("u1", "u2", "u3", "u4", "u5", "ua", "ub"):
-                split = official(dataset, fold=fold)
+                split = OfficialSplit(fold=fold)(dataset)
                 lines = file.read(f"ml-100k/{fold}.test").decode().splitlines()
                 assert {rows[row] for row in split.test} == {tuple(map(int, line.split())) for line in lines}
                 assert len(split.test) == len(lines)
                 base = np.concatenate([split.train, split.val])
                 mean = dataset.ratings[base].mean(dtype="float64")
                 errors = dataset.ratings[split.test] - mean
-                found[fold] = round(float(np.sqrt((errors**2).mean(dtype="float64"))), 4)
-        assert [found[f"u{k}"] for k in range(1, 6)] == [1.1537, 1.1307, 1.1116, 1.1133, 1.1187]
+                rmse[fold] = round(float(np.sqrt((errors**2).mean(dtype="float64"))), 4)
+        assert [rmse[f"u{k}"] for k in range(1, 6)] == [1.1537, 1.1307, 1.1116, 1.1133, 1.1187]

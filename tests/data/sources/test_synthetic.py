@@ -23,34 +23,39 @@ def test_pairs_are_distinct_and_ratings_on_the_scale(users: int, items: int, dat
     assert (np.diff(dataset.timestamps) >= 0).all()
 
 
-def test_more_ratings_than_pairs_are_refused() -> None:
-    with pytest.raises(DataError, match=r"data\.ratings=7 is more than data\.users x data\.items = 6"):
-        Synthetic(ratings=7, users=2, items=3).load()
+def test_more_ratings_than_pairs_are_an_error() -> None:
+    source = Synthetic(ratings=7, users=2, items=3)
+    (message,) = source.check()
+    assert message.startswith("data.ratings=7: data.users x data.items is only 6 pairs")
+    with pytest.raises(DataError) as error:
+        source.load()
+    assert str(error.value) == message
+    assert list(Synthetic(ratings=6, users=2, items=3).check()) == []
 
 
-def test_the_seed_decides_everything() -> None:
+def test_the_seed_determines_the_data() -> None:
     source = Synthetic(ratings=500)
     assert source.load().sha256 == source.load().sha256
     assert source.load().sha256 != dataclasses.replace(source, seed=1).load().sha256
 
 
-def test_without_noise_the_ratings_are_the_truth_on_the_scale() -> None:
+def test_without_noise_the_ratings_are_the_clipped_truth() -> None:
     source = Synthetic(ratings=600, users=30, items=20, noise=0)
     dataset = source.load()
     truth = source.truth()
     assert truth.shape == (30, 20)
-    assert truth.max() > 5  # so that clipping is seen
+    assert truth.max() > 5  # so that clipping has an effect
     assert dataset.ratings.tolist() == truth[dataset.users, dataset.items].clip(1, 5).tolist()
 
 
-def test_the_truth_is_computed_for_the_drawn_pairs_alone() -> None:
+def test_the_truth_is_computed_only_for_the_drawn_pairs() -> None:
     dataset = Synthetic(ratings=1000, users=1_000_000, items=100_000).load()  # all pairs would take 800 GB
     assert len(dataset) == 1000
     assert dataset.ratings.std() == pytest.approx(np.sqrt(0.3**2 + 0.3**2 + 0.5**2 + 0.3**2), rel=0.1)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 8])
-def test_parts_of_the_truth_have_the_stated_deviations(rank: int) -> None:
+def test_biases_and_product_have_the_documented_deviations(rank: int) -> None:
     truth = Synthetic(users=3000, items=2000, rank=rank).truth().astype(float) - 3
     user, item = truth.mean(1, keepdims=True), truth.mean(0, keepdims=True)
     rest = truth - user - item + truth.mean()
@@ -59,7 +64,7 @@ def test_parts_of_the_truth_have_the_stated_deviations(rank: int) -> None:
     assert rest.std() == pytest.approx(0.5, rel=0.1)
 
 
-def test_the_noise_has_the_stated_deviation() -> None:
+def test_the_noise_has_the_documented_deviation() -> None:
     source = Synthetic(noise=0.3)
     dataset = source.load()
     truth = source.truth()[dataset.users, dataset.items]
@@ -68,13 +73,13 @@ def test_the_noise_has_the_stated_deviation() -> None:
 
 
 def test_every_item_has_title_year_and_genres() -> None:
-    catalogue = Synthetic().load().item_table
-    assert catalogue["title"][0] == "Synthetic Item 1 (1931)"
-    assert catalogue["year"][0] == 1931
-    assert catalogue["genres"].tolist()[:2] == ["Comedy|Romance", "Drama"]
+    item_table = Synthetic().load().item_table
+    assert item_table["title"][0] == "Synthetic Item 1 (1931)"
+    assert item_table["year"][0] == 1931
+    assert item_table["genres"].tolist()[:2] == ["Comedy|Romance", "Drama"]
 
 
-def test_ratings_are_rounded_to_steps_on_request() -> None:
-    as_drawn, rounded = Synthetic(ratings=500).load(), Synthetic(ratings=500, step=0.5).load()
+def test_ratings_can_be_rounded_to_steps() -> None:
+    exact, rounded = Synthetic(ratings=500).load(), Synthetic(ratings=500, step=0.5).load()
     assert set((rounded.ratings * 2).tolist()) <= set(range(2, 11))
-    assert np.abs(rounded.ratings - as_drawn.ratings).max() <= 0.25 + 1e-6
+    assert np.abs(rounded.ratings - exact.ratings).max() <= 0.25 + 1e-6

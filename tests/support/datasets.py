@@ -1,4 +1,4 @@
-"""Datasets whose every value can be told from its row number."""
+"""Small datasets whose values follow from the row number."""
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,9 @@ NO_ITEMS = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
 def dataset_of(
     users: list[int] | np.ndarray,
     timestamps: list[int] | np.ndarray | None = None,
-    name: str = "made-up",
+    name: str = "test",
 ) -> Dataset:
-    """Row r is the rating 1 + r % 5 of item r by users[r]; the times are 1, 2, ... unless given."""
+    """Return a dataset in which users[r] rates item r with 1 + r % 5; timestamps are 1, 2, ... by default."""
     n = len(users)
     ratings = pd.DataFrame(
         {
