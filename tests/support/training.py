@@ -1,13 +1,20 @@
 """Data modules and runs for tests of training."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
 
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.data.sources.synthetic import Synthetic
 from recsys.data.splits import RandomSplit
+from recsys.errors import Stopped
+from recsys.experiment.fit import fit
 from recsys.experiment.train import train
 
 
@@ -33,3 +40,33 @@ def train_result(cfg: DictConfig, folder: Path, **options: Any) -> dict[str, Any
 def checkpoint_path(folder: Path, name: str = "best") -> Path:
     """Return the path of a run's checkpoint, "best" or "last"."""
     return folder / "checkpoints" / f"{name}.ckpt"
+
+
+class SendSignal(Callback):
+    """Sends SIGTERM to the own process after a step; the run stops after the next step.
+
+    Args:
+        step: number of batches.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        if trainer.global_step == self.step:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def interrupted(cfg: DictConfig, folder: Path, step: int) -> None:
+    """Train into `folder` until a signal arrives after a step."""
+    with pytest.raises(Stopped):
+        fit(cfg, folder, [], [SendSignal(step)])
+
+
+def best_score(folder: Path, name: str = "best") -> float:
+    """Return the objective as it was when the best weights were saved, from a checkpoint of the run."""
+    content = torch.load(checkpoint_path(folder, name), weights_only=True)
+    (state,) = (
+        state for callback, state in content["callbacks"].items() if callback.startswith("CycleEndCheckpoint")
+    )
+    return float(state["best_model_score"])

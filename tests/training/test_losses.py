@@ -66,9 +66,7 @@ def test_bpr_equals_its_formula(
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_sampled_softmax_equals_its_formula(
-    network: RatingNetwork, batch: Batch, temperature: float
-) -> None:
+def test_sampled_softmax_equals_its_formula(network: RatingNetwork, batch: Batch, temperature: float) -> None:
     loss = SampledSoftmax(negatives=4, temperature=temperature)
     value = loss(network, batch, torch.Generator().manual_seed(7))
     terms = []
@@ -129,7 +127,14 @@ def test_ranking_losses_rank_better_than_popularity_and_pointwise(
     compose, watched: Path, tmp_path: Path, model: list[str]
 ) -> None:
     """Popularity knows no groups, and ratings do not depend on them."""
-    options = ["data=csv", f"data.path={watched}", *PLAIN[1:], "batch_size=500", "hardware=cpu", "logger=none"]
+    options = [
+        "data=csv",
+        f"data.path={watched}",
+        *PLAIN[1:],
+        "batch_size=500",
+        "hardware=cpu",
+        "logger=none",
+    ]
     options += ["model.embedding_dim=8", "optimizer.lr=0.02", "optimizer.weight_decay=1e-5", "max_epochs=12"]
     options += [f"model={model[0]}", *model[1:]]
     results = {
