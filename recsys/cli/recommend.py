@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import atomic_write
-from recsys.cli.app import run_command
+from recsys.cli.app import quote_for_hydra, run_command
 from recsys.errors import ConfigError
 from recsys.tables import check_format, print_rows
 
@@ -22,28 +22,8 @@ WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}
 
 def main() -> None:
     """`recsys-recommend`."""
-    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    sys.argv[1:] = [quote_for_hydra(word) for word in sys.argv[1:]]
     run_command("recommend", _task)
-
-
-def quoted(word: str) -> str:
-    """`item=` and `genres=` in quotes: commas, colons and the like mean something in Hydra's grammar.
-
-    >>> quoted("item=Postino, Il (1994)"), quoted("genres=[Sci-Fi,Children's]")
-    ("item='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
-    """
-    key, _, value = word.partition("=")
-    if not value or value[0] in "'\"" or value == "null":
-        return word
-    if key == "item":
-        return f"item={_in_quotes(value)}"
-    if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
-        return f"genres=[{','.join(map(_in_quotes, filter(None, value[1:-1].split(','))))}]"
-    return word
-
-
-def _in_quotes(text: str) -> str:
-    return "'" + text.strip().replace("\\'", "\\\\'").replace("'", "\\'") + "'"
 
 
 def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:

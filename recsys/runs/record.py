@@ -44,7 +44,7 @@ def write_record(folder: Path, config: dict[str, Any], overrides: Sequence[str])
     hydra.yaml is Hydra's own configuration if a Hydra app is running.
     """
     (folder / HYDRA).mkdir(exist_ok=True)
-    contents = {
+    contents: dict[str, Any] = {
         "overrides.yaml": OmegaConf.create(list(overrides)),
         "hydra.yaml": HydraConfig.instance().cfg if HydraConfig.initialized() else {"hydra": {}},
         "config.yaml": OmegaConf.create(config),

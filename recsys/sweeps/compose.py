@@ -27,7 +27,7 @@ def compose_jobs(
         context: Hydra's, for composing.
         config: the configuration of the sweep.
         job_overrides: one list per job.
-        first: the number of the first job; None: they are samples of a search space, and errors have no number.
+        first: the number of the first job; None: samples of a search space, whose errors have no number.
 
     Raises:
         ConfigError: there are no jobs; two files in one command sweep; or the errors of all jobs, each with

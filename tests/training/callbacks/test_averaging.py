@@ -14,7 +14,6 @@ from recsys.experiment import train as command
 from recsys.experiment.train import train
 from recsys.inference.recommender import Recommender
 from recsys.runs.checkpoint import load_checkpoint
-from recsys.runs.folder import HYDRA
 from recsys.training import build
 
 CYCLES = [*QUICK, "schedule.cycle_epochs=2", "optimizer.lr=0.01", "max_epochs=8", "patience=100"]
@@ -100,9 +99,7 @@ def test_a_run_that_goes_on_ends_as_if_it_had_not_been_stopped(
         patched.setattr(build, "build_trainer", interrupted)
         with pytest.raises(Stopped):
             train(cfg, folder)
-    (folder / HYDRA).mkdir()
-    command.OmegaConf.save(cfg, folder / HYDRA / "config.yaml")
-    again = train(compose(*SWA, f"run={folder}", "resume=true"))
+    again = train(cfg, folder, resume=True)
     assert again["metrics"] == whole["metrics"]
     assert again["objective"] == whole["objective"]
     for name in ("best", "last"):
