@@ -10,6 +10,7 @@ from torch.nn import functional
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.models.heads import Head, Ordinal, make_head
+from recsys.models.ops.all_pairs import Precision
 
 PAIRS_AT_ONCE = 1 << 16  # of a catalogue's scores in one piece: few enough for a processor's cache
 
@@ -85,7 +86,7 @@ class RatingNetwork(nn.Module):
         """
 
     @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
+    def score(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Every item's rating: user rows (B,) to float32 (B, n_items), in evaluation mode.
 
         Equal to `forward` of all pairs up to rounding, and like it not clipped: ranking needs no clipping,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
+from recsys.models.ops.all_pairs import Precision
 from recsys.types import NonNegativeFloat
 
 
@@ -34,6 +35,6 @@ class Bias(RatingNetwork):
         return (self.user_bias(users) + self.item_bias(items)).squeeze(-1)
 
     @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
+    def score(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Every item's rating: (B,) to (B, n_items)."""
         return self.head(self.user_bias(users) + self.item_bias.weight.T)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
-from recsys.models.ops.all_pairs import all_pairs
+from recsys.models.ops.all_pairs import Precision, all_pairs
 from recsys.models.ops.mlp import MLP
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
@@ -61,9 +61,10 @@ class EmbeddingNet(RatingNetwork):
         return self.layers(vectors).squeeze(-1)
 
     @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
+    def score(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Every item's rating: (B,) to (B, n_items)."""
-        return self.head(all_pairs(self.layers, self.user_embedding(users), self.item_embedding.weight))
+        user, item = self.user_embedding(users), self.item_embedding.weight
+        return self.head(all_pairs(self.layers, user, item, precision))
 
     def _initialise(self) -> None:
         for module in self.modules():

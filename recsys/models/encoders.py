@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from recsys.data.biases import USER_DAMPING
-from recsys.models.ops.embedding_bag import Bags
+from recsys.models.ops.embedding_bag import BagIndex, bag_sums
 
 RATINGS_AT_ONCE = 1 << 20
 
@@ -120,9 +120,9 @@ class History(nn.Module):
         # An index in brackets takes four times as long, where there are many.
         items, levels = self.items.index_select(0, places), self.levels.index_select(0, places)
         both = torch.cat([self.chosen.weight, self.liked.weight], dim=1)
-        bags = Bags(items, offsets.int(), self.n_items)
-        chosen, liked = bags.sum(both).chunk(2, dim=1)
-        weighted = bags.sum(self.liked.weight, levels)
+        bags = BagIndex(items, offsets.int(), self.n_items)
+        chosen, liked = bag_sums(both, bags).chunk(2, dim=1)
+        weighted = bag_sums(self.liked.weight, bags, levels)
         return chosen, liked, weighted, self.level_sums[users], counts[:, None].float()
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys.models.base import RatingNetwork
+from recsys.models.ops.all_pairs import Precision
 
 
 class Ensemble(RatingNetwork):
@@ -26,12 +27,12 @@ class Ensemble(RatingNetwork):
         return torch.stack([member(users, items) for member in self.members]).mean(0)
 
     @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
+    def score(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Every item's rating: (B,) to (B, n_items)."""
         first, *others = self._networks
-        total = first.score(users)
+        total = first.score(users, precision)
         for member in others:
-            total += member.score(users)
+            total += member.score(users, precision)
         return total.div_(len(self.members))
 
     def tables(self, side: str) -> dict[str, nn.Embedding]:

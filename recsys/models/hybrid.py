@@ -15,7 +15,7 @@ from recsys.models.base import RatingNetwork
 from recsys.models.encoders import History
 from recsys.models.features import item_features, user_features
 from recsys.models.heads import Head
-from recsys.models.ops.all_pairs import all_pairs
+from recsys.models.ops.all_pairs import Precision, all_pairs
 from recsys.models.ops.mlp import MLP
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
@@ -107,13 +107,13 @@ class NeuMF(RatingNetwork):
         return scores + self.layers(torch.cat([user, item], dim=1)).squeeze(-1)
 
     @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
+    def score(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Every item's rating: (B,) to (B, n_items)."""
         user, user_bias = self._users(users, None)
         item, item_bias = self._items(torch.arange(self.n_items, device=users.device))
         scores = torch.addmm(item_bias.T, user, item.T).float().add_(user_bias)
         if self.layers is not None:
-            scores += all_pairs(self.layers, user, item)
+            scores += all_pairs(self.layers, user, item, precision)
         return self.head(scores)
 
     def _users(self, users: Tensor, items: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
+from recsys.models.ops.all_pairs import Precision
 from recsys.types import NonNegativeFloat, PositiveInt
 
 
@@ -54,7 +55,7 @@ class MatrixFactorization(RatingNetwork):
         return biases + product
 
     @torch.no_grad()
-    def score(self, users: Tensor) -> Tensor:
+    def score(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Every item's rating, by one matrix product: (B,) to (B, n_items)."""
         product = torch.addmm(
             self.item_bias.weight.T, self.user_embedding(users), self.item_embedding.weight.T

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from recsys.models.base import RatingNetwork
-from recsys.models.ops.all_pairs import in_int8
 
 Precision = Literal["fp32", "bf16", "int8"]
 
@@ -108,8 +107,8 @@ def rank(
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
         bf16 = torch.autocast(device.type, torch.bfloat16, enabled=candidates == "bf16")
-        with bf16, in_int8(enabled=candidates == "int8"):
-            scores = network.score(some.to(device)).float()
+        with bf16:
+            scores = network.score(some.to(device), "int8" if candidates == "int8" else "fp32").float()
         if seen is not None:
             lines, columns = seen.positions(some)
             scores[lines.to(device), columns.to(device)] = -torch.inf

@@ -128,7 +128,7 @@ def test_scores_a_catalogue_as_it_rates_its_pairs(
     for parameter in network.parameters():
         nn.init.normal_(parameter)
     monkeypatch.setattr("recsys.models.base.PAIRS_AT_ONCE", at_once)
-    monkeypatch.setattr("recsys.models.ops.all_pairs.BYTES_AT_ONCE", 4 * 32 * at_once)
+    monkeypatch.setattr("recsys.models.ops.all_pairs.CHUNK_BYTES", 4 * 32 * at_once)
     expected = network.eval()(*pairs).detach().view(12, 9)
     for users in (torch.arange(12), torch.tensor([5, 2, 5], dtype=torch.int32), torch.tensor([7])):
         for scores in (network.score(users), RatingNetwork.score(network, users)):

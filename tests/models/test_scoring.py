@@ -1,5 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.hybrid import NeuMF
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.models.ops.all_pairs import in_int8
+from recsys.models.ops.int8 import int8_supported
 from recsys.models.scoring import Precision, Seen, rank, rate, top_k
 
 FEW_VALUES = st.sampled_from([-torch.inf, -2.5, -0.0, 0.0, 1.0, 3.5])
@@ -69,7 +67,7 @@ def test_ranks_as_a_sort_of_all_pairs_does(network: RatingNetwork) -> None:
 
 ROUGH = [
     "bf16",
-    pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no VNNI")),
+    pytest.param("int8", marks=pytest.mark.skipif(not int8_supported(), reason="no VNNI")),
 ]
 
 
@@ -86,7 +84,7 @@ def test_rough_candidates_give_the_same_lists(
     users, allowed = np.arange(20), np.arange(500) % 7 > 0
     seen = Seen.of(np.repeat(users, 5), np.tile(np.arange(0, 500, 100), 20), 20)
     rough, score = [], network.score
-    monkeypatch.setattr(network, "score", lambda rows: rough.append(score(rows)) or rough[-1].clone())
+    monkeypatch.setattr(network, "score", lambda *args: rough.append(score(*args)) or rough[-1].clone())
     values, items = rank(network, users, 10, seen, allowed)
     found = rank(network, users, 10, seen, allowed, candidates)
     exact, rounded = rough
@@ -98,14 +96,14 @@ def test_rough_candidates_give_the_same_lists(
 
 
 def test_bytes_need_a_processor_with_such_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    monkeypatch.setattr("recsys.models.ops.int8.int8_supported", lambda: False)
     network = EmbeddingNet(2, 30, [1, 5], 3.0, hidden=[4]).eval()
     with pytest.raises(ConfigError, match=r"candidates=int8: .*candidates=bf16 works"):
         rank(network, [0], 3, candidates="int8")
     assert np.isfinite(rank(network, [0], 3)[0]).all()  # no trace is left
 
 
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no VNNI")
+@pytest.mark.skipif(not int8_supported(), reason="no VNNI")
 def test_bytes_hold_what_few_of_many_users_reach() -> None:
     torch.manual_seed(0)
     network = EmbeddingNet(3000, 400, [1, 5], 3.0, embedding_dim=16, hidden=[32, 32]).eval()
@@ -118,21 +116,12 @@ def test_bytes_hold_what_few_of_many_users_reach() -> None:
     np.testing.assert_allclose(found[0], values, atol=1e-5)
 
 
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no VNNI")
-def test_bytes_are_one_thread_s_own_matter() -> None:
-    network = EmbeddingNet(20, 500, [1, 5], 3.0, hidden=[32, 32]).eval()
-    exact = network.score(torch.arange(20))
-    with in_int8(), ThreadPoolExecutor(1) as pool:
-        assert not torch.equal(network.score(torch.arange(20)), exact)
-        assert torch.equal(pool.submit(network.score, torch.arange(20)).result(), exact)
-
-
 @pytest.mark.parametrize("hidden", [[], [8]])
 def test_bytes_of_values_that_are_all_zero(hidden: list[int]) -> None:
     network = EmbeddingNet(2, 30, [1, 5], 3.0, hidden=hidden).eval()
     for weights in network.parameters():
         torch.nn.init.zeros_(weights)
-    values, items = rank(network, [0, 1], 3, candidates="int8" if torch.cpu._is_vnni_supported() else "bf16")
+    values, items = rank(network, [0, 1], 3, candidates="int8" if int8_supported() else "bf16")
     assert items.tolist() == [[0, 1, 2]] * 2
     assert np.isfinite(values).all()
 
@@ -183,7 +172,7 @@ def test_no_more_is_scored_at_once_than_fits(network: RatingNetwork, monkeypatch
     blocks = []
     score = network.score
 
-    def watched(users: Tensor) -> Tensor:
+    def watched(users: Tensor, precision: str) -> Tensor:
         blocks.append(len(users))
         return score(users)
 
