@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -104,11 +105,12 @@ def rank(
     values = np.empty((len(rows), k), dtype=np.float32)
     items = np.empty((len(rows), k), dtype=np.int64)
     block = max(1, SCORES_AT_ONCE // network.n_items)
+    score = partial(network.score, precision="int8") if candidates == "int8" else network.score
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
         bf16 = torch.autocast(device.type, torch.bfloat16, enabled=candidates == "bf16")
         with bf16:
-            scores = network.score(some.to(device), "int8" if candidates == "int8" else "fp32").float()
+            scores = score(some.to(device)).float()
         if seen is not None:
             lines, columns = seen.positions(some)
             scores[lines.to(device), columns.to(device)] = -torch.inf

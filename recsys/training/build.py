@@ -33,7 +33,7 @@ from recsys.training.checkpoint_io import AtomicCheckpointIO
 from recsys.training.memory import reuse_freed_memory
 from recsys.training.module import RatingModule
 from recsys.training.schedules import cycle_ends, in_cycles
-from recsys.training.sparse_adam import give_rows_gradients, is_sparse_adam
+from recsys.training.sparse_adam import use_sparse_gradients, is_sparse_adam
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
@@ -65,7 +65,7 @@ def build_module(
     network.rates = not ranks(cfg)
     network.setup_from_data(dataset, data.split.train)
     if is_sparse_adam(cfg.optimizer._target_):
-        give_rows_gradients(network)
+        use_sparse_gradients(network)
     if cfg.hardware.compile:
         _compile(network, cfg.hardware.accelerator)
     # Under mixed precision a fused optimizer unscales the gradients itself, and Lightning then clips none.

@@ -9,10 +9,13 @@ class Dropout(nn.Module):
     """Inverted dropout like `nn.Dropout`, with cheaper random numbers on a CPU.
 
     `nn.Dropout` draws one random number per element, which takes much of a small network's training step.
-    This layer draws one byte per element, eight per 64-bit random number, and drops an element where its byte
-    is below 256 p. The rate is therefore rounded to a multiple of 1/256 (0.05 becomes 0.0508), at most 255/256.
-    Kept elements are scaled by the rounded rate, so the expectation is exact. Random numbers come from torch's
-    default generator.
+    This layer draws one byte per element, eight per 64-bit random number, and drops an element where its
+    byte is below 256 p. The rate is rounded to a multiple of 1/256 (0.05 becomes 0.0508), at most 255/256.
+    Kept elements are scaled by the rounded rate, so the expectation is exact. Random numbers come from the
+    default generator of torch.
+
+    Measured with benchmarks/kernels.py on one thread: saves 25 % of a step of experiment=embedding-net and 5 to
+    14 % of model=history, compared with `nn.Dropout`.
 
     Args:
         p: fraction of elements to set to zero.

@@ -14,9 +14,9 @@ MAX_CHUNK_ROWS = 1000  # fixed, because it decides the order in which gradients 
 class MLP(nn.Sequential):
     """Dropout -> [Linear, ReLU, Dropout] x depth -> Linear: (B, in_features) to (B, 1).
 
-    On a CPU, training equals `nn.Sequential` up to rounding. The scale of a dropout multiplies the small weight
-    matrix that follows instead of the large activations, and the layers process the batch in chunks of at most
-    `MAX_CHUNK_ROWS` rows. Published results depend on this order of operations.
+    On a CPU, training equals `nn.Sequential` up to rounding. The scale of a dropout multiplies the small
+    weight matrix that follows instead of the large activations, and the layers process the batch in chunks of
+    at most `MAX_CHUNK_ROWS` rows. Published results depend on this order of operations.
 
     Args:
         in_features: width of the input.
