@@ -212,8 +212,8 @@ def measure_all(args: argparse.Namespace) -> dict[str, list[float]]:
     """Return ratings per second of every row, one value per round."""
     if (batches := round(0.8 * args.ratings) // args.batch_size) < (required := WARM_UP_STEPS + 10):
         sys.exit(
-            f"--ratings={args.ratings}: gives {batches} batches of {args.batch_size}, at least {required} are "
-            "needed; increase --ratings or reduce --batch-size"
+            f"--ratings={args.ratings}: gives {batches} batches of {args.batch_size}, "
+            f"at least {required} are needed; increase --ratings or reduce --batch-size"
         )
     names = [*BASELINES, *recsys_rows(args)]
     speeds = {name: list[float]() for name in names}
