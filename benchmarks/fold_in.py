@@ -171,7 +171,7 @@ def main() -> None:
     pairs = sum(map(len, found[METHODS[0], GIVEN[0]]))
     first = runs[0].result
     print(
-        f"{first['data']['name']}, {first['model']['name']}: RMSE on {pairs:,} ratings of {n_users} test users"
+        f"{first['data']['name']}, {first['model']['name']}: RMSE of {n_users} test users, {pairs:,} ratings"
     )
     print(f"in {args.splits} splits; prior spread {args.spread}; {1000 * seconds:.0f} ms per user\n")
     print(f"| given ratings | {' | '.join(map(str, GIVEN))} |\n|---|{'---|' * len(GIVEN)}")

@@ -5,10 +5,10 @@
     python benchmarks/ingestion.py --cold
 
 The synthetic files have the shape of ML-25M: up to 162,541 users and 59,047 items, sorted by user, then item.
-Every measurement is a new process, because peak memory is per process. The clock starts after the imports, and
-the file is in the file cache. Rounds of all rows alternate, so that other load affects all of them; a ratio is
-the median over the rounds. Before each row, 2 GB of memory are touched and freed: a virtual machine may get
-memory from its host only when it is touched, at up to 2 ms/MB (--cold includes this cost). The rows:
+Every measurement is a new process, because peak memory is per process. The clock starts after the imports,
+and the file is in the file cache. Rounds of all rows alternate, so that other load affects all of them; a
+ratio is the median over the rounds. Before each row, 2 GB of memory are touched and freed: a virtual machine
+may get memory from its host only when it is touched, at up to 2 ms/MB (--cold includes this cost). The rows:
 
 - pandas, read_csv + unique: default options, ids looked up in a dict; no split;
 - pandas, lean: named columns and types, then factorize; no split;

@@ -5,20 +5,20 @@
 
 One factor at a time differs from a base: a million synthetic ratings in the shape of MovieLens 1M,
 experiment=embedding-net with embedding_dim=50 and hidden=[100,200,300], batches of 2000, all cores. 10 and 32
-million ratings have the numbers of users and items of MovieLens 10M and 32M, so that the embedding tables grow
-too. Every measurement is a new process that trains a limited number of steps with the parts of `recsys-train`
-on the CPU. Rounds of all points alternate; a point's figures are those of its fastest round, because other
-load on the machine can only slow it down.
+million ratings have the numbers of users and items of MovieLens 10M and 32M, so that the embedding tables
+grow too. Every measurement is a new process that trains a limited number of steps with the parts of
+`recsys-train` on the CPU. Rounds of all points alternate; a point's figures are those of its fastest round,
+because other load on the machine can only slow it down.
 
 - epoch: seconds, extrapolated from the time of one shuffle and the speed of the measured steps (without the
   first 10 steps, validation and checkpoints);
-- memory: peak of the process (ru_maxrss) minus the memory of its imports. The ratings are memory-mapped from a
-  file, as in the dataset cache, and count as they are read;
+- memory: peak of the process (ru_maxrss) minus the memory of its imports. The ratings are memory-mapped from
+  a file, as in the dataset cache, and count as they are read;
 - set-up: seconds to load and split the ratings and to build the network, without sampling and imports;
 - exponent: slope of a linear fit in log-log scale; 1 means that cost is proportional to the factor.
 
-Two processes with one thread each (DDP with gloo) are compared with one process with one thread; efficiency is
-the ratio of the speeds divided by the number of processes.
+Two processes with one thread each (DDP with gloo) are compared with one process with one thread; efficiency
+is the ratio of the speeds divided by the number of processes.
 """
 
 import argparse
