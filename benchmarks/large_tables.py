@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.training.memory import reuse_freed_memory
-from recsys.training.sparse_adam import SparseAdam, give_rows_gradients
+from recsys.training.sparse_adam import SparseAdam, use_sparse_gradients
 
 
 def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, float]:
@@ -36,7 +36,7 @@ def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, f
     items = rows // 10
     network = MatrixFactorization(rows, items, [1, 5], 3.5, embedding_dim=args.embedding_dim)
     if sparse:
-        give_rows_gradients(network)
+        use_sparse_gradients(network)
     optimizer = SparseAdam(network.parameters(), fused=True)
     for table in network.parameters():  # as after a long training: every page of the moments is in memory
         state = {"step": torch.tensor(0.0)}

@@ -117,7 +117,7 @@ def test_runs_with_different_splits_or_networks_are_refused(compose, tmp_path: P
     for name, options in kinds.items():
         train(compose(*QUICK, "model=embedding-net", *options), tmp_path / name)
     messages = {
-        "split": r"a and .*split cannot be averaged: .* different splits \(data .*random\(seed=0, .*random\(seed=1, ",
+        "split": r"a and .*split cannot be averaged: .* splits \(data .*random\(seed=0, .*random\(seed=1, ",
         "data": "a and .*data cannot be averaged",
         "class": "a/.* and .*class/.* differ in network .*EmbeddingNet.*MatrixFactorization",
         "width": r"width/.* differ in embedding_dim \(32.*5\)",

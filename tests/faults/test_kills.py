@@ -32,7 +32,7 @@ KINDS = {
 
 
 def state(folder: Path) -> tuple[dict, dict]:
-    """Return what must be equal, bit for bit: the weights of both checkpoints, the metrics and the selection."""
+    """Return what must be equal, bit for bit: weights of both checkpoints, metrics and selection."""
     tensors = {}
     for name in ("best", "last"):
         weights = saved_weights(folder / "checkpoints" / f"{name}.ckpt")
@@ -70,7 +70,7 @@ def alone(server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], t
 def test_a_run_killed_at_any_moment_equals_an_uninterrupted_one(
     kind: str, seed: int, alone, start: Callable[..., Forked], tmp_path: Path
 ) -> None:
-    """SIGKILL loses the steps since the end of an epoch, SIGTERM and SIGINT lose nothing. The same command starts
+    """SIGKILL loses the steps since the end of an epoch, SIGTERM and SIGINT lose nothing. One command starts
     and resumes the run, as a scheduler repeats it."""
     chance, (seconds, expected) = random.Random(f"{kind} {seed}"), alone(kind)
     for kill in chance.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], k=3):

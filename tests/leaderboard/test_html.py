@@ -1,86 +1,95 @@
-"""What a person sees of a sweep in a browser: TensorBoard's HParams, and the leaderboard's page."""
-
-import re
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 
 import pytest
-from support.commands import result_in, run
-from support.tiny import QUICK
+from support.run_records import write_failed, write_folds, write_ranking_run, write_run
 
-HIDDEN = {"0": "[8]", "1": "[8, 4]", "2": "[8]", "3": "[8, 4]"}
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two embedding sizes by two shapes."""
-    folder = tmp_path_factory.mktemp("outputs") / "sweep"
-    grid = ["model.embedding_dim=4,8", "model.hidden=[8],[8,4]"]
-    run("train", "-m", *QUICK, "logger=tensorboard", *grid, f"output_dir={folder}")
-    return folder
+from recsys.leaderboard.figures import pareto_front, plot_cost
+from recsys.leaderboard.html import render_page
+from recsys.leaderboard.ranking import rank
+from recsys.leaderboard.runs import read_runs
+from recsys.leaderboard.table import table
 
 
-@pytest.fixture
-def address(sweep: Path, unused_port: int) -> Iterator[str]:
-    """A TensorBoard over the sweep."""
-    address = f"http://127.0.0.1:{unused_port}"
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port", str(unused_port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{address}/data/runs") as answer:
-                    if answer.read().count(b"embedding_dim") == 4:
-                        break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-        process.kill()
+def page_of(folder: Path) -> str:
+    runs = read_runs(folder)
+    configurations = rank(runs)
+    return render_page(
+        "sweep", configurations, table(configurations), [run for run in runs if not run.completed]
+    )
 
 
-def test_hparams_shows_what_was_varied_and_the_best_validation_value(page, sweep: Path, address: str) -> None:
-    page.goto(f"{address}/#hparams")
-    page.get_by_text("0/embedding_dim=4,hidden=8", exact=True).wait_for(timeout=60_000)
-    cells = page.locator("vaadin-grid-cell-content").all_inner_texts()
-    columns = [cell for cell in cells[: cells.index("")] if cell]
-    assert columns[:4] == ["Trial ID", "Show Metrics", "model.embedding_dim", "model.hidden"]
-    assert columns[-2:] == ["best/val_rmse", "best/val_mae"]
-    shown = [cell for cell in cells if cell.strip()]
-    for job, hidden in HIDDEN.items():
-        dim = 4 if job in "01" else 8
-        row = shown[shown.index(f"{job}/embedding_dim={dim},hidden={re.sub(', ', '-', hidden[1:-1])}") :]
-        values = result_in(sweep / job)["metrics"]
-        assert (float(row[1]), row[2]) == (dim, hidden)
-        assert float(row[len(columns) - 3]) == pytest.approx(values["val/rmse"], rel=1e-4)
-        assert float(row[len(columns) - 2]) == pytest.approx(values["val/mae"], rel=1e-4)
-    assert not [cell for cell in shown if "hp_metric" in cell or "test" in cell]
+def test_the_page_is_self_contained(tmp_path: Path) -> None:
+    grid = [(dim, hidden) for dim in (8, 16, 128) for hidden in ("[64]", "[64,32]")]
+    for job, (dim, hidden) in enumerate(grid):
+        overrides = [f"model.embedding_dim={dim}", f"model.hidden={hidden}"]
+        write_run(tmp_path / str(job), overrides, 0.9 + job / 100)
+    write_failed(tmp_path / "7", "E: no")
+    page = page_of(tmp_path)
+    assert page.count("<svg") == 3  # embedding_dim, cost, parallel coordinates
+    assert page.count("<tr>") == 1 + len(grid)
+    assert '<p class="failed">job 7 failed: E: no</p>' in page
+    assert "recsys-train model.embedding_dim=8 &#39;model.hidden=[64]&#39;" in page
+    assert 'src="' not in page
+    assert "<script" not in page
 
 
-def test_parallel_coordinates_have_an_axis_per_varied_key(page, address: str) -> None:
-    page.goto(f"{address}/#hparams")
-    page.get_by_text("Parallel Coordinates View").click(timeout=60_000)
-    axes = page.locator("tf-hparams-parallel-coords-plot .axis-title, tf-hparams-parallel-coords-plot .label")
-    axes.first.wait_for(timeout=60_000)
-    told = " ".join(page.locator("tf-hparams-parallel-coords-plot text").all_text_contents())
-    for name in ("model.embedding_dim", "model.hidden", "best/val_rmse"):
-        assert name in told
+def test_the_page_has_the_test_columns_and_their_explanation(tmp_path: Path) -> None:
+    write_folds(tmp_path)
+    page = page_of(tmp_path)
+    assert "<th>difference</th><th>p</th><th>pairs</th>" in page
+    assert "corrected t test of Nadeau and Bengio" in page
 
 
-def test_the_leaderboards_page_is_readable(page, sweep: Path) -> None:
-    problems: list[str] = []
-    page.on("pageerror", lambda problem: problems.append(str(problem)))
-    page.on("requestfailed", lambda request: problems.append(request.url))
-    page.goto(f"file://{sweep}/leaderboard.html")
-    assert not problems
-    assert page.locator("table tr").count() == 5
-    assert page.locator("svg").count() == 3
-    for box in (svg.bounding_box() for svg in page.locator("svg").all()):
-        assert box["width"] > 600
-        assert box["x"] + box["width"] <= 1400
-    best = min("0123", key=lambda job: result_in(sweep / job)["metrics"]["val/rmse"])
-    assert page.locator("table tr").nth(1).locator("td").first.inner_text() == best
-    assert "recsys-train" in page.locator("code").inner_text()
+EVIL = "\"><script>alert('$\\frac$')</script>&--><b>"
+
+
+def test_everything_in_failed_json_is_escaped(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", ["seed=1"], 0.9)
+    write_failed(
+        tmp_path / "1", error=f"error {EVIL}", overrides=[f"override={EVIL}"], status=f"status {EVIL}"
+    )
+    page = page_of(tmp_path)
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "status &#34;&gt;&lt;script&gt;" in page
+    assert "error &#34;&gt;&lt;script&gt;" in page
+    assert '<p class="failed">job 1 status' in page
+
+
+def test_everything_in_result_json_is_escaped(tmp_path: Path) -> None:
+    """Keys and values are in the table, the command and, as text, in the figures."""
+    for job, dim in enumerate((4, 8, 16)):
+        overrides = [f"a{EVIL.replace('=', '')}.dim={dim}", f"data.name={EVIL}{job}"]
+        write_run(tmp_path / f"{job}", overrides, 0.9 + job / 100)
+    page = page_of(tmp_path)
+    assert page.count("<svg") == 3
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert page.count("-->") == page.count("<!--")
+
+
+def test_the_pareto_front_of_points() -> None:
+    points = [(1.0, 5.0), (2.0, 3.0), (2.0, 4.0), (3.0, 3.0), (4.0, 1.0), (5.0, 2.0)]
+    assert pareto_front(points) == [(1.0, 5.0), (2.0, 3.0), (4.0, 1.0)]
+
+
+def test_the_pareto_front_of_ndcg_has_the_highest_values(tmp_path: Path) -> None:
+    for job, ndcg in enumerate((0.1, 0.32, 0.2)):  # all have the same cost
+        write_ranking_run(tmp_path / str(job), [f"model.embedding_dim={job + 1}"], ndcg)
+    axes = plot_cost(rank(read_runs(tmp_path))).axes[0]
+    assert axes.get_ylabel() == "val/ndcg@10"
+    assert axes.lines[0].get_label() == "Pareto front"
+    assert axes.lines[0].get_ydata().tolist() == [0.32]
+
+
+@pytest.mark.slow
+def test_the_wheel_contains_the_template(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel")
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "recsys/leaderboard/templates/leaderboard.html" in zipfile.ZipFile(wheel).namelist()

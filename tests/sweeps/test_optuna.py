@@ -5,14 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from support.commands import result_in, run
 from support.tiny import QUICK
 
+from recsys.cli.train import pruning_callbacks
 from recsys.errors import ConfigError, Pruned, TrainingError
 from recsys.experiment.train import train
+from recsys.runs.folder import write_json
 from recsys.sweeps.optuna import open_study, probes, search, split_space, trial_of
 
 optuna = pytest.importorskip("optuna", reason="pip install optuna")
@@ -161,11 +162,10 @@ def run_as_trial(
     tmp_path: Path, compose: Callable[..., DictConfig], pruner: dict | None, *overrides: str
 ) -> dict:
     """Train as job 0 of a search in this folder."""
-    record = {"hydra": {"overrides": {"task": []}, "sweeper": {"params": {}, "pruner": pruner}}}
-    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump(record))
+    write_json(tmp_path / "sweep.json", {"swept": [], "pruner": pruner})
     open_study(tmp_path, options(1)).ask()
-    (tmp_path / "0").mkdir()
-    return train(compose(*QUICK, "max_epochs=5", "schedule.cycle_epochs=2", *overrides), tmp_path / "0")
+    cfg = compose(*QUICK, "max_epochs=5", "schedule.cycle_epochs=2", *overrides)
+    return train(cfg, tmp_path / "0", callbacks=pruning_callbacks(cfg, tmp_path / "0")).result
 
 
 def test_a_run_reports_where_cycles_end(tmp_path: Path, compose) -> None:

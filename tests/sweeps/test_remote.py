@@ -51,7 +51,7 @@ def test_a_job_that_slurm_preempts_goes_on(tmp_path: Path) -> None:
                 if "submitit.core._submit" in words and str(sweep) in words:
                     os.kill(int(file.parent.name), signal.SIGUSR2)
         assert process.wait(120) == 0, process.stderr.read()
-    assert "goes on after step" in (sweep / "0" / "output.log").read_text()
+    assert "resuming after step" in (sweep / "0" / "output.log").read_text()
     run("train", *slow, "seed=1", f"output_dir={tmp_path / 'alone'}")
     assert result_in(sweep / "0")["metrics"] == result_in(tmp_path / "alone")["metrics"]
 
@@ -93,7 +93,7 @@ def test_a_lost_machine_of_a_ray_cluster_loses_no_job(
         logs = [(sweep / job / "output.log").read_text() for job in "012"]
         run("train", *slow, "seed=3", f"output_dir={tmp_path / 'alone'}")
         assert result_in(sweep / "2")["metrics"] == result_in(tmp_path / "alone")["metrics"]
-        assert sum("goes on after step" in log for log in logs) == 1, "of the lost machine, where it stood"
+        assert sum("resuming after step" in log for log in logs) == 1, "of the lost machine, where it stood"
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -110,7 +110,6 @@ def test_several_processes_per_job_on_ray(tmp_path: Path, monkeypatch: pytest.Mo
     ddp = ["hardware=ddp", "hardware.accelerator=cpu"]
     run("train", "-m", *WORDS, *ddp, *options, RAY_AUTH_MODE="disabled", HOME=str(tmp_path))
     assert result_in(tmp_path / "sweep" / "0")["seed"] == 3
-    assert (tmp_path / "sweep" / "0" / "train_ddp_process_1.log").exists()
 
 
 def test_a_ray_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -204,4 +203,4 @@ def test_processes_that_do_not_add_up_are_refused(
 def test_a_sweep_is_not_started_many_times_over(tmp_path: Path) -> None:
     variables = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "0"}
     told = run("train", "-m", *QUICK, "seed=1,2", code=1, **variables).stderr
-    assert told.strip() == "a sweep was started 2 times by torchrun: start it once, by itself"
+    assert told.strip() == "a sweep was started 2 times by torchrun: start it once"

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+from support.run_records import write_failed, write_run
+
+from recsys.cli.compare import find_sweep
+from recsys.errors import RunError
+from recsys.leaderboard.runs import read_runs
+
+
+def test_names_are_sorted_as_numbers_and_other_json_files_are_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("0", "10", "9", "foo"):
+        write_run(tmp_path / name, [], 0.9)
+    contents = {"list": "[1]", "other": '{"loss": 1}', "truncated": '{"status": "comp'}
+    for name, content in contents.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(content)
+    assert [run.name for run in read_runs(tmp_path)] == ["0", "9", "10", "foo"]
+    assert "truncated/result.json: cannot be read" in caplog.text
+
+
+def test_a_result_replaces_the_failure_of_an_earlier_start(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [], 0.9)
+    write_failed(tmp_path / "0", "E")
+    write_failed(tmp_path / "1", "E", status="pruned")
+    completed, pruned = read_runs(tmp_path)
+    assert (completed.completed, completed.pruned) == (True, False)
+    assert (pruned.completed, pruned.pruned) == (False, True)
+
+
+def test_latest_is_the_newest_sweep_with_results(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no sweep with results"):
+        find_sweep("latest")
+    write_run(tmp_path / "outputs" / "sweeps" / "a" / "0", ["seed=1"], 0.9)
+    (tmp_path / "outputs" / "sweeps" / "b").mkdir()
+    assert find_sweep("latest") == Path("outputs/sweeps/a")
+    with pytest.raises(RunError, match="b: contains no finished run"):
+        read_runs(tmp_path / "outputs" / "sweeps" / "b")
