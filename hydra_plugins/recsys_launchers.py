@@ -19,6 +19,8 @@ from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, Positi
 class JobsLauncher(Launcher):
     """Base class of the launchers; the keys of their YAML files become `self.options`."""
 
+    has_typed_arguments = True  # annotations say which values are valid
+
     def __init__(self, **options: Any) -> None:
         self.options = options
         self.is_search = (

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 class OptunaSweeper(Sweeper):
     """Search with Optuna instead of running a grid; see conf/hydra/sweeper/optuna.yaml."""
 
+    has_typed_arguments = True  # annotations say which values are valid
+
     def __init__(
         self,
         params: dict[str, Any],

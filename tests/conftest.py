@@ -1,6 +1,6 @@
 import os
 
-# Before torch is imported: results depend on the number of threads, and spinning threads slow down other tests.
+# Before torch is imported: results depend on the number of threads, and spinning threads slow down others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

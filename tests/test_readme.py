@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from support.archives import made_up, pack, tabs_members
+from support.archives import pack, sample_ratings, tabs_members
 from support.tiny import SHORT, SMALL
 
 from recsys.config.validate import validate, validate_data
@@ -112,7 +112,7 @@ def test_python_snippets_of_the_readme_run(tmp_path: Path, capsys: pytest.Captur
     # An archive in the data folder is trusted and not downloaded again.
     downloaded = tmp_path / "data" / "archives" / "ml-100k.zip"
     movies = {number: (f"Movie {number} (1990)", "Drama") for number in range(1, 61)}
-    pack(downloaded, tabs_members(made_up(movies, users=50)[::2]))
+    pack(downloaded, tabs_members(sample_ratings(movies, users=50)[::2]))
     first, second = re.findall(r"```python\n(.*?)```", README, re.S)
 
     run_snippet(first)

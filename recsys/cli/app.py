@@ -123,7 +123,7 @@ def check_choices(overrides: Iterable[str]) -> None:
 
 
 def quote_for_hydra(override: str) -> str:
-    """Quote the value of `item=` and `genres=`, in which commas, colons and quotes are ordinary characters.
+    """Quote the value of `item=` and `genres=`, in which commas and quotes are ordinary characters.
 
     Item titles contain characters that have a meaning in Hydra's grammar, and users do not know that grammar.
 
@@ -147,8 +147,8 @@ def _in_quotes(text: str) -> str:
 def _set_up_process() -> None:
     # Let Hydra raise errors instead of printing them itself.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    # OpenMP threads that spin while they wait slow down a shared machine several times. torch reads the variable
-    # when it is imported, which happens after this.
+    # OpenMP threads that spin while they wait slow down a shared machine several times. torch, which is
+    # imported later, reads the variable only once.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # torch and Lightning create a million objects. Searching them for garbage during the imports and at exit
     # takes a quarter of the time of a short command.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import atomic_write
-from recsys.cli.app import run_command
+from recsys.cli.app import quote_for_hydra, run_command
 from recsys.errors import ConfigError, DataError, UnknownIdError
 from recsys.tables import check_format, print_rows
 
@@ -22,28 +22,8 @@ WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}  # from the suffix of out
 
 def main() -> None:
     """Run `recsys-recommend`."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [quote_for_hydra(argument) for argument in sys.argv[1:]]
     run_command("recommend", _task)
-
-
-def quoted(argument: str) -> str:
-    """Quote the values of `item=` and `genres=`, whose commas and colons have a meaning in Hydra's grammar.
-
-    >>> quoted("item=Postino, Il (1994)"), quoted("genres=[Sci-Fi,Children's]")
-    ("item='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
-    """
-    key, _, value = argument.partition("=")
-    if not value or value[0] in "'\"" or value == "null":
-        return argument
-    if key == "item":
-        return f"item={_in_quotes(value)}"
-    if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
-        return f"genres=[{','.join(map(_in_quotes, filter(None, value[1:-1].split(','))))}]"
-    return argument
-
-
-def _in_quotes(text: str) -> str:
-    return "'" + text.strip().replace("\\'", "\\\\'").replace("'", "\\'") + "'"
 
 
 def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:

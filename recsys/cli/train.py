@@ -39,7 +39,7 @@ def _task(cfg: DictConfig) -> float | None:
             print(f"output_dir={cfg.output_dir}: this run has already finished", file=sys.stderr)
             return None
         cfg, overrides = _resumed(cfg, folder, overrides)
-    run = train(cfg, folder, overrides, _pruning(cfg, folder), resume)
+    run = train(cfg, folder, overrides, pruning_callbacks(cfg, folder), resume)
     if not run.result:
         return None
     from recsys.evaluation.objective import to_minimise
@@ -83,7 +83,7 @@ def _folder_to_resume(cfg: DictConfig, folder: Path | None) -> tuple[Path, bool]
 
 
 def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
-    """Return the recorded configuration and overrides of the run in a folder; those given if there is none."""
+    """Return the recorded configuration and overrides of the run in a folder; those given if it has none."""
     if can_resume(folder):
         check_overrides(folder, overrides, cfg)
         return recorded_config(folder), recorded_overrides(folder) or []
@@ -93,7 +93,7 @@ def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictC
     return cfg, overrides
 
 
-def _pruning(cfg: DictConfig, folder: Path | None) -> list[Any]:
+def pruning_callbacks(cfg: DictConfig, folder: Path | None) -> list[Any]:
     """Return the callback that prunes a trial of a hyperparameter search; none outside a search."""
     from recsys.sweeps.optuna import trial_of
 

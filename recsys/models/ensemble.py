@@ -1,6 +1,7 @@
 """The average of several scorers, which is a scorer too."""
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -43,11 +44,15 @@ class EnsembleScorer(Scorer):
 
     def with_users(self, table: Tensor) -> "EnsembleScorer":
         """Return this ensemble for other users; see `Scorer.with_users`."""
-        widths = [member.user_table().shape[1] for member in self._scorers]
-        parts = table.split(widths, dim=1)
+        parts = table.split(self._user_widths, dim=1)
         return EnsembleScorer(
             [member.with_users(part) for member, part in zip(self._scorers, parts, strict=True)]
         )
+
+    @cached_property
+    def _user_widths(self) -> list[int]:
+        """Columns of each member's user table; cached, since making the tables of many users is slow."""
+        return [member.user_table().shape[1] for member in self._scorers]
 
     @property
     def _scorers(self) -> list[Scorer]:

@@ -19,9 +19,7 @@ class NetworkScorer(Scorer):
     def __init__(self, network: nn.Module, predicts_ratings: bool = True) -> None:
         super().__init__(network.n_users, network.n_items, network.scale, predicts_ratings)  # type: ignore[arg-type]
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._users: dict[
-            str, Tensor
-        ] = {}  # tables of other users, by the name of the parameter they replace
+        self._users: dict[str, Tensor] = {}  # tables of other users, by the parameter that they replace
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the network's outputs: (B,) and (B,) to (B,)."""
@@ -31,22 +29,26 @@ class NetworkScorer(Scorer):
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the network's embeddings of more than one column side by side, (n, d)."""
-        wide = [table.weight for table in self._tables(side).values() if table.embedding_dim > 1]
+        wide = [weight for weight in self._weights(side).values() if weight.shape[1] > 1]
         return torch.cat(wide, dim=1) if wide else None
 
     def user_table(self) -> Tensor:
         """Return all user embeddings side by side, (n_users, w)."""
-        return torch.cat([table.weight for table in self._tables("user").values()], dim=1)
+        return torch.cat(list(self._weights("user").values()), dim=1)
 
     def with_users(self, table: Tensor) -> "NetworkScorer":
         """Return this scorer for other users; see `Scorer.with_users`."""
         other = copy.copy(self)
-        tables = self._tables("user")
-        widths = [embedding.embedding_dim for embedding in tables.values()]
-        names = [f"{name}.weight" for name in tables]
-        other._users = dict(zip(names, table.split(widths, dim=1), strict=True))
+        weights = self._weights("user")
+        parts = table.split([weight.shape[1] for weight in weights.values()], dim=1)
+        other._users = dict(zip(weights, parts, strict=True))
         other.n_users = len(table)
         return other
 
-    def _tables(self, side: Side) -> dict[str, nn.Embedding]:
-        return self.network.tables(side)  # type: ignore[operator]
+    def _weights(self, side: Side) -> dict[str, Tensor]:
+        """Return the embeddings of one side by parameter name; those of other users, if there are."""
+        if side == "user" and self._users:
+            return self._users
+        names = {id(parameter): name for name, parameter in self.network.named_parameters()}
+        tables: dict[str, nn.Embedding] = self.network.tables(side)  # type: ignore[operator]
+        return {names[id(table.weight)]: table.weight for table in tables.values()}

@@ -83,7 +83,7 @@ def resume_command(folder: Path) -> str:
 
 
 def hydra_quoted(path: Path) -> str:
-    """Return a path quoted for Hydra's grammar, where a backslash escapes only before a quote or at the end."""
+    """Return a path quoted for Hydra's grammar: a backslash escapes only before a quote or at the end."""
     inside = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(path))
     return f"'{inside}'"
 

@@ -3,8 +3,8 @@
 import os
 import signal
 
-# Signals that stop a run after the current step, with its state saved: Ctrl-C, a scheduler (Slurm's preemption,
-# the end of a container), and Slurm's --signal=USR1@90.
+# Signals that stop a run after the current step, with its state saved: Ctrl-C, a scheduler (preemption, end
+# of a container), and Slurm's --signal=USR1@90.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -12,7 +12,7 @@ def process_rank() -> int:
     """Return the global rank of this process among those of its run; 0 for the first or only process."""
     launcher = started_by()
     if launcher is None:
-        # Lightning's DDP launcher sets LOCAL_RANK in its children. RANK alone is also set by unrelated programs.
+        # Lightning's DDP launcher sets LOCAL_RANK in its children. Unrelated programs set RANK alone.
         return int(os.environ.get("LOCAL_RANK", 0))
     return int(os.environ["RANK" if launcher[0] == "torchrun" else "SLURM_PROCID"])
 

@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import HydraContext
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys.errors import ConfigError
@@ -27,7 +28,7 @@ def compose_jobs(
         context: Hydra's, for composing.
         config: the configuration of the sweep.
         job_overrides: one list per job.
-        first: the number of the first job; None: they are samples of a search space, and errors have no number.
+        first: the number of the first job; None: samples of a search space, whose errors have no number.
 
     Raises:
         ConfigError: there are no jobs; two files in one command sweep; or the errors of all jobs, each with
@@ -40,8 +41,10 @@ def compose_jobs(
 
     for node in ("launcher", "sweeper"):
         plain: Any = OmegaConf.to_container(config.hydra[node])
-        if "recsys" in plain["_target_"] and (found := list(target_errors(f"hydra.{node}", plain))):
-            raise ConfigError("\n".join(found))
+        if getattr(get_class(plain["_target_"]), "has_typed_arguments", False):
+            errors_of_node = list(target_errors(f"hydra.{node}", plain))
+            if errors_of_node:
+                raise ConfigError("\n".join(errors_of_node))
     configs, errors = [], dict[str, int]()
     for number, overrides in enumerate(job_overrides, first or 0):
         try:

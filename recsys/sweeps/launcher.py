@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-# configure_log, setup_globals: a launcher has to set up logging and resolvers as Hydra's own launchers do, and Hydra
-# has no other module for it. JobReturn and JobStatus are what a launcher returns.
+# configure_log and setup_globals: a launcher sets up logging and resolvers as Hydra's own do; Hydra has no
+# other module for them. JobReturn and JobStatus are what a launcher returns.
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -42,7 +42,7 @@ def launch(
         job_overrides: one list per job.
         first: the number of the first job.
         run: runs jobs, given the configuration of the first.
-        is_search: whether this is one batch of a search, which holds the folder and writes the leaderboard itself.
+        is_search: whether this is a batch of a search, which holds the folder and writes the leaderboard.
 
     Returns:
         Hydra's record of each job; its return value is the objective as a value to minimise.
@@ -65,7 +65,7 @@ def launch(
         if (job.folder / RESULT).is_file() and not job.is_done():
             raise ConfigError(
                 f"sweep.resume={folder}: job {job.number} of this sweep had other overrides "
-                f"({' '.join(read_json(job.folder / RESULT)['overrides'])}); repeat the command that started it"
+                f"({' '.join(read_json(job.folder / RESULT)['overrides'])}); repeat the original command"
             )
     if is_search:
         outcomes = run(jobs, configs[0])
@@ -111,7 +111,7 @@ def check_sweep(config: DictConfig) -> None:
 def hold_sweep(config: DictConfig, first: int = 0) -> Iterator[None]:
     """Lock the folder of a sweep and write its record, sweep.json; turn a signal into `Stopped`.
 
-    A ConfigError in the block restores the record of a resumed sweep, and removes that of a new sweep without jobs.
+    A ConfigError in the block restores the record of a resumed sweep, and removes that of a new, empty one.
 
     Args:
         config: the configuration of the sweep.

@@ -193,6 +193,7 @@ def _filter_warnings() -> None:
         ".*smaller than the logging interval.*",
         ".*sync_dist=True.*",  # metrics are summed over all processes before they are logged
         ".*Checkpoint directory .* exists and is not empty.*",
+        ".*dirpath has changed.*",  # a resumed run whose folder was moved; last.ckpt has no score that could be lost
         ".*Experiment logs directory .* exists and is not empty.*",  # the run's log and configuration
     ):
         warnings.filterwarnings("ignore", message)

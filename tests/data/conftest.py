@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import settings
 
-settings.register_profile("data", deadline=None, max_examples=40)  # tests may be slow on a busy machine
+settings.register_profile("data", deadline=None, max_examples=20)  # tests may be slow on a busy machine
 settings.load_profile("data")
 
 

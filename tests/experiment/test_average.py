@@ -1,4 +1,4 @@
-"""An average of runs is a run."""
+"""The average of runs is a run."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ from recsys.leaderboard.runs import read_runs
 from recsys.models.ensemble import Ensemble
 from recsys.runs.checkpoint import load_checkpoint
 
-# Small steps, so that no run has found the best there is; a run of more epochs has more snapshots.
+# A small learning rate, so that no run has converged; longer runs have more snapshots.
 LEARNS = [*QUICK, "model=neumf", "model.history=true", "optimizer.lr=0.01", "schedule.cycle_epochs=1"]
 LEARNS += ["max_epochs=6", "snapshots=3", "data.items=120"]
 
@@ -44,9 +44,9 @@ def members(compose, tmp_path: Path) -> list[Path]:
     return folders
 
 
-def test_rates_as_its_members_do_on_average(members: list[Path], tmp_path: Path) -> None:
+def test_predicts_the_mean_of_its_members(members: list[Path], tmp_path: Path) -> None:
     before = files_in(tmp_path / "sweep")
-    result = average(members, tmp_path / "average")
+    result = average(members, tmp_path / "average").result
     assert files_in(tmp_path / "sweep") == before
     networks = [load_checkpoint(best(member)).network for member in members]
     assert [len(network.members) for network in networks if isinstance(network, Ensemble)] == [3, 3, 2]
@@ -56,26 +56,30 @@ def test_rates_as_its_members_do_on_average(members: list[Path], tmp_path: Path)
     assert torch.allclose(own.network(users, items), by_hand, atol=1e-6)
     results = [result_in(member) for member in members]
     for metric in ("val/rmse", "test/rmse"):
-        assert result["metrics"][metric] < sum(of["metrics"][metric] for of in results) / 3
+        assert result["metrics"][metric] < sum(member["metrics"][metric] for member in results) / 3
     assert result["members"] == [
         {"folder": str(member), "seed": seed} for seed, member in enumerate(members, 1)
     ]
     assert result["data"] == results[0]["data"]
     assert result["baselines"] == results[0]["baselines"]
     assert result["time"]["epochs"] == 6 + 6 + 2
-    assert result["model"]["parameters"] == sum(of["model"]["parameters"] for of in results)
+    assert result["model"]["parameters"] == sum(member["model"]["parameters"] for member in results)
     assert result["objective"]["value"] == result["metrics"]["val/rmse"]
     assert result.keys() - {"members"} == results[0].keys()
     assert json.loads((tmp_path / "average" / "result.json").read_text()) == result
 
 
-def test_does_whatever_a_run_does(members: list[Path], tmp_path: Path) -> None:
+def test_every_command_accepts_it(members: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "average"
-    result = average(members, folder)
+    run = average(members, folder)
     for part in ("val", "test"):
         own = evaluate(str(folder), part)[-1]
-        told = {name: value for name, value in result["metrics"].items() if name.startswith(part)}
-        assert own == {"model": "history"} | {name: pytest.approx(told[name], rel=1e-9) for name in told}
+        expected = {
+            name: pytest.approx(value, rel=1e-9)
+            for name, value in run.metrics.items()
+            if name.startswith(part)
+        }
+        assert own == {"model": "history"} | expected
     model = Recommender.load(folder)
     liked = model.recommend(7, k=3)["item"]
     assert len(liked) == 3
@@ -86,13 +90,13 @@ def test_does_whatever_a_run_does(members: list[Path], tmp_path: Path) -> None:
     assert page.is_relative_to(folder)
 
 
-def test_a_sweep_has_its_runs_and_the_average_beside_them(members: list[Path], tmp_path: Path) -> None:
+def test_the_average_of_a_sweep_is_on_its_leaderboard(members: list[Path], tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     (sweep / "4").mkdir()
     (sweep / "4" / "failed.json").write_text('{"status": "failed", "error": "x", "overrides": []}')
     assert members_in(sweep) == members
     average(members_in(sweep), sweep / "average", [f"dir={sweep}"])
-    assert members_in(sweep) == members, "an average is no member of another"
+    assert members_in(sweep) == members, "an average is not a member of another"
     lines = rank(read_runs(sweep))
     assert [len(line.runs) for line in lines] == [1, 3]
     assert best_command(lines) == f"recsys-average dir={sweep}"
@@ -100,7 +104,7 @@ def test_a_sweep_has_its_runs_and_the_average_beside_them(members: list[Path], t
         average([members[0], sweep / "average"])
 
 
-def test_runs_of_other_splits_or_networks_have_no_average(compose, tmp_path: Path) -> None:
+def test_runs_with_different_splits_or_networks_are_refused(compose, tmp_path: Path) -> None:
     kinds = {
         "a": [],
         "same": ["seed=2"],
@@ -112,45 +116,45 @@ def test_runs_of_other_splits_or_networks_have_no_average(compose, tmp_path: Pat
     }
     for name, options in kinds.items():
         train(compose(*QUICK, "model=embedding-net", *options), tmp_path / name)
-    told = {
-        "split": r"a and .*split do not share their split \(data .*random\(seed=0, .*; .*random\(seed=1, ",
-        "data": "a and .*data do not share their split",
-        "class": "a/.* and .*class/.* differ in network .*EmbeddingNet; .*MatrixFactorization",
-        "width": r"width/.* differ in embedding_dim \(32; 5\): they have no average",
-        "loss": r"differ in loss \(of ratings; of an order\)",
+    messages = {
+        "split": r"a and .*split cannot be averaged: .* splits \(data .*random\(seed=0, .*random\(seed=1, ",
+        "data": "a and .*data cannot be averaged",
+        "class": "a/.* and .*class/.* differ in network .*EmbeddingNet.*MatrixFactorization",
+        "width": r"width/.* differ in embedding_dim \(32.*5\)",
+        "loss": "differ in predicts_ratings",
     }
     before = files_in(tmp_path)
-    for name, words in told.items():
-        with pytest.raises(RunError, match=words):
+    for name, message in messages.items():
+        with pytest.raises(RunError, match=message):
             average([tmp_path / "a", tmp_path / name])
-    for one in ([], [tmp_path / "a"], [tmp_path / "a", tmp_path / "a"]):
-        with pytest.raises(RunError, match="an average takes two finished runs at least, and here is: "):
-            average(one)
-    with pytest.raises(ConfigError, match=r"output_dir=.*a/own: lies in .*a, which is averaged"):
+    for runs in ([], [tmp_path / "a"], [tmp_path / "a", tmp_path / "a"]):
+        with pytest.raises(RunError, match="needs at least two finished runs; given: "):
+            average(runs)
+    with pytest.raises(ConfigError, match=r"output_dir=.*a/own: is inside .*a, which is averaged"):
         average([tmp_path / "a", tmp_path / "same"], tmp_path / "a" / "own")
     assert files_in(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_as_a_command(tmp_path: Path) -> None:
     options = ["model=bias", "logger=none", "hydra.launcher.jobs=1"]
     run("train", "-m", "seed=1,2", *QUICK, *options, f"output_dir={tmp_path / 'outputs' / 'sweeps' / 's'}")
-    told = run("average", "output_dir=mine").stdout
-    assert "average of 2 runs" in told
+    assert "average of 2 runs" in run("average", "output_dir=mine").stdout
     result = result_in(tmp_path / "mine")
-    assert result["overrides"] == ["output_dir=mine", "dir=outputs/sweeps/s"]
+    assert result["overrides"] == ["dir=outputs/sweeps/s"]
     (*_, own) = json.loads(run("evaluate", "run=mine", "format=json").stdout)
     assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)
     run("average", "runs=[outputs/sweeps/s/0,outputs/sweeps/s/1]")
     (folder,) = (tmp_path / "outputs" / "runs").iterdir()
     assert result_in(folder)["metrics"] == result["metrics"]
-    for words, message in [
-        (["runs=[outputs/sweeps/s/0]"], "an average takes two finished runs at least"),
-        (["runs=outputs/sweeps/s/0"], "a list of folders expected"),
-        (["runs=[a,b]", "dir=c"], "dir=c and runs=['a', 'b']: one of them"),
+    for arguments, message in [
+        (["runs=[outputs/sweeps/s/0]"], "needs at least two finished runs"),
+        (["runs=outputs/sweeps/s/0"], "must be a list of folders"),
+        (["runs=[a,b]", "dir=c"], "dir=c and runs=['a', 'b']: give only one of them"),
         (["runs=[a,b]"], "run=a: no such folder"),
-        (["output_dir=mine"], "output_dir=mine: holds a run already"),
+        (["output_dir=mine"], "mine: already holds a run"),
     ]:
-        done = run("average", *words, code=1)
+        done = run("average", *arguments, code=1)
         assert message in done.stderr
         assert "Traceback" not in done.stderr
     assert list((tmp_path / "outputs" / "runs").iterdir()) == [folder], "a refusal leaves nothing behind"

@@ -9,15 +9,15 @@ from support.processes import started
 
 from recsys.sweeps.forkserver import AVAILABLE, Forked, Server
 
-settings.register_profile("faults", deadline=None)  # tests may be slow on a busy machine
+settings.register_profile("faults", deadline=None)  # a test may be slow on a busy machine
 settings.load_profile("faults")
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """Starts processes that have torch imported, so that tests with many processes are fast."""
+    """Start processes by forking one that has imported torch, so that tests can kill many of them."""
     if not AVAILABLE:
-        pytest.skip("fork servers are available only on Linux")
+        pytest.skip("processes are forked on Linux only")
     server = Server({**os.environ, "OMP_NUM_THREADS": "1"})
     yield server
     server.close()
@@ -25,6 +25,5 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def start(server: Server, tmp_path: Path) -> Callable[..., Forked]:
-    """Start recsys-train with its output in the file `said` of the test's folder."""
-
-    return partial(started, server, tmp_path / "said")
+    """Start recsys-train; its output goes to the file `log` in the folder of the test."""
+    return partial(started, server, tmp_path / "log")

@@ -1,4 +1,4 @@
-"""What goes wrong in the middle of training: told, bounded in time, and the best weights kept."""
+"""Failures during training: they are reported, end in bounded time, and keep the best weights."""
 
 import json
 import os
@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from support.commands import run
+from support.interrupted import RUN
 from support.processes import limited
-from test_checkpoints import weights
-from test_kills import RUN
+from support.weights import saved_weights
 
 from recsys.runs.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.slow
 
 EXPLODING = """
 from torch.optim.lr_scheduler import LambdaLR
@@ -26,28 +28,31 @@ def exploding(optimizer, steps_per_epoch: int, epochs: int):
 """
 
 
-def test_a_loss_that_explodes_is_told_and_the_best_is_kept(tmp_path: Path) -> None:
-    """The learning rate grows tenfold an epoch: sound at first, and then not."""
+def test_an_exploding_loss_is_reported_and_the_best_weights_are_kept(tmp_path: Path) -> None:
+    """The learning rate grows tenfold per epoch."""
     (tmp_path / "conf" / "schedule").mkdir(parents=True)
     (tmp_path / "conf" / "schedule" / "exploding.yaml").write_text("_target_: exploding.exploding\n")
     (tmp_path / "exploding.py").write_text(EXPLODING)
-    words = [word for word in RUN if not word.startswith(("schedule", "model", "max_epochs", "patience"))]
-    words += ["schedule=exploding", "optimizer=sgd", "optimizer.lr=0.01", "model=matrix-factorization"]
-    words += ["max_epochs=30", "patience=30", "output_dir=run"]
-    done = run("train", "--config-dir=conf", *words, code=1, PYTHONPATH=str(tmp_path))
+    changed = ("schedule", "model", "max_epochs", "patience")
+    overrides = [override for override in RUN if not override.startswith(changed)]
+    overrides += ["schedule=exploding", "optimizer=sgd", "optimizer.lr=0.01", "model=matrix-factorization"]
+    overrides += ["max_epochs=30", "patience=30", "output_dir=run"]
+    done = run("train", "--config-dir=conf", *overrides, code=1, PYTHONPATH=str(tmp_path))
     assert "(step " in done.stderr
     assert "learning rate " in done.stderr
     assert "a smaller optimizer.lr or gradient_clip=1 may help" in done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads(Path("run/failed.json").read_text())["error"].startswith("TrainingError: ")
     assert not Path("run/result.json").exists()
-    assert all(torch.isfinite(weight).all() for weight in weights(Path("run/checkpoints/best.ckpt")).values())
+    best = saved_weights(Path("run/checkpoints/best.ckpt"))
+    assert best
+    assert all(torch.isfinite(weight).all() for weight in best.values())
 
 
 def test_too_little_memory_names_the_batch_size(tmp_path: Path) -> None:
-    """A batch of all ratings and a wide layer, where a process may have 4 GB."""
-    words = [*RUN, "batch_size=6000", "model.hidden=[200000]", "output_dir=run"]
-    done = limited(resource.RLIMIT_AS, 4 << 30, *words)
+    """One batch of all ratings and a wide layer, in a process that may use 4 GB."""
+    overrides = [*RUN, "batch_size=6000", "model.hidden=[200000]", "output_dir=run"]
+    done = limited(resource.RLIMIT_AS, 4 << 30, *overrides)
     assert done.returncode == 1
     assert "batch_size=6000" in done.stderr
     assert "memory" in done.stderr
@@ -56,35 +61,35 @@ def test_too_little_memory_names_the_batch_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_is_killed_ends_the_others(rank: int, tmp_path: Path) -> None:
-    words = [*RUN, "max_epochs=1000", "patience=1000", "hardware=ddp", "hardware.accelerator=cpu"]
-    with open("said", "wb") as said:
+    overrides = [*RUN, "max_epochs=1000", "patience=1000", "hardware=ddp", "hardware.accelerator=cpu"]
+    with open("log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "recsys.cli.train", *words, "hardware.devices=2", "output_dir=run"],
+            [sys.executable, "-m", "recsys.cli.train", *overrides, "hardware.devices=2", "output_dir=run"],
             start_new_session=True,
-            stdout=said,
-            stderr=said,
+            stdout=log,
+            stderr=log,
         )
     try:
         while not Path("run/checkpoints/last.ckpt").exists():
-            assert process.poll() is None, Path("said").read_text()
+            assert process.poll() is None, Path("log").read_text()
             time.sleep(0.02)
-        group = _of_group(process.pid)
+        group = _processes_of_group(process.pid)
         victim = process.pid if rank == 0 else next(pid for pid in group if pid != process.pid)
         os.kill(victim, signal.SIGKILL)
         assert process.wait(60) != 0
         deadline = time.monotonic() + 60
-        while _of_group(process.pid):
+        while _processes_of_group(process.pid):
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:
-        if _of_group(process.pid):
+        if _processes_of_group(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
     assert not Path("run/result.json").exists()
     load_checkpoint(Path("run/checkpoints/last.ckpt"))
 
 
-def _of_group(leader: int) -> list[int]:
-    """Processes of a group that still run."""
+def _processes_of_group(leader: int) -> list[int]:
+    """Return the running processes of a process group."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

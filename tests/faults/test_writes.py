@@ -1,4 +1,4 @@
-"""Whatever happens while something is written, what is there is the old or the new one, whole."""
+"""Interrupted writes: a file is either the old or the complete new one."""
 
 import os
 import resource
@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
+from support.interrupted import RUN
 from support.processes import killed_after, limited
-from test_kills import RUN
 
 from recsys.atomic import atomic_write, remove_leftovers
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
@@ -33,7 +36,7 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
-def test_encoded_data_are_all_there_or_made_again(tmp_path: Path) -> None:
+def test_encoded_data_is_complete_or_encoded_again(tmp_path: Path) -> None:
     n = 200_000
     row = np.arange(n)
     columns = {"user": row // 400, "item": row % 400, "rating": row % 5 + 1.0, "timestamp": row}
@@ -53,7 +56,7 @@ def test_encoded_data_are_all_there_or_made_again(tmp_path: Path) -> None:
         assert (found.items == whole.items).all()
 
 
-def test_a_full_disk_is_told_and_harms_nothing(tmp_path: Path, start) -> None:
+def test_a_full_disk_is_reported_and_checkpoints_are_kept(tmp_path: Path, start) -> None:
     process = start(*RUN, "max_epochs=1000", "patience=1000", f"output_dir={tmp_path / 'run'}")
     kept = tmp_path / "run" / "checkpoints"
     while not (kept / "last.ckpt").exists():
@@ -63,12 +66,12 @@ def test_a_full_disk_is_told_and_harms_nothing(tmp_path: Path, start) -> None:
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
     done = limited(resource.RLIMIT_FSIZE, 20_000, f"run={tmp_path / 'run'}", "resume=true")
     assert done.returncode == 1
-    assert "run: cannot be written (File too large); what was saved before is whole" in done.stderr
+    assert "run: cannot be written (File too large); saved checkpoints are intact" in done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
 
 
-def test_data_that_find_no_room_are_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_when_data_is_encoded(tmp_path: Path) -> None:
     lines = "".join(f"{user},{item},3\n" for user in range(200) for item in range(50))
     (tmp_path / "mine.csv").write_text(f"user,item,rating\n{lines}")
     done = limited(

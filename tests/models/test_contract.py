@@ -1,155 +1,130 @@
-"""What every network has to do; a new one is one line in NETWORKS."""
+"""What every network must do while it is trained."""
 
 import pytest
 import torch
+from support.networks import N_ITEMS, N_USERS, NETWORKS, all_pairs, all_pairs_data, build_network, randomise
 from torch import nn
 
 from recsys.models.base import RatingNetwork
-from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
-from recsys.models.hybrid import NeuMF
-from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.models.heads import OrdinalHead
+from recsys.models.hybrid import HybridNet
 
-FACTS = {"n_users": 12, "n_items": 9, "scale": [1, 5], "mean": 3.4}
-NETWORKS = {
-    "bias": (Bias, {}),
-    "matrix-factorization": (MatrixFactorization, {"embedding_dim": 8}),
-    "embedding-net of no layer": (
-        EmbeddingNet,
-        {"embedding_dim": 8, "hidden": [], "embedding_dropout": 0.0},
-    ),
-    "embedding-net of three": (
-        EmbeddingNet,
-        {"embedding_dim": 8, "hidden": [32, 16, 24], "dropouts": 0.0, "embedding_dropout": 0.0},
-    ),
-    "embedding-net": (
-        EmbeddingNet,
-        {"embedding_dim": 8, "hidden": [32], "dropouts": 0.0, "embedding_dropout": 0.0},
-    ),
-    "embedding-net, linear": (
-        EmbeddingNet,
-        {"embedding_dim": 8, "hidden": 16, "dropouts": 0.0, "embedding_dropout": 0.0, "head": "linear"},
-    ),
-    "matrix-factorization, ordinal": (
-        MatrixFactorization,
-        {"embedding_dim": 8, "head": "ordinal", "levels": [1, 2, 3, 4, 5]},
-    ),
-    "neumf": (NeuMF, {"embedding_dim": 8, "hidden": 16, "dropouts": 0.0, "embedding_dropout": 0.0}),
-    "neumf with history and features": (
-        NeuMF,
-        {
-            "embedding_dim": 8,
-            "hidden": [],
-            "history": True,
-            "features": True,
-            "n_item_features": 3,
-            "n_user_features": 2,
-        },
-    ),
-}
+USERS, ITEMS = all_pairs()
 
 
 @pytest.fixture(params=NETWORKS)
 def network(request: pytest.FixtureRequest) -> RatingNetwork:
-    torch.manual_seed(0)
-    kind, arguments = NETWORKS[request.param]
-    return kind(**FACTS, **arguments)
+    return build_network(request.param)
 
 
-@pytest.fixture
-def pairs() -> tuple[torch.Tensor, torch.Tensor]:
-    grid = torch.cartesian_prod(torch.arange(12, dtype=torch.int32), torch.arange(9, dtype=torch.int32))
-    return grid[:, 0], grid[:, 1]
-
-
-def test_rates_pairs_of_rows(network: RatingNetwork, pairs: tuple) -> None:
-    users, items = pairs
-    ratings = network(users, items)
-    assert ratings.shape == (108,)
+def test_predicts_a_rating_per_pair(network: RatingNetwork) -> None:
+    ratings = network(USERS, ITEMS)
+    assert ratings.shape == (N_USERS * N_ITEMS,)
     assert ratings.dtype == torch.float32
-    assert torch.equal(network.eval()(users[:1], items[:1]), network(users, items)[:1])
+    torch.testing.assert_close(network(USERS[:1], ITEMS[:1]), ratings[:1])
 
 
-def test_predictions_stay_on_the_scale(network: RatingNetwork, pairs: tuple) -> None:
-    for parameter in network.parameters():
-        parameter.data.mul_(50)
-    predicted = network.predict(*pairs)
-    assert predicted.min() >= 1
-    assert predicted.max() <= 5
-
-
-def test_learns_additive_ratings(network: RatingNetwork, pairs: tuple) -> None:
-    users, items = pairs
-    true = 3 + 0.15 * (users - 6) + 0.2 * (items - 4)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
-    for _ in range(600):
+def test_learns_additive_ratings(network: RatingNetwork) -> None:
+    target = 3 + 0.15 * (USERS - 6) + 0.2 * (ITEMS - 4)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    for _ in range(150):
         optimizer.zero_grad()
-        nn.functional.mse_loss(network(users, items), true).backward()
+        nn.functional.mse_loss(network(USERS, ITEMS), target).backward()
         optimizer.step()
-    assert (network(users, items) - true).square().mean().sqrt() < 0.1
+    assert (network(USERS, ITEMS) - target).square().mean().sqrt() < 0.1
 
 
-def test_every_row_of_every_table_is_used(network: RatingNetwork, pairs: tuple) -> None:
-    network(*pairs).square().sum().backward()
-    tables = network.tables("user") | network.tables("item")
-    assert any(name.startswith("user_") for name in tables)
-    assert any(name.startswith("item_") for name in tables)
-    for name, table in tables.items():
-        assert table.num_embeddings == (12 if name.startswith("user_") else 9)
-        if table.weight.requires_grad:
+def test_every_row_of_every_table_is_used(network: RatingNetwork) -> None:
+    network(USERS, ITEMS).square().sum().backward()
+    for side, rows in (("user", N_USERS), ("item", N_ITEMS)):
+        tables = network.tables(side)
+        assert tables
+        for name, table in tables.items():
+            assert name.startswith(f"{side}_")
+            assert table.num_embeddings == rows
             assert (table.weight.grad.abs().sum(1) > 0).all(), name
 
 
 def test_untrained_rows_become_the_mean_row(network: RatingNetwork) -> None:
-    for parameter in network.parameters():
-        nn.init.normal_(parameter)
-    trained_users, trained_items = torch.arange(12) < 10, torch.arange(9) > 0
+    randomise(network)
+    assert network.trained_users.tolist() == [True] * 10 + [False] * 2
+    assert network.trained_items.tolist() == [False] + [True] * 8
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.fill_untrained(trained_users, trained_items)
-    trained = {"user": trained_users, "item": trained_items}
-    tables = {
-        f"{name}.weight": trained[side]
-        for side in trained
-        for name, table in network.tables(side).items()
-        if table.weight.requires_grad  # others are written, not trained
+    network.fill_untrained()
+    trained = {
+        id(table.weight): trained
+        for side, trained in (("user", network.trained_users), ("item", network.trained_items))
+        for table in network.tables(side).values()
     }
-    for name, value in network.state_dict().items():
-        if name in tables:
-            assert torch.equal(value[tables[name]], before[name][tables[name]])
-            assert torch.allclose(value[~tables[name]], before[name][tables[name]].mean(0))
-        else:
+    for name, value in network.named_parameters():
+        known = trained.get(id(value))
+        if known is None:
             assert torch.equal(value, before[name])
+        else:
+            assert torch.equal(value[known], before[name][known])
+            torch.testing.assert_close(value[~known], before[name][known].mean(0).expand_as(value[~known]))
 
 
-@pytest.mark.parametrize("at_once", [7, 1 << 16])
-def test_scores_a_catalogue_as_it_rates_its_pairs(
-    network: RatingNetwork, pairs: tuple, at_once: int, monkeypatch: pytest.MonkeyPatch
+def test_switching_modes_computes_nothing(network: RatingNetwork) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        for parameter in network.parameters():  # anything derived from the weights is outdated now
+            parameter.add_(0.01)
+    changed = {name: value.clone() for name, value in network.state_dict().items()}
+    assert changed.keys() == before.keys()
+    for mode in (network.eval, network.train, network.eval):
+        assert mode() is network
+        assert all(torch.equal(value, changed[name]) for name, value in network.state_dict().items())
+    for module in network.modules():
+        assert type(module).train is nn.Module.train
+        assert type(module).eval is nn.Module.eval
+
+
+def test_weights_survive_a_round_trip(network: RatingNetwork, request: pytest.FixtureRequest) -> None:
+    randomise(network)
+    other = build_network(request.node.callspec.params["network"])
+    assert not torch.equal(other(USERS, ITEMS), network(USERS, ITEMS))
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(other(USERS, ITEMS), network(USERS, ITEMS))
+
+
+def test_from_data_keeps_the_arguments_that_rebuild_a_network(network: RatingNetwork) -> None:
+    assert network.arguments is not None
+    other = type(network)(**network.arguments)
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    assert {name: value.shape for name, value in other.state_dict().items()} == shapes
+    assert network.arguments["n_users"] == N_USERS
+
+
+def test_the_loss_is_the_squared_error_or_a_likelihood(network: RatingNetwork) -> None:
+    randomise(network)
+    ratings = torch.arange(len(USERS)).float() % 5 + 1
+    loss = network.loss(USERS, ITEMS, ratings)
+    if isinstance(network.head, OrdinalHead):
+        expected = network.head.negative_log_likelihood(network.logits(USERS, ITEMS), ratings)
+    else:
+        expected = (network(USERS, ITEMS) - ratings).square().mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_network_without_logits_says_what_to_implement() -> None:
+    network = RatingNetwork(2, 2, [1, 5], 3.0)
+    with pytest.raises(NotImplementedError, match="logits"):
+        network(USERS[:1], ITEMS[:1])
+
+
+@pytest.mark.parametrize(
+    ("network_class", "options", "name", "obstacle"),
+    [
+        (EmbeddingNet, {}, "embedding-net", None),
+        (EmbeddingNet, {"head": "ordinal"}, "embedding-net", "head=ordinal"),
+        (HybridNet, {}, "neumf", None),
+        (HybridNet, {"history": True}, "history", "history=true"),
+    ],
+)
+def test_a_network_knows_its_name_and_what_rules_compiling_out(
+    network_class: type[RatingNetwork], options: dict, name: str, obstacle: str | None
 ) -> None:
-    for parameter in network.parameters():
-        nn.init.normal_(parameter)
-    monkeypatch.setattr("recsys.models.base.PAIRS_AT_ONCE", at_once)
-    monkeypatch.setattr("recsys.models.ops.all_pairs.BYTES_AT_ONCE", 4 * 32 * at_once)
-    expected = network.eval()(*pairs).detach().view(12, 9)
-    for users in (torch.arange(12), torch.tensor([5, 2, 5], dtype=torch.int32), torch.tensor([7])):
-        for scores in (network.score(users), RatingNetwork.score(network, users)):
-            torch.testing.assert_close(scores, expected[users.long()], atol=1e-5, rtol=0)
-    assert network.score(torch.arange(0)).shape == (0, 9)
-
-
-def test_other_users_share_all_else(network: RatingNetwork, pairs: tuple) -> None:
-    rows = {name: table.weight.detach()[[3, 8]] for name, table in network.tables("user").items()}
-    other = network.eval().with_users(rows)
-    assert torch.equal(other.score(torch.arange(2)), network.score(torch.tensor([3, 8])))
-    assert (other.n_users, network.n_users) == (2, 12)
-    for name, table in network.tables("item").items():
-        assert other.get_parameter(f"{name}.weight") is table.weight
-    assert network.state_dict().keys() == other.state_dict().keys()
-
-
-def test_weights_survive_a_round_trip(
-    network: RatingNetwork, pairs: tuple, request: pytest.FixtureRequest
-) -> None:
-    kind, arguments = NETWORKS[request.node.callspec.params["network"]]
-    again = kind(**FACTS, **arguments)
-    again.load_state_dict(network.state_dict())
-    assert torch.equal(again.eval()(*pairs), network.eval()(*pairs))
+    network = network_class.from_data(all_pairs_data(), **options)
+    assert (network.name, network.compile_obstacle) == (name, obstacle)

@@ -1,3 +1,7 @@
+"""The network of Zaitsev's 2018 article: size, layers, initialisation and formula."""
+
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -6,11 +10,11 @@ from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.ops.dropout import Dropout
 
 
-def build(**arguments) -> EmbeddingNet:
-    return EmbeddingNet(**{"n_users": 5, "n_items": 4, "scale": [1, 5], "mean": 3, **arguments})
+def build(**options: Any) -> EmbeddingNet:
+    return EmbeddingNet(**{"n_users": 5, "n_items": 4, "scale": [1, 5], "mean": 3, **options})
 
 
-def test_has_the_articles_size_on_ml_1m() -> None:
+def test_has_the_size_of_the_article_on_ml_1m() -> None:
     network = build(
         n_users=6040, n_items=3706, embedding_dim=150, hidden=[500, 500, 500], dropouts=[0.5, 0.5, 0.25]
     )
@@ -27,26 +31,28 @@ def test_has_the_articles_size_on_ml_1m() -> None:
         ([], 0.2, []),
     ],
 )
-def test_dropouts_follow_the_layers(hidden, dropouts, rates) -> None:
-    modules = build(hidden=hidden, dropouts=dropouts, embedding_dropout=0.1).layers
-    assert [module.p for module in modules if isinstance(module, Dropout)] == [0.1, *rates]
-    assert sum(isinstance(module, nn.Linear) for module in modules) == len(rates) + 1
+def test_each_hidden_layer_has_its_dropout(
+    hidden: int | list[int], dropouts: float | list[float], rates: list[float]
+) -> None:
+    mlp = build(hidden=hidden, dropouts=dropouts, embedding_dropout=0.1).mlp
+    assert [module.p for module in mlp if isinstance(module, Dropout)] == [0.1, *rates]
+    assert sum(isinstance(module, nn.Linear) for module in mlp) == len(rates) + 1
 
 
 def test_equals_the_formula() -> None:
     torch.manual_seed(0)
     network = build(embedding_dim=3, hidden=[6]).eval()
-    first, last = (module for module in network.layers if isinstance(module, nn.Linear))
+    first, last = (module for module in network.mlp if isinstance(module, nn.Linear))
     vector = torch.cat([network.user_embedding.weight[2], network.item_embedding.weight[1]])
-    logit = last.weight @ torch.relu(first.weight @ vector + first.bias) + last.bias
-    expected = 5 * torch.sigmoid(logit) + 0.5
+    score = last.weight @ torch.relu(first.weight @ vector + first.bias) + last.bias
+    expected = 5 * torch.sigmoid(score) + 0.5
     assert torch.allclose(network(torch.tensor([2]), torch.tensor([1])), expected)
 
 
-def test_starts_as_in_the_article() -> None:
+def test_is_initialised_as_in_the_article() -> None:
     network = build(n_users=500, embedding_dim=50, hidden=[40])
     assert 0.049 < network.user_embedding.weight.abs().max() <= 0.05
-    for module in network.layers:
+    for module in network.mlp:
         if isinstance(module, nn.Linear):
             assert (module.bias == 0.01).all()
             limit = (6 / (module.in_features + module.out_features)) ** 0.5

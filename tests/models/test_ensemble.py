@@ -1,4 +1,4 @@
-"""An average of networks does whatever a network does."""
+"""An ensemble of scorers does everything that a scorer does."""
 
 import pytest
 import torch
@@ -6,49 +6,58 @@ from torch import nn
 
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
-from recsys.models.ensemble import Ensemble
+from recsys.models.ensemble import EnsembleScorer, average
 from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.models.scorer import Scorer
 
 USERS, ITEMS = torch.tensor([0, 5, 2]), torch.tensor([3, 3, 1])
+SIZE = (6, 4, (1, 5), 3.0)
 
 
 @pytest.fixture
-def members() -> list:
-    facts = (6, 4, (1, 5), 3.0)
-    made = [MatrixFactorization(*facts, embedding_dim=3), EmbeddingNet(*facts, embedding_dim=2, hidden=5)]
-    for member in made:
-        for parameter in member.parameters():
+def members() -> list[Scorer]:
+    networks = [MatrixFactorization(*SIZE, embedding_dim=3), EmbeddingNet(*SIZE, embedding_dim=2, hidden=5)]
+    for network in networks:
+        for parameter in network.parameters():
             nn.init.normal_(parameter)
-    return made
+    return [network.scorer() for network in networks]
 
 
-def test_rates_as_its_members_do_on_average(members: list) -> None:
-    ensemble = Ensemble(members).eval()
-    assert torch.allclose(ensemble(USERS, ITEMS), (members[0](USERS, ITEMS) + members[1](USERS, ITEMS)) / 2)
-    scores = ensemble.score(torch.arange(6))
-    assert torch.allclose(scores[USERS, ITEMS], ensemble(USERS, ITEMS), atol=1e-5)
+def test_scores_are_the_mean_of_the_members(members: list[Scorer]) -> None:
+    ensemble = EnsembleScorer(members)
+    expected = (members[0](USERS, ITEMS) + members[1](USERS, ITEMS)) / 2
+    assert torch.allclose(ensemble(USERS, ITEMS), expected)
+    scores = ensemble.score_catalogue(torch.arange(6))
+    assert torch.allclose(scores[USERS, ITEMS], expected, atol=1e-5)
     assert torch.equal(ensemble.predict(USERS, ITEMS), ensemble(USERS, ITEMS).clamp(1, 5))
+    assert (ensemble.n_users, ensemble.n_items, ensemble.scale) == (6, 4, (1.0, 5.0))
+    assert ensemble.predicts_ratings
 
 
-def test_other_users_have_rows_in_every_member(members: list) -> None:
-    ensemble = Ensemble(members).eval()
-    rows = {name: table.weight.detach()[[5, 2]] for name, table in ensemble.tables("user").items()}
-    assert len(rows) == 3  # vector and bias of the one, vector of the other
-    other = ensemble.with_users(rows)
-    assert torch.equal(other.score(torch.arange(2)), ensemble.score(torch.tensor([5, 2])))
+def test_an_ensemble_for_other_users_has_them_in_every_member(members: list[Scorer]) -> None:
+    ensemble = EnsembleScorer(members)
+    table = ensemble.user_table()[[5, 2]]
+    assert table.shape == (2, 3 + 1 + 2)  # vector and bias of the first, vector of the second
+    other = ensemble.with_users(table)
+    assert torch.equal(other.score_catalogue(torch.arange(2)), ensemble.score_catalogue(torch.tensor([5, 2])))
     assert other.n_users == 2
 
 
-def test_untrained_rows_are_filled_in_every_member(members: list) -> None:
-    trained = torch.tensor([True, True, True, False, True, True])
-    ensemble = Ensemble(members)
-    ensemble.fill_untrained(trained, torch.ones(4, dtype=torch.bool))
-    for table in (members[0].user_embedding, members[1].user_embedding):
-        assert torch.allclose(table.weight[3], table.weight[trained].mean(0))
-
-
-def test_vectors_stand_side_by_side(members: list) -> None:
-    vectors = Ensemble(members).vectors("item")
+def test_vectors_are_concatenated(members: list[Scorer]) -> None:
+    vectors = EnsembleScorer(members).vectors("item")
     assert vectors is not None
-    assert torch.equal(vectors, torch.cat([member.item_embedding.weight for member in members], dim=1))
-    assert Ensemble([Bias(6, 4, (1, 5), 3.0)]).vectors("user") is None
+    assert torch.equal(vectors, torch.cat([member.vectors("item") for member in members], dim=1))
+    assert EnsembleScorer([Bias(*SIZE).scorer()]).vectors("user") is None
+
+
+def test_the_average_of_one_scorer_is_that_scorer(members: list[Scorer]) -> None:
+    assert average(members[:1]) is members[0]
+    assert isinstance(average(members), EnsembleScorer)
+
+
+def test_an_ensemble_of_ranking_scorers_does_not_clip() -> None:
+    network = Bias(*SIZE)
+    nn.init.constant_(network.item_bias.weight, 9.0)
+    ensemble = average([network.scorer(predicts_ratings=False)] * 2)
+    assert not ensemble.predicts_ratings
+    assert ensemble.predict(USERS, ITEMS).tolist() == [12.0] * 3

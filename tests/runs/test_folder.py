@@ -78,7 +78,7 @@ def test_a_used_folder_is_refused_and_stays_as_it_is(file: str, tmp_path: Path) 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="output_dir=.*file: cannot be created"):
+    with pytest.raises(ConfigError, match=r"output_dir=.*file: cannot be created"):
         start(tmp_path / "file")
 
 
@@ -86,7 +86,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     with open_run(tmp_path / "run", CONFIG, []) as folder:
         before = names(folder)
         for resume in (False, True):
-            with pytest.raises(ConfigError, match="run: another process is running in this folder"):
+            with pytest.raises(ConfigError, match=r"run: another process is running in this folder"):
                 start(folder, resume)
         assert names(folder) == before
 

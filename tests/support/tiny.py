@@ -1,4 +1,4 @@
-"""Overrides for runs of about a second, with a plain network; tests/experiment/test_defaults.py has the defaults."""
+"""Overrides for runs of about a second, with a plain network; test_defaults.py tests the defaults."""
 
 SMALL = ["data=synthetic", "data.ratings=3000", "data.users=60", "data.items=50", "batch_size=500"]
 SHORT = ["max_epochs=2", "hardware=cpu", "logger=none"]

@@ -15,8 +15,8 @@ NAMES = st.text(st.sampled_from("ab \\'\",=:[]{}()#%~"), min_size=1, max_size=12
 @given(NAMES)
 def test_any_folder_name_survives_hydras_grammar(name: str) -> None:
     folder = Path("/runs") / name / "0"
-    place = Job(0, ("seed=1",), folder).command[-2]
-    assert OverridesParser.create().parse_override(place).value() == str(folder)
+    (override,) = [word for word in Job(0, ("seed=1",), folder).command if word.startswith("output_dir=")]
+    assert OverridesParser.create().parse_override(override).value() == str(folder)
 
 
 def test_a_job_name_has_the_swept_keys() -> None:

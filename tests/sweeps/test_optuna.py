@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from support.commands import result_in, run
 from support.tiny import QUICK
 
+from recsys.cli.train import pruning_callbacks
 from recsys.errors import ConfigError, Pruned, TrainingError
 from recsys.experiment.train import train
 from recsys.sweeps.optuna import open_study, probes, search, split_space, trial_of
-from recsys.training.callbacks.pruning import PruneTrial
 
 optuna = pytest.importorskip("optuna", reason="pip install optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
@@ -170,10 +170,8 @@ def run_as_trial(
     """Train as job 0 of a search in this folder, and return its result."""
     (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": pruner}))
     open_study(tmp_path, options(1)).ask()
-    trial = trial_of(tmp_path / "0")
-    callbacks = [] if trial is None else [PruneTrial(trial)]
     cfg = compose(*QUICK, "max_epochs=5", "schedule.cycle_epochs=2", *overrides)
-    return train(cfg, tmp_path / "0", callbacks=callbacks).result
+    return train(cfg, tmp_path / "0", callbacks=pruning_callbacks(cfg, tmp_path / "0")).result
 
 
 def test_a_trial_reports_at_cycle_ends(tmp_path: Path, compose) -> None:

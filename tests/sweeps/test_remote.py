@@ -114,7 +114,6 @@ def test_a_job_of_ray_with_several_processes(tmp_path: Path, monkeypatch: pytest
     ddp = ["hardware=ddp", "hardware.accelerator=cpu"]
     run("train", "-m", *COMMON, *ddp, *options, RAY_AUTH_MODE="disabled", HOME=str(tmp_path))
     assert result_in(tmp_path / "sweep" / "0")["seed"] == 3
-    assert (tmp_path / "sweep" / "0" / "train_ddp_process_1.log").exists()
 
 
 def test_a_ray_cluster_that_does_not_respond_is_an_error(tmp_path: Path) -> None:
@@ -221,4 +220,4 @@ def test_a_wrong_number_of_processes_is_refused(
 def test_a_sweep_started_by_several_processes_is_refused(tmp_path: Path) -> None:
     variables = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "0"}
     error = run("train", "-m", *QUICK, "seed=1,2", code=1, **variables).stderr
-    assert "a sweep was started 2 times by torchrun" in error
+    assert error.strip() == "a sweep was started 2 times by torchrun: start it once"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,10 @@ import pytest
 from support.commands import result_in, run
 from support.tiny import QUICK
 
-from recsys.sweeps.launcher import only_sweep_in
+from recsys.runs.folder import read_json
+from recsys.runs.lock import lock_folder
+
+pytestmark = pytest.mark.slow
 
 FAULTY = """
 import os, signal, time
@@ -34,29 +38,29 @@ class Faulty(Bias):
 
 @pytest.fixture
 def faulty(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
-    """Words and variables of a command whose model.fault= decides how a job ends."""
+    """Arguments and variables of a command whose model.fault= decides how a job ends."""
     (tmp_path / "own" / "model").mkdir(parents=True)
     (tmp_path / "own" / "faults.py").write_text(FAULTY)
     (tmp_path / "own" / "model" / "faulty.yaml").write_text("_target_: faults.Faulty\nfault: none\n")
-    words = [f"--config-dir={tmp_path / 'own'}", *QUICK, "model=faulty", f"output_dir={tmp_path / 'sweep'}"]
-    return words, {"PYTHONPATH": str(tmp_path / "own")}
+    command = [f"--config-dir={tmp_path / 'own'}", *QUICK, "model=faulty", f"output_dir={tmp_path / 'sweep'}"]
+    return command, {"PYTHONPATH": str(tmp_path / "own")}
 
 
 def test_a_sweep_in_which_jobs_end_in_every_way(faulty, tmp_path: Path) -> None:
-    words, environment = faulty
+    arguments, environment = faulty
     swept = "model.fault=none,raise,kill,hang"
-    told = run("train", "-m", *words, swept, "hydra.launcher.timeout=20", code=1, **environment)
+    done = run("train", "-m", *arguments, swept, "hydra.launcher.timeout=20", code=1, **environment)
     failed = {
         1: "ValueError: on purpose",
         2: "killed by SIGKILL",
         3: "stopped after 20 seconds (hydra.launcher.timeout)",
     }
-    assert "4 jobs" in told.stderr
-    assert "1 of 4 done, 0 running, 3 failed, best" in told.stderr
+    assert "4 jobs" in done.stderr
+    assert "1 of 4 done, 0 running, 3 failed, best" in done.stderr
     assert [path.name for path in sorted((tmp_path / "sweep").glob("*/result.json"))] == ["result.json"]
     for job, error in failed.items():
         assert json.loads((tmp_path / "sweep" / str(job) / "failed.json").read_text())["error"] == error
-    for leaderboard in (told.stdout, run("compare", f"dir={tmp_path / 'sweep'}").stdout):
+    for leaderboard in (done.stdout, run("compare", f"dir={tmp_path / 'sweep'}").stdout):
         lines = leaderboard.splitlines()
         assert [line for line in lines if line.startswith("failed")] == [
             f"failed: job {job}: {error}" for job, error in failed.items()
@@ -68,91 +72,124 @@ def test_a_sweep_in_which_jobs_end_in_every_way(faulty, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_scheduler_stops_a_sweep_which_can_go_on(faulty, tmp_path: Path, number: signal.Signals) -> None:
-    words, environment = faulty
-    command = [sys.executable, "-m", "recsys.cli.train", "-m", *words, "model.fault=hang,none"]
+def test_a_scheduler_stops_a_sweep_that_can_be_resumed(
+    faulty, tmp_path: Path, number: signal.Signals
+) -> None:
+    arguments, environment = faulty
+    command = [sys.executable, "-m", "recsys.cli.train", "-m", *arguments, "model.fault=hang,none"]
     environment = {**os.environ, **environment}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if "2 jobs in" in line:
                 process.send_signal(number)
                 break
-        told = process.stderr.read().splitlines()
+        errors = process.stderr.read().splitlines()
     assert process.returncode == 128 + number
-    assert told[-1] == (
-        f"stopped by {number.name}; to go on: the same command with sweep.resume={tmp_path / 'sweep'}"
+    assert errors[-1] == (
+        f"stopped by {number.name}; to resume: repeat the command with sweep.resume={tmp_path / 'sweep'}"
     )
 
 
 def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_path: Path) -> None:
-    words, environment = faulty
-    command = [sys.executable, "-m", "recsys.cli.train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6"]
+    arguments, environment = faulty
+    command = [
+        sys.executable,
+        "-m",
+        "recsys.cli.train",
+        "-m",
+        *arguments,
+        "model.fault=slow",
+        "seed=1,2,3,4,5,6",
+    ]
     sweep = tmp_path / "sweep"
     with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not list(sweep.glob("*/result.json")) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    time.sleep(1)  # its jobs see that nobody is there any more
+    time.sleep(1)  # until the jobs have noticed that their parent has ended
     finished = {path: path.stat().st_mtime_ns for path in sweep.glob("*/result.json")}
     assert 1 <= len(finished) < 6
-    run("train", "-m", *words, "model.fault=slow", "seed=1,2,3,4,5,6", f"sweep.resume={sweep}", **environment)
+    run(
+        "train",
+        "-m",
+        *arguments,
+        "model.fault=slow",
+        "seed=1,2,3,4,5,6",
+        f"sweep.resume={sweep}",
+        **environment,
+    )
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert [result_in(sweep / job)["seed"] for job in "012345"] == [1, 2, 3, 4, 5, 6]
-    other = ["model.fault=slow", "seed=6,5,4", f"sweep.resume={sweep}"]
-    told = run("train", "-m", *words, *other, code=1, **environment).stderr
-    assert "its job 0 was run with other overrides" in told
-    assert result_in(sweep / "0")["seed"] == 1, "what is finished is not lost by a slip"
-    assert "seed=1,2,3" in (sweep / "multirun.yaml").read_text(), "nor is the record of what was swept"
-    with only_sweep_in(sweep):
+    other = ["model.fault=slow", "seed=6,5,4", "batch_size=500,600", f"sweep.resume={sweep}"]
+    errors = run("train", "-m", *arguments, *other, code=1, **environment).stderr
+    assert "job 0 of this sweep had other overrides" in errors
+    assert result_in(sweep / "0")["seed"] == 1, "a refused start loses no results"
+    assert read_json(sweep / "sweep.json") == {"swept": ["seed"], "pruner": None}, (
+        "nor the record of the sweep"
+    )
+    with lock_folder(sweep, ""):
         same = ["model.fault=slow", "seed=1,2,3,4,5,6", f"sweep.resume={sweep}"]
-        assert "this sweep is running" in run("train", "-m", *words, *same, code=1, **environment).stderr
+        errors = run("train", "-m", *arguments, *same, code=1, **environment).stderr
+        assert "another process is running this sweep" in errors
     alone = run("train", *QUICK, f"sweep.resume={sweep}", code=1, **environment).stderr
-    assert "goes on with a sweep" in alone
+    assert "resumes a sweep" in alone
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "messages"),
     [
-        (["seed=1,2", "model.hiden=4"], ["Could not override 'model.hiden'.", "Did you mean model.hidden?"]),
+        (["seed=1,2", "model.hiden=4"], ["model.hiden: no such key", "Did you mean model.hidden?"]),
+        (["model.hiden=4,5"], ["model.hiden: no such key", "Did you mean model.hidden?"]),
+        (["seed=1,2", "resume=true"], ["resume=true with -m: to resume a sweep, use sweep.resume="]),
         (["seed=1,2,3,4,5,6,7,8,9,x"], ["job 9: seed=x: should be a valid integer"]),
         (["seed=range(0)"], ["nothing to run: a swept key has no values"]),
         (
             ["seed=1,2", "sweep.resume=nowhere"],
-            ["sweep.resume=nowhere: not a sweep's folder (no multirun.yaml)"],
+            ["sweep.resume=nowhere: not the folder of a sweep (no sweep.json)"],
         ),
         (
             ["seed=1,2", "hydra.launcher.timeout=abc"],
             ["hydra.launcher.timeout=abc: should be"],
         ),
         (["seed=1,2", "hydra.launcher.jobs=0"], ["hydra.launcher.jobs=0: should be greater than 0"]),
-        (["hardware=ddp,auto"], ["job 0: hardware.devices=2, but 1 for the sweep: all its jobs share one"]),
-        (["output_dir=x,y"], ["job 0: output_dir=x, but None", "job 1: output_dir=y, but None"]),
+        (["hardware=ddp,auto"], ["job 0: hardware.devices=2: all jobs of a sweep must share one value (1)"]),
+        (["output_dir=x,y"], ["job 0: output_dir=x: all jobs", "job 1: output_dir=y: all jobs"]),
         (["optimizer.lr=interval(0,1)"], ["a grid has no intervals; hydra/sweeper=optuna searches them"]),
     ],
 )
-def test_a_sweep_that_cannot_work_leaves_nothing(words: list[str], told: list[str], tmp_path: Path) -> None:
-    errors = run("train", *QUICK, "-m", *words, code=1).stderr.splitlines()
-    assert len(errors) == len(told)
-    for error, expected in zip(errors, told, strict=True):
+def test_a_refused_sweep_leaves_nothing(arguments: list[str], messages: list[str], tmp_path: Path) -> None:
+    errors = run("train", *QUICK, "-m", *arguments, code=1).stderr.splitlines()
+    assert len(errors) == len(messages)
+    for error, expected in zip(errors, messages, strict=True):
         assert expected in error
     assert not list(tmp_path.glob("outputs/sweeps/*"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["result.json", ".hydra", "sweep.json", "multirun.yaml"])
+def test_a_sweep_does_not_use_the_folder_of_another_run_or_sweep(name: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("old")
+    errors = run("train", "-m", *QUICK, "seed=1,2", "output_dir=mine", code=1).stderr
+    assert f"output_dir=mine: already holds a run or sweep ({name})" in errors
+    assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [(name, "old")]
 
 
 def test_jobs_have_the_configuration_that_was_validated(tmp_path: Path) -> None:
-    """A folder of one's own, a main file of one's own, and a name that Hydra's grammar minds."""
+    """With --config-dir, --config-name, and a folder whose name has special characters of Hydra's grammar."""
     own = tmp_path / "it's [my] own"
     own.mkdir()
     (own / "mine.yaml").write_text("defaults:\n  - train\n  - _self_\nmax_epochs: 3\n")
-    words = [word for word in QUICK if not word.startswith("max_epochs")]
-    place = "output_dir='" + str(own / "sweep").replace("'", "\\'") + "'"
-    run("train", "-m", f"--config-dir={own}", "--config-name=mine", *words, "seed=1,2", place)
+    overrides = [override for override in QUICK if not override.startswith("max_epochs")]
+    chosen = "output_dir='" + str(own / "sweep").replace("'", "\\'") + "'"
+    run("train", "-m", f"--config-dir={own}", "--config-name=mine", *overrides, "seed=1,2", chosen)
     assert [result_in(own / "sweep" / job)["time"]["epochs"] for job in "01"] == [3, 3]
 
 
-def test_runs_are_named_by_what_was_varied(tmp_path: Path) -> None:
-    words = [*QUICK, "logger=tensorboard", "max_epochs=1", f"output_dir={tmp_path / 'sweep'}"]
-    run("train", "-m", *words, "model.embedding_dim=4", "model.hidden=[8],[8,4]", "seed=1,2")
+def test_runs_are_named_by_the_swept_keys(tmp_path: Path) -> None:
+    overrides = [*QUICK, "logger=tensorboard", "max_epochs=1", f"output_dir={tmp_path / 'sweep'}"]
+    run("train", "-m", *overrides, "model.embedding_dim=4", "model.hidden=[8],[8,4]", "seed=1,2")
     names = [str(file.parent.relative_to(tmp_path / "sweep")) for file in tmp_path.rglob("events.*")]
     assert set(names) == {
         "0/hidden=8,seed=1",
@@ -162,7 +199,7 @@ def test_runs_are_named_by_what_was_varied(tmp_path: Path) -> None:
     }
 
 
-def test_a_sweep_goes_on_after_a_failure(tmp_path: Path) -> None:
+def test_a_failed_job_does_not_stop_a_sweep(tmp_path: Path) -> None:
     wild = [
         "model=matrix-factorization",
         "optimizer=sgd",
@@ -170,9 +207,9 @@ def test_a_sweep_goes_on_after_a_failure(tmp_path: Path) -> None:
         "optimizer.lr=0.001,1e30,0.002",
     ]
     options = ["-m", *QUICK, *wild, f"output_dir={tmp_path / 'sweep'}"]
-    told = run("train", *options, code=1).stderr
-    assert "job 1: failed: TrainingError" in told
-    assert "Traceback" not in told
+    errors = run("train", *options, code=1).stderr
+    assert "job 1: failed: TrainingError" in errors
+    assert "Traceback" not in errors
     assert [(tmp_path / "sweep" / job / "result.json").exists() for job in "012"] == [True, False, True]
     assert (tmp_path / "sweep" / "1" / "failed.json").exists()
     leaderboard = run("compare", f"dir={tmp_path / 'sweep'}").stdout
@@ -182,30 +219,33 @@ def test_a_sweep_goes_on_after_a_failure(tmp_path: Path) -> None:
 
 def test_every_job_of_a_sweep_is_validated_before_the_first_starts(tmp_path: Path) -> None:
     options = ["-m", *QUICK, f"output_dir={tmp_path / 'sweep'}", "model.embedding_dim=4,8,0,-1"]
-    told = run("train", *options, code=1).stderr.splitlines()
-    assert told == [
+    errors = run("train", *options, code=1).stderr.splitlines()
+    assert errors == [
         "job 2: model.embedding_dim=0: should be greater than 0",
         "job 3: model.embedding_dim=-1: should be greater than 0",
     ]
-    assert not list((tmp_path / "sweep").glob("[0-9]"))
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_a_sweep_of_sweep_files_is_refused() -> None:
-    told = run("train", "-m", *QUICK, "sweep=embedding-size,layer-widths", code=1).stderr
-    assert "sweep=embedding-size and sweep=layer-widths: one file that sweeps at a time" in told
+    errors = run("train", "-m", *QUICK, "sweep=embedding-size,layer-widths", code=1).stderr
+    assert "sweep=embedding-size and sweep=layer-widths: use one sweep file at a time" in errors
 
 
 def test_several_processes_per_job_in_a_sweep(tmp_path: Path) -> None:
     options = ["hardware=ddp", "hardware.accelerator=cpu", f"output_dir={tmp_path / 'sweep'}", "seed=3"]
     run("train", "-m", *QUICK[:-2], "logger=none", *options)
     assert result_in(tmp_path / "sweep" / "0")["seed"] == 3
-    assert (tmp_path / "sweep" / "0" / "train_ddp_process_1.log").exists()
+    assert not list((tmp_path / "sweep" / "0").glob("train_ddp*")), "the second process writes nothing there"
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {
+        *("0", "multirun.yaml", "sweep.json", "leaderboard.html")
+    }
 
 
 def test_a_sweep_file_switches_multirun_on_and_names_the_folder(tmp_path: Path) -> None:
     run("train", "sweep=embedding-size", *QUICK, "hydra.sweeper.params={model.embedding_dim:'3,5'}")
     (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
-    assert sweep.name.endswith("_embedding-size")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}_embedding-size", sweep.name)
     for job, dim in (("0", 3), ("1", 5)):
         assert f"model.embedding_dim={dim}" in result_in(sweep / job)["overrides"]
 

@@ -130,6 +130,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=
 IDS = IDS.filter(lambda text: text.strip() == text and "\ufffd" not in text)
 
 
+@pytest.mark.slow
 def test_ids_of_any_characters_are_kept(tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
 

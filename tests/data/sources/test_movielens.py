@@ -120,6 +120,7 @@ print(MovieLens("ml-100k", "ml-100k", read_tabs, (1, 5), address, md5).load().sh
 """
 
 
+@pytest.mark.slow
 def test_two_processes_download_and_encode_once(source: MovieLens, web, tmp_path: Path) -> None:
     archive = tmp_path / "mirror" / "ml-100k.zip"
     address = web.put("/ml-100k.zip", archive.read_bytes())

@@ -1,116 +1,100 @@
-"""One set of weights out of those at the ends of cycles."""
+"""Averaged weights: at cycle ends (averaging=swa), or after every step (averaging=ema)."""
 
-import signal
 from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import Callback
 from support.tiny import QUICK
+from support.training import best_score, checkpoint_path, interrupted, train_result
 
-from recsys.cli.evaluate import evaluate
-from recsys.errors import Stopped
-from recsys.experiment import train as command
-from recsys.experiment.train import train
+from recsys.experiment.evaluate import evaluate
 from recsys.inference.recommender import Recommender
 from recsys.runs.checkpoint import load_checkpoint
-from recsys.runs.folder import HYDRA
-from recsys.training import build
 
 CYCLES = [*QUICK, "schedule.cycle_epochs=2", "optimizer.lr=0.01", "max_epochs=8", "patience=100"]
 SWA = [*CYCLES, "averaging=swa"]
 
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return load_checkpoint(folder / "checkpoints" / f"{name}.ckpt").network.state_dict()
+    return load_checkpoint(checkpoint_path(folder, name)).scorer.state_dict()
 
 
-def assert_close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert [key for key in one if not torch.allclose(one[key], other[key], atol=1e-6)] == []
+def assert_close(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert weights.keys() == expected.keys()
+    for name in weights:
+        torch.testing.assert_close(weights[name], expected[name], atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [1, 3])
-def test_is_the_mean_of_the_weights_at_the_ends(compose, first: int, tmp_path: Path) -> None:
-    """What shorter runs without an average end with, averaged by hand."""
-    kept = []
+def test_swa_is_the_mean_of_the_weights_at_cycle_ends(compose, first: int, tmp_path: Path) -> None:
+    """Shorter runs without averaging end with the weights that are averaged."""
+    at_ends = []
     for epochs in (2, 4, 6, 8)[first - 1 :]:
-        train(compose(*CYCLES, f"max_epochs={epochs}"), tmp_path / str(epochs))
-        kept.append(weights(tmp_path / str(epochs)))
-    train(compose(*SWA, f"averaging.first_cycle={first}"), tmp_path / "swa")
-    by_hand = {key: torch.stack([of[key] for of in kept]).mean(0) for key in kept[0]}
-    assert_close(weights(tmp_path / "swa"), by_hand)
-
-
-@pytest.mark.parametrize("options", [["max_epochs=3", "averaging.first_cycle=9"], ["schedule=one-cycle"]])
-def test_the_average_of_a_single_end_is_that_end(compose, options: list[str], tmp_path: Path) -> None:
-    words = [
-        word for word in CYCLES if not word.startswith("schedule.") or "schedule=one-cycle" not in options
-    ]
-    plain = [word for word in options if not word.startswith("averaging.")]
-    train(compose(*words, *plain), tmp_path / "plain")
-    train(compose(*words, "averaging=swa", *options), tmp_path / "swa")
-    assert_close(weights(tmp_path / "swa"), weights(tmp_path / "plain"))
-
-
-def test_what_is_validated_is_what_is_saved(compose, tmp_path: Path) -> None:
-    """Also at ends before the first that counts, and with a history, whose context is written anew."""
-    for first in (1, 4):
-        options = ["model=history", "model.head=linear", "data.items=120"]
-        options += [f"averaging.first_cycle={first}"]
-        result = train(compose(*SWA, *options), tmp_path / str(first))
-        saved = torch.load(tmp_path / str(first) / "checkpoints" / "best.ckpt", weights_only=True)
-        (score,) = (
-            float(state["best_model_score"])
-            for name, state in saved["callbacks"].items()
-            if name.startswith("CycleEndCheckpoint")
-        )
-        assert result["objective"]["value"] == pytest.approx(score, rel=1e-5)
-        own = evaluate(str(tmp_path / str(first)), part="val")[-1]
-        assert own["val/rmse"] == pytest.approx(result["objective"]["value"], rel=1e-9)
-    assert len(Recommender.load(tmp_path / "4").recommend(7, k=5)) == 5
-
-
-class Interrupt(Callback):
-    """Sends SIGTERM to its own process after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_end(self, trainer, *_: object) -> None:
-        if trainer.global_step == self.step:
-            signal.raise_signal(signal.SIGTERM)
+        train_result(compose(*CYCLES, f"max_epochs={epochs}"), tmp_path / str(epochs))
+        at_ends.append(weights(tmp_path / str(epochs)))
+    train_result(compose(*SWA, f"averaging.first_cycle={first}"), tmp_path / "swa")
+    expected = {name: torch.stack([end[name] for end in at_ends]).mean(0) for name in at_ends[0]}
+    assert_close(weights(tmp_path / "swa"), expected)
 
 
 @pytest.mark.parametrize(
-    "step", [3, 13, 20]
-)  # of 5 in an epoch: in the first cycle, in a later one, at an end
-def test_a_run_that_goes_on_ends_as_if_it_had_not_been_stopped(
-    compose, step: int, tmp_path: Path, monkeypatch
+    ("schedule", "options"),
+    [
+        (["schedule.cycle_epochs=2"], ["averaging.first_cycle=9"]),  # later than the last cycle
+        (["schedule=one-cycle"], []),
+    ],
+)
+def test_the_average_of_one_cycle_end_is_that_end(
+    compose, schedule: list[str], options: list[str], tmp_path: Path
 ) -> None:
-    whole = train(compose(*SWA), tmp_path / "whole")
-    original = build.build_trainer
+    run = [*QUICK, *schedule, "optimizer.lr=0.01", "max_epochs=3", "patience=100"]
+    train_result(compose(*run), tmp_path / "plain")
+    train_result(compose(*run, "averaging=swa", *options), tmp_path / "swa")
+    assert_close(weights(tmp_path / "swa"), weights(tmp_path / "plain"))
 
-    def interrupted(cfg, folder: Path, *more: Callback, **options):
-        return original(cfg, folder, *more, Interrupt(step), **options)
 
-    folder = tmp_path / "cut"
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [1, 4])
+def test_averaged_weights_are_validated_and_saved(compose, first: int, tmp_path: Path) -> None:
+    """Also at cycle ends before the first that counts, and with a history, which is encoded again."""
+    options = ["model=history", "model.head=linear", "data.items=120", f"averaging.first_cycle={first}"]
+    result = train_result(compose(*SWA, *options), tmp_path / "run")
+    assert result["objective"]["value"] == pytest.approx(best_score(tmp_path / "run"), rel=1e-5)
+    own = evaluate(str(tmp_path / "run"), subset="val")[-1]
+    assert own["val/rmse"] == pytest.approx(result["objective"]["value"], rel=1e-9)
+    assert len(Recommender.load(tmp_path / "run").recommend(7, k=5)) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 13, 20])  # 5 steps per epoch: first cycle, later cycle, cycle end
+def test_a_resumed_average_equals_an_uninterrupted_one(compose, step: int, tmp_path: Path) -> None:
     cfg = compose(*SWA)
-    with monkeypatch.context() as patched:
-        patched.setattr(build, "build_trainer", interrupted)
-        with pytest.raises(Stopped):
-            train(cfg, folder)
-    (folder / HYDRA).mkdir()
-    command.OmegaConf.save(cfg, folder / HYDRA / "config.yaml")
-    again = train(compose(*SWA, f"run={folder}", "resume=true"))
-    assert again["metrics"] == whole["metrics"]
-    assert again["objective"] == whole["objective"]
+    whole = train_result(cfg, tmp_path / "whole")
+    interrupted(cfg, tmp_path / "cut", step)
+    resumed = train_result(cfg, tmp_path / "cut", resume=True)
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["objective"] == whole["objective"]
     for name in ("best", "last"):
-        one, other = weights(folder, name), weights(tmp_path / "whole", name)
-        assert [key for key in one if not torch.equal(one[key], other[key])] == []
+        found, expected = weights(tmp_path / "cut", name), weights(tmp_path / "whole", name)
+        assert [key for key in found if not torch.equal(found[key], expected[key])] == []
 
 
-def test_goes_with_one_network_that_rates(compose, tmp_path: Path) -> None:
-    told = "snapshots=2 with averaging of weights: averaging=none"
-    with pytest.raises(command.ConfigError, match=told):
-        train(compose(*SWA, "snapshots=2"), tmp_path)
+@pytest.mark.slow
+def test_the_moving_average_is_validated_and_saved(compose, tmp_path: Path) -> None:
+    """With steps that are far too long, weights jump around the optimum and their average does not."""
+    run = [*QUICK, "data.ratings=2000", "model=bias", "optimizer=sgd", "optimizer.lr=10", "batch_size=50"]
+    run += ["optimizer.momentum=0", "optimizer.nesterov=false", "schedule=constant", "max_epochs=12"]
+    plain = train_result(compose(*run), tmp_path / "plain")
+    averaged = train_result(compose(*run, "averaging=ema", "averaging.decay=0.99"), tmp_path / "ema")
+    assert averaged["metrics"]["test/rmse"] < plain["metrics"]["test/rmse"] - 0.01
+    own = evaluate(str(tmp_path / "ema"))[-1]
+    assert own["test/rmse"] == pytest.approx(averaged["metrics"]["test/rmse"], rel=1e-9)
+
+
+def test_the_moving_average_of_a_history_is_validated_and_saved(compose, tmp_path: Path) -> None:
+    options = ["model=neumf", "model.history=true", "averaging=ema", "averaging.decay=0.9", "max_epochs=4"]
+    result = train_result(compose(*CYCLES, *options), tmp_path / "run")
+    value = evaluate(str(tmp_path / "run"), subset="val")[-1]["val/rmse"]
+    assert value == pytest.approx(result["objective"]["value"], rel=1e-9)
+    assert value == pytest.approx(best_score(tmp_path / "run"), rel=1e-5)
