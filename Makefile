@@ -37,7 +37,7 @@ bench: setup ## speed relative to common alternatives, about 20 minutes; docs/pe
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/throughput.py --batch-size 128
 	$(BIN)/python benchmarks/start_up.py
-	$(BIN)/python benchmarks/history.py
+	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/large_tables.py --rows 100000 1000000 10000000
 	$(BIN)/python benchmarks/ingestion.py
 	$(BIN)/python benchmarks/scoring.py

@@ -105,12 +105,15 @@ def network_from_checkpoint(path: Path) -> RatingNetwork:
     return _build_network(content["network"])
 
 
-def scorers_from_checkpoint(content: dict[str, Any], network: RatingNetwork) -> list[Scorer]:
+def scorers_from_checkpoint(
+    content: dict[str, Any], network: RatingNetwork, predicts_ratings: bool
+) -> list[Scorer]:
     """Return the scorers of a checkpoint: snapshots, the oldest first, then the current one.
 
     Args:
         content: of the checkpoint.
         network: of the class and arguments that the scorers were made of.
+        predicts_ratings: whether the loss trains ratings.
 
     Raises:
         RunError: the weights do not fit the network.
@@ -118,7 +121,7 @@ def scorers_from_checkpoint(content: dict[str, Any], network: RatingNetwork) -> 
     states = content.get("scorers", [])
     if not states:
         return []
-    template = network.empty_scorer(content["recsys"]["predicts_ratings"])
+    template = network.empty_scorer(predicts_ratings)
     scorers = []
     for state in states:
         scorer = copy.deepcopy(template)
@@ -167,7 +170,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
 def _rebuild(content: dict[str, Any], metadata: dict[str, Any]) -> LoadedCheckpoint:
     if metadata["format"] != FORMAT:
         raise RunError(f"has format {metadata['format']}, this version reads {FORMAT}: train again")
-    scorers = scorers_from_checkpoint(content, _build_network(content["network"]))
+    network = _build_network(content["network"])
+    scorers = scorers_from_checkpoint(content, network, metadata["predicts_ratings"])
     user_ids = IdMap(ids_from_plain(metadata["user_ids"]), "user")
     item_ids = IdMap(ids_from_plain(metadata["item_ids"]), "item")
     for ids, n in ((user_ids, scorers[-1].n_users), (item_ids, scorers[-1].n_items)):

@@ -1,4 +1,4 @@
-"""How Lightning's checkpoints reach the disk: whole, in their own folder, and read as plain data."""
+"""Atomic writes of Lightning checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,24 @@ from recsys.atomic import atomic_write
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the checkpoint and renames.
+    """Write a checkpoint to a temporary file in its folder, then rename it.
 
-    Lightning's own way goes by the system's folder for temporary files, which may lie on another disk: the
-    last step is then a copy that can be cut off.
+    Lightning writes to the system's temporary folder. If that is on another disk, the last step is a copy,
+    and a crash leaves an incomplete checkpoint.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Save.
+        """Save a checkpoint.
+
+        Args:
+            checkpoint: the state of the run.
+            path: file to write; its folder is created if missing.
+            storage_options: ignored; part of Lightning's interface.
 
         Raises:
-            OSError: the disk is full, or the folder cannot be written.
+            OSError: the disk is full, or the folder is not writable.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Memory while training: freed blocks are kept for the next step, and a shortage is told as one."""
+"""Memory during training: reuse of freed blocks, and an error message when memory runs out."""
 
 import ctypes
 import re
@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 from recsys.errors import TrainingError
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-LARGEST_KEPT = 256 << 20  # bytes; far above a layer's activations
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
+MAX_REUSED_BLOCK = 256 << 20  # bytes; far larger than the activations of a layer
 
 
 def reuse_freed_memory() -> None:
-    """Let glibc's allocator reuse blocks of up to 256 MB.
+    """Make glibc's allocator reuse freed blocks of up to 256 MB.
 
-    By itself it takes a block of a megabyte from the system and returns it when it is freed: a training step
-    on the CPU, which frees all its activations and allocates them again, then waits for about a thousand page
-    faults. Elsewhere than on Linux with glibc nothing is changed.
+    By default, glibc returns blocks of a megabyte to the system when they are freed. A training step on a CPU
+    frees and allocates all its activations, which causes about a thousand page faults per step. Has no effect
+    except on Linux with glibc.
     """
     if sys.platform != "linux":
         return
@@ -25,25 +25,28 @@ def reuse_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # another C library
         return
-    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
-    mallopt(M_TRIM_THRESHOLD, LARGEST_KEPT)
+    mallopt(M_MMAP_THRESHOLD, MAX_REUSED_BLOCK)
+    mallopt(M_TRIM_THRESHOLD, MAX_REUSED_BLOCK)
 
 
 @contextmanager
 def explain_out_of_memory(batch_size: int) -> Iterator[None]:
-    """Tell of too little memory as something that the user can mend.
+    """Convert out-of-memory errors into an error that says what to change.
+
+    Args:
+        batch_size: ratings per step.
 
     Raises:
-        TrainingError: names the batch size.
+        TrainingError: memory ran out in the block.
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as problem:  # torch has no class of its own for a CPU
-        told = str(problem)
-        if not isinstance(problem, MemoryError) and not re.search("out of memory|allocate memory", told):
+    except (MemoryError, RuntimeError) as problem:  # torch raises a plain RuntimeError on a CPU
+        message = str(problem)
+        if not isinstance(problem, MemoryError) and not re.search("out of memory|allocate memory", message):
             raise
-        reason = (told.splitlines() or ["MemoryError"])[0]
+        reason = (message.splitlines() or ["MemoryError"])[0]
         raise TrainingError(
-            f"not enough memory with batch_size={batch_size}: a smaller one, fewer model.hidden or a smaller "
-            f"model.embedding_dim need less ({reason})"
+            f"not enough memory with batch_size={batch_size}: reduce batch_size, model.hidden or "
+            f"model.embedding_dim ({reason})"
         ) from None

@@ -91,6 +91,7 @@ class RatingModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Give a network that was rebuilt from a checkpoint what it takes from the training set."""
+        self._tasks = {}  # the data module may be another one than before
         data = getattr(self.trainer, "datamodule", None)
         if self.network.trained_users is None and isinstance(data, MovieLensDataModule):
             self.network.setup_from_data(data.dataset, data.split.train)
@@ -152,10 +153,15 @@ class RatingModule(pl.LightningModule):
         self._evaluation_step(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log val/rmse and val/mae over the ratings of all processes, or val/ndcg@k and val/recall@k."""
+        """Log val/rmse and val/mae over the ratings of all processes, or val/ndcg@k, val/recall@k and the objective."""
         metrics = self._metrics("val")
         if not self.loss.predicts_ratings:
-            metrics = {name: value for name, value in metrics.items() if name.split("@")[0] in LOGGED_RANKING}
+            objective = self.loss.objective(self._ranking_task("val").k).name
+            metrics = {
+                name: value
+                for name, value in metrics.items()
+                if name == objective or name.split("@")[0] in LOGGED_RANKING
+            }
         self._check_finite(metrics)
         self.log_dict(metrics, prog_bar=True)
 
@@ -181,7 +187,7 @@ class RatingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs to continue exactly (generators of all processes, the epoch's loss), and
-        what rebuilds the network."""
+        what rebuilds the network and its scorers: snapshots, then the scorer as it was measured last."""
         if self._generator is not None:
             states = {
                 "dropout": self._default_generator().get_rng_state(),
@@ -197,13 +203,25 @@ class RatingModule(pl.LightningModule):
             checkpoint["batches"] = batches.state_dict()
         checkpoint["epoch_loss"] = torch.as_tensor(self._loss_sum), self._loss_count
         checkpoint["network"] = describe_network(self.network)
+        checkpoint["scorers"] = [scorer.state_dict() for scorer in (*self.snapshots, self.scorer)]
+        checkpoint["predicts_ratings"] = self.loss.predicts_ratings
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over what `on_save_checkpoint` added, and the snapshots."""
+        """Restore what `on_save_checkpoint` added.
+
+        Raises:
+            ConfigError: the loss of the checkpoint trains ratings and that of this module does not, or vice versa.
+        """
+        trained, expected = checkpoint.get("predicts_ratings"), self.loss.predicts_ratings
+        if trained is not None and trained != expected:
+            raise ConfigError(
+                f"loss={type(self.loss).__name__}: the checkpoint was trained with a "
+                f"{'rating' if trained else 'ranking'} loss; pass loss=..., the loss that it was trained with"
+            )
         self._resumed = {key: checkpoint[key] for key in ("generators", "batches") if key in checkpoint}
         loss, self._loss_count = checkpoint.get("epoch_loss", (torch.zeros(()), 0))
         self._loss_sum = loss.to(self.device)
-        self.snapshots = scorers_from_checkpoint(checkpoint, self.network)[:-1]
+        self.snapshots = scorers_from_checkpoint(checkpoint, self.network, expected)[:-1]
 
     def _make_optimizer(self, parameters: list[Parameter]) -> Optimizer:
         return self.optimizer(parameters, lr=self.lr)

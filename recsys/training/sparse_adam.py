@@ -1,4 +1,4 @@
-"""Adam that touches only the rows of embedding tables that a batch has read."""
+"""Adam that updates only the embedding rows used by a batch."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,23 +10,23 @@ from torch.optim import Adam
 
 
 class SparseAdam(Adam):
-    """Adam whose step costs as much as the batch, however many rows the tables have.
+    """Adam whose cost per step depends on the batch size and not on the size of the embedding tables.
 
-    A sparse gradient (of an `nn.Embedding` with `sparse=True`) updates the weights and the moments of its own
-    rows alone, as `torch.optim.SparseAdam` does: rows that were not read keep their momentum to themselves
-    until they are. So this is not Adam, which moves every row in every step. Dense gradients are Adam's.
+    A sparse gradient (of an `nn.Embedding` with `sparse=True`) updates the weights and moments of its own
+    rows only, like `torch.optim.SparseAdam`; other rows keep their moments until they are used again. Adam
+    itself updates every row in every step. Parameters with dense gradients are updated by Adam.
 
-    Adam's L2 would pull at every row in every step, so there is no weight decay here.
+    There is no weight decay: Adam's L2 penalty would have to update every row in every step.
 
     Args:
-        params: parameters; which of them are sparse, their gradients say.
-        lr: the learning rate.
-        betas: how slowly the mean and the squares of gradients are forgotten.
-        eps: added to the root of the squares.
-        fused: for the dense ones.
+        params: parameters with dense or sparse gradients.
+        lr: learning rate.
+        betas: decay rates of the moving averages of the gradient and of its square.
+        eps: term added to the denominator.
+        fused: whether dense parameters are updated by one fused kernel.
     """
 
-    sparse_gradients = True  # embeddings are to have them; see `RatingNetwork.use_sparse_gradients`
+    sparse_gradients = True  # tells RatingModule to make the gradients of embeddings sparse
 
     def __init__(
         self,
@@ -37,31 +37,36 @@ class SparseAdam(Adam):
         fused: bool | None = None,
     ) -> None:
         super().__init__(params, lr, betas, eps, fused=fused)
-        self._step_supports_amp_scaling = False  # rows are updated here: a scaler has to unscale and to skip
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; returns what `closure` returns."""
+        """Update all parameters once; return the result of `closure`."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # Under float16, torch.amp.GradScaler sets both attributes on a fused optimizer. It has then neither
+        # divided the gradients by the scale nor skipped the step because of infinite gradients.
+        grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         sparse: list[tuple[Tensor, Tensor]] = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.grad.is_sparse:
                     sparse.append((parameter, parameter.grad))
-                    self._update_rows(parameter, group)
-                    parameter.grad = None  # so that Adam leaves it alone
+                    if found_inf is None or not found_inf.item():
+                        self._update_rows(parameter, group, grad_scale)
+                    parameter.grad = None  # hides the parameter from Adam's step
         super().step()
         for parameter, gradient in sparse:
             parameter.grad = gradient
         return loss
 
-    def _update_rows(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _update_rows(self, parameter: Tensor, group: dict[str, Any], grad_scale: Tensor | None) -> None:
         assert parameter.grad is not None
-        gradient = parameter.grad.coalesce()  # a row that was read twice adds up
+        gradient = parameter.grad.coalesce()  # sums the gradients of repeated rows
         rows, values = gradient.indices()[0], gradient.values()  # (n,), (n, width)
+        if grad_scale is not None:
+            values = values / grad_scale
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32)
@@ -72,6 +77,6 @@ class SparseAdam(Adam):
         mean = state["exp_avg"][rows].lerp_(values, 1 - beta1)
         square = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(values, values, value=1 - beta2)
         state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
-        rate = group["lr"] * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
-        # Kingma and Ba 2015, end of section 2: both corrections in the rate, and eps beside the plain root.
-        parameter.index_add_(0, rows, mean.div_(square.sqrt_().add_(group["eps"])), alpha=-rate)
+        step_size = group["lr"] * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+        # Kingma and Ba 2015, end of section 2: both corrections are in the step size, eps is not corrected.
+        parameter.index_add_(0, rows, mean.div_(square.sqrt_().add_(group["eps"])), alpha=-step_size)

@@ -19,7 +19,7 @@ from recsys.paths import conf_dir
 from recsys.sweeps.optuna import probes
 
 CONF = Path(conf_dir())
-FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent.name != "base")
 OPTIONS = [(str(file.parent), file.stem) for file in FILES if file.parent != Path()]
 HARDWARE_HERE = {"gpu", "gpu-bf16", "mps"}
 WITH_A_FIGURE = [

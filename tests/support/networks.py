@@ -29,6 +29,8 @@ class OwnNetwork(RatingNetwork):
         self.item_taste = nn.Embedding(n_items, 3)
         self.user_mood = nn.Embedding(n_users, 1)
         self.mix = nn.Linear(6, 1)
+        for table in (self.user_taste, self.item_taste, self.user_mood):
+            nn.init.normal_(table.weight, std=0.1)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         user, item = self.user_taste(users), self.item_taste(items)

@@ -14,7 +14,6 @@ from recsys.data.datamodule import MovieLensDataModule
 from recsys.data.sources.synthetic import Synthetic
 from recsys.data.splits import RandomSplit
 from recsys.errors import Stopped
-from recsys.experiment.fit import fit
 from recsys.experiment.train import train
 
 
@@ -33,8 +32,7 @@ def synthetic_data(batch_size: int = 200, **options: Any) -> MovieLensDataModule
 
 def train_result(cfg: DictConfig, folder: Path, **options: Any) -> dict[str, Any]:
     """Train into `folder` and return the content of result.json; `options` are further arguments of `train`."""
-    outcome = train(cfg, folder, **options)
-    return getattr(outcome, "result", outcome)
+    return train(cfg, folder, **options).result
 
 
 def checkpoint_path(folder: Path, name: str = "best") -> Path:
@@ -60,7 +58,7 @@ class SendSignal(Callback):
 def interrupted(cfg: DictConfig, folder: Path, step: int) -> None:
     """Train into `folder` until a signal arrives after a step."""
     with pytest.raises(Stopped):
-        fit(cfg, folder, [], [SendSignal(step)])
+        train(cfg, folder, callbacks=[SendSignal(step)])
 
 
 def best_score(folder: Path, name: str = "best") -> float:

@@ -3,20 +3,23 @@ import sys
 
 import pytest
 
+from recsys.errors import TrainingError
+from recsys.training.memory import explain_out_of_memory
+
 STEPS = """
 import resource, sys
 import torch
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.training.memory import reuse_freed_memory
-if sys.argv[1] == "keep":
+if sys.argv[1] == "reuse":
     reuse_freed_memory()
 network = EmbeddingNet(600, 400, [1, 5], 3, embedding_dim=50, hidden=[100, 200, 300])
-rows = torch.randint(400, (2000,))
+indices = torch.randint(400, (2000,))
 def steps(n):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(n):
         network.zero_grad()
-        network(rows, rows).square().mean().backward()
+        network(indices, indices).square().mean().backward()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 steps(10)
 print(steps(20))
@@ -24,13 +27,28 @@ print(steps(20))
 
 
 def page_faults(allocator: str) -> int:
-    done = subprocess.run(
+    """Return the page faults of 20 training steps in a new process."""
+    process = subprocess.run(
         [sys.executable, "-c", STEPS, allocator], capture_output=True, text=True, check=True
     )
-    return int(done.stdout)
+    return int(process.stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator alone is told")
-def test_steps_do_not_wait_for_pages_that_were_freed_before() -> None:
-    assert page_faults("keep") < 1000  # the activations of 20 steps are 60,000 pages
-    assert page_faults("by itself") > 5000
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_training_steps_reuse_freed_memory() -> None:
+    assert page_faults("reuse") < 1000  # the activations of 20 steps are 60,000 pages
+    assert page_faults("default") > 5000
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")]
+)
+def test_out_of_memory_names_the_batch_size(error: Exception) -> None:
+    with pytest.raises(TrainingError, match="batch_size=64"), explain_out_of_memory(64):
+        raise error
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(RuntimeError, match="shapes do not match"), explain_out_of_memory(64):
+        raise RuntimeError("shapes do not match")

@@ -1,8 +1,7 @@
-"""A stack of layers over two vectors side by side: its outputs for all pairs of many."""
+"""Outputs of an MLP for every user with every item."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,60 +9,62 @@ from torch import Tensor, nn
 from recsys.models.ops.int8 import Int8MLP
 from recsys.models.ops.mlp import MLP
 
-BYTES_AT_ONCE = 1 << 21  # of a layer's values while scoring: what a processor's cache holds
-SPREAD, FURTHEST = 1024, 32  # of the pairs by which 8 bits are chosen
+Precision = Literal["fp32", "int8"]
 
-_in_int8 = ContextVar("in_int8", default=False)
+CHUNK_BYTES = 1 << 21  # activations of one layer in one chunk; fits a processor's cache
+SAMPLED_PAIRS, EXTREME_ROWS = 1024, 32  # pairs by which the int8 scales are chosen
 
 
-def all_pairs(layers: MLP, users: Tensor, items: Tensor, precision: str = "fp32") -> Tensor:
-    """Outputs of a stack for every user with every item: (B, d) and (n, e) to float32 (B, n).
+def all_pairs(mlp: MLP, users: Tensor, items: Tensor, precision: Precision = "fp32") -> Tensor:
+    """Return the outputs of an MLP for the concatenated vectors of every user and every item.
 
-    The first layer is linear in the concatenated vectors, W [u; m] + b = (W_u u + b) + W_m m, so each user's
-    and each item's part is computed once, and a pair costs their sum and the layers above.
+    The first layer is linear in the concatenated vectors, W [u; v] + b = (W_u u + b) + W_v v. The user parts
+    and the item parts are computed once each; a pair costs their sum and the remaining layers. Compared with
+    the MLP on all pairs in chunks of the fastest size, on one thread, this saves 60 % of the time with hidden
+    [64] and nothing with hidden [100, 200, 300]. For int8, see docs/performance.md.
 
     Args:
-        layers: in evaluation mode.
-        users: vectors.
-        items: vectors.
+        mlp: in evaluation mode.
+        users: user vectors (B, d).
+        items: item vectors (n, e).
+        precision: "int8" computes the layers after the first in 8 bits: faster and less exact, CPU only.
+
+    Returns:
+        float32 (B, n).
+
+    Raises:
+        ConfigError: precision="int8" on a processor without VNNI instructions.
     """
-    _, first, *rest = layers  # of which the first is dropout, which is off
+    _, first, *rest = mlp  # the skipped module is dropout, which does nothing in evaluation mode
     assert isinstance(first, nn.Linear)
-    of_user, of_item = first.weight.split([users.shape[1], items.shape[1]], dim=1)  # (h, d), (h, e)
-    user_part = nn.functional.linear(users, of_user, first.bias)  # (B, h)
-    item_part = items @ of_item.T  # (n, h)
-    above: Callable[[Tensor], Tensor] = nn.Sequential(*rest)
-    bytes_each = 4
+    user_weight, item_weight = first.weight.split([users.shape[1], items.shape[1]], dim=1)  # (h, d), (h, e)
+    user_part = nn.functional.linear(users, user_weight, first.bias)  # (B, h)
+    item_part = items @ item_weight.T  # (n, h)
+    remaining: Callable[[Tensor], Tensor] = nn.Sequential(*rest)
+    value_bytes = 4
     if precision == "int8" and rest:
-        above, bytes_each = Int8MLP(rest, _some_pairs(user_part, item_part)), 1
-        user_part, item_part = above.in_steps(user_part), above.in_steps(item_part)
+        remaining, value_bytes = Int8MLP(rest, _sample_pairs(user_part, item_part)), 1
+        user_part, item_part = remaining.quantise(user_part), remaining.quantise(item_part)
     outputs = torch.empty(len(users), len(items), device=users.device)
-    widest = max(layer.out_features for layer in layers if isinstance(layer, nn.Linear))
-    at_once = max(1, BYTES_AT_ONCE // (bytes_each * widest))  # pairs
-    chunk = min(len(items), at_once)
-    for some, columns in zip(item_part.split(chunk), outputs.split(chunk, dim=1), strict=True):
-        few = max(1, at_once // chunk)
-        for part, out in zip(user_part.split(few), columns.split(few), strict=True):
-            out.copy_(above(some + part.unsqueeze(1)).squeeze(-1))  # (few, chunk, h) to (few, chunk)
+    max_width = max(layer.out_features for layer in mlp if isinstance(layer, nn.Linear))
+    chunk_pairs = max(1, CHUNK_BYTES // (value_bytes * max_width))
+    chunk_items = min(len(items), chunk_pairs)
+    for item_chunk, columns in zip(
+        item_part.split(chunk_items), outputs.split(chunk_items, dim=1), strict=True
+    ):
+        chunk_users = max(1, chunk_pairs // chunk_items)
+        for user_chunk, out in zip(user_part.split(chunk_users), columns.split(chunk_users), strict=True):
+            out.copy_(remaining(item_chunk + user_chunk.unsqueeze(1)).squeeze(-1))
     return outputs
 
 
-def _some_pairs(user_part: Tensor, item_part: Tensor) -> Tensor:
-    """What goes into the layers above, (n, h): of pairs here and there, and of those furthest out."""
-    step = torch.arange(SPREAD, device=user_part.device)
-    users, items = step * len(user_part) // SPREAD, step * 7919 % len(item_part)  # a prime: no pattern
-    far_users, far_items = (
-        part[part.amax(1).topk(min(FURTHEST, len(part))).indices] for part in (user_part, item_part)
+def _sample_pairs(user_part: Tensor, item_part: Tensor) -> Tensor:
+    """Return inputs (n, h) of the remaining layers: evenly spread pairs and those with the largest values."""
+    steps = torch.arange(SAMPLED_PAIRS, device=user_part.device)
+    users = steps * len(user_part) // SAMPLED_PAIRS
+    items = steps * 7919 % len(item_part)  # a prime, so that users and items do not repeat in step
+    extreme_users, extreme_items = (
+        part[part.amax(1).topk(min(EXTREME_ROWS, len(part))).indices] for part in (user_part, item_part)
     )
-    furthest = (far_users[:, None] + far_items).flatten(0, 1)
-    return torch.cat([user_part[users] + item_part[items], furthest])
-
-
-@contextmanager
-def in_int8(enabled: bool = True) -> Iterator[None]:
-    """Within, in this thread, `all_pairs` computes what is above the first layer in 8 bits, or does not."""
-    token = _in_int8.set(enabled)
-    try:
-        yield
-    finally:
-        _in_int8.reset(token)
+    extreme_pairs = (extreme_users[:, None] + extreme_items).flatten(0, 1)
+    return torch.cat([user_part[users] + item_part[items], extreme_pairs])

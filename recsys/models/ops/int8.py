@@ -1,6 +1,7 @@
-"""Layers in 8 bits on a CPU: fast and coarse outputs, for finding candidates."""
+"""Linear layers in 8 bits on a CPU: fast, approximate outputs for finding candidates."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -8,78 +9,99 @@ from torch import Tensor, nn
 
 from recsys.errors import ConfigError
 
-HEADROOM = 1.2  # of what values reach in a sample; what is larger still counts as this much
-LARGEST = 255  # of an unsigned byte
+HEADROOM = 1.2  # largest value that can be represented, relative to the largest of the sample
+MAX_UINT8 = 255
+MAX_INT8 = 127
 
 
-class _Linear(NamedTuple):
-    """A linear layer as oneDNN wants it: weights in a signed byte each, with a factor for each output."""
+class _PackedLinear(NamedTuple):
+    """A linear layer in oneDNN's format: int8 weights with one scale per output."""
 
     weight: Tensor
-    factors: Tensor
-    zeros: Tensor
+    scales: Tensor
+    zero_points: Tensor
     bias: Tensor
 
 
 class Int8MLP:
-    """[ReLU, linear] x depth: values before the first ReLU, (..., width), to float32 (..., 1).
+    """[ReLU, Linear] x depth: values before the first ReLU, (..., width), to float32 (..., 1).
 
-    Values between layers are unsigned bytes times a factor for each layer, so that a layer's ReLU, its factor
-    and its rounding come with its product (oneDNN's qlinear). Dropout is off. What is put in is the sum of
-    two parts that have been through `in_steps`.
+    Activations are uint8 with one scale per layer, so that oneDNN computes a layer's product, bias, ReLU and
+    rounding in one operation. Dropout is ignored. The input of a call is the sum of two parts, each of them
+    the result of `quantise`.
 
     Args:
-        layers: what stands above a stack's first linear layer.
-        sample: some float32 values (n, width), by which the factors are chosen.
+        layers: the layers of an MLP after its first linear layer.
+        sample: float32 (n, width), typical inputs by which the scales are chosen.
 
     Raises:
-        ConfigError: the processor has no such products.
+        ConfigError: the processor has no VNNI instructions.
     """
 
     def __init__(self, layers: Sequence[nn.Module], sample: Tensor) -> None:
-        if sample.device.type != "cpu" or not torch.cpu._is_vnni_supported():
-            raise ConfigError(
-                "candidates=int8: needs a CPU with products of bytes (VNNI); candidates=bf16 works"
-            )
-        linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-        self.layers = [_pack(layer) for layer in linear]
-        self.factors = list[float]()  # of the values that go into each layer
-        for layer in linear:
+        if sample.device.type != "cpu" or not int8_supported():
+            raise ConfigError("candidates=int8: needs a CPU with VNNI instructions; candidates=bf16 works")
+        linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self.layers = [_pack(layer.weight, layer.bias) for layer in linears]
+        self.scales = list[float]()  # of the inputs of each layer
+        for layer in linears:
             sample = sample.relu()
-            self.factors.append(HEADROOM * max(sample.max().item(), 1e-12) / LARGEST)
+            self.scales.append(HEADROOM * max(sample.max().item(), 1e-12) / MAX_UINT8)
             sample = layer(sample)
 
-    def in_steps(self, part: Tensor) -> Tensor:
-        """A part of the values as int16 multiples of the first factor; two of them never overflow."""
-        return (part / self.factors[0]).round_().clamp_(-(2**14), 2**14 - 1).to(torch.int16)
+    def quantise(self, part: Tensor) -> Tensor:
+        """Return a part of the inputs as int16 multiples of the first scale; two parts cannot overflow."""
+        return (part / self.scales[0]).round_().clamp_(-(2**14), 2**14 - 1).to(torch.int16)
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Outputs; `values` are overwritten."""
+        """Return the outputs; `values` are overwritten."""
         shape = values.shape[:-1]
-        values = values.clamp_(0, LARGEST).to(torch.uint8).view(-1, values.shape[-1])
-        of_next = [*self.factors[1:], None]
-        for layer, of_inputs, of_outputs in zip(self.layers, self.factors, of_next, strict=True):
-            is_last = of_outputs is None
-            values = torch.ops.onednn.qlinear_pointwise(
-                values,
-                of_inputs,
-                0,
-                layer.weight,
-                layer.factors,
-                layer.zeros,
-                layer.bias,
-                1.0 if is_last else of_outputs,
-                0,
-                torch.float32 if is_last else torch.uint8,
-                "none" if is_last else "relu",
-                [],
-                "",
-            )
+        values = values.clamp_(0, MAX_UINT8).to(torch.uint8).view(-1, values.shape[-1])
+        output_scales = [*self.scales[1:], None]
+        for layer, input_scale, output_scale in zip(self.layers, self.scales, output_scales, strict=True):
+            values = _linear(values, input_scale, layer, output_scale)
         return values.view(*shape, 1)
 
 
-def _pack(layer: nn.Linear) -> _Linear:
-    factors = layer.weight.abs().amax(1).clamp_min(1e-12) / 127
-    weight = (layer.weight / factors[:, None]).round().to(torch.int8)
-    packed = torch.ops.onednn.qlinear_prepack(weight, None)
-    return _Linear(packed, factors, torch.zeros(len(factors), dtype=torch.int64), layer.bias)
+@cache
+def int8_supported() -> bool:
+    """Return whether this CPU computes products of bytes exactly.
+
+    Without VNNI instructions, oneDNN adds pairs of products in 16 bits, where large values saturate.
+    """
+    outputs, width = 16, 64
+    weight = torch.ones(outputs, width)
+    values = torch.full((1, width), MAX_UINT8, dtype=torch.uint8)
+    try:
+        found = _linear(values, 1.0, _pack(weight, torch.zeros(outputs)), None)
+    except (AttributeError, RuntimeError):  # built without oneDNN, or no kernel for this processor
+        return False
+    return torch.allclose(found, torch.full_like(found, MAX_UINT8 * width))
+
+
+def _pack(weight: Tensor, bias: Tensor) -> _PackedLinear:
+    scales = weight.abs().amax(1).clamp_min(1e-12) / MAX_INT8
+    quantised = (weight / scales[:, None]).round().to(torch.int8)
+    # Private: torch has no public linear layer on uint8 activations (torch.ao.quantization is deprecated).
+    packed = torch.ops.onednn.qlinear_prepack(quantised, None)
+    return _PackedLinear(packed, scales, torch.zeros(len(scales), dtype=torch.int64), bias)
+
+
+def _linear(values: Tensor, input_scale: float, layer: _PackedLinear, output_scale: float | None) -> Tensor:
+    """Return uint8 outputs of the layer and a ReLU, or float32 outputs without ReLU if there is no scale."""
+    is_last = output_scale is None
+    return torch.ops.onednn.qlinear_pointwise(  # private, see _pack
+        values,
+        input_scale,
+        0,
+        layer.weight,
+        layer.scales,
+        layer.zero_points,
+        layer.bias,
+        1.0 if is_last else output_scale,
+        0,
+        torch.float32 if is_last else torch.uint8,
+        "none" if is_last else "relu",
+        [],
+        "",
+    )

@@ -1,15 +1,13 @@
-"""Save the scorers and the run's metadata with every checkpoint."""
+"""Save the run's metadata with every checkpoint."""
 
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from recsys.training.module import RatingModule
-
 
 class CheckpointMetadata(Callback):
-    """Adds what `recsys.runs.checkpoint` reads: ids, scale, configuration and the scorers.
+    """Adds what `recsys.runs.checkpoint` reads in addition to network and scorers: ids, scale and configuration.
 
     Args:
         metadata: from `recsys.runs.checkpoint.make_metadata`.
@@ -21,7 +19,5 @@ class CheckpointMetadata(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the metadata, and the scorers as they were measured last: snapshots, then the current one."""
-        assert isinstance(pl_module, RatingModule)
+        """Add the metadata."""
         checkpoint["recsys"] = self.metadata
-        checkpoint["scorers"] = [scorer.state_dict() for scorer in (*pl_module.snapshots, pl_module.scorer)]

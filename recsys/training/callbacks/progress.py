@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line per epoch anywhere else."""
+"""Progress of a run: a bar on a terminal, otherwise one log line per epoch."""
 
 import logging
 
@@ -10,18 +10,18 @@ log = logging.getLogger(__name__)
 
 
 class EpochBar(TQDMProgressBar):
-    """One bar per epoch with the validation metrics; validation takes no time worth a second bar."""
+    """Show one bar per epoch with the validation metrics, and none for the short validation."""
 
     def init_validation_tqdm(self) -> Tqdm:
-        """A bar that is never drawn."""
+        """Return a bar that is not drawn."""
         return Tqdm(disable=True)
 
 
 class EpochLog(Callback):
-    """One log line per epoch, for output that goes to a file or another program."""
+    """Log one line per epoch, for output to a file or another program."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Tell the epoch's validation metrics."""
+        """Log the validation metrics of the epoch."""
         metrics = trainer.callback_metrics
         values = (f"{name} {metrics[name]:.4f}" for name in metrics if name.startswith("val/"))
         if trainer.is_global_zero:

@@ -1,4 +1,4 @@
-"""How fast training is: ratings seen by the wall time inside training epochs."""
+"""Training speed in ratings per second."""
 
 import time
 from typing import Any
@@ -8,17 +8,17 @@ import torch
 
 from recsys.data.batches import Batch
 
-WARM_UP_STEPS = 10  # the first ones pay for allocations and kernel choices
+WARM_UP_STEPS = 10  # the first steps include allocations and the choice of kernels
 
 
 class Throughput(pl.Callback):
-    """Counts ratings and seconds from the start of every epoch, shuffling included, to its last batch.
+    """Measure ratings and wall time from the start of each epoch, including shuffling, to its last batch.
 
-    Set-up, validation and checkpoints lie outside; so do the first `WARM_UP_STEPS` steps of the run. A run
-    that goes on counts on from its last checkpoint.
+    Set-up, validation, checkpoints and the first `WARM_UP_STEPS` steps of the run are excluded. A resumed run
+    continues the counts of its last checkpoint.
 
     Args:
-        begin: when the run began, of `time.perf_counter`.
+        begin: start of the run, a value of `time.perf_counter`.
     """
 
     def __init__(self, begin: float = 0.0) -> None:
@@ -29,21 +29,21 @@ class Throughput(pl.Callback):
 
     @property
     def elapsed(self) -> float:
-        """Seconds that the run has taken in all."""
+        """Seconds since the start of the run, including the time before it was resumed."""
         return time.perf_counter() - self.begin
 
     def state_dict(self) -> dict[str, Any]:
-        """What to count on from."""
+        """Return the counts to continue from after a resume."""
         return {"ratings": self.ratings, "seconds": self.seconds, "elapsed": self.elapsed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Count on."""
+        """Continue the counts of a checkpoint."""
         self.ratings, self.seconds = state_dict["ratings"], state_dict["seconds"]
         self.begin -= state_dict["elapsed"]
 
     @property
     def ratings_per_second(self) -> float:
-        """0 where the run was too short to tell."""
+        """Training speed; 0 if the run was too short to measure it."""
         return self.ratings / self.seconds if self.seconds else 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -53,26 +53,26 @@ class Throughput(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int
     ) -> None:
-        """Start the clock in the epoch in which the warm-up ends."""
+        """Start the clock at the end of the warm-up."""
         self._start_clock(trainer, module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, index: int
     ) -> None:
-        """Count the batch; stop the clock at the epoch's last one."""
+        """Count the batch; stop the clock at the last batch of the epoch."""
         if self._start is None:
             return
         self.ratings += len(batch.ratings) * trainer.world_size
         if trainer.is_last_batch:
-            self._wait(module)
+            self._synchronise(module)
             self.seconds += time.perf_counter() - self._start
             self._start = None
 
     def _start_clock(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._start is None and trainer.global_step >= WARM_UP_STEPS:
-            self._wait(module)
+            self._synchronise(module)
             self._start = time.perf_counter()
 
-    def _wait(self, module: pl.LightningModule) -> None:
+    def _synchronise(self, module: pl.LightningModule) -> None:
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)

@@ -1,94 +1,93 @@
 import copy
-import multiprocessing
 
 import pytest
 import torch
 from torch import nn
 
-from recsys.models.ops.mlp import MLP, ROWS
+from recsys.models.ops.dropout import random_bytes
+from recsys.models.ops.mlp import MAX_CHUNK_ROWS, MLP
 
 
-def gradients(stack: MLP, rows: int, by_autograd: bool = False, cores: int = 1) -> dict[str, torch.Tensor]:
-    """Outputs and all gradients of a training step whose masks are those of seed 0."""
-    stack = copy.deepcopy(stack)
-    stack.cores = cores
-    x = torch.randn(rows, 6, dtype=stack[1].weight.dtype, requires_grad=True)
+def training_step(mlp: MLP, rows: int, plain: bool = False) -> dict[str, torch.Tensor]:
+    """Return the outputs and all gradients of a training step; plain: computed by `nn.Sequential`.
+
+    The input and the dropout masks are those of fixed seeds.
+    """
+    mlp = copy.deepcopy(mlp)
+    torch.manual_seed(2)
+    x = torch.randn(rows, 6, dtype=mlp[1].weight.dtype, requires_grad=True)
     torch.manual_seed(0)
-    outputs = nn.Sequential.forward(stack, x) if by_autograd else stack(x)
+    outputs = nn.Sequential.forward(mlp, x) if plain else mlp(x)
     (outputs.float() * torch.arange(1.0, rows + 1)[:, None] / rows).square().mean().backward()
-    return {"outputs": outputs, "x": x.grad, **{name: p.grad for name, p in stack.named_parameters()}}
+    return {"outputs": outputs, "x": x.grad, **{name: p.grad for name, p in mlp.named_parameters()}}
 
 
-@pytest.mark.parametrize("rows", [1, 7, ROWS, ROWS + 1, 3 * ROWS - 1])
+@pytest.mark.parametrize("rows", [1, 7, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS + 1, 3 * MAX_CHUNK_ROWS - 1])
 @pytest.mark.parametrize(
-    ("hidden", "dropouts", "first"),
+    ("hidden", "dropouts", "input_dropout"),
     [([8, 12, 4], [0.5, 0.25], 0.3), (5, 0.0, 0.0), ([], 0.5, 0.5), ([3, 3], [0.0, 0.6], 0.0)],
 )
-def test_same_values_and_gradients_as_by_autograd(rows, hidden, dropouts, first) -> None:
+def test_outputs_and_gradients_equal_sequential(rows, hidden, dropouts, input_dropout) -> None:
     torch.manual_seed(1)
-    stack = MLP(6, hidden, dropouts, first).double()
-    torch.manual_seed(2)
-    expected = gradients(stack, rows, by_autograd=True)
-    torch.manual_seed(2)
-    found = gradients(stack, rows, cores=2)
+    mlp = MLP(6, hidden, dropouts, input_dropout).double()
+    expected = training_step(mlp, rows, plain=True)
+    found = training_step(mlp, rows)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, msg=name)
 
 
-def test_in_bfloat16_as_close_to_float32_as_autograd() -> None:
+def test_bfloat16_is_as_close_to_float32_as_sequential() -> None:
     torch.manual_seed(1)
-    stack = MLP(6, [32, 16], 0.25, 0.1)
+    mlp = MLP(6, [32, 16], 0.25, 0.1)
 
-    def found(dtype: torch.dtype, by_autograd: bool) -> dict[str, torch.Tensor]:
-        torch.manual_seed(2)
+    def step(dtype: torch.dtype, plain: bool) -> dict[str, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-            return gradients(stack, ROWS + 1, by_autograd)
+            return training_step(mlp, MAX_CHUNK_ROWS + 1, plain)
 
-    exact = found(torch.float32, by_autograd=True)
-    ours, theirs = (found(torch.bfloat16, by_autograd) for by_autograd in (False, True))
+    exact = step(torch.float32, plain=True)
+    found, plain = (step(torch.bfloat16, is_plain) for is_plain in (False, True))
     for name, value in exact.items():
-        assert ours[name].dtype == theirs[name].dtype
-        error, usual = ((of[name] - value).norm() / value.norm() for of in (ours, theirs))
-        assert error < 2 * usual, name
+        assert found[name].dtype == plain[name].dtype
+        error, plain_error = ((result[name] - value).norm() / value.norm() for result in (found, plain))
+        assert error < max(2 * plain_error, torch.finfo(torch.bfloat16).eps), name
 
 
-def test_the_same_to_the_bit_on_any_number_of_cores() -> None:
+def test_order_of_operations() -> None:
+    """Published results depend on it: scales in the weights, masks drawn layer by layer, chunks of rows."""
     torch.manual_seed(1)
-    stack = MLP(6, [32, 16], 0.5, 0.5)
-    first, *others = (gradients(stack, 4 * ROWS, cores=cores) for cores in (1, 2, 3) if torch.manual_seed(2))
-    for other in others:
-        assert all(torch.equal(other[name], value) for name, value in first.items())
+    mlp = MLP(6, [8], 0.5, 0.25)
+    x = torch.randn(MAX_CHUNK_ROWS + 200, 6)
+    torch.manual_seed(0)
+    found = mlp(x)
+    torch.manual_seed(0)
+    masks = [random_bytes(torch.Size((len(x), 6))) >= 64, random_bytes(torch.Size((len(x), 8))) >= 128]
+    expected = []
+    for rows in torch.arange(len(x)).chunk(2):
+        hidden = torch.relu(
+            nn.functional.linear(x[rows] * masks[0][rows], mlp[1].weight * (256 / 192), mlp[1].bias)
+        )
+        expected.append(nn.functional.linear(hidden * masks[1][rows], mlp[4].weight * 2, mlp[4].bias))
+    assert torch.equal(found, torch.cat(expected))
 
 
-def test_no_rows() -> None:
-    stack = MLP(6, [4], 0.5, 0.5)
+def test_last_dropout_rate_applies_to_further_layers() -> None:
+    mlp = MLP(4, [3, 3, 3], [0.5, 0.25], 0.1)
+    assert [module.p for module in mlp if hasattr(module, "p")] == [0.1, 0.5, 0.25, 0.25]
+
+
+def test_evaluation_has_no_dropout() -> None:
+    mlp = MLP(6, [4], 0.5, 0.5).eval()
+    x = torch.randn(5, 6)
+    expected = torch.relu(x @ mlp[1].weight.T + mlp[1].bias) @ mlp[4].weight.T + mlp[4].bias
+    torch.testing.assert_close(mlp(x), expected)
+
+
+def test_empty_batch() -> None:
+    mlp = MLP(6, [4], 0.5, 0.5)
     x = torch.empty(0, 6, requires_grad=True)
-    outputs = stack(x)
+    outputs = mlp(x)
     outputs.sum().backward()
     assert outputs.shape == (0, 1)
     assert x.grad.shape == (0, 6)
-    assert stack[1].weight.grad.count_nonzero() == 0
-
-
-def _in_child(stack: MLP, pipe) -> None:
-    pipe.send({name: value.detach().numpy() for name, value in gradients(stack, 2 * ROWS, cores=2).items()})
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="nothing is forked here")
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own() -> None:
-    torch.manual_seed(1)
-    stack = MLP(6, [4], 0.5, 0.5)
-    torch.manual_seed(2)
-    here = gradients(stack, 2 * ROWS, cores=2)  # whose threads do not come along
-    torch.manual_seed(2)
-    fork = multiprocessing.get_context("fork")
-    receiver, sender = fork.Pipe(duplex=False)
-    child = fork.Process(target=_in_child, args=(stack, sender))
-    child.start()
-    assert receiver.poll(30), "the child waits for threads that are not there"
-    there = receiver.recv()
-    child.join()
-    for name, value in here.items():
-        assert torch.equal(torch.from_numpy(there[name]), value.detach())
+    assert mlp[1].weight.grad.count_nonzero() == 0

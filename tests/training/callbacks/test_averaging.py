@@ -8,7 +8,6 @@ from support.tiny import QUICK
 from support.training import best_score, checkpoint_path, interrupted, train_result
 
 from recsys.experiment.evaluate import evaluate
-from recsys.experiment.fit import fit
 from recsys.inference.recommender import Recommender
 from recsys.runs.checkpoint import load_checkpoint
 
@@ -71,9 +70,9 @@ def test_averaged_weights_are_validated_and_saved(compose, first: int, tmp_path:
 @pytest.mark.parametrize("step", [3, 13, 20])  # 5 steps per epoch: first cycle, later cycle, cycle end
 def test_a_resumed_average_equals_an_uninterrupted_one(compose, step: int, tmp_path: Path) -> None:
     cfg = compose(*SWA)
-    whole = fit(cfg, tmp_path / "whole", [])
+    whole = train_result(cfg, tmp_path / "whole")
     interrupted(cfg, tmp_path / "cut", step)
-    resumed = fit(cfg, tmp_path / "cut", [], resume=True)
+    resumed = train_result(cfg, tmp_path / "cut", resume=True)
     assert resumed["metrics"] == whole["metrics"]
     assert resumed["objective"] == whole["objective"]
     for name in ("best", "last"):

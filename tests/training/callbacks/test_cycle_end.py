@@ -10,7 +10,6 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from support.tiny import QUICK
 from support.training import best_score, checkpoint_path, interrupted, synthetic_data, train_result
 
-from recsys.experiment.fit import fit
 from recsys.models.bias import Bias
 from recsys.runs.checkpoint import load_checkpoint
 from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
@@ -100,11 +99,11 @@ def test_a_run_that_is_resumed_in_a_moved_folder_keeps_its_best_weights(compose,
     """Overfits, so that the weights were best before the interruption."""
     overfit = ["optimizer.lr=0.1", "model.dropouts=0", "model.embedding_dropout=0", "batch_size=50"]
     cfg = compose(*CYCLES, *overfit)
-    whole = fit(cfg, tmp_path / "whole", [])
+    whole = train_result(cfg, tmp_path / "whole")
     assert whole["objective"]["epoch"] < 5
     interrupted(cfg, tmp_path / "cut", 250)  # in the sixth epoch, of 48 steps each
     (tmp_path / "cut").rename(tmp_path / "moved")
-    resumed = fit(cfg, tmp_path / "moved", [], resume=True)
+    resumed = train_result(cfg, tmp_path / "moved", resume=True)
     assert resumed["objective"] == whole["objective"]
     assert resumed["metrics"] == whole["metrics"]
     assert best_score(tmp_path / "moved", "last") == best_score(tmp_path / "whole", "last")

@@ -8,7 +8,6 @@ from support.tiny import QUICK
 from support.training import best_score, checkpoint_path, interrupted, train_result
 
 from recsys.experiment.evaluate import evaluate
-from recsys.experiment.fit import fit
 from recsys.inference.recommender import Recommender
 from recsys.models.ensemble import EnsembleScorer
 from recsys.runs.checkpoint import load_checkpoint
@@ -46,9 +45,9 @@ def test_the_ensemble_is_validated_and_saved(compose, tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", [13, 20])  # 5 steps per epoch, 10 per cycle: within a cycle, at a cycle end
 def test_a_resumed_ensemble_equals_an_uninterrupted_one(compose, step: int, tmp_path: Path) -> None:
     cfg = compose(*CYCLES, "snapshots=3")
-    whole = fit(cfg, tmp_path / "whole", [])
+    whole = train_result(cfg, tmp_path / "whole")
     interrupted(cfg, tmp_path / "cut", step)
-    resumed = fit(cfg, tmp_path / "cut", [], resume=True)
+    resumed = train_result(cfg, tmp_path / "cut", resume=True)
     assert resumed["metrics"] == whole["metrics"]
     assert resumed["objective"] == whole["objective"]
     found, expected = (

@@ -4,13 +4,13 @@ import torch
 
 from recsys.errors import UserError
 from recsys.experiment.train import train
-from recsys.training.callbacks.threads import LARGE, Threads
+from recsys.training.callbacks.threads import LARGE_BATCH, Threads
 from recsys.training.module import RatingModule
 
-LEARNING = (
+OVERRIDES = (
     "data=synthetic",
     "data.ratings=6000",
-    "batch_size=2500",  # three pieces
+    "batch_size=2500",
     "max_epochs=2",
     "schedule.cycle_epochs=1",
     "hardware=cpu",
@@ -22,7 +22,7 @@ LEARNING = (
 
 @pytest.fixture
 def threads():
-    """A function that sets their number; afterwards it is what it was."""
+    """Return `torch.set_num_threads`; restore the number of threads after the test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -32,43 +32,45 @@ def weights(folder) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-def test_training_comes_to_the_same_weights_with_any_number_of_threads(compose, tmp_path, threads) -> None:
+def test_weights_do_not_depend_on_the_number_of_threads(compose, tmp_path, threads) -> None:
     for number in (1, 2):
         threads(number)
-        train(compose(*LEARNING), tmp_path / str(number))
+        train(compose(*OVERRIDES), tmp_path / str(number))
         assert torch.get_num_threads() == number
     one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
     assert one.keys() == two.keys()
     assert all(torch.equal(two[name], value) for name, value in one.items())
 
 
-@pytest.mark.parametrize(("batch_size", "expected"), [(100, 1), (LARGE, 3)])
-def test_small_batches_get_one_thread_an_operation(
-    compose, tmp_path, threads, monkeypatch, batch_size, expected
+@pytest.mark.parametrize(
+    ("batch_size", "hidden", "expected"), [(100, 64, 1), (LARGE_BATCH, 64, 3), (100, [800, 800], 3)]
+)
+def test_only_small_steps_use_one_thread(
+    compose, tmp_path, threads, monkeypatch, batch_size, hidden, expected
 ) -> None:
-    seen = []
-    of_module = RatingModule.training_step
+    counts = []
+    training_step = RatingModule.training_step
 
-    def watch(module, batch, batch_idx):
-        seen.append(torch.get_num_threads())
-        return of_module(module, batch, batch_idx)
+    def record(module, batch, batch_idx):
+        counts.append(torch.get_num_threads())
+        return training_step(module, batch, batch_idx)
 
-    monkeypatch.setattr(RatingModule, "training_step", watch)
+    monkeypatch.setattr(RatingModule, "training_step", record)
     threads(3)
-    train(compose(*LEARNING, f"batch_size={batch_size}", "max_epochs=1"), tmp_path)
-    assert set(seen) == {expected}
+    train(compose(*OVERRIDES, f"batch_size={batch_size}", f"model.hidden={hidden}", "max_epochs=1"), tmp_path)
+    assert set(counts) == {expected}
 
 
-def test_threads_are_given_back_after_a_failure(compose, tmp_path, threads) -> None:
+def test_number_of_threads_is_restored_after_a_failure(compose, tmp_path, threads) -> None:
     threads(2)
     with pytest.raises(UserError):
-        train(compose(*LEARNING, "optimizer.lr=1e30", "max_epochs=5"), tmp_path)
+        train(compose(*OVERRIDES, "optimizer.lr=1e30", "max_epochs=5"), tmp_path)
     assert torch.get_num_threads() == 2
 
 
-def test_a_run_that_goes_on_inside_an_epoch_has_one_thread_an_operation_at_once(threads) -> None:
+def test_run_resumed_within_an_epoch_uses_one_thread(threads) -> None:
     threads(3)
     callback, module = Threads(100), pl.LightningModule()
-    callback.on_train_start(pl.Trainer(logger=False), module)  # and no start of an epoch
+    callback.on_train_start(pl.Trainer(logger=False), module)  # a resumed run skips on_train_epoch_start
     callback.on_train_batch_start(pl.Trainer(logger=False), module, None, 7)
     assert torch.get_num_threads() == 1
