@@ -1,10 +1,10 @@
-"""What a training step costs as embedding tables grow: rows alone (optimizer=sparse-adam) beside dense Adam.
+"""Cost of a training step as embedding tables grow: optimizer=sparse-adam compared with dense Adam.
 
-A biased matrix factorization of --rows users and a tenth as many items, batches of --batch-size ratings
-drawn uniformly (so that caches help as little as they can): forward, backward, optimizer; no Lightning.
-Every size has a process of its own, since its peak memory is told; dense Adam is measured while its four
-copies of the table (weights, gradient, two moments) fit into --dense-up-to rows. The last column is what the
-written model says: .3 GB of libraries and three copies of every table (four for dense Adam).
+A step is forward, backward and optimizer of a biased matrix factorization with --rows users and a tenth as
+many items, without Lightning. The --batch-size ratings are drawn uniformly, the worst case for caches. Every
+measurement has its own process because it reports peak memory. Dense Adam is measured up to --dense-up-to
+rows: it needs four copies of each table (weights, gradient, two moments). The last column is the expected
+memory: .3 GB of libraries and three copies of each table (four for dense Adam).
 
     python benchmarks/large_tables.py
     python benchmarks/large_tables.py --rows 100000 1000000 --repeats 3
@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from statistics import median
 
-import recsys  # noqa: F401  before torch: it keeps idle OpenMP threads from spinning
+import recsys  # noqa: F401  imported before torch because it sets OMP_WAIT_POLICY
 
 # isort: split
 import torch
@@ -30,7 +30,7 @@ from recsys.training.sparse_adam import SparseAdam, use_sparse_gradients
 
 
 def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, float]:
-    """Milliseconds of a step (median) and the process's peak memory in GB."""
+    """Return the median milliseconds per step and the peak memory of the process in GB."""
     torch.set_num_threads(args.threads)
     reuse_freed_memory()
     items = rows // 10
@@ -38,7 +38,7 @@ def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, f
     if sparse:
         use_sparse_gradients(network)
     optimizer = SparseAdam(network.parameters(), fused=True)
-    for table in network.parameters():  # as after a long training: every page of the moments is in memory
+    for table in network.parameters():  # as in a long training run, all pages of the moments are in memory
         state = {"step": torch.tensor(0.0)}
         state |= {name: torch.full_like(table, 1e-8) for name in ("exp_avg", "exp_avg_sq")}
         optimizer.state[table] = state
@@ -59,17 +59,21 @@ def main() -> None:
     """Measure all sizes and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     sizes = [100_000, 1_000_000, 10_000_000, 100_000_000]
-    parser.add_argument("--rows", type=int, nargs="*", default=sizes, help="users (%(default)s)")
-    parser.add_argument("--dense-up-to", type=int, default=10_000_000, help="rows (%(default)s)")
+    parser.add_argument("--rows", type=int, nargs="*", default=sizes, help="numbers of users (%(default)s)")
+    parser.add_argument(
+        "--dense-up-to", type=int, default=10_000_000, help="most users for dense Adam (%(default)s)"
+    )
     parser.add_argument("--embedding-dim", type=int, default=8, help="(%(default)s)")
     parser.add_argument("--batch-size", type=int, default=2000, help="(%(default)s)")
-    parser.add_argument("--steps", type=int, default=20, help="of a measurement (%(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="steps per measurement (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="(%(default)s)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="torch threads (%(default)s)"
+    )
     args = parser.parse_args()
     print(f"torch {torch.__version__}; {os.cpu_count()} cores, threads: {args.threads}; batches of", end=" ")
-    print(f"{args.batch_size}, embedding_dim {args.embedding_dim}, as many items as a tenth of the users\n")
-    headers = ("ms a step", 11), ("lowest", 9), ("highest", 9), ("peak GB", 9), ("model GB", 10)
+    print(f"{args.batch_size}, embedding_dim {args.embedding_dim}, a tenth as many items as users\n")
+    headers = ("ms per step", 12), ("lowest", 9), ("highest", 9), ("peak GB", 9), ("expected GB", 12)
     print(f"{'users':>12}{'optimizer':>14}", *(f"{name:>{width}}" for name, width in headers), sep="")
     for rows in args.rows:
         for sparse in (True, False):
@@ -82,10 +86,12 @@ def main() -> None:
                 found.append(milliseconds)
                 peak = max(peak, memory)
             copies = 3 if sparse else 4
-            model = 0.3 + copies * 4 * (rows + rows // 10) * (args.embedding_dim + 1) / 2**30
+            expected = 0.3 + copies * 4 * (rows + rows // 10) * (args.embedding_dim + 1) / 2**30
             name = "sparse-adam" if sparse else "adam"
-            told = "".join(f"{pick(found):>{width}.2f}" for pick, width in ((median, 11), (min, 9), (max, 9)))
-            print(f"{rows:>12,}{name:>14}{told}{peak:>9.2f}{model:>10.2f}", flush=True)
+            times = "".join(
+                f"{pick(found):>{width}.2f}" for pick, width in ((median, 12), (min, 9), (max, 9))
+            )
+            print(f"{rows:>12,}{name:>14}{times}{peak:>9.2f}{expected:>12.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What `peers.py` measures: a fold of MovieLens 100K, and for each row how a library fits it and predicts.
+"""The rows of `peers.py`: how each library fits a fold of MovieLens 100K and predicts.
 
-Libraries are imported by the fit that needs them: whoever lacks one can still measure the others.
+Each fit imports its own library, so that missing libraries do not affect the other rows.
 """
 
 import os
@@ -15,37 +15,37 @@ import pandas as pd
 from numpy.typing import NDArray
 
 FOLDS, SCALE, SEED = 5, (1.0, 5.0), 1
-MARK = "Surprise SVD"
+TARGET = "Surprise SVD"
 
 
 class Fold:
-    """What a row fits on and is measured on, and the stopwatch of its fit.
+    """Training and test ratings of a fold, and a stopwatch for the fit.
 
     Attributes:
         number: of the fold.
-        mark: the RMSE to reach; None where there is none.
-        train, test: frames with the columns user, item (row numbers) and rating.
-        seconds: spent inside `with`, less those in which the test pairs are looked at.
-        reached: the seconds at the first look at or below the mark.
+        target: RMSE to reach, or None.
+        train, test: frames with the columns user, item (indices) and rating.
+        seconds: time inside `with`, without the evaluations.
+        reached: seconds at the first evaluation at or below the target, or None.
     """
 
-    def __init__(self, number: int, mark: float | None, train: dict, test: dict) -> None:
-        self.number, self.mark = number, mark
+    def __init__(self, number: int, target: float | None, train: dict, test: dict) -> None:
+        self.number, self.target = number, target
         self.train, self.test = pd.DataFrame(train), pd.DataFrame(test)
         self.seconds, self._since = 0.0, 0.0
         self.reached: float | None = None
 
     def errors(self, predicted: NDArray) -> tuple[float, float]:
-        """RMSE and MAE of predictions for the test pairs, (n,)."""
+        """Return RMSE and MAE of predictions (n,) for the test ratings."""
         error = np.clip(np.asarray(predicted, dtype=float), *SCALE) - self.test["rating"].to_numpy()
         if not np.isfinite(error).all():
-            raise ValueError(f"fold {self.number}: a prediction is not a number")
+            raise ValueError(f"fold {self.number}: a prediction is not finite")
         return float(np.sqrt((error**2).mean())), float(np.abs(error).mean())
 
-    def look(self, predict: Callable[[], NDArray]) -> None:
-        """Note the seconds if this is the first time that the errors are at or below the mark."""
+    def evaluate(self, predict: Callable[[], NDArray]) -> None:
+        """Evaluate with the clock stopped; record the time when the target is first reached."""
         self.seconds += time.perf_counter() - self._since
-        if self.reached is None and self.mark is not None and self.errors(predict())[0] <= self.mark:
+        if self.reached is None and self.target is not None and self.errors(predict())[0] <= self.target:
             self.reached = self.seconds
         self._since = time.perf_counter()
 
@@ -56,11 +56,11 @@ class Fold:
         self.seconds += time.perf_counter() - self._since
 
 
-Fit = Callable[[Fold], NDArray]  # fits, and returns predictions for the test pairs, (n,)
+Fit = Callable[[Fold], NDArray]  # fits and returns predictions (n,) for the test ratings
 
 
 def surprise(algorithm: str) -> Fit:
-    """Surprise with its defaults."""
+    """Return the fit of a Surprise algorithm with its defaults."""
 
     def fit(fold: Fold) -> NDArray:
         import surprise
@@ -76,7 +76,7 @@ def surprise(algorithm: str) -> Fit:
 
 
 def cornac(fold: Fold) -> NDArray:
-    """Cornac's MF with its defaults; threads write without locks, so that its errors vary a little."""
+    """Fit Cornac's MF with its defaults; it writes without locks, so errors vary slightly."""
     from cornac.data import Dataset
     from cornac.models import MF
 
@@ -90,7 +90,7 @@ def cornac(fold: Fold) -> NDArray:
 
 
 def lenskit(fold: Fold) -> NDArray:
-    """LensKit's BiasedMF (alternating least squares) with its defaults; biases where it knows no item."""
+    """Fit LensKit's BiasedMF (alternating least squares) with its defaults; unknown items get biases."""
     from lenskit import predict
     from lenskit.als import BiasedMFScorer
     from lenskit.data import ItemList, from_interactions_df
@@ -109,7 +109,7 @@ def lenskit(fold: Fold) -> NDArray:
 
 
 def fastai(**choices: Any) -> Fit:
-    """fastai's collab_learner as in its tutorial: batches of 64, five epochs of one cycle."""
+    """Return the fit of fastai's collab_learner as in its tutorial: batches of 64, five epochs, one cycle."""
 
     def fit(fold: Fold) -> NDArray:
         import torch
@@ -123,26 +123,26 @@ def fastai(**choices: Any) -> Fit:
         pairs = loaders.test_dl(fold.test, bs=16_384)
 
         @torch.no_grad()
-        def predict() -> NDArray:  # as Learner.get_preds, which cannot be called while fitting
+        def predict() -> NDArray:  # Learner.get_preds cannot be called during fit
             model = learner.model.eval()
             return torch.cat([model(*batch[: loaders.n_inp]).flatten() for batch in pairs]).numpy()
 
-        class Look(Callback):
+        class Evaluate(Callback):
             def before_validate(self) -> None:
-                raise CancelValidException  # there is nothing to validate on
+                raise CancelValidException  # there is no validation set
 
             def after_epoch(self) -> None:
-                fold.look(predict)
+                fold.evaluate(predict)
 
         with learner.no_bar(), learner.no_logging(), fold:
-            learner.fit_one_cycle(5, 5e-3, wd=0.1, cbs=Look())
+            learner.fit_one_cycle(5, 5e-3, wd=0.1, cbs=Evaluate())
         return predict()
 
     return fit
 
 
-def ours(*overrides: str) -> Fit:
-    """What `recsys-train` trains, with the weights of the best validation epoch."""
+def recsys_train(*overrides: str) -> Fit:
+    """Return the fit of `recsys-train`, with the weights of the best validation epoch."""
 
     def fit(fold: Fold) -> NDArray:
         import hydra
@@ -160,21 +160,23 @@ def ours(*overrides: str) -> Fit:
         def predict(network: RatingNetwork) -> NDArray:
             training = network.training
             network.eval()
-            found = [network.predict(batch.users, batch.items) for batch in test]
+            predictions = [network.predict(batch.users, batch.items) for batch in test]
             network.train(training)
-            return torch.cat(found).numpy()
+            return torch.cat(predictions).numpy()
 
-        words = [*DATA, f"split.fold={fold.number}", "hardware=cpu", "logger=none", f"seed={SEED}"]
+        fixed = [*DATA, f"split.fold={fold.number}", "hardware=cpu", "logger=none", f"seed={SEED}"]
         with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            cfg = hydra.compose("train", [*words, *overrides])
+            cfg = hydra.compose("train", [*fixed, *overrides])
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         data = build_data(cfg)
         data.setup()
         test = data.whole("test")
         module = build_module(cfg, config, data)
-        looking = LambdaCallback(on_validation_end=lambda *_: fold.look(lambda: predict(module.network)))
+        evaluation = LambdaCallback(
+            on_validation_end=lambda *_: fold.evaluate(lambda: predict(module.network))
+        )
         with tempfile.TemporaryDirectory() as folder:
-            trainer = build_trainer(cfg, Path(folder), looking)
+            trainer = build_trainer(cfg, Path(folder), evaluation)
             with fold:
                 trainer.fit(module, data)
             return predict(load_checkpoint(checkpoint_in(Path(folder))).network)
@@ -185,14 +187,14 @@ def ours(*overrides: str) -> Fit:
 DATA = ["data=ml-100k", "split=kfold", f"split.k={FOLDS}"]
 FACTORS = ["model=matrix-factorization", "optimizer=adamw", "optimizer.lr=1e-3", "optimizer.weight_decay=0.5"]
 FACTORS += ["l2.vectors=0", "l2.biases=0", "snapshots=1", "patience=10", "schedule.cycle_epochs=6"]
-ROWS = {  # the package that must be there, and what fits and predicts
-    MARK: ("surprise", surprise("SVD")),
+ROWS = {  # name: package, fit
+    TARGET: ("surprise", surprise("SVD")),
     "Surprise SVD++": ("surprise", surprise("SVDpp")),
     "cornac MF": ("cornac", cornac),
     "LensKit BiasedMF": ("lenskit", lenskit),
     "fastai, dot product and biases": ("fastai", fastai(n_factors=50)),
     "fastai, use_nn": ("fastai", fastai(use_nn=True, layers=[100, 50])),
-    "recsys": ("recsys", ours()),
-    "recsys, embedding-net": ("recsys", ours("experiment=embedding-net")),
-    "recsys, matrix-factorization": ("recsys", ours(*FACTORS)),
+    "recsys": ("recsys", recsys_train()),
+    "recsys, embedding-net": ("recsys", recsys_train("experiment=embedding-net")),
+    "recsys, matrix-factorization": ("recsys", recsys_train(*FACTORS)),
 }

@@ -1,22 +1,21 @@
-"""Seconds and errors of other people's recommenders beside ours, over the same folds of MovieLens 100K.
+"""Training time and errors of recsys and other libraries on the same folds of MovieLens 100K.
 
     python benchmarks/peers.py --folds 0
     python benchmarks/peers.py --python lenskit=/other/environment/bin/python
 
-Nothing is installed: a library that cannot be imported is a row that says so. Libraries that do not live
-in one environment are each given an interpreter of their own (--python), which needs nothing of this project.
+The script installs nothing: the row of a library that cannot be imported says so. Libraries that cannot share
+an environment can be run by interpreters of their own (--python), which do not need this project.
 
-Folds are this project's (`split=kfold`, five). Everybody fits on what a fold's test part leaves, with the
-library's defaults or the settings of its own tutorial; ours keeps 5 % of that aside to stop by. Errors are
-pooled over all test pairs, predictions clipped to the scale. Seconds are those of the fit, after imports and
-after the data are in the library's own form. A row is one process that goes through the folds, so the median
-over folds leaves out what only the first fit pays for. All on the CPU, and with one thread where that can be
-chosen: batches this small are trained no faster by several, mostly slower (try --threads 2).
+Folds are those of `split=kfold` with k=5. Every library fits on all ratings outside the test set, with its
+defaults or the settings of its tutorial; recsys holds out 5 % of them for early stopping. Errors are pooled
+over all test ratings, predictions clipped to the scale. Seconds are those of the fit, after imports and after
+conversion of the data. Each row is one process that fits all folds; the median over folds excludes one-time
+costs of the first fit. Everything runs on the CPU, with one thread where that can be chosen: batches this
+small are not faster with several threads (try --threads 2).
 
-The mark of a fold is the test RMSE of Surprise's SVD. Rows that can be watched (fastai, ours) are measured
-after every epoch while the clock stands still, and nothing is chosen by it: `to the mark` is the seconds of
-training at the first epoch at or below the mark, where all folds get there. A row that cannot be watched has
-its whole fit there if that ends at or below the mark.
+The target of a fold is the test RMSE of Surprise's SVD. fastai and recsys are evaluated after every epoch
+while the clock is stopped; nothing is selected by this. `to target` is the training time of the first epoch
+at or below the target, if all folds reach it. For other libraries it is the time of the whole fit.
 """
 
 import argparse
@@ -31,7 +30,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from peer_rows import DATA, FOLDS, MARK, ROWS, Fold
+from peer_rows import DATA, FOLDS, ROWS, TARGET, Fold
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -43,16 +42,16 @@ THREADS = (
 
 
 def measure_row(name: str) -> None:
-    """Fit and measure the folds on stdin, in this process; the answer goes to stdout."""
+    """Fit and measure the folds given on stdin; print the results to stdout as JSON."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     found: Any = []
-    with redirect_stdout(sys.stderr):  # libraries talk
+    with redirect_stdout(sys.stderr):  # libraries print to stdout
         try:
-            for fold in (Fold(**described) for described in json.load(sys.stdin)):
+            for fold in (Fold(**arguments) for arguments in json.load(sys.stdin)):
                 rmse, mae = fold.errors(ROWS[name][1](fold))
                 seconds, reached = fold.seconds, fold.reached
-                if reached is None and fold.mark is not None and rmse <= fold.mark:
+                if reached is None and fold.target is not None and rmse <= fold.target:
                     reached = seconds
                 print(f"{name}, fold {fold.number}: {seconds:.2f} s, RMSE {rmse:.4f}", file=sys.stderr)
                 found.append({"rmse": rmse, "mae": mae, "seconds": seconds, "reached": reached})
@@ -62,17 +61,19 @@ def measure_row(name: str) -> None:
 
 
 def run_row(name: str, python: str, threads: int, folds: list[dict[str, Any]]) -> Any:
-    """A row in a process of its own: a list of measurements, or in words why there are none."""
+    """Measure a row in a new process; return a list of results, or the reason why there are none."""
     environment = os.environ | dict.fromkeys(THREADS, str(threads)) | {"CUDA_VISIBLE_DEVICES": ""}
     command = [python, __file__, "--row", name]
-    done = subprocess.run(
+    process = subprocess.run(
         command, input=json.dumps(folds), env=environment, stdout=subprocess.PIPE, text=True
     )
-    return json.loads(done.stdout) if done.returncode == 0 else f"failed: exit code {done.returncode}"
+    return (
+        json.loads(process.stdout) if process.returncode == 0 else f"failed: exit code {process.returncode}"
+    )
 
 
 def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
-    """The arguments of each `Fold`; train and val together."""
+    """Return the arguments of each `Fold`; the validation set is part of the training set."""
     import hydra
 
     from recsys.paths import conf_dir
@@ -86,23 +87,25 @@ def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
         dataset, split = data.dataset, data.split
         assert dataset is not None
         columns = {"user": dataset.users, "item": dataset.items, "rating": dataset.ratings}
-        parts = {"train": np.union1d(split.train, split.val), "test": split.test}
+        subsets = {"train": np.union1d(split.train, split.val), "test": split.test}
         frames = {
-            part: {name: column[rows].tolist() for name, column in columns.items()}
-            for part, rows in parts.items()
+            subset: {name: column[rows].tolist() for name, column in columns.items()}
+            for subset, rows in subsets.items()
         }
-        folds.append({"number": number, "mark": None, **frames})
+        folds.append({"number": number, "target": None, **frames})
     return folds
 
 
-def line(name: str, found: Any) -> str:
-    """A row of the table, in Markdown."""
+def table_row(name: str, found: Any) -> str:
+    """Return a table row in Markdown."""
     if isinstance(found, str):
         return f"| {name} | {found} | | | |"
     reached = [fold["reached"] for fold in found if fold["reached"] is not None]
-    mark = f"{median(reached):.2f}" if len(reached) == len(found) else f"{len(reached)} of {len(found)} folds"
+    target = (
+        f"{median(reached):.2f}" if len(reached) == len(found) else f"{len(reached)} of {len(found)} folds"
+    )
     rmse, mae = (fmean(fold[key] for fold in found) for key in ("rmse", "mae"))
-    return f"| {name} | {rmse:.4f} | {mae:.4f} | {median(fold['seconds'] for fold in found):.2f} | {mark} |"
+    return f"| {name} | {rmse:.4f} | {mae:.4f} | {median(fold['seconds'] for fold in found):.2f} | {target} |"
 
 
 def main() -> None:
@@ -111,25 +114,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     option, cores = parser.add_argument, os.cpu_count() or 1
-    option("--folds", type=int, nargs="+", default=list(range(FOLDS)), help="which of 0 to 4 (all)")
+    option("--folds", type=int, nargs="+", default=list(range(FOLDS)), help="fold numbers, 0 to 4 (all)")
     option("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW", help=", ".join(ROWS))
-    option("--python", action="append", default=[], metavar="PACKAGE=PATH", help="interpreter of a package")
-    option("--threads", type=int, default=1, help="of every library (%(default)s)")
-    option("--row", help=argparse.SUPPRESS)  # a process of `run_row`
+    option("--python", action="append", default=[], metavar="PACKAGE=PATH", help="interpreter for a package")
+    option("--threads", type=int, default=1, help="threads per library (%(default)s)")
+    option("--row", help=argparse.SUPPRESS)  # used by `run_row`
     args = parser.parse_args()
     if args.row:
         measure_row(args.row)
         return
     pythons = dict(choice.split("=", 1) for choice in args.python)
     folds, found = read_folds(args.folds), {}
-    for name in [MARK, *(row for row in args.rows if row != MARK)]:
+    for name in [TARGET, *(row for row in args.rows if row != TARGET)]:
         found[name] = run_row(name, pythons.get(ROWS[name][0], sys.executable), args.threads, folds)
-        if name == MARK and not isinstance(found[MARK], str):
-            for fold, seen in zip(folds, found[MARK], strict=True):
-                fold["mark"], seen["reached"] = seen["rmse"], seen["seconds"]
+        if name == TARGET and not isinstance(found[TARGET], str):
+            for fold, result in zip(folds, found[TARGET], strict=True):
+                fold["target"], result["reached"] = result["rmse"], result["seconds"]
     print(f"ml-100k, folds {args.folds} of {FOLDS}, {cores} cores, threads: {args.threads}\n")
-    print("| | RMSE | MAE | seconds | to the mark |\n| --- | ---: | ---: | ---: | ---: |")
-    print("\n".join(line(name, measured) for name, measured in found.items()))
+    print("| | RMSE | MAE | seconds | to target |\n| --- | ---: | ---: | ---: | ---: |")
+    print("\n".join(table_row(name, result) for name, result in found.items()))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""One measurement of `scaling.py`, in a process of its own: draw ratings into a folder, or train on them.
+"""One measurement of `scaling.py` in its own process: sample ratings into a folder, or train on them.
 
     python benchmarks/scaling_point.py FOLDER POINT BUDGET
 
-A folder that is not there is made, with the ratings of the point in it; otherwise the figures are printed.
+If FOLDER does not exist, it is created with the ratings of the point; otherwise the measurement is printed.
 """
 
 import json
@@ -17,7 +17,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import recsys  # noqa: F401 - before torch: it keeps idle OpenMP threads from spinning
+import recsys  # noqa: F401  imported before torch because it sets OMP_WAIT_POLICY
 
 # isort: split
 import hydra
@@ -38,7 +38,7 @@ GROUPS += ["max_epochs=1", "schedule.cycle_epochs=1", "+hardware.limit_val_batch
 
 
 class Point(NamedTuple):
-    """What is measured: the base, where nothing else is said. `hidden` is a multiple of `WIDTHS`."""
+    """The settings of a measurement; defaults are the base. `hidden` is a multiple of `WIDTHS`."""
 
     ratings: int = 1_000_000
     embedding_dim: int = 50
@@ -48,8 +48,8 @@ class Point(NamedTuple):
     processes: int = 1
 
 
-class Found(NamedTuple):
-    """Ratings per second while training; seconds of an epoch and of the set-up; megabytes; steps."""
+class Measurement(NamedTuple):
+    """Training ratings per second; seconds per epoch and of the set-up; megabytes; measured steps."""
 
     speed: float
     epoch: float
@@ -58,42 +58,45 @@ class Found(NamedTuple):
     steps: int
 
 
-class Saved(NamedTuple):
-    """A source of ratings that were drawn before."""
+class SavedRatings(NamedTuple):
+    """A source of ratings that were sampled before."""
 
     folder: Path
 
     def load(self) -> encoded.Dataset:
-        """Mapped into memory."""
+        """Return the memory-mapped dataset."""
         return encoded.load(self.folder)
 
 
-def peak() -> float:
-    """Megabytes of this process at most so far."""
+def peak_memory() -> float:
+    """Return the peak memory of this process in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def measure(point: Point, folder: Path, budget: int) -> Found | None:
-    """One measurement in this process; None in a helper process of DDP.
+def measure(point: Point, folder: Path, budget: int) -> Measurement | None:
+    """Measure a point in this process; return None in further processes of DDP.
 
     Args:
-        point: what is measured.
-        folder: holds the drawn ratings.
-        budget: about how many ratings the measured steps train on, fewer in a wider network.
+        point: settings to measure.
+        folder: contains the sampled ratings.
+        budget: approximate number of ratings to train on; wider networks use fewer.
     """
-    imports, start = peak(), time.perf_counter()
+    imports, start = peak_memory(), time.perf_counter()
     users, items = SHAPES[point.ratings]
     hidden = ",".join(str(round(width * point.hidden)) for width in WIDTHS)
     steps = max(30, round(budget / point.batch_size / max(1, point.hidden) ** 2))
-    words = [f"data.ratings={point.ratings}", f"data.users={users}", f"data.items={items}"]
-    words += [f"model.embedding_dim={point.embedding_dim}", f"model.hidden=[{hidden}]"]
-    words += [f"batch_size={point.batch_size}", f"+hardware.limit_train_batches={WARM_UP_STEPS + steps}"]
-    words += [f"hardware={'ddp' if point.processes > 1 else 'cpu'}", f"hardware.devices={point.processes}"]
+    overrides = [f"data.ratings={point.ratings}", f"data.users={users}", f"data.items={items}"]
+    overrides += [f"model.embedding_dim={point.embedding_dim}", f"model.hidden=[{hidden}]"]
+    overrides += [f"batch_size={point.batch_size}", f"+hardware.limit_train_batches={WARM_UP_STEPS + steps}"]
+    overrides += [
+        f"hardware={'ddp' if point.processes > 1 else 'cpu'}",
+        f"hardware.devices={point.processes}",
+    ]
     with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = hydra.compose("train", [*GROUPS, *words, "hardware.accelerator=cpu"])
+        cfg = hydra.compose("train", [*GROUPS, *overrides, "hardware.accelerator=cpu"])
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     data = build_data(cfg)
-    data.source = Saved(folder)
+    data.source = SavedRatings(folder)
     data.setup()
     module, loader = build_module(cfg, config, data), data.train_dataloader()
     setup, start = time.perf_counter() - start, time.perf_counter()
@@ -107,11 +110,13 @@ def measure(point: Point, folder: Path, budget: int) -> Found | None:
     if not trainer.is_global_zero:
         return None
     speed = clock.ratings_per_second
-    return Found(speed, shuffling + len(data.split.train) / speed, setup, peak() - imports, steps)
+    return Measurement(
+        speed, shuffling + len(data.split.train) / speed, setup, peak_memory() - imports, steps
+    )
 
 
 def main() -> None:
-    """Draw ratings, or measure a point and print it."""
+    """Sample ratings, or measure a point and print the result."""
     folder, point = Path(sys.argv[1]), Point(*json.loads(sys.argv[2]))
     if not folder.exists():
         users, items = SHAPES[point.ratings]
@@ -120,9 +125,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     with redirect_stdout(sys.stderr):
-        found = measure(point, folder, int(sys.argv[3]))
-    if found is not None:
-        print(json.dumps(found))
+        measured = measure(point, folder, int(sys.argv[3]))
+    if measured is not None:
+        print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Seconds from the command line to help, and to the end of a training of one batch, beside bare imports.
+"""Start-up time of `recsys-train --help` and of a training run of one batch, compared with bare imports.
 
     python benchmarks/start_up.py
 
-Every measurement is a process of its own; rounds of all rows alternate. The bare imports are torch's and
-Lightning's, in Python as it is.
+Every measurement is a new process; rounds of all rows alternate. The bare imports are those of torch and
+Lightning in an unmodified Python.
 """
 
 import argparse
@@ -26,7 +26,7 @@ ROWS = {
 
 
 def seconds(command: list[str]) -> float:
-    """Wall time of a process that has to succeed."""
+    """Return the wall time of a command, which must succeed."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         if command[-1] != "--help" and "-m" in command:
@@ -36,7 +36,7 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all rows and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -44,7 +44,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     found: dict[str, list[float]] = {name: [] for name in ROWS}
     for command in ROWS.values():
-        seconds(command)  # files come into the system's cache
+        seconds(command)  # fills the file cache
     for _ in range(repeats):
         for name, command in ROWS.items():
             found[name].append(seconds(command))

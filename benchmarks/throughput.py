@@ -1,17 +1,17 @@
-"""Training speed: ratings per second of this project beside what people write, measured in one run.
+"""Training speed in ratings per second, compared with plain Lightning and plain PyTorch.
 
     python benchmarks/throughput.py --threads 1 --seconds 2 --repeats 3
 
 Every row trains the same network on the same synthetic ratings (the shape of MovieLens 1M) on the CPU, with
-Adam and cosine restarts per batch; progress bar, logging and checkpoints are on where a row has them. All
-clocks are `recsys.training.callbacks.throughput`'s: wall time inside an epoch, after the first 10 steps. Every row has
-a process of its own, so that no row profits from what another one sets; OpenMP threads wait passively in all.
-Rounds of all rows alternate, so that a busy minute meets every row; a ratio is the median over the rounds.
+Adam and cosine restarts per batch. Lightning rows include progress bar, logging and checkpoints. Speeds are
+those of the Throughput callback: wall time within epochs, after the first 10 steps. Every row has its own
+process, so that settings of one row do not affect another; OMP_WAIT_POLICY is passive in all. Rounds of all
+rows alternate, so that other load on the machine affects all of them; a ratio is the median over the rounds.
 
-- stock Lightning: a plain LightningModule, DataLoader and Trainer with everything at its default;
-- the article's loop: as in 2018, numpy arrays shuffled, a tensor made of every batch, no framework;
+- stock Lightning: a LightningModule, DataLoader and Trainer with default settings;
+- the article's loop: shuffled numpy arrays, one new tensor per batch, no framework (as in 2018);
 - stock DataLoader, plain loop: the DataLoader of the first row without Lightning;
-- recsys: the data module, module and trainer of `recsys-train`, in 32 bits and in each --precision.
+- recsys: data module, module and trainer of `recsys-train`, in float32 and in each --precision.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import recsys  # before torch: it keeps idle OpenMP threads from spinning, in every row
+import recsys  # imported before torch because it sets OMP_WAIT_POLICY, for all rows
 
 # isort: split
 import hydra
@@ -57,7 +57,7 @@ NETWORK = ("embedding_dim=50", "hidden=[100,200,300]", "dropouts=[0.5,0.5,0.25]"
 
 
 class PlainModule(pl.LightningModule):
-    """The network of `NETWORK` as one writes it from torch's own layers, in the module of a tutorial."""
+    """The network of `NETWORK` built from torch's layers, as in a tutorial."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,31 +68,31 @@ class PlainModule(pl.LightningModule):
         self.layers = nn.Sequential(*layers, nn.Linear(300, 1))
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Ratings of pairs: (B,) and (B,) to (B,)."""
+        """Return predicted ratings (B,) of users (B,) and items (B,)."""
         vectors = torch.cat([self.users(users), self.items(items)], dim=1)  # (B, 100)
         return 0.5 + 5 * torch.sigmoid(self.layers(vectors)).squeeze(-1)
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """Mean squared error, logged."""
+        """Return the mean squared error and log it."""
         loss = nn.functional.mse_loss(self(batch[0], batch[1]), batch[2])
         self.log("train_loss", loss)
         return loss
 
     def configure_optimizers(self) -> Any:
-        """Adam, and a schedule per batch."""
+        """Return Adam and a schedule that is stepped per batch."""
         optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
         scheduler = CosineAnnealingWarmRestarts(optimizer, 400, eta_min=1e-4)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def stock_loader(columns: Batch, batch_size: int) -> DataLoader:
-    """A shuffling DataLoader over a TensorDataset."""
+    """Return a shuffling DataLoader over a TensorDataset."""
     dataset = TensorDataset(columns.users.long(), columns.items.long(), columns.ratings)
     return DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=0)
 
 
 def article_batches(columns: Batch, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Numpy arrays, shuffled together; each batch is copied into new tensors."""
+    """Yield batches of shuffled numpy arrays, copied into new tensors."""
     pairs = np.stack([columns.users.numpy(), columns.items.numpy()], axis=1).astype(np.int64)
     order = np.random.permutation(len(pairs))
     pairs, ratings = pairs[order], columns.ratings.numpy()[order]
@@ -102,7 +102,7 @@ def article_batches(columns: Batch, batch_size: int) -> Iterator[tuple[Tensor, T
 
 
 def stock_lightning(columns: Batch, batch_size: int, steps: int, folder: Path) -> float:
-    """A Trainer with everything at its default."""
+    """Return the speed of a Trainer with default settings."""
     clock = Throughput()
     counting = LambdaCallback(
         on_train_batch_start=clock.on_train_batch_start,
@@ -115,7 +115,7 @@ def stock_lightning(columns: Batch, batch_size: int, steps: int, folder: Path) -
 
 
 def plain_loop(batches: Callable[..., Iterable], columns: Batch, size: int, steps: int, _: Path) -> float:
-    """A loop without a framework: sum loss, its value read after every batch, no files."""
+    """Return the speed of a loop without a framework: sum loss, read after every batch, no files."""
     network, criterion = PlainModule(), nn.MSELoss(reduction="sum")
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     scheduler = CosineAnnealingWarmRestarts(optimizer, 400, eta_min=1e-4)
@@ -132,8 +132,8 @@ def plain_loop(batches: Callable[..., Iterable], columns: Batch, size: int, step
     return (steps - WARM_UP_STEPS) * size / (time.perf_counter() - start)
 
 
-def own(data: MovieLensDataModule, overrides: list[str], steps: int, folder: Path) -> float:
-    """The parts of `recsys-train`."""
+def recsys_speed(data: MovieLensDataModule, overrides: list[str], steps: int, folder: Path) -> float:
+    """Return the speed of the parts of `recsys-train`."""
     cfg = hydra.compose("train", [*overrides, f"+hardware.limit_train_batches={steps}"])
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     clock = Throughput()
@@ -142,26 +142,26 @@ def own(data: MovieLensDataModule, overrides: list[str], steps: int, folder: Pat
 
 
 def quietly(measure: Callable[[int, Path], float], steps: int) -> float:
-    """Measure in a folder that is gone afterwards, on a terminal that nobody sees but bars are drawn on."""
+    """Measure in a temporary folder, with output redirected to a hidden terminal that shows bars."""
     out = type("Terminal", (io.StringIO,), {"isatty": lambda self: True})()
     with redirect_stdout(out), redirect_stderr(out), tempfile.TemporaryDirectory() as folder:
         return measure(steps, Path(folder))
 
 
-OTHERS: dict[str, Callable[[Batch, int, int, Path], float]] = {
+BASELINES: dict[str, Callable[[Batch, int, int, Path], float]] = {
     FIRST: stock_lightning,
     "the article's loop": partial(plain_loop, article_batches),
     "stock DataLoader, plain loop": partial(plain_loop, stock_loader),
 }
 
 
-def own_rows(args: argparse.Namespace) -> dict[str, list[str]]:
-    """Our rows, and what each overrides."""
+def recsys_rows(args: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the rows of recsys and their overrides."""
     return {"recsys": [], **{f"recsys, {name}": [f"hardware.precision={name}"] for name in args.precision}}
 
 
 class Bench:
-    """The data, and a measurement for each row; made once in every process."""
+    """The data and a measurement for each row; created once per process."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
@@ -174,42 +174,48 @@ class Bench:
             data = build_data(hydra.compose("train", common))
         data.setup()
         columns, size = data.train_dataloader().columns, args.batch_size
-        self.seconds, self.size, self.most = args.seconds, size, len(columns.ratings) // size
+        self.seconds, self.size, self.max_steps = args.seconds, size, len(columns.ratings) // size
         self.rows: dict[str, Callable[[int, Path], float]] = {
-            **{name: partial(way, columns, size) for name, way in OTHERS.items()},
-            **{name: partial(own, data, [*common, *more]) for name, more in own_rows(args).items()},
+            **{name: partial(baseline, columns, size) for name, baseline in BASELINES.items()},
+            **{
+                name: partial(recsys_speed, data, [*common, *overrides])
+                for name, overrides in recsys_rows(args).items()
+            },
         }
         self.steps = 0
 
     def measure(self, row: str) -> float:
-        """Ratings per second; the first time, a short run tells how many steps fill the time."""
+        """Return ratings per second; the first call determines how many steps fill `--seconds`."""
         with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
             if not self.steps:
-                few = WARM_UP_STEPS + 10
-                more = int(self.seconds * quietly(self.rows[row], few) / self.size)
-                self.steps = min(few + more, self.most)
+                trial_steps = WARM_UP_STEPS + 10
+                further_steps = int(self.seconds * quietly(self.rows[row], trial_steps) / self.size)
+                self.steps = min(trial_steps + further_steps, self.max_steps)
             return quietly(self.rows[row], self.steps)
 
 
-bench: Bench  # of this process
+bench: Bench  # one per process
 
 
 def start(args: argparse.Namespace) -> None:
-    """Make this process ready to measure."""
+    """Initialise a process for measurements."""
     global bench
     bench = Bench(args)
 
 
 def measure(row: str) -> float:
-    """Ratings per second of one row, in the process that is asked."""
+    """Return ratings per second of one row."""
     return bench.measure(row)
 
 
 def measure_all(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Ratings per second of every row, a value for each round."""
-    if (full := round(0.8 * args.ratings) // args.batch_size) < (few := WARM_UP_STEPS + 10):
-        sys.exit(f"--ratings={args.ratings}: {full} batches of {args.batch_size}, {few} are needed")
-    names = [*OTHERS, *own_rows(args)]
+    """Return ratings per second of every row, one value per round."""
+    if (batches := round(0.8 * args.ratings) // args.batch_size) < (required := WARM_UP_STEPS + 10):
+        sys.exit(
+            f"--ratings={args.ratings}: gives {batches} batches of {args.batch_size}, "
+            f"at least {required} are needed; increase --ratings or reduce --batch-size"
+        )
+    names = [*BASELINES, *recsys_rows(args)]
     speeds = {name: list[float]() for name in names}
     with ExitStack() as stack:
         spawn = get_context("spawn")
@@ -226,19 +232,21 @@ def main() -> None:
     """Measure all rows and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     option = partial(parser.add_argument, metavar="N")
-    option("--ratings", type=int, default=1_000_000, help="80 %% are trained on (%(default)s)")
-    option("--batch-size", type=int, default=2000, help="ratings of a step (%(default)s)")
-    option("--seconds", type=float, default=4, help="of a measurement, at most an epoch (%(default)s)")
+    option("--ratings", type=int, default=1_000_000, help="80 %% of them are used for training (%(default)s)")
+    option("--batch-size", type=int, default=2000, help="ratings per step (%(default)s)")
+    option(
+        "--seconds", type=float, default=4, help="duration of a measurement, at most one epoch (%(default)s)"
+    )
     option("--repeats", type=int, default=5, help="rounds (%(default)s)")
-    option("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
-    option("--precision", nargs="*", default=["bf16-mixed"], help="more rows of recsys (%(default)s)")
+    option("--threads", type=int, default=torch.get_num_threads(), help="torch threads (%(default)s)")
+    option("--precision", nargs="*", default=["bf16-mixed"], help="further rows of recsys (%(default)s)")
     args = parser.parse_args()
     speeds = measure_all(args)
     print(f"torch {torch.__version__}, Lightning {pl.__version__}, recsys {recsys.__version__};", end=" ")
     print(f"{os.cpu_count()} cores, threads: {args.threads}, batches of {args.batch_size}\n")
-    print(f"{'':<30}{'x row one':>9}{'ratings/s':>12}{'lowest':>12}{'highest':>12}")
+    print(f"{'':<30}{'x stock':>9}{'ratings/s':>12}{'lowest':>12}{'highest':>12}")
     for name, found in speeds.items():
-        ratio = median(here / stock for here, stock in zip(found, speeds[FIRST], strict=True))
+        ratio = median(speed / stock for speed, stock in zip(found, speeds[FIRST], strict=True))
         print(f"{name:<30}{ratio:>9.2f}", *(f"{pick(found):>11,.0f}" for pick in (median, min, max)))
 
 

@@ -17,7 +17,7 @@ from recsys.inference.recommender import Recommender
 from recsys.leaderboard.command import best_command
 from recsys.leaderboard.ranking import rank
 from recsys.leaderboard.runs import read_runs
-from recsys.models.ensemble import Ensemble
+from recsys.models.ensemble import EnsembleScorer
 from recsys.runs.checkpoint import load_checkpoint
 
 # A small learning rate, so that no run has converged; longer runs have more snapshots.
@@ -48,12 +48,12 @@ def test_predicts_the_mean_of_its_members(members: list[Path], tmp_path: Path) -
     before = files_in(tmp_path / "sweep")
     result = average(members, tmp_path / "average").result
     assert files_in(tmp_path / "sweep") == before
-    networks = [load_checkpoint(best(member)).network for member in members]
-    assert [len(network.members) for network in networks if isinstance(network, Ensemble)] == [3, 3, 2]
+    networks = [load_checkpoint(best(member)).scorer for member in members]
+    assert [len(network.members) for network in networks if isinstance(network, EnsembleScorer)] == [3, 3, 2]
     users, items = torch.arange(40), torch.arange(40)
     own = load_checkpoint(best(tmp_path / "average"))
     by_hand = torch.stack([network(users, items) for network in networks]).mean(0)
-    assert torch.allclose(own.network(users, items), by_hand, atol=1e-6)
+    assert torch.allclose(own.scorer(users, items), by_hand, atol=1e-6)
     results = [result_in(member) for member in members]
     for metric in ("val/rmse", "test/rmse"):
         assert result["metrics"][metric] < sum(member["metrics"][metric] for member in results) / 3

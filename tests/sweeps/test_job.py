@@ -1,4 +1,4 @@
-"""The command of a job, and its name."""
+"""The command of a job, and its name in TensorBoard."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ NAMES = st.text(st.sampled_from("ab \\'\",=:[]{}()#%~"), min_size=1, max_size=12
 
 
 @given(NAMES)
-def test_any_folder_arrives_as_it_is(name: str) -> None:
+def test_any_folder_name_survives_hydras_grammar(name: str) -> None:
     folder = Path("/runs") / name / "0"
     (override,) = [word for word in Job(0, ("seed=1",), folder).command if word.startswith("output_dir=")]
     assert OverridesParser.create().parse_override(override).value() == str(folder)
 
 
-def test_a_name_keeps_what_tells_jobs_apart() -> None:
+def test_a_job_name_has_the_swept_keys() -> None:
     words = ["data=x", "model.hidden=[128,64]", "+optimizer.amsgrad=true", "seed=-1", "split.seed=2"]
     swept = ["model.hidden", "optimizer.amsgrad", "seed", "split.seed"]
     assert job_name(swept, words) == "hidden=128-64,amsgrad=true,seed=-1,split.seed=2"

@@ -1,41 +1,44 @@
-"""A long sweep in one process does not grow."""
+"""Many runs in one process keep no objects and no open files of earlier runs."""
 
-import json
-import subprocess
-import sys
+import gc
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
 from support.tiny import PLAIN
 
-JOBS = 200
-SCRIPT = """
-import json, os, sys
-from pathlib import Path
-from recsys.experiment.compose import compose
+from recsys.data.dataset import Dataset
 from recsys.experiment.train import train
 
-def now():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir("/proc/self/fd"))
-
-found = []
-for job in range(int(sys.argv[1])):
-    logger = "csv" if job % 10 else "tensorboard"  # which draws, and takes four times as long
-    train(compose(f"seed={job}", f"logger={logger}", *sys.argv[2:]), Path("jobs", str(job)))
-    found.append(now())
-print(json.dumps(found))
-"""
+KINDS = (torch.nn.Module, torch.Tensor, pl.Trainer, pl.Callback, pl.LightningDataModule, Dataset)
+TINY = ["data=synthetic", "data.ratings=1000", "data.users=40", "data.items=40", "batch_size=500"]
+TINY += ["max_epochs=1", "hardware=cpu", *PLAIN, "model.hidden=[16]"]
 
 
-def test_two_hundred_jobs_in_one_process_take_no_more_than_fifty() -> None:
-    words = [
-        *("data=synthetic", "data.ratings=1000", "data.users=40", "data.items=40", "batch_size=500"),
-        *("max_epochs=1", "hardware=cpu", *PLAIN, "model.hidden=[16]"),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(JOBS), *words], capture_output=True, text=True, check=True
+def in_use() -> Counter[str]:
+    """Return the numbers of live objects of each kind, and of open files."""
+    gc.collect()
+    counts = Counter(
+        kind.__name__ for obj in gc.get_objects() for kind in KINDS if issubclass(type(obj), kind)
     )
-    found = json.loads(done.stdout.splitlines()[-1])
-    (early, files), (late, files_late) = found[JOBS // 4], found[-1]
-    print(f"{early:.0f} MB, {files} files after {JOBS // 4} jobs; {late:.0f} MB, {files_late} after {JOBS}")
-    assert files_late <= files + 2
-    assert late < early + 30
+    counts["open files"] = len(os.listdir("/proc/self/fd"))
+    return counts
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+@pytest.mark.parametrize("logger", ["csv", "tensorboard"])
+def test_runs_in_one_process_release_what_they_used(
+    logger: str, compose: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    counts = []
+    for job in range(8):
+        train(compose(*TINY, f"seed={job}", f"logger={logger}"), tmp_path / str(job))
+        counts.append(in_use())
+    growth = counts[-1] - counts[2]  # the first runs fill caches
+    assert not growth, f"new since the third run: {growth}"

@@ -1,6 +1,5 @@
-"""The pool, with real processes that end in every way a process can."""
+"""The pool, with real processes that end in all possible ways."""
 
-import contextlib
 import json
 import os
 import signal
@@ -8,44 +7,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from support.script_jobs import FINISH, MODULE, Script, scripts, slots
 
-from recsys.sweeps import forkserver as warm
-from recsys.sweeps.job import Job
+from recsys.sweeps import forkserver
 from recsys.sweeps.pool import make_slots, run_jobs
-from recsys.sweeps.slot import Slot, job_variables
+from recsys.sweeps.slot import Slot
 
-FINISH = """
-import json, os, pathlib
-result = {"objective": {"value": float(os.environ.get("VALUE", 0.5))}, "overrides": ["a=1"]}
-pathlib.Path("FOLDER", "result.json").write_text(json.dumps(result))
-"""
-
-
-@dataclass(frozen=True)
-class Script(Job):
-    """A job that runs a few lines of Python instead of a training, as a module like any job."""
-
-    code: str = ""
-
-    @property
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "script", self.code.replace("FOLDER", str(self.folder))]
+ON_LINUX = pytest.mark.skipif(not forkserver.AVAILABLE, reason="the fork server needs Linux")
 
 
 @pytest.fixture(autouse=True)
 def script_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes of jobs find the module `script`."""
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "script.py").write_text("import sys; exec(sys.argv[1])")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
-
-
-ON_LINUX = pytest.mark.skipif(not warm.AVAILABLE, reason="forks on Linux alone")
+    (tmp_path / "modules" / "script.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"), prepend=os.pathsep)
 
 
 @pytest.fixture(params=[False, pytest.param(True, marks=ON_LINUX)], ids=["spawned", "forked"])
@@ -53,19 +33,8 @@ def forks(request: pytest.FixtureRequest) -> bool:
     return request.param
 
 
-@contextlib.contextmanager
-def slots(n: int = 1, forks: bool = False, **environment: str) -> Iterator[list[Slot]]:
-    server = warm.Server(job_variables(environment)) if forks else None
-    yield [Slot(environment, server) for _ in range(n)]
-    if server is not None:
-        server.close()
-
-
-def scripts(tmp_path: Path, *codes: str) -> list[Script]:
-    return [Script(number, ("a=1",), tmp_path / str(number), code=code) for number, code in enumerate(codes)]
-
-
-def test_one_that_fails_harms_no_other(forks: bool, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_failed_job_does_not_affect_the_others(forks: bool, tmp_path: Path) -> None:
     jobs = scripts(
         tmp_path,
         FINISH,
@@ -89,24 +58,27 @@ def test_one_that_fails_harms_no_other(forks: bool, tmp_path: Path) -> None:
     assert "ValueError: no" in (tmp_path / "1" / "output.log").read_text()
 
 
-def test_the_reason_that_a_job_gave_itself_is_kept(tmp_path: Path) -> None:
-    told = {"error": "E: why", "status": "failed"}
-    code = f"import pathlib; pathlib.Path('FOLDER', 'failed.json').write_text({json.dumps(told)!r}); exit(1)"
+def test_the_failed_json_of_a_job_is_kept(tmp_path: Path) -> None:
+    content = {"error": "E: why", "status": "failed"}
+    code = (
+        f"import pathlib; pathlib.Path('FOLDER', 'failed.json').write_text({json.dumps(content)!r}); exit(1)"
+    )
     (outcome,) = run_jobs(scripts(tmp_path, code), [Slot()])
     assert outcome.error == "E: why"
 
 
-def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
+def test_a_finished_job_is_not_run_again(tmp_path: Path) -> None:
     run_jobs(scripts(tmp_path, FINISH), [Slot()])
     fails = "raise SystemExit(1)"
     (outcome,) = run_jobs(scripts(tmp_path, fails), [Slot()])
     assert outcome.value == 0.5
     changed = Script(0, ("a=2",), tmp_path / "0", code=fails)
     (outcome,) = run_jobs([changed], [Slot()])
-    assert outcome.value is None, "other overrides, another job"
+    assert outcome.value is None, "a job with other overrides is another job"
 
 
-def test_fail_fast_stops_the_rest(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_fail_fast_stops_the_other_jobs(tmp_path: Path) -> None:
     jobs = scripts(tmp_path, "raise SystemExit(1)", "import time; time.sleep(60)", FINISH)
     start = time.monotonic()
     outcomes = run_jobs(jobs, [Slot(), Slot()], fail_fast=True)
@@ -115,17 +87,17 @@ def test_fail_fast_stops_the_rest(tmp_path: Path) -> None:
     assert not (tmp_path / "2" / "result.json").exists()
 
 
-def test_as_many_at_once_as_there_are_slots(tmp_path: Path) -> None:
+def test_one_job_runs_per_slot(tmp_path: Path) -> None:
     code = f"import time, pathlib; p = pathlib.Path({str(tmp_path)!r}); n = len(list(p.glob('*.on')));" + (
         "f = p / 'FOLDER.on'; f = p / (pathlib.Path('FOLDER').name + '.on'); f.touch(); time.sleep(0.5);"
         "pathlib.Path('FOLDER', 'seen').write_text(str(n)); f.unlink()"
     )
     run_jobs(scripts(tmp_path, *[code] * 5), [Slot(), Slot()])
     seen = [int((tmp_path / str(number) / "seen").read_text()) for number in range(5)]
-    assert max(seen) <= 1, "at most one other was running"
+    assert max(seen) <= 1, "at most one other job was running"
 
 
-def test_each_slot_has_its_gpu_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_slot_has_a_gpu_and_a_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
     made = [slot.environment for slot in make_slots(1, on_gpu=True, jobs_per_gpu=2)]
@@ -137,7 +109,8 @@ def test_each_slot_has_its_gpu_and_its_share_of_the_cores(monkeypatch: pytest.Mo
     assert len(make_slots(4, on_gpu=False)) == 3
 
 
-def test_jobs_see_their_slot(forks: bool, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_jobs_get_the_environment_of_their_slot(forks: bool, tmp_path: Path) -> None:
     code = "import os, pathlib; pathlib.Path('FOLDER', 'gpu').write_text(os.environ['CUDA_VISIBLE_DEVICES'])"
     with slots(1, forks, CUDA_VISIBLE_DEVICES="0") as (a,), slots(1, forks, CUDA_VISIBLE_DEVICES="1") as (b,):
         run_jobs(scripts(tmp_path, code, code), [a, b])
@@ -145,7 +118,8 @@ def test_jobs_see_their_slot(forks: bool, tmp_path: Path) -> None:
 
 
 @ON_LINUX
-def test_a_fork_has_torch_and_the_environment_that_torch_was_loaded_with(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_fork_has_torch_imported_with_the_environment_of_the_slot(tmp_path: Path) -> None:
     code = (
         "import json, os, pathlib, sys; loaded = sorted({'torch', 'pytorch_lightning'} & set(sys.modules));"
         "import torch; pathlib.Path('FOLDER', 'seen').write_text(json.dumps([loaded, torch.get_num_threads(),"
@@ -158,19 +132,36 @@ def test_a_fork_has_torch_and_the_environment_that_torch_was_loaded_with(tmp_pat
         assert seen == [["pytorch_lightning", "torch"], 2, True, "script.py", False]
 
 
+@ON_LINUX
+@pytest.mark.slow
+def test_atexit_functions_of_a_fork_run_and_its_exit_code_is_returned(tmp_path: Path) -> None:
+    """The fork server ends its forks without interpreter teardown, in the atexit function that runs last."""
+    code = (
+        "import atexit, pathlib, sys, tempfile; scratch = tempfile.TemporaryDirectory();"
+        "pathlib.Path('FOLDER', 'scratch').write_text(scratch.name); atexit.register(print, 'at exit');"
+        "sys.stdout.write('not flushed'); sys.exit(7)"
+    )
+    with slots(1, forks=True) as one:
+        (outcome,) = run_jobs(scripts(tmp_path, code), one)
+    assert outcome.error.startswith("ended with code 7 ")
+    assert (tmp_path / "0" / "output.log").read_text() == "not flushedat exit\n"
+    assert not Path((tmp_path / "0" / "scratch").read_text()).exists()
+
+
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_jobs_compute_on_the_gpu_of_their_slot(tmp_path: Path) -> None:
     code = "import torch, pathlib; where = torch.ones(2, device='cuda').sum().device;"
     code += "pathlib.Path('FOLDER', 'seen').write_text(f'{where} of {torch.cuda.device_count()}')"
-    slots = make_slots(1, on_gpu=True, jobs_per_gpu=2)
-    run_jobs(scripts(tmp_path, *[code] * len(slots)), slots)
-    seen = {(tmp_path / str(job) / "seen").read_text() for job in range(len(slots))}
-    assert seen == {"cuda:0 of 1"}, "every job sees one GPU, its own"
+    made = make_slots(1, on_gpu=True, jobs_per_gpu=2)
+    run_jobs(scripts(tmp_path, *[code] * len(made)), made)
+    seen = {(tmp_path / str(job) / "seen").read_text() for job in range(len(made))}
+    assert seen == {"cuda:0 of 1"}, "every job sees only its own GPU"
 
 
 @ON_LINUX
-def test_when_the_process_that_forks_is_killed_the_next_job_has_another(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
     kill = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
     with slots(1, forks=True) as one:
         first, second, third = run_jobs(scripts(tmp_path, kill, FINISH, FINISH), one)
@@ -178,18 +169,19 @@ def test_when_the_process_that_forks_is_killed_the_next_job_has_another(tmp_path
     assert first.seconds < 60
 
 
+@pytest.mark.slow
 def test_jobs_end_when_the_sweep_is_killed(forks: bool, tmp_path: Path) -> None:
-    """SIGKILL leaves no time to stop anything: the jobs see for themselves that nobody is there any more."""
-    job = "from recsys.sweeps.job import end_with_parent; import time, pathlib; end_with_parent();"
-    job += (
+    """SIGKILL cannot be handled, so the jobs have to notice the end of the sweep themselves."""
+    job = (
+        "from recsys.sweeps.job import end_with_parent; import time, pathlib; end_with_parent();"
         "pathlib.Path('FOLDER', 'started').touch(); time.sleep(5); pathlib.Path('FOLDER', 'survived').touch()"
     )
     sweep = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
-import pathlib, test_pool
+import pathlib, sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from support.script_jobs import scripts, slots
 from recsys.sweeps.pool import run_jobs
-with test_pool.slots(1, {forks}) as slots:
-    run_jobs(test_pool.scripts(pathlib.Path({str(tmp_path)!r}), {job!r}), slots)
+with slots(1, {forks}) as one:
+    run_jobs(scripts(pathlib.Path({str(tmp_path)!r}), {job!r}), one)
 """
     process = subprocess.Popen([sys.executable, "-c", sweep])
     deadline = time.monotonic() + 60
@@ -202,7 +194,8 @@ with test_pool.slots(1, {forks}) as slots:
     assert not (tmp_path / "0" / "survived").exists()
 
 
-def test_an_interrupt_ends_the_jobs_and_keeps_what_is_done(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_interrupt_ends_the_jobs_and_keeps_results(tmp_path: Path) -> None:
     jobs = scripts(tmp_path, FINISH, "import time; time.sleep(60)", FINISH)
 
     def interrupt() -> None:
@@ -211,7 +204,7 @@ def test_an_interrupt_ends_the_jobs_and_keeps_what_is_done(tmp_path: Path) -> No
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background processes of a shell
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         run_jobs(jobs, [Slot()])

@@ -19,7 +19,9 @@ def all_pairs(mlp: MLP, users: Tensor, items: Tensor, precision: Precision = "fp
     """Return the outputs of an MLP for the concatenated vectors of every user and every item.
 
     The first layer is linear in the concatenated vectors, W [u; v] + b = (W_u u + b) + W_v v. The user parts
-    and the item parts are computed once each; a pair costs their sum and the remaining layers.
+    and the item parts are computed once each; a pair costs their sum and the remaining layers. Compared with
+    the MLP on all pairs in chunks of the fastest size, on one thread, this saves 60 % of the time with hidden
+    [64] and nothing with hidden [100, 200, 300]. For int8, see docs/performance.md.
 
     Args:
         mlp: in evaluation mode.

@@ -14,8 +14,8 @@ class Dropout(nn.Module):
     Kept elements are scaled by the rounded rate, so the expectation is exact. Random numbers come from the
     default generator of torch.
 
-    Measured with benchmarks/kernels.py on one thread: saves 25 % of a step of experiment=embedding-net and 5 to
-    14 % of model=history, compared with `nn.Dropout`.
+    Measured with benchmarks/kernels.py on one thread: saves 25 % of a step of experiment=embedding-net and
+    5 to 14 % of model=history, compared with `nn.Dropout`.
 
     Args:
         p: fraction of elements to set to zero.

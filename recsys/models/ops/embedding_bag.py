@@ -46,8 +46,8 @@ def bag_sums(table: Tensor, bags: BagIndex, weights: Tensor | None = None) -> Te
 
     On a CPU, the gradient of `torch.nn.functional.embedding_bag` sorts all indices and adds rows one by one,
     which takes many times as long as the sums. Here the gradient is itself a sum over bags: for each table
-    row, the gradients of the bags that contain it. Measured with benchmarks/kernels.py on one thread: saves 45 %
-    of a step of model=history on data of the size of ML-100K, 60 % on ML-1M.
+    row, the gradients of the bags that contain it. Measured with benchmarks/kernels.py on one thread: saves
+    45 % of a step of model=history on data of the size of ML-100K, 60 % on ML-1M.
 
     Args:
         table: (num_embeddings, d).
