@@ -159,8 +159,8 @@ def _ranking_can_be_measured(cfg: Config, objects: Objects) -> Iterator[str]:
     ranking = cfg["ranking"]
     if not objects.loss.predicts_ratings and ranking["k"] == 0:
         yield (
-            f"ranking.k=0: the loss {_name(objects.loss)} selects weights by val/ndcg@k; use ranking.k=10, or "
-            "loss=pointwise"
+            f"ranking.k=0: the loss {_name(objects.loss)} selects weights by {objects.loss.objective(10).name}; "
+            "use ranking.k=10, or loss=pointwise"
         )
     scale, threshold = getattr(objects.source, "scale", None), ranking["threshold"]
     if scale and threshold is not None and not scale[0] <= threshold <= scale[1]:
