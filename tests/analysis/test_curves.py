@@ -9,6 +9,7 @@ from recsys.models.ensemble import EnsembleScorer
 from recsys.models.matrix_factorization import MatrixFactorization
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["tensorboard", "csv"])
 @pytest.mark.parametrize("subfolder", ["", "0-lr=1"])
 def test_curves_are_read_from_the_run_folder_and_from_subfolders_of_a_sweep(

@@ -127,6 +127,7 @@ def test_every_launcher_and_sweeper_is_composed(group: str, option: str) -> None
     assert issubclass(get_class(node._target_), Launcher | Sweeper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", WITH_RESULT)
 def test_an_experiment_with_a_published_result_does_not_depend_on_defaults(
     compose, option: str, tmp_path: Path

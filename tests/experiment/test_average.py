@@ -71,6 +71,7 @@ def test_predicts_the_mean_of_its_members(members: list[Path], tmp_path: Path) -
     assert json.loads((tmp_path / "average" / "result.json").read_text()) == result
 
 
+@pytest.mark.slow
 def test_every_command_accepts_it(members: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "average"
     run = average(members, folder)
@@ -92,6 +93,7 @@ def test_every_command_accepts_it(members: list[Path], tmp_path: Path) -> None:
     assert page.is_relative_to(folder)
 
 
+@pytest.mark.slow
 def test_the_average_of_a_sweep_is_on_its_leaderboard(members: list[Path], tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     (sweep / "4").mkdir()
@@ -106,6 +108,7 @@ def test_the_average_of_a_sweep_is_on_its_leaderboard(members: list[Path], tmp_p
         average([members[0], sweep / "average"])
 
 
+@pytest.mark.slow
 def test_runs_with_different_splits_or_networks_are_refused(compose, tmp_path: Path) -> None:
     kinds = {
         "a": [],

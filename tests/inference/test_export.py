@@ -20,6 +20,7 @@ def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     return Recommender.load(finished_run(folder, [*LEARNED, "max_epochs=1"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["pt2", "onnx"])
 def test_a_file_predicts_the_same_as_the_checkpoint(
     recommender: Recommender, suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
