@@ -8,6 +8,7 @@ from recsys.analysis.errors import calibration, errors_by, predict_test_set, pre
 from recsys.runs.load import load_run
 
 
+@pytest.mark.slow
 def test_predictions_have_the_rmse_in_result_json(run_folder: Path) -> None:
     run = load_run(str(run_folder))
     predictions = predict_test_set(run.checkpoint.scorer, run)

@@ -15,6 +15,7 @@ from recsys.analysis.text import (
 from recsys.runs.load import load_run
 
 
+@pytest.mark.slow
 def test_vectors_and_captions_belong_to_the_items(run_folder: Path) -> None:
     run = load_run(str(run_folder))
     report = build_report(run, 1000, 2, (1, 2))

@@ -44,6 +44,7 @@ def eve(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_one_user_in_every_format(recommend: Recommend, run: Path) -> None:
     items = json.loads(recommend("user=9", "k=3", "format=json"))
     expected = Recommender.load(run).recommend(9, k=3)

@@ -44,6 +44,7 @@ def members(compose, tmp_path: Path) -> list[Path]:
     return folders
 
 
+@pytest.mark.slow
 def test_predicts_the_mean_of_its_members(members: list[Path], tmp_path: Path) -> None:
     before = files_in(tmp_path / "sweep")
     result = average(members, tmp_path / "average").result

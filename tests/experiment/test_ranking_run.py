@@ -33,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished_run(tmp_path_factory.mktemp("run"), RANKING)
 
 
+@pytest.mark.slow
 def test_predictions_are_scores_that_are_not_clipped(folder: Path) -> None:
     recommender, scorer = Recommender.load(folder), load_run(folder).checkpoint.scorer
     assert not scorer.predicts_ratings

@@ -84,6 +84,7 @@ def test_every_network_learns_with_an_ordinal_head(compose, model: str, tmp_path
     assert result["metrics"]["test/rmse"] < result["baselines"]["global-mean"]["test/rmse"]
 
 
+@pytest.mark.slow
 def test_the_result_is_that_of_the_best_epoch(compose, tmp_path: Path) -> None:
     """The network overfits, so that its last weights are not its best."""
     options = ["max_epochs=30", "patience=4", "schedule=constant"]
@@ -94,6 +95,7 @@ def test_the_result_is_that_of_the_best_epoch(compose, tmp_path: Path) -> None:
     assert load_checkpoint(checkpoint_path(tmp_path / "run", "last")).epoch == best + 4
 
 
+@pytest.mark.slow
 def test_the_seed_decides_a_run(compose, tmp_path: Path) -> None:
     results = {}
     for number, (name, overrides) in enumerate({"a": [], "again": [], "other": ["seed=2"]}.items()):

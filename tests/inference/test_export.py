@@ -44,6 +44,7 @@ def test_a_file_predicts_the_same_as_the_checkpoint(
     assert ids["scale"] == [1, 5]
 
 
+@pytest.mark.slow
 def test_a_file_that_predicts_differently_is_refused(
     recommender: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

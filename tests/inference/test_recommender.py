@@ -34,6 +34,7 @@ def truth() -> np.ndarray:
     return Synthetic(users=200, items=120, ratings=12000, noise=0.2).truth().clip(1, 5)
 
 
+@pytest.mark.slow
 def test_docstring_examples(run: Path) -> None:
     for module in (recsys.cli.app, recsys.inference.recommender, recsys.inference.titles):
         results = doctest.testmod(module, extraglobs={"run": str(run), "load_run": load_run})

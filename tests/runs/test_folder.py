@@ -195,6 +195,7 @@ def test_python_users_get_a_run_with_its_log(tmp_path: Path) -> None:
     assert "epoch 2: val/rmse" in (tmp_path / "outputs" / "mine" / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_train_honours_output_dir_and_restores_logging(tmp_path: Path) -> None:
     level, handlers = logging.getLogger("recsys").level, list(logging.getLogger().handlers)
     run = train(compose(*QUICK, "output_dir=mine"))
