@@ -84,7 +84,9 @@ def test_rough_candidates_give_the_same_lists(
     users, allowed = np.arange(20), np.arange(500) % 7 > 0
     seen = Seen.of(np.repeat(users, 5), np.tile(np.arange(0, 500, 100), 20), 20)
     rough, score = [], network.score
-    monkeypatch.setattr(network, "score", lambda *args, **kw: rough.append(score(*args, **kw)) or rough[-1].clone())
+    monkeypatch.setattr(
+        network, "score", lambda *args, **kw: rough.append(score(*args, **kw)) or rough[-1].clone()
+    )
     values, items = rank(network, users, 10, seen, allowed)
     found = rank(network, users, 10, seen, allowed, candidates)
     exact, rounded = rough
