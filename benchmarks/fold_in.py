@@ -167,6 +167,8 @@ def main() -> None:
         n_users += len(users)
         for key, errors in squared_errors(run, users, make_prior(run, args.spread)).items():
             found[key] += errors
+    if n_users == 0:
+        sys.exit(f"no hidden user has more than {max(GIVEN)} ratings; use a larger dataset")
     seconds = (time.perf_counter() - start) / (n_users * len(GIVEN))
     pairs = sum(map(len, found[METHODS[0], GIVEN[0]]))
     first = runs[0].result
