@@ -194,6 +194,11 @@ def _one_kind_of_average(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"snapshots={cfg['snapshots']}: not possible with averaging; use averaging=none, or snapshots=1"
 
 
+def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
+    if cfg["run"] is not None and not cfg["resume"]:
+        yield f"run={cfg['run']}: only with resume=true; output_dir=... names the folder of a new run"
+
+
 def _name(component: object) -> str:
     return type(component).__name__
 
@@ -211,4 +216,5 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _ranking_can_be_measured,
     _can_be_compiled,
     _one_kind_of_average,
+    _run_is_resumed,
 )

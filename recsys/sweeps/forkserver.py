@@ -8,7 +8,7 @@ Why not the fork server of `multiprocessing`: it was tried with Python 3.11 and 
 as fast (0.9 s for a training job on two slots, here 0.7 s; a new process needs about 10 s), but 231 of 1,200 jobs that
 eight threads started and joined returned exit code 255 instead of their own, because every start() reads the exit
 codes of all other processes. It also has one server with one environment per process, shares the process group of
-the sweep, cannot start a job after its server was killed, and its jobs run no atexit functions.
+the sweep, failed to start the next job when its server had been killed, and its jobs run no atexit functions.
 """
 
 import atexit

@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.archives import sample_ratings, pack, tabs_members
+from support.archives import pack, sample_ratings, tabs_members
 from support.commands import result_in
 from support.tiny import QUICK
 

@@ -63,7 +63,9 @@ def test_predicts_the_mean_of_its_members(members: list[Path], tmp_path: Path) -
     assert result["data"] == results[0]["data"]
     assert result["baselines"] == results[0]["baselines"]
     assert result["time"]["epochs"] == 6 + 6 + 2
-    assert result["model"]["parameters"] == sum(member["model"]["parameters"] for member in results)
+    models = [member["model"] for member in results]
+    assert result["model"]["parameters"] == models[0]["parameters"], "of one network"
+    assert result["model"]["snapshots"] == sum(model["snapshots"] for model in models)
     assert result["objective"]["value"] == result["metrics"]["val/rmse"]
     assert result.keys() - {"members"} == results[0].keys()
     assert json.loads((tmp_path / "average" / "result.json").read_text()) == result

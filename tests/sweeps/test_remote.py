@@ -1,4 +1,4 @@
-"""Sweeps and runs whose processes Ray, Slurm or torchrun start."""
+"""Sweeps and runs whose processes are started by Ray, Slurm or torchrun."""
 
 import contextlib
 import json
@@ -16,25 +16,31 @@ from support.tiny import PLAIN, QUICK, SMALL
 from recsys.config.validate import validate
 from recsys.errors import ConfigError
 
+pytestmark = pytest.mark.slow
 TWO_NODES = ["hardware=ddp", "hardware.accelerator=cpu", "hardware.num_nodes=2", "hardware.devices=1"]
-WORDS = [word for word in QUICK if not word.startswith("hardware")]
+COMMON = [override for override in QUICK if not override.startswith("hardware")]
 
 
-def test_slurm_jobs_equal_the_same_runs_alone(tmp_path: Path) -> None:
+def test_jobs_of_slurm_equal_the_same_runs_alone(tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="pip install submitit")
     options = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.poll_seconds=0.5"]
     options += ["hydra.launcher.cpus_per_task=1"]
-    wild = ["model=matrix-factorization", "optimizer=sgd", "schedule=constant", "optimizer.lr=0.001,1e30"]
-    told = run("train", "-m", *QUICK, *options, *wild, f"output_dir={tmp_path / 'sweep'}", code=1)
-    assert "1 of 2 done, 0 running, 1 failed" in told.stderr
-    assert "failed: job 1: TrainingError" in told.stdout
-    run("train", *QUICK, *wild[:-1], "optimizer.lr=0.001", f"output_dir={tmp_path / 'alone'}")
+    diverging = [
+        "model=matrix-factorization",
+        "optimizer=sgd",
+        "schedule=constant",
+        "optimizer.lr=0.001,1e30",
+    ]
+    done = run("train", "-m", *QUICK, *options, *diverging, f"output_dir={tmp_path / 'sweep'}", code=1)
+    assert "1 of 2 done, 0 running, 1 failed" in done.stderr
+    assert "failed: job 1: TrainingError" in done.stdout
+    run("train", *QUICK, *diverging[:-1], "optimizer.lr=0.001", f"output_dir={tmp_path / 'alone'}")
     assert result_in(tmp_path / "sweep" / "0")["metrics"] == result_in(tmp_path / "alone")["metrics"]
     assert (tmp_path / "sweep" / "leaderboard.html").exists()
 
 
-def test_a_job_that_slurm_preempts_goes_on(tmp_path: Path) -> None:
-    """The signal of a preemption, to the process that holds the job."""
+def test_a_preempted_job_resumes(tmp_path: Path) -> None:
+    """Send the signal of a preemption to the process of submitit that runs the job."""
     pytest.importorskip("submitit", reason="pip install submitit")
     options = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.poll_seconds=0.5"]
     options += ["hydra.launcher.cpus_per_task=1"]
@@ -47,8 +53,8 @@ def test_a_job_that_slurm_preempts_goes_on(tmp_path: Path) -> None:
             time.sleep(0.02)
         for file in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
-                words = file.read_text()
-                if "submitit.core._submit" in words and str(sweep) in words:
+                command_line = file.read_text()
+                if "submitit.core._submit" in command_line and str(sweep) in command_line:
                     os.kill(int(file.parent.name), signal.SIGUSR2)
         assert process.wait(120) == 0, process.stderr.read()
     assert "resuming after step" in (sweep / "0" / "output.log").read_text()
@@ -56,17 +62,15 @@ def test_a_job_that_slurm_preempts_goes_on(tmp_path: Path) -> None:
     assert result_in(sweep / "0")["metrics"] == result_in(tmp_path / "alone")["metrics"]
 
 
-def test_where_there_is_no_slurm_it_is_said(tmp_path: Path) -> None:
+def test_a_machine_without_slurm_is_reported(tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="pip install submitit")
-    told = run("train", "-m", *QUICK, "seed=1,2", "hydra/launcher=slurm", code=1, PATH="/nowhere").stderr
-    assert "hydra.launcher: " in told
-    assert "srun" in told
+    error = run("train", "-m", *QUICK, "seed=1,2", "hydra/launcher=slurm", code=1, PATH="/nowhere").stderr
+    assert "hydra.launcher: " in error
+    assert "srun" in error
     assert not list(tmp_path.glob("outputs/sweeps/*"))
 
 
-def test_a_lost_machine_of_a_ray_cluster_loses_no_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ray_restarts_the_job_of_a_lost_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason="pip install ray")
     from ray.cluster_utils import Cluster
 
@@ -78,7 +82,7 @@ def test_a_lost_machine_of_a_ray_cluster_loses_no_job(
     slow = [*QUICK, "max_epochs=400", "patience=400"]
     command = [sys.executable, "-m", "recsys.cli.train", "-m", *slow, "seed=1,2,3", f"output_dir={sweep}"]
     command += ["hydra/launcher=ray", f"hydra.launcher.address={cluster.address}"]
-    command += ["hydra.launcher.num_gpus=0.5"]  # pretended ones: Ray counts them all the same
+    command += ["hydra.launcher.num_gpus=0.5"]  # there are none, but Ray counts those that it was given
     try:
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             deadline = time.monotonic() + 120
@@ -86,20 +90,20 @@ def test_a_lost_machine_of_a_ray_cluster_loses_no_job(
                 time.sleep(0.1)
             assert not list(sweep.glob("*/result.json"))
             cluster.remove_node(second, allow_graceful=False)
-            told = process.communicate(timeout=240)[1]
-        assert process.returncode == 0, told
-        assert "3 of 3 done" in told
+            log = process.communicate(timeout=240)[1]
+        assert process.returncode == 0, log
+        assert "3 of 3 done" in log
         assert [result_in(sweep / job)["seed"] for job in "012"] == [1, 2, 3]
         logs = [(sweep / job / "output.log").read_text() for job in "012"]
         run("train", *slow, "seed=3", f"output_dir={tmp_path / 'alone'}")
         assert result_in(sweep / "2")["metrics"] == result_in(tmp_path / "alone")["metrics"]
-        assert sum("resuming after step" in log for log in logs) == 1, "of the lost machine, where it stood"
+        assert sum("resuming after step" in log for log in logs) == 1, "the job of the lost machine resumed"
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
-def test_several_processes_per_job_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_of_ray_with_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="pip install ray")
     options = [
         "hydra/launcher=ray",
@@ -108,99 +112,112 @@ def test_several_processes_per_job_on_ray(tmp_path: Path, monkeypatch: pytest.Mo
         "seed=3",
     ]
     ddp = ["hardware=ddp", "hardware.accelerator=cpu"]
-    run("train", "-m", *WORDS, *ddp, *options, RAY_AUTH_MODE="disabled", HOME=str(tmp_path))
+    run("train", "-m", *COMMON, *ddp, *options, RAY_AUTH_MODE="disabled", HOME=str(tmp_path))
     assert result_in(tmp_path / "sweep" / "0")["seed"] == 3
 
 
-def test_a_ray_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+def test_a_ray_cluster_that_does_not_respond_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="pip install ray")
     address = ["hydra/launcher=ray", "hydra.launcher.address=127.0.0.1:9"]
-    told = run("train", "-m", *QUICK, "seed=1,2", *address, code=1, RAY_AUTH_MODE="disabled").stderr
-    assert "hydra.launcher.address=127.0.0.1:9: no Ray cluster answers" in told
+    error = run("train", "-m", *QUICK, "seed=1,2", *address, code=1, RAY_AUTH_MODE="disabled").stderr
+    assert "hydra.launcher.address=127.0.0.1:9: no Ray cluster responds" in error
 
 
-def both(commands: list[list[str]], variables: list[dict[str, str]]) -> list[str]:
-    """Run two commands at once to a good end; what they said on standard error."""
+def run_together(commands: list[list[str]], variables: list[dict[str, str]]) -> list[str]:
+    """Run commands at the same time, which must succeed, and return what they write to stderr."""
     processes = [
         subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.PIPE, text=True)
         for command, own in zip(commands, variables, strict=True)
     ]
-    told = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told
-    return told
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    return errors
 
 
 def check_two_nodes(tmp_path: Path) -> None:
     result = result_in(tmp_path / "run")
     assert result["data"]["test"] == 300
     (*_, own) = json.loads(run("evaluate", f"run={tmp_path / 'run'}", "format=json").stdout)
-    assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9), "every pair once"
-    assert not (tmp_path / "outputs").exists(), "the second node's process left no folder"
+    assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9), (
+        "every rating is counted once"
+    )
+    assert not (tmp_path / "outputs").exists(), "the process of the second node created no folder"
     log = (tmp_path / "run" / "train.log").read_text()
     validated = json.loads(run("evaluate", f"run={tmp_path / 'run'}", "part=val", "format=json").stdout)
     best = result["objective"]["epoch"] + 1
-    assert f"epoch {best}: val/rmse {validated[-1]['val/rmse']:.4f}" in log, "both halves were pooled"
+    assert f"epoch {best}: val/rmse {validated[-1]['val/rmse']:.4f}" in log, (
+        "the ratings of both processes were pooled"
+    )
 
 
 def test_two_nodes_under_torchrun(tmp_path: Path, unused_port: int) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     torchrun += ["--master-addr=127.0.0.1", f"--master-port={unused_port}"]
-    words = [*WORDS, *TWO_NODES, f"output_dir={tmp_path / 'run'}"]
-    commands = [[*torchrun, f"--node-rank={node}", "-m", "recsys.cli.train", *words] for node in (0, 1)]
-    both(commands, [{}, {}])
+    overrides = [*COMMON, *TWO_NODES, f"output_dir={tmp_path / 'run'}"]
+    commands = [[*torchrun, f"--node-rank={node}", "-m", "recsys.cli.train", *overrides] for node in (0, 1)]
+    run_together(commands, [{}, {}])
     check_two_nodes(tmp_path)
 
 
 def slurm_task(node: str, port: int) -> dict[str, str]:
-    """What srun sets for one of two tasks on two nodes; Lightning reads nothing else of Slurm."""
+    """Return the variables that srun sets for one of two tasks on two nodes, as far as Lightning reads them."""
     task = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "recsys"}
     task |= {"SLURM_NTASKS_PER_NODE": "1", "SLURM_LOCALID": "0", "SLURM_PROCID": node, "SLURM_NODEID": node}
     return {**task, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
 def test_a_job_of_a_slurm_sweep_on_two_nodes(tmp_path: Path, unused_port: int) -> None:
-    """Both tasks of the job run the same function, and the first one's folder is the job's."""
+    """Both tasks run the same function; only the first one writes into the folder of the job."""
     task = f"""
 from pathlib import Path
-from recsys.sweeps.remote import Surroundings, run_job
+from recsys.sweeps.remote import RemoteContext, run_job
 from recsys.sweeps.job import Job
-job = Job(0, {(*WORDS, *TWO_NODES)!r}, Path({str(tmp_path / "run")!r}))
-print(run_job(job, Surroundings.here({{}}, None)).value)
+job = Job(0, {(*COMMON, *TWO_NODES)!r}, Path({str(tmp_path / "run")!r}))
+print(run_job(job, RemoteContext.of_this_process({{}}, None)).value)
 """
-    told = both([[sys.executable, "-c", task]] * 2, [slurm_task(node, unused_port) for node in "01"])
-    assert told == ["", ""]
+    errors = run_together(
+        [[sys.executable, "-c", task]] * 2, [slurm_task(node, unused_port) for node in "01"]
+    )
+    assert errors == ["", ""]
     check_two_nodes(tmp_path)
 
 
 def test_two_nodes_under_slurm(tmp_path: Path, unused_port: int) -> None:
-    command = [sys.executable, "-m", "recsys.cli.train", *WORDS, *TWO_NODES, f"output_dir={tmp_path / 'run'}"]
-    both([command] * 2, [slurm_task(node, unused_port) for node in "01"])
+    command = [
+        sys.executable,
+        "-m",
+        "recsys.cli.train",
+        *COMMON,
+        *TWO_NODES,
+        f"output_dir={tmp_path / 'run'}",
+    ]
+    run_together([command] * 2, [slurm_task(node, unused_port) for node in "01"])
     check_two_nodes(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("words", "variables", "told"),
+    ("overrides", "variables", "message"),
     [
         (["hardware.num_nodes=2"], {}, "hardware.num_nodes=2: several machines need hardware.strategy=ddp"),
-        (TWO_NODES, {}, "nobody starts the processes of the other machines.*torchrun --nnodes=2"),
+        (TWO_NODES, {}, "the processes of the other machines are not started.*torchrun --nnodes=2"),
         (
             TWO_NODES,
             {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"},
-            "hardware.num_nodes=2 and hardware.devices=1: 2 processes, but torchrun started 4",
+            "hardware.num_nodes=2 and hardware.devices=1: 2 processes are needed, but torchrun started 4",
         ),
-        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "1 processes, but srun started 3"),
+        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "1 processes are needed, but srun started 3"),
     ],
 )
-def test_processes_that_do_not_add_up_are_refused(
-    words: list[str], variables: dict[str, str], told: str, compose, monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_number_of_processes_is_refused(
+    overrides: list[str], variables: dict[str, str], message: str, compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=told):
-        validate(compose(*WORDS, *words))
+    with pytest.raises(ConfigError, match=message):
+        validate(compose(*COMMON, *overrides))
 
 
-def test_a_sweep_is_not_started_many_times_over(tmp_path: Path) -> None:
+def test_a_sweep_started_by_several_processes_is_refused(tmp_path: Path) -> None:
     variables = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "0"}
-    told = run("train", "-m", *QUICK, "seed=1,2", code=1, **variables).stderr
-    assert told.strip() == "a sweep was started 2 times by torchrun: start it once"
+    error = run("train", "-m", *QUICK, "seed=1,2", code=1, **variables).stderr
+    assert error.strip() == "a sweep was started 2 times by torchrun: start it once"
