@@ -150,7 +150,7 @@ def main() -> None:
                 runs += zip(folders, repeated, strict=True)
     if not args.print_only:
         with ThreadPoolExecutor(args.jobs) as pool:
-            for _ in pool.map(lambda job: run(*job, args.further, args.threads), runs):
+            for _ in pool.map(lambda job: run(job[0], job[1], args.further, args.threads), runs):
                 pass
     for name in args.protocols:
         protocol = PROTOCOLS[name]

@@ -38,7 +38,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
-import recsys  # imported before torch because it sets OMP_WAIT_POLICY, for all rows
+# As the commands do: idle OpenMP threads that spin slow a shared machine down. torch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # isort: split
 import numpy as np
@@ -46,12 +47,13 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
-from recsys.data import splits
+import recsys
 from recsys.data.batches import to_tensors
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
-from recsys.data.ratings_file.format import RatingsFormat, RatingsText
+from recsys.data.ratings_file.format import RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
+from recsys.data.splits import RandomSplit
 
 USERS, ITEMS = 162_541, 59_047
 SCALE = (0.5, 5.0)
@@ -119,17 +121,17 @@ def pandas_python(folder: Path) -> None:
 def read(file: Path, form: RatingsFormat) -> Dataset:
     """Read a file, or the member of a zip archive, with recsys."""
     if file.suffix != ".zip":
-        text = RatingsText(file.name, file.stat().st_size, lambda: file.open("rb"))
+        text = TextSource(file.name, file.stat().st_size, lambda: file.open("rb"))
         return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_ITEMS, SCALE)
     with zipfile.ZipFile(file) as archive:
         info = archive.getinfo("ratings.csv")
-        text = RatingsText(file.name, info.file_size, lambda: archive.open(info))
+        text = TextSource(file.name, info.file_size, lambda: archive.open(info))
         return encode("benchmark", read_ratings(text, form, SCALE)[0], NO_ITEMS, SCALE)
 
 
 def split_tensors(dataset: Dataset) -> None:
     """Split the ratings and convert them to tensors."""
-    split = splits.random(dataset)
+    split = RandomSplit()(dataset)
     for rows in (split.train, split.val, split.test):
         to_tensors(dataset, rows, "cpu")
 

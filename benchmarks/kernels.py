@@ -11,13 +11,15 @@ one process. Times are CPU time, so that other processes matter less; a share is
 
 import argparse
 import itertools
+import os
 import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-import recsys  # noqa: F401  imported before torch because it sets OMP_WAIT_POLICY
+# As the commands do: idle OpenMP threads that spin slow a shared machine down. torch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # isort: split
 import numpy as np
@@ -29,7 +31,7 @@ from recsys.data.batches import Batch
 from recsys.models import encoders
 from recsys.models.base import RatingNetwork
 from recsys.models.embedding_net import EmbeddingNet
-from recsys.models.hybrid import NeuMF
+from recsys.models.hybrid import HybridNet
 from recsys.models.ops.dropout import Dropout
 from recsys.models.ops.embedding_bag import BagIndex
 from recsys.models.ops.mlp import MLP
@@ -53,13 +55,12 @@ def random_ratings(users: int, items: int, ratings: int) -> Batch:
 
 def history(users: int, items: int, ratings: Batch) -> RatingNetwork:
     """Return the network of model=history without features."""
-    network = NeuMF(
+    network = HybridNet(
         users, items, SCALE, MEAN, RATING_VALUES, embedding_dropout=0.7, history=True, head="ordinal"
     )
-    assert network.history is not None
     columns = ratings.users.numpy(), ratings.items.numpy(), ratings.ratings.numpy() - MEAN
-    network.has_facts = True
-    network.history.remember(*columns, users)
+    assert network.user_encoder.history is not None
+    network.user_encoder.history.set_ratings(*columns, users)
     return network
 
 

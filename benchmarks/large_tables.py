@@ -18,7 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from statistics import median
 
-import recsys  # noqa: F401  imported before torch because it sets OMP_WAIT_POLICY
+# As the commands do: idle OpenMP threads that spin slow a shared machine down. torch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # isort: split
 import torch
@@ -26,7 +27,7 @@ from torch.nn import functional
 
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.training.memory import reuse_freed_memory
-from recsys.training.sparse_adam import SparseAdam, use_sparse_gradients
+from recsys.training.sparse_adam import SparseAdam
 
 
 def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, float]:
@@ -36,7 +37,7 @@ def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, f
     items = rows // 10
     network = MatrixFactorization(rows, items, [1, 5], 3.5, embedding_dim=args.embedding_dim)
     if sparse:
-        use_sparse_gradients(network)
+        network.use_sparse_gradients()
     optimizer = SparseAdam(network.parameters(), fused=True)
     for table in network.parameters():  # as in a long training run, all pages of the moments are in memory
         state = {"step": torch.tensor(0.0)}

@@ -145,41 +145,33 @@ def recsys_train(*overrides: str) -> Fit:
     """Return the fit of `recsys-train`, with the weights of the best validation epoch."""
 
     def fit(fold: Fold) -> NDArray:
-        import hydra
-        import torch
-        from omegaconf import OmegaConf
         from pytorch_lightning.callbacks import LambdaCallback
 
-        from recsys.models.base import RatingNetwork
-        from recsys.paths import conf_dir
+        from recsys import compose
+        from recsys.models.scorer import Scorer
+        from recsys.models.scoring import predict_pairs
         from recsys.runs.checkpoint import load_checkpoint
         from recsys.runs.folder import checkpoint_in
-        from recsys.training.build import build_data, build_module, build_trainer
+        from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
 
-        @torch.no_grad()
-        def predict(network: RatingNetwork) -> NDArray:
-            training = network.training
-            network.eval()
-            predictions = [network.predict(batch.users, batch.items) for batch in test]
-            network.train(training)
-            return torch.cat(predictions).numpy()
+        def predict(scorer: Scorer) -> NDArray:
+            return predict_pairs(scorer, fold.test["user"].to_numpy(), fold.test["item"].to_numpy())
 
         fixed = [*DATA, f"split.fold={fold.number}", "hardware=cpu", "logger=none", f"seed={SEED}"]
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            cfg = hydra.compose("train", [*fixed, *overrides])
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        cfg = compose(*fixed, *overrides)
         data = build_data(cfg)
         data.setup()
-        test = data.whole("test")
-        module = build_module(cfg, config, data)
+        module = build_module(cfg, data)
         evaluation = LambdaCallback(
-            on_validation_end=lambda *_: fold.evaluate(lambda: predict(module.network))
+            on_validation_end=lambda *_: fold.evaluate(lambda: predict(module.scorer))
         )
-        with tempfile.TemporaryDirectory() as folder:
-            trainer = build_trainer(cfg, Path(folder), evaluation)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            callbacks = build_callbacks(cfg, folder, data, module)
+            trainer = build_trainer(cfg, folder, [*callbacks, evaluation])
             with fold:
                 trainer.fit(module, data)
-            return predict(load_checkpoint(checkpoint_in(Path(folder))).network)
+            return predict(load_checkpoint(checkpoint_in(folder)).scorer)
 
     return fit
 

@@ -74,18 +74,14 @@ def run_row(name: str, python: str, threads: int, folds: list[dict[str, Any]]) -
 
 def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
     """Return the arguments of each `Fold`; the validation set is part of the training set."""
-    import hydra
-
-    from recsys.paths import conf_dir
+    from recsys import compose
     from recsys.training.build import build_data
 
     folds = []
     for number in numbers:
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            data = build_data(hydra.compose("train", [*DATA, f"split.fold={number}"]))
+        data = build_data(compose(*DATA, f"split.fold={number}"))
         data.setup()
         dataset, split = data.dataset, data.split
-        assert dataset is not None
         columns = {"user": dataset.users, "item": dataset.items, "rating": dataset.ratings}
         subsets = {"train": np.union1d(split.train, split.val), "test": split.test}
         frames = {

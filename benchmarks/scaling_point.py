@@ -14,19 +14,19 @@ import tempfile
 import time
 import warnings
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import recsys  # noqa: F401  imported before torch because it sets OMP_WAIT_POLICY
+# As the commands do: idle OpenMP threads that spin slow a shared machine down. torch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # isort: split
-import hydra
-from omegaconf import OmegaConf
-
+from recsys import compose
 from recsys.data import dataset as encoded
+from recsys.data.sources.base import Source
 from recsys.data.sources.synthetic import Synthetic
-from recsys.paths import conf_dir
-from recsys.training.build import build_data, build_module, build_trainer
+from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
 from recsys.training.callbacks.throughput import WARM_UP_STEPS, Throughput
 
 CORES = os.cpu_count() or 1
@@ -34,7 +34,7 @@ SHAPES = {1_000_000: (6040, 3706), 10_000_000: (69_878, 10_677), 32_000_000: (20
 WIDTHS = (100, 200, 300)
 GROUPS = ["experiment=embedding-net", "data=synthetic", "data.step=0", "logger=none"]
 GROUPS += ["model.dropouts=[0.5,0.5,0.25]", "model.embedding_dropout=0.05", "optimizer.lr=1e-3"]
-GROUPS += ["max_epochs=1", "schedule.cycle_epochs=1", "+hardware.limit_val_batches=1"]
+GROUPS += ["max_epochs=1", "schedule.cycle_epochs=1"]
 
 
 class Point(NamedTuple):
@@ -58,10 +58,17 @@ class Measurement(NamedTuple):
     steps: int
 
 
-class SavedRatings(NamedTuple):
-    """A source of ratings that were sampled before."""
+@dataclass(frozen=True)
+class SavedRatings(Source):
+    """A source of ratings that were sampled before.
+
+    Attributes:
+        folder: contains the encoded ratings.
+        name: of the data set.
+    """
 
     folder: Path
+    name: str = "synthetic"
 
     def load(self) -> encoded.Dataset:
         """Return the memory-mapped dataset."""
@@ -92,20 +99,20 @@ def measure(point: Point, folder: Path, budget: int) -> Measurement | None:
         f"hardware={'ddp' if point.processes > 1 else 'cpu'}",
         f"hardware.devices={point.processes}",
     ]
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = hydra.compose("train", [*GROUPS, *overrides, "hardware.accelerator=cpu"])
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    cfg = compose(*GROUPS, *overrides, "hardware.accelerator=cpu")
     data = build_data(cfg)
     data.source = SavedRatings(folder)
     data.setup()
-    module, loader = build_module(cfg, config, data), data.train_dataloader()
+    module, loader = build_module(cfg, data), data.train_dataloader()
     setup, start = time.perf_counter() - start, time.perf_counter()
     next(iter(loader))
     shuffling = time.perf_counter() - start
     del loader
     clock = Throughput()
     with tempfile.TemporaryDirectory() as run:
-        trainer = build_trainer(cfg, Path(run), clock)
+        callbacks = build_callbacks(cfg, Path(run), data, module)
+        trainer = build_trainer(cfg, Path(run), [*callbacks, clock])
+        trainer.limit_val_batches = 1  # validation is not measured
         trainer.fit(module, data)
     if not trainer.is_global_zero:
         return None

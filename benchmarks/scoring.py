@@ -21,32 +21,33 @@ from statistics import median
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from recsys.models.base import RatingNetwork
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.ops.int8 import int8_supported
-from recsys.models.scoring import rank
+from recsys.models.scorer import Precision, Scorer
+from recsys.models.scoring import top_items
 
 Ranked = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
-class Direct(nn.Module):
-    """A network that scores the catalogue with `forward`, one user after another.
+class Direct(Scorer):
+    """A scorer that scores the catalogue with a network's `forward`, one user after another.
 
     Args:
-        network: in evaluation mode.
+        network: in eval mode.
         chunk_items: items per chunk; None means all items.
     """
 
     def __init__(self, network: RatingNetwork, chunk_items: int | None = None) -> None:
-        super().__init__()
-        self.network, self.n_items = network, network.n_items
+        super().__init__(network.n_users, network.n_items, network.scale)
+        self.network = network
         self.chunk_items = chunk_items or network.n_items
 
-    def score(self, users: torch.Tensor) -> torch.Tensor:
-        """Return the ratings (B, n_items) of all items for users (B,)."""
+    def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
+        """Return the ratings of all items for each user: user indices (B,) to (B, n_items)."""
         chunks = torch.arange(self.n_items).split(self.chunk_items)
         rows = [
             torch.cat([self.network(user.expand(len(items)), items) for items in chunks]) for user in users
@@ -65,7 +66,7 @@ def fastest_chunks(network: RatingNetwork) -> Direct:
     """Return direct scoring in chunks of the size that is fastest on this machine."""
 
     def seconds(scorer: Direct) -> float:
-        return min(timed(lambda: rank(scorer, [0], 10))[0] for _ in range(2))  # type: ignore[arg-type]
+        return min(timed(lambda: top_items(scorer, [0], 10))[0] for _ in range(2))
 
     return min((Direct(network, 1 << power) for power in (10, 11, 12, 13, 14)), key=seconds)
 
@@ -75,19 +76,21 @@ def compare(name: str, network: RatingNetwork, args: argparse.Namespace) -> None
     for table in (*network.tables("user").values(), *network.tables("item").values()):
         nn.init.normal_(table.weight, std=0.3)
     direct, chunks = Direct(network.eval()), fastest_chunks(network)
-    precisions = ["fp32", "bf16", *(["int8"] if int8_supported() else [])]
+    precisions: list[Precision] = ["fp32", "bf16"]
+    if int8_supported():
+        precisions.append("int8")
+    scorer = network.scorer()
+    methods: list[tuple[Scorer, Precision]] = [(direct, "fp32"), (chunks, "fp32")]
+    methods += [(scorer, precision) for precision in precisions]
     random = np.random.default_rng(0)
     rounds, same = [], []
     for _ in range(args.repeats):
         sample = random.choice(args.users, args.sample, replace=False)
         subsample = sample[: args.direct]
         seconds_per_user, results = [], []
-        for scorer, users, candidates in (
-            (direct, subsample, "fp32"),
-            (chunks, subsample, "fp32"),
-            *((network, sample, precision) for precision in precisions),
-        ):
-            seconds, ranked = timed(partial(rank, scorer, users, args.k, candidates=candidates))  # type: ignore[arg-type]
+        for method, precision in methods:
+            users = sample if method is scorer else subsample
+            seconds, ranked = timed(partial(top_items, method, users, args.k, candidates=precision))
             seconds_per_user.append(seconds / len(users))
             results.append(ranked)
         np.testing.assert_allclose(results[2][0][: args.direct], results[0][0], atol=1e-5)
@@ -95,7 +98,7 @@ def compare(name: str, network: RatingNetwork, args: argparse.Namespace) -> None
         rounds.append(seconds_per_user)
     milliseconds = [f"{1000 * median(column):8.2f}" for column in zip(*rounds, strict=True)]
     ratios = [
-        f"{median(times[0] / times[method] for times in rounds):8.1f}" for method in range(1, len(rounds[0]))
+        f"{median(times[0] / times[column] for times in rounds):8.1f}" for column in range(1, len(methods))
     ]
     shares = [f"{median(column):7.1%}" for column in zip(*same, strict=True)]
     if not int8_supported():  # needs VNNI instructions
@@ -138,7 +141,8 @@ def main() -> None:
         compare(f"matrix-factorization {args.embedding_dim}", factors, args)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\npeak memory of the process {peak:.2f} GB, including", end=" ")
-    print(f"{4 * args.embedding_dim * (args.users + args.items) / 2**30:.2f} GB of tables per network")
+    tables = 4 * args.embedding_dim * (args.users + args.items) / 2**30
+    print(f"{tables:.2f} GB of tables per network, and as much per scorer")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ rows alternate, so that other load on the machine affects all of them; a ratio i
 - stock Lightning: a LightningModule, DataLoader and Trainer with default settings;
 - the article's loop: shuffled numpy arrays, one new tensor per batch, no framework (as in 2018);
 - stock DataLoader, plain loop: the DataLoader of the first row without Lightning;
-- recsys: data module, module and trainer of `recsys-train`, in float32 and in each --precision.
+- recsys: data module, module, callbacks and trainer of `recsys-train`, in float32 and in each --precision.
 """
 
 import argparse
@@ -31,23 +31,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import recsys  # imported before torch because it sets OMP_WAIT_POLICY, for all rows
+# As the commands do: idle OpenMP threads that spin slow a shared machine down. torch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # isort: split
-import hydra
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.utils.data import DataLoader, TensorDataset
 
+import recsys
 from recsys.data.batches import Batch
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.paths import conf_dir
-from recsys.training.build import build_data, build_module, build_trainer
+from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
 from recsys.training.callbacks.throughput import WARM_UP_STEPS, Throughput
 
 FIRST = "stock Lightning"
@@ -133,11 +132,11 @@ def plain_loop(batches: Callable[..., Iterable], columns: Batch, size: int, step
 
 
 def recsys_speed(data: MovieLensDataModule, overrides: list[str], steps: int, folder: Path) -> float:
-    """Return the speed of the parts of `recsys-train`."""
-    cfg = hydra.compose("train", [*overrides, f"+hardware.limit_train_batches={steps}"])
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    clock = Throughput()
-    build_trainer(cfg, folder, clock).fit(build_module(cfg, config, data), data)
+    """Return the speed of module, callbacks and trainer of `recsys-train`."""
+    cfg = recsys.compose(*overrides, f"+hardware.limit_train_batches={steps}")
+    module, clock = build_module(cfg, data), Throughput()
+    callbacks = build_callbacks(cfg, folder, data, module)
+    build_trainer(cfg, folder, [*callbacks, clock]).fit(module, data)
     return clock.ratings_per_second
 
 
@@ -170,8 +169,7 @@ class Bench:
         common += [f"data.ratings={args.ratings}", f"data.users={USERS}", f"data.items={ITEMS}"]
         common += ["hardware=cpu", "max_epochs=1", "schedule.cycle_epochs=1"]
         common += ["optimizer.lr=1e-3", "optimizer.weight_decay=0"]
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            data = build_data(hydra.compose("train", common))
+        data = build_data(recsys.compose(*common))
         data.setup()
         columns, size = data.train_dataloader().columns, args.batch_size
         self.seconds, self.size, self.max_steps = args.seconds, size, len(columns.ratings) // size
@@ -186,12 +184,11 @@ class Bench:
 
     def measure(self, row: str) -> float:
         """Return ratings per second; the first call determines how many steps fill `--seconds`."""
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            if not self.steps:
-                trial_steps = WARM_UP_STEPS + 10
-                further_steps = int(self.seconds * quietly(self.rows[row], trial_steps) / self.size)
-                self.steps = min(trial_steps + further_steps, self.max_steps)
-            return quietly(self.rows[row], self.steps)
+        if not self.steps:
+            trial_steps = WARM_UP_STEPS + 10
+            further_steps = int(self.seconds * quietly(self.rows[row], trial_steps) / self.size)
+            self.steps = min(trial_steps + further_steps, self.max_steps)
+        return quietly(self.rows[row], self.steps)
 
 
 bench: Bench  # one per process

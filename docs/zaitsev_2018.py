@@ -19,7 +19,7 @@ ARTICLE_RMSE = 0.8854
 
 
 def draw(run: Path) -> Figure:
-    """Validation RMSE per epoch of the article's run and of ours, and the figure each reports."""
+    """Return a figure of validation RMSE per epoch, in the article and in this run, and the RMSE that each reports."""
     events = EventAccumulator(str(run)).Reload()
     ours = [event.value for event in events.Scalars("val/rmse")]
     test = read_json(run / "result.json")["metrics"]["test/rmse"]
@@ -29,7 +29,7 @@ def draw(run: Path) -> Figure:
     axes.plot(range(1, 17), article, "o-", color="tab:gray", label="the article, dropout on")
     axes.plot(range(1, len(ours) + 1), ours, "o-", color="tab:blue", label="experiment=zaitsev-2018")
     axes.axhline(ARTICLE_RMSE, color="tab:gray", linestyle=":", label=f"the article reports {ARTICLE_RMSE}")
-    axes.axhline(test, color="tab:blue", linestyle=":", label=f"our test part, once: {test:.4f}")
+    axes.axhline(test, color="tab:blue", linestyle=":", label=f"our test set: {test:.4f}")
     axes.set(
         xlabel="epoch", ylabel="validation RMSE", title="ML-1M, embeddings of 150, layers of 500, 500, 500"
     )

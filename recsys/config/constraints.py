@@ -159,8 +159,8 @@ def _ranking_can_be_measured(cfg: Config, objects: Objects) -> Iterator[str]:
     ranking = cfg["ranking"]
     if not objects.loss.predicts_ratings and ranking["k"] == 0:
         yield (
-            f"ranking.k=0: the loss {_name(objects.loss)} selects weights by val/ndcg@k; use ranking.k=10, or "
-            "loss=pointwise"
+            f"ranking.k=0: the loss {_name(objects.loss)} selects weights by {objects.loss.objective(10).name}; "
+            "use ranking.k=10, or loss=pointwise"
         )
     scale, threshold = getattr(objects.source, "scale", None), ranking["threshold"]
     if scale and threshold is not None and not scale[0] <= threshold <= scale[1]:
@@ -194,6 +194,11 @@ def _one_kind_of_average(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"snapshots={cfg['snapshots']}: not possible with averaging; use averaging=none, or snapshots=1"
 
 
+def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
+    if cfg["run"] is not None and not cfg["resume"]:
+        yield f"run={cfg['run']}: only with resume=true; output_dir=... names the folder of a new run"
+
+
 def _name(component: object) -> str:
     return type(component).__name__
 
@@ -211,4 +216,5 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _ranking_can_be_measured,
     _can_be_compiled,
     _one_kind_of_average,
+    _run_is_resumed,
 )

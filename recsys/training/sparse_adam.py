@@ -34,7 +34,7 @@ class SparseAdam(Adam):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        fused: bool | None = None,
+        fused: bool | None = True,
     ) -> None:
         super().__init__(params, lr, betas, eps, fused=fused)
 

@@ -125,6 +125,7 @@ def test_genres_of_too_few_items_are_left_out(dataset: Dataset) -> None:
 
 def test_biases_are_not_item_vectors() -> None:
     network = MatrixFactorization(4, 5, (1, 5), 3, embedding_dim=3)
-    assert network.vectors("item") is not None
-    assert torch.equal(network.vectors("item"), network.item_embedding.weight)
-    assert Bias(4, 5, (1, 5), 3).vectors("item") is None
+    vectors = network.scorer().vectors("item")
+    assert vectors is not None
+    assert torch.equal(vectors, network.item_embedding.weight)
+    assert Bias(4, 5, (1, 5), 3).scorer().vectors("item") is None

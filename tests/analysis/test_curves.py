@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 from support.tiny import QUICK
+from support.training import train_result
 
 from recsys.analysis.curves import epochs, read_curves, train_loss_is_squared_error
-from recsys.experiment.train import train
-from recsys.models.ensemble import Ensemble
+from recsys.models.ensemble import EnsembleScorer
 from recsys.models.matrix_factorization import MatrixFactorization
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["tensorboard", "csv"])
 @pytest.mark.parametrize("subfolder", ["", "0-lr=1"])
 def test_curves_are_read_from_the_run_folder_and_from_subfolders_of_a_sweep(
@@ -19,7 +20,7 @@ def test_curves_are_read_from_the_run_folder_and_from_subfolders_of_a_sweep(
     cfg = compose(*QUICK, f"logger={logger}", "max_epochs=3", "data.ratings=2900")  # 5 steps per epoch
     if subfolder:
         cfg.logger.name = subfolder
-    result = train(cfg, folder)
+    result = train_result(cfg, folder)
     (folder / "figures").mkdir()
     (folder / "figures" / "events.out.tfevents.1.vm").touch()
     curves = epochs(read_curves(folder))
@@ -36,9 +37,9 @@ def test_a_run_without_curves_has_no_epochs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("head", "is_squared"), [("linear", True), ("sigmoid", True), ("ordinal", False)])
 def test_only_heads_without_a_likelihood_are_trained_on_squared_errors(head: str, is_squared: bool) -> None:
-    network = MatrixFactorization(4, 5, (1, 5), 3, (1, 2, 3, 4, 5), head=head)
-    assert train_loss_is_squared_error(network) == is_squared
-    assert train_loss_is_squared_error(Ensemble([network, network])) == is_squared
+    scorer = MatrixFactorization(4, 5, (1, 5), 3, (1, 2, 3, 4, 5), head=head).scorer()
+    assert train_loss_is_squared_error(scorer) == is_squared
+    assert train_loss_is_squared_error(EnsembleScorer([scorer, scorer])) == is_squared
 
 
 def test_metrics_of_a_resumed_run_are_joined(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from recsys.analysis.errors import calibration, errors_by, predict_test_set, pre
 from recsys.runs.load import load_run
 
 
+@pytest.mark.slow
 def test_predictions_have_the_rmse_in_result_json(run_folder: Path) -> None:
     run = load_run(str(run_folder))
-    predictions = predict_test_set(run.trained.network, run)
+    predictions = predict_test_set(run.checkpoint.scorer, run)
     for column, metrics in (
         ("predicted", run.result["metrics"]),
         ("baseline", run.result["baselines"]["user-item-bias"]),

@@ -15,10 +15,11 @@ from recsys.analysis.text import (
 from recsys.runs.load import load_run
 
 
+@pytest.mark.slow
 def test_vectors_and_captions_belong_to_the_items(run_folder: Path) -> None:
     run = load_run(str(run_folder))
     report = build_report(run, 1000, 2, (1, 2))
-    learned = run.trained.network.vectors("item").numpy()
+    learned = run.checkpoint.scorer.vectors("item").numpy()
     for vector, title in zip(report.vectors, report.items["title"], strict=True):
         (index,) = np.flatnonzero(run.dataset.item_table["title"] == title)
         assert vector == pytest.approx(learned[index])

@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.archives import made_up, pack, tabs_members
+from support.archives import pack, sample_ratings, tabs_members
 from support.commands import result_in
 from support.tiny import QUICK
 
@@ -29,7 +29,7 @@ def test_own_ratings_are_found_from_any_folder(compose, tmp_path: Path, monkeypa
 
 def test_the_current_mirror_replaces_the_one_of_the_run(compose, tmp_path: Path, monkeypatch) -> None:
     """The run's mirror does not exist any more, and the cache is empty."""
-    pack(tmp_path / "then" / "ml-100k.zip", tabs_members(made_up()))
+    pack(tmp_path / "then" / "ml-100k.zip", tabs_members(sample_ratings()))
     data = ["data=ml-100k", "data.verify=false", "data.address=http://127.0.0.1:9/x.zip", "~data.package"]
     monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path / "then"))
     train(compose(*ONCE, *data, "split.val=0.2", "split.test=0.2", "ranking.k=5"), tmp_path / "run")

@@ -43,6 +43,7 @@ def test_the_report_is_written_to_the_run_folder_only(run_folder: Path, tmp_path
     assert not (run_folder / "figures" / "component-2.png").exists(), "the earlier report is replaced"
 
 
+@pytest.mark.slow
 def test_a_network_without_item_vectors_has_no_components(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
@@ -56,6 +57,7 @@ def test_a_network_without_item_vectors_has_no_components(tmp_path: Path) -> Non
     assert "Source of the biases: the network." in report.figures[0].caption
 
 
+@pytest.mark.slow
 def test_an_unwritable_folder_is_reported_and_stays_clean(run_folder: Path) -> None:
     (run_folder / "explore.html").mkdir()
     with pytest.raises(RunError, match="one: cannot be written to"):

@@ -11,7 +11,7 @@ from support.commands import run as command
 from support.finished import finished_run
 
 from recsys.cli import recommend as module
-from recsys.cli.app import quote_for_hydra as quoted
+from recsys.cli.app import quote_for_hydra
 from recsys.errors import UserError
 from recsys.inference.ratings_csv import read_ratings_csv
 from recsys.inference.recommender import Recommender
@@ -31,7 +31,7 @@ def recommend(run: Path, capsys: pytest.CaptureFixture[str]) -> Recommend:
 
     def recommend(*overrides: str) -> str:
         with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            module._task(hydra.compose("recommend", [f"run={run}", *map(quoted, overrides)]))
+            module._task(hydra.compose("recommend", [f"run={run}", *map(quote_for_hydra, overrides)]))
         return capsys.readouterr().out
 
     return recommend
@@ -44,6 +44,7 @@ def eve(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_one_user_in_every_format(recommend: Recommend, run: Path) -> None:
     items = json.loads(recommend("user=9", "k=3", "format=json"))
     expected = Recommender.load(run).recommend(9, k=3)
@@ -163,7 +164,7 @@ def test_mistakes_are_refused_and_leave_no_files(
 )
 def test_hydra_accepts_any_title(title: str) -> None:
     with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        assert hydra.compose("recommend", [quoted(f"item={title}")]).item == title
+        assert hydra.compose("recommend", [quote_for_hydra(f"item={title}")]).item == title
 
 
 def test_hydra_accepts_genres() -> None:
@@ -173,14 +174,14 @@ def test_hydra_accepts_genres() -> None:
         ("genres=['Children\\'s']", ["Children's"]),
     ):
         with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            assert hydra.compose("recommend", [quoted(override)]).genres == genres
+            assert hydra.compose("recommend", [quote_for_hydra(override)]).genres == genres
 
 
 @pytest.mark.parametrize(
     "argument", ["item=null", 'genres=["a"]', "genres=[]", "item='a'", "item=", "user=9", "--help"]
 )
 def test_other_arguments_are_not_quoted(argument: str) -> None:
-    assert quoted(argument) == argument
+    assert quote_for_hydra(argument) == argument
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Every YAML under conf/ is composed and run."""
+"""Every YAML file under conf/ is composed, validated and run."""
 
 import shutil
 from pathlib import Path
@@ -12,29 +12,32 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 from support.tiny import QUICK, SMALL
+from support.training import train_result
 
 from recsys.config.validate import validate
-from recsys.experiment.train import train
 from recsys.paths import conf_dir
 from recsys.sweeps.optuna import probes
 
 CONF = Path(conf_dir())
-FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent.name != "base")
 OPTIONS = [(str(file.parent), file.stem) for file in FILES if file.parent != Path()]
-HARDWARE_HERE = {"gpu", "gpu-bf16", "mps"}
-WITH_A_FIGURE = [
-    path.stem for path in sorted(CONF.glob("experiment/*.yaml")) if "This reaches" in path.read_text()
-]
-LAYERS = {"embedding_dim": 9, "hidden": [9], "dropouts": 0.9, "embedding_dropout": 0.9}
+GROUPS = {
+    *("data", "split", "model", "loss", "optimizer", "schedule", "averaging"),
+    *("hardware", "logger", "experiment", "sweep"),
+}
+OTHER_DEVICES = {"gpu", "gpu-bf16", "mps"}
+WITH_RESULT = [path.stem for path in sorted(CONF.glob("experiment/*.yaml")) if "# Test " in path.read_text()]
+# Other values of everything that an experiment could inherit from the defaults.
+MLP = {"embedding_dim": 9, "hidden": [9], "dropouts": 0.9, "embedding_dropout": 0.9}
 OTHER_CHOICES = {
     "model: history": "model: bias",
     "optimizer: adamw": "optimizer: sgd",
     "schedule: cosine-restarts": "schedule: constant",
 }
-OTHER_DEFAULTS = {
+OTHER_VALUES = {
     "train.yaml": {"batch_size": 9, "patience": 9, "snapshots": 9, "l2": {"vectors": 9, "biases": 9}},
-    "model/history.yaml": {**LAYERS, "head": "linear"},
-    "model/embedding-net.yaml": LAYERS,
+    "model/history.yaml": {**MLP, "head": "linear"},
+    "model/embedding-net.yaml": MLP,
     "model/matrix-factorization.yaml": {"embedding_dim": 9},
     "optimizer/adam.yaml": {"lr": 9, "weight_decay": 9},
     "optimizer/adamw.yaml": {"lr": 9, "weight_decay": 9},
@@ -42,38 +45,31 @@ OTHER_DEFAULTS = {
 }
 
 
-def test_none_is_missed() -> None:
-    groups = {
-        "data",
-        "split",
-        "model",
-        "loss",
-        "optimizer",
-        "schedule",
-        "hardware",
-        "averaging",
-        "logger",
-        "experiment",
-        "sweep",
-    }
-    assert groups <= {group for group, _ in OPTIONS}
+def options_of(*groups: str) -> list[tuple[str, str]]:
+    return [(group, option) for group, option in OPTIONS if group in groups]
+
+
+def names_of(group: str) -> list[str]:
+    return [option for _, option in options_of(group)]
+
+
+def test_no_group_is_missing() -> None:
+    assert {group for group, _ in OPTIONS} >= GROUPS
     assert len(FILES) >= 40
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
-def test_says_what_it_is_and_how_to_use_it(file: Path) -> None:
+def test_the_header_describes_the_file_and_shows_a_command(file: Path) -> None:
     lines = [line for line in (CONF / file).read_text().splitlines() if "@package" not in line]
     assert lines[0].startswith("# ")
     commands = [line for line in lines[1:6] if line.startswith("#   recsys-")]
-    assert commands, "the header holds a command that uses the file"
+    assert commands, "no command that uses the file"
     if file.parent != Path() and file.parent.parts[0] != "hydra":
-        assert any(file.stem in line for line in commands), "the command names the file"
+        assert any(file.stem in line for line in commands), "no command names the file"
 
 
-@pytest.mark.parametrize(
-    ("group", "option"), [o for o in OPTIONS if not o[0].startswith("hydra") and o[0] != "sweep"]
-)
-def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) -> None:
+@pytest.mark.parametrize(("group", "option"), options_of(*GROUPS - {"sweep"}))
+def test_every_option_is_valid(compose, group: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
@@ -86,55 +82,44 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch) ->
     validate(compose(f"{group}={option}", *more.get((group, option), [])))
 
 
-@pytest.mark.parametrize(
-    ("group", "option"),
-    [
-        o
-        for o in OPTIONS
-        if o[0] in ("split", "model", "loss", "optimizer", "schedule", "averaging", "hardware", "logger")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("group", "option"), options_of(*GROUPS - {"data", "experiment", "sweep"}))
 def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> None:
-    if option in HARDWARE_HERE:
-        pytest.skip(f"no such device here: hardware={option}")
+    if option in OTHER_DEVICES:
+        pytest.skip(f"hardware={option} needs another device")
     if option == "ddp":
-        pytest.skip("run as processes of their own in test_commands.py")
+        pytest.skip("hardware=ddp starts further processes; see test_commands.py")
     name = "ml-100k" if option == "official" else "synthetic"  # only some data sets have official folds
-    result = train(compose(*QUICK, f"{group}={option}", f"data.name={name}", "data.step=1"), tmp_path)
-    assert result["status"] == "completed"
+    cfg = compose(*QUICK, f"{group}={option}", f"data.name={name}", "data.step=1")
+    assert train_result(cfg, tmp_path / "run")["status"] == "completed"
 
 
-@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "experiment"])
+@pytest.mark.slow
+@pytest.mark.parametrize("option", names_of("experiment"))
 def test_every_experiment_runs(compose, option: str, tmp_path: Path) -> None:
     """With its own choices, on synthetic ratings and for one epoch."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("train", [f"experiment={option}", "logger=none", "max_epochs=1", "hardware=cpu"])
-    tiny = compose(*SMALL)
+    cfg = compose(f"experiment={option}", "logger=none", "max_epochs=1", "hardware=cpu")
     OmegaConf.set_struct(cfg, False)
-    cfg.data = OmegaConf.to_container(tiny.data) | {"name": cfg.data.name, "step": 1}
-    result = train(cfg, tmp_path)
-    assert result["status"] == "completed"
+    cfg.data = OmegaConf.to_container(compose(*SMALL).data) | {"name": cfg.data.name, "step": 1}
+    assert train_result(cfg, tmp_path / "run")["status"] == "completed"
 
 
-@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "sweep"])
-def test_every_sweep_switches_multirun_on_over_values_that_work(compose, option: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("option", names_of("sweep"))
+def test_every_sweep_switches_multirun_on_with_valid_jobs(compose, option: str) -> None:
     pytest.importorskip("optuna", reason="pip install optuna")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"sweep={option}"], return_hydra_config=True)
     assert cfg.hydra.mode.name == "MULTIRUN"
     params = OmegaConf.to_container(cfg.hydra.sweeper.params)
-    words = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
-    for job in probes(words):
+    overrides = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
+    for job in probes(overrides):
         validate(compose(f"sweep={option}", *job))
-    swept = compose(f"sweep={option}")
-    assert swept == compose(), (
-        "all that a sweep chooses is in its jobs' overrides, so that one can be run alone"
-    )
+    # The overrides of a job are all that the sweep chooses, so each job can be run alone.
+    assert compose(f"sweep={option}") == compose()
 
 
-@pytest.mark.parametrize(
-    ("group", "option"), [o for o in OPTIONS if o[0] in ("hydra/launcher", "hydra/sweeper")]
-)
+@pytest.mark.parametrize(("group", "option"), options_of("hydra/launcher", "hydra/sweeper"))
 def test_every_launcher_and_sweeper_is_composed(group: str, option: str) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"{group}={option}"], return_hydra_config=True)
@@ -142,22 +127,29 @@ def test_every_launcher_and_sweeper_is_composed(group: str, option: str) -> None
     assert issubclass(get_class(node._target_), Launcher | Sweeper)
 
 
-@pytest.mark.parametrize("option", WITH_A_FIGURE)
-def test_a_stated_figure_hangs_on_no_default(compose, option: str, tmp_path: Path) -> None:
-    """Where other values are the defaults, the experiment is what it was when it was measured."""
-    other = shutil.copytree(CONF, tmp_path / "conf")
-    for name, values in OTHER_DEFAULTS.items():
-        text = (other / name).read_text()
-        for choice, instead in OTHER_CHOICES.items():
-            text = text.replace(f"- {choice}\n", f"- {instead}\n")
-        (other / name).write_text(yaml.safe_dump(yaml.safe_load(text) | values))
-    with hydra.initialize_config_dir(str(other), version_base="1.3"):
-        defaults, found = hydra.compose("train"), hydra.compose("train", [f"experiment={option}"])
-    assert found == compose(f"experiment={option}")
+@pytest.mark.slow
+@pytest.mark.parametrize("option", WITH_RESULT)
+def test_an_experiment_with_a_published_result_does_not_depend_on_defaults(
+    compose, option: str, tmp_path: Path
+) -> None:
+    """If the defaults change, the experiment stays what it was when it was measured."""
+    changed = shutil.copytree(CONF, tmp_path / "conf")
+    for name, values in OTHER_VALUES.items():
+        text = (changed / name).read_text()
+        for choice, other in OTHER_CHOICES.items():
+            text = text.replace(f"- {choice}\n", f"- {other}\n")
+        (changed / name).write_text(yaml.safe_dump(yaml.safe_load(text) | values))
+    with hydra.initialize_config_dir(str(changed), version_base="1.3"):
+        defaults, experiment = hydra.compose("train"), hydra.compose("train", [f"experiment={option}"])
+    assert experiment == compose(f"experiment={option}")
     assert defaults != compose()
 
 
-def test_zaitsev_2018_is_the_articles(compose) -> None:
+def test_experiments_with_a_published_result_are_found() -> None:
+    assert len(WITH_RESULT) >= 8
+
+
+def test_zaitsev_2018_has_the_values_of_the_article(compose) -> None:
     cfg = compose("experiment=zaitsev-2018")
     assert cfg.data.name == "ml-1m"
     assert (cfg.model.embedding_dim, list(cfg.model.hidden)) == (150, [500, 500, 500])
@@ -167,10 +159,10 @@ def test_zaitsev_2018_is_the_articles(compose) -> None:
     assert cfg.split.val == pytest.approx(0.05 * (1 - cfg.split.test))
 
 
-def test_only_train_and_average_make_a_folder(compose) -> None:
-    for name in ("evaluate", "recommend", "explore", "prepare", "compare"):
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = hydra.compose(name, return_hydra_config=True)
-        assert cfg.hydra.output_subdir is None
-        assert cfg.hydra.run.dir == "."
-        assert "file" not in cfg.hydra.job_logging.handlers
+@pytest.mark.parametrize("name", [file.stem for file in FILES if file.parent == Path()])
+def test_hydra_creates_no_folder_and_no_log_file(name: str) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(name, return_hydra_config=True)
+    assert cfg.hydra.output_subdir is None
+    assert cfg.hydra.run.dir == "."
+    assert "file" not in cfg.hydra.job_logging.handlers

@@ -26,9 +26,9 @@ def test_batches_in_order_are_views_of_every_row(n: int, batch_size: int) -> Non
     assert len(batches) == len(Batches(whole, batch_size))
     assert [len(batch.users) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert 0 < len(batches[-1].users) <= batch_size
-    for place, column in enumerate(whole):
-        assert torch.equal(torch.cat([batch[place] for batch in batches]), column)
-        assert batches[-1][place].untyped_storage().data_ptr() == column.untyped_storage().data_ptr()
+    for index, column in enumerate(whole):
+        assert torch.equal(torch.cat([batch[index] for batch in batches]), column)
+        assert batches[-1][index].untyped_storage().data_ptr() == column.untyped_storage().data_ptr()
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 9), st.integers(0, 9))
@@ -48,7 +48,7 @@ def test_shuffled_batches_keep_each_rating_together(n: int, batch_size: int, see
 def test_processes_share_all_rows_evenly(world: int, more: int, seed: int, epoch: int) -> None:
     n, shares = world + more, []
     for rank in range(world):
-        order = Shuffle(n, seed, rank=rank, world=world)
+        order = Shuffle(n, seed, process_rank=rank, world=world)
         order.set_epoch(epoch)
         shares.append(order.permutation().tolist())
         assert len(shares[-1]) == len(order)
@@ -59,20 +59,20 @@ def test_processes_share_all_rows_evenly(world: int, more: int, seed: int, epoch
     assert max(seen.count(row) for row in range(n)) <= 2
 
 
-def test_seed_and_epoch_alone_decide_the_order() -> None:
+def test_only_seed_and_epoch_decide_the_order() -> None:
     def order(seed: int, epoch: int) -> tuple[int, ...]:
         shuffle = Shuffle(50, seed)
         shuffle.set_epoch(epoch)
-        torch.rand(seed + 3)  # whatever else is drawn
+        torch.rand(seed + 3)  # draws of the default generator do not matter
         return tuple(shuffle.permutation().tolist())
 
-    asked = [(seed, epoch) for seed in range(3) for epoch in range(3)]
-    first, again = [order(*pair) for pair in asked], [order(*pair) for pair in reversed(asked)]
-    assert first == again[::-1]
-    assert len(set(first)) == len(asked)
+    pairs = [(seed, epoch) for seed in range(3) for epoch in range(3)]
+    first, second = [order(*pair) for pair in pairs], [order(*pair) for pair in reversed(pairs)]
+    assert first == second[::-1]
+    assert len(set(first)) == len(pairs)
 
 
-def test_drawing_an_order_leaves_the_global_generator_alone() -> None:
+def test_shuffling_does_not_use_the_default_generator() -> None:
     before = torch.get_rng_state()
     Shuffle(50, 0).permutation()
     assert torch.equal(torch.get_rng_state(), before)

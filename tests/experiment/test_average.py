@@ -17,7 +17,7 @@ from recsys.inference.recommender import Recommender
 from recsys.leaderboard.command import best_command
 from recsys.leaderboard.ranking import rank
 from recsys.leaderboard.runs import read_runs
-from recsys.models.ensemble import Ensemble
+from recsys.models.ensemble import EnsembleScorer
 from recsys.runs.checkpoint import load_checkpoint
 
 # A small learning rate, so that no run has converged; longer runs have more snapshots.
@@ -44,16 +44,17 @@ def members(compose, tmp_path: Path) -> list[Path]:
     return folders
 
 
+@pytest.mark.slow
 def test_predicts_the_mean_of_its_members(members: list[Path], tmp_path: Path) -> None:
     before = files_in(tmp_path / "sweep")
     result = average(members, tmp_path / "average").result
     assert files_in(tmp_path / "sweep") == before
-    networks = [load_checkpoint(best(member)).network for member in members]
-    assert [len(network.members) for network in networks if isinstance(network, Ensemble)] == [3, 3, 2]
+    networks = [load_checkpoint(best(member)).scorer for member in members]
+    assert [len(network.members) for network in networks if isinstance(network, EnsembleScorer)] == [3, 3, 2]
     users, items = torch.arange(40), torch.arange(40)
     own = load_checkpoint(best(tmp_path / "average"))
     by_hand = torch.stack([network(users, items) for network in networks]).mean(0)
-    assert torch.allclose(own.network(users, items), by_hand, atol=1e-6)
+    assert torch.allclose(own.scorer(users, items), by_hand, atol=1e-6)
     results = [result_in(member) for member in members]
     for metric in ("val/rmse", "test/rmse"):
         assert result["metrics"][metric] < sum(member["metrics"][metric] for member in results) / 3
@@ -63,12 +64,15 @@ def test_predicts_the_mean_of_its_members(members: list[Path], tmp_path: Path) -
     assert result["data"] == results[0]["data"]
     assert result["baselines"] == results[0]["baselines"]
     assert result["time"]["epochs"] == 6 + 6 + 2
-    assert result["model"]["parameters"] == sum(member["model"]["parameters"] for member in results)
+    models = [member["model"] for member in results]
+    assert result["model"]["parameters"] == models[0]["parameters"], "of one network"
+    assert result["model"]["snapshots"] == sum(model["snapshots"] for model in models)
     assert result["objective"]["value"] == result["metrics"]["val/rmse"]
     assert result.keys() - {"members"} == results[0].keys()
     assert json.loads((tmp_path / "average" / "result.json").read_text()) == result
 
 
+@pytest.mark.slow
 def test_every_command_accepts_it(members: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "average"
     run = average(members, folder)
@@ -90,6 +94,7 @@ def test_every_command_accepts_it(members: list[Path], tmp_path: Path) -> None:
     assert page.is_relative_to(folder)
 
 
+@pytest.mark.slow
 def test_the_average_of_a_sweep_is_on_its_leaderboard(members: list[Path], tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     (sweep / "4").mkdir()
@@ -104,6 +109,7 @@ def test_the_average_of_a_sweep_is_on_its_leaderboard(members: list[Path], tmp_p
         average([members[0], sweep / "average"])
 
 
+@pytest.mark.slow
 def test_runs_with_different_splits_or_networks_are_refused(compose, tmp_path: Path) -> None:
     kinds = {
         "a": [],

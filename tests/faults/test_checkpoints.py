@@ -18,7 +18,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(path).network.state_dict()
+    return load_checkpoint(path).scorer.state_dict()
 
 
 def test_a_flipped_bit_is_told_or_changes_nothing(checkpoint: Path, tmp_path: Path) -> None:

@@ -79,9 +79,9 @@ def test_any_override_is_a_run_or_an_error_message(tmp_path_factory: pytest.Temp
     ("overrides", "message"),
     [
         (["batch_size=0"], r"batch_size=0: .*greater than 0"),
-        (["hardware=gpu"], "hardware.accelerator=gpu: torch sees no GPU here"),
+        (["hardware=gpu"], "hardware.accelerator=gpu: torch finds no GPU"),
         (["ranking.k=51"], "ranking.k=51: synthetic has 50 items"),
-        (["model.embedding_dim=1000000000"], "smaller model.embedding_dim"),
+        (["model.embedding_dim=1000000000"], "not enough memory with batch_size=500: .*model.embedding_dim"),
     ],
 )
 def test_impossible_combinations_are_refused_before_training(

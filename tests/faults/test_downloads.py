@@ -59,6 +59,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Slow], Threadin
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_only_a_silent_server_times_out(slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handler, _, archive = slow
     monkeypatch.setattr(download, "TIMEOUT", (5, 0.5))
@@ -106,6 +107,7 @@ def test_an_expired_certificate_is_refused(slow, tmp_path: Path, monkeypatch: py
         fetch(archive, tmp_path / "kept")
 
 
+@pytest.mark.slow
 def test_a_killed_download_leaves_no_incomplete_archive(slow, tmp_path: Path) -> None:
     handler, _, archive = slow
     handler.pause = 0.01

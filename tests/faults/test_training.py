@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.commands import run
+from support.commands import modules_in, run
 from support.interrupted import RUN
 from support.processes import limited
 from support.weights import saved_weights
@@ -37,7 +37,7 @@ def test_an_exploding_loss_is_reported_and_the_best_weights_are_kept(tmp_path: P
     overrides = [override for override in RUN if not override.startswith(changed)]
     overrides += ["schedule=exploding", "optimizer=sgd", "optimizer.lr=0.01", "model=matrix-factorization"]
     overrides += ["max_epochs=30", "patience=30", "output_dir=run"]
-    done = run("train", "--config-dir=conf", *overrides, code=1, PYTHONPATH=str(tmp_path))
+    done = run("train", "--config-dir=conf", *overrides, code=1, **modules_in(tmp_path))
     assert "(step " in done.stderr
     assert "learning rate " in done.stderr
     assert "a smaller optimizer.lr or gradient_clip=1 may help" in done.stderr

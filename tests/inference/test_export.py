@@ -20,6 +20,7 @@ def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     return Recommender.load(finished_run(folder, [*LEARNED, "max_epochs=1"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["pt2", "onnx"])
 def test_a_file_predicts_the_same_as_the_checkpoint(
     recommender: Recommender, suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -43,6 +44,7 @@ def test_a_file_predicts_the_same_as_the_checkpoint(
     assert ids["scale"] == [1, 5]
 
 
+@pytest.mark.slow
 def test_a_file_that_predicts_differently_is_refused(
     recommender: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

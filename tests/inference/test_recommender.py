@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.finished import LEARNED, finished_run
 
-import recsys.cli.recommend
+import recsys.cli.app
 import recsys.inference.recommender
 import recsys.inference.titles
 from recsys.data.sources.synthetic import Synthetic
@@ -34,8 +34,9 @@ def truth() -> np.ndarray:
     return Synthetic(users=200, items=120, ratings=12000, noise=0.2).truth().clip(1, 5)
 
 
+@pytest.mark.slow
 def test_docstring_examples(run: Path) -> None:
-    for module in (recsys.cli.recommend, recsys.inference.recommender, recsys.inference.titles):
+    for module in (recsys.cli.app, recsys.inference.recommender, recsys.inference.titles):
         results = doctest.testmod(module, extraglobs={"run": str(run), "load_run": load_run})
         assert results.attempted > 0
         assert results.failed == 0

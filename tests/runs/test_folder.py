@@ -181,6 +181,7 @@ def test_the_rank_of_other_programs_is_ignored(tmp_path: Path, monkeypatch: pyte
     assert start(tmp_path / "run") == tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_python_users_get_a_run_with_its_log(tmp_path: Path) -> None:
     """Outside pytest, whose log handlers are there already: epochs are also printed to stderr."""
     script = "from recsys import compose, train; import logging, sys\n"
@@ -194,6 +195,7 @@ def test_python_users_get_a_run_with_its_log(tmp_path: Path) -> None:
     assert "epoch 2: val/rmse" in (tmp_path / "outputs" / "mine" / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_train_honours_output_dir_and_restores_logging(tmp_path: Path) -> None:
     level, handlers = logging.getLogger("recsys").level, list(logging.getLogger().handlers)
     run = train(compose(*QUICK, "output_dir=mine"))
@@ -205,6 +207,7 @@ def test_train_honours_output_dir_and_restores_logging(tmp_path: Path) -> None:
         train(compose(*QUICK, "run=mine", "resume=true"))
 
 
+@pytest.mark.slow
 def test_importing_recsys_changes_nothing() -> None:
     code = (
         "import os, sys; before = dict(os.environ); import recsys; assert dict(os.environ) == before;"

@@ -16,6 +16,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished_run(tmp_path_factory.mktemp("run"), [*LEARNED, "split=new-users"])
 
 
+@pytest.mark.slow
 def test_loads_the_data_and_the_split_of_the_run(run: Path) -> None:
     loaded = load_run(str(run))
     assert loaded.folder == run

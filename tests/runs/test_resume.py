@@ -124,6 +124,7 @@ def test_a_run_is_resumed_from_another_folder_but_not_with_changed_data(tmp_path
     assert "Traceback" not in refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -142,6 +143,7 @@ def test_says_what_cannot_be_resumed(arguments: list[str], message: str, tmp_pat
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_one_command_begins_a_run_and_does_nothing_once_it_has_finished(tmp_path: Path) -> None:
     command = [*QUICK, "output_dir=run", "resume=true"]
     run("train", *command)
@@ -181,6 +183,7 @@ def test_typed_overrides_must_agree_with_the_record(typed: list[str], message: s
         check_overrides(tmp_path / "run", typed, cfg)
 
 
+@pytest.mark.slow
 def test_resuming_in_python(tmp_path: Path) -> None:
     begin(tmp_path / "run", *QUICK)
     with pytest.raises(ConfigError, match=r"^seed=2: a resumed run keeps .* \(seed=1\)$"):

@@ -20,6 +20,11 @@ def run(command: str, *arguments: str, code: int = 0, **environment: str) -> sub
     return done
 
 
+def modules_in(folder: Path) -> dict[str, str]:
+    """Return the environment variable with which a command can import the modules in a folder."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+
+
 def result_in(folder: Path) -> dict:
     """Return the content of result.json of a run folder."""
     return json.loads((folder / "result.json").read_text())

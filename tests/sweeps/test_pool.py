@@ -87,6 +87,7 @@ def test_fail_fast_stops_the_other_jobs(tmp_path: Path) -> None:
     assert not (tmp_path / "2" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_one_job_runs_per_slot(tmp_path: Path) -> None:
     code = f"import time, pathlib; p = pathlib.Path({str(tmp_path)!r}); n = len(list(p.glob('*.on')));" + (
         "f = p / 'FOLDER.on'; f = p / (pathlib.Path('FOLDER').name + '.on'); f.touch(); time.sleep(0.5);"

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.commands import result_in, run
+from support.commands import modules_in, result_in, run
 from support.tiny import QUICK
 
 from recsys.runs.folder import read_json
@@ -43,7 +43,7 @@ def faulty(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
     (tmp_path / "own" / "faults.py").write_text(FAULTY)
     (tmp_path / "own" / "model" / "faulty.yaml").write_text("_target_: faults.Faulty\nfault: none\n")
     command = [f"--config-dir={tmp_path / 'own'}", *QUICK, "model=faulty", f"output_dir={tmp_path / 'sweep'}"]
-    return command, {"PYTHONPATH": str(tmp_path / "own")}
+    return command, modules_in(tmp_path / "own")
 
 
 def test_a_sweep_in_which_jobs_end_in_every_way(faulty, tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_ranking_losses_rank_better_than_popularity_and_pointwise(
         assert ndcg[loss] > 1.5 * max(popularity, ndcg["pointwise"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bpr", "softmax"])
 def test_a_ranking_loss_selects_weights_by_ndcg_and_has_no_rating_metrics(
     compose, tmp_path: Path, loss: str
@@ -172,6 +173,7 @@ def test_a_ranking_loss_selects_weights_by_ndcg_and_has_no_rating_metrics(
     assert ndcg[last.epoch] < ndcg[best.epoch]  # higher is better
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_sampled_items(compose, tmp_path: Path) -> None:
     metrics = []
     for number in range(2):

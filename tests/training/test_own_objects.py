@@ -144,6 +144,7 @@ def test_a_rating_loss_of_ones_own(compose, tmp_path: Path) -> None:
     assert {name: result["metrics"][name] for name in measured} == pytest.approx(measured, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_schedule_of_ones_own_decides_rates_snapshots_and_patience(compose, tmp_path: Path) -> None:
     recorder = Recorder()
     cfg = compose(*RUN, "max_epochs=5", "snapshots=3", "patience=100")
@@ -156,6 +157,7 @@ def test_a_schedule_of_ones_own_decides_rates_snapshots_and_patience(compose, tm
     assert stopped["time"]["epochs"] - (stopped["objective"]["epoch"] + 1) == 4  # two cycles
 
 
+@pytest.mark.slow
 def test_a_split_of_ones_own_is_described_and_checked(compose, tmp_path: Path) -> None:
     cfg = compose(*RUN)
     result = train_result(cfg, tmp_path / "run")

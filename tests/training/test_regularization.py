@@ -49,6 +49,7 @@ def test_a_loss_takes_the_penalty_or_its_arguments() -> None:
     assert Pointwise(L2Penalty(0, 0)).penalty(MatrixFactorization(1, 1, (1, 5), 3.0), batch) == 0
 
 
+@pytest.mark.slow
 def test_the_penalty_keeps_vectors_short(compose, tmp_path: Path) -> None:
     lengths = []
     for weight in (0, 0.5):

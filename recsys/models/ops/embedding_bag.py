@@ -26,8 +26,8 @@ class BagIndex:
         """The bags that contain each table row, as a sparse matrix in compressed columns.
 
         Returns:
-            Bags (R,), grouped by table row; offsets (num_embeddings + 1,) of the groups, with the end of the
-            last one; the position in `indices` of each entry (R,).
+            Bag numbers (R,), grouped by table row; offsets (num_embeddings + 1,) of the groups, with the end
+            of the last one; the position in `indices` of each entry (R,).
         """
         from scipy.sparse import csr_matrix
 

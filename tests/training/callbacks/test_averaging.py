@@ -38,6 +38,7 @@ def test_swa_is_the_mean_of_the_weights_at_cycle_ends(compose, first: int, tmp_p
     assert_close(weights(tmp_path / "swa"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedule", "options"),
     [

@@ -42,6 +42,7 @@ def test_weights_do_not_depend_on_the_number_of_threads(compose, tmp_path, threa
     assert all(torch.equal(two[name], value) for name, value in one.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "hidden", "expected"), [(100, 64, 1), (LARGE_BATCH, 64, 3), (100, [800, 800], 3)]
 )

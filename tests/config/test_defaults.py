@@ -1,0 +1,84 @@
+"""A default value is the same in Python and in conf/, where users read it."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from recsys.data.datamodule import MovieLensDataModule
+from recsys.models.bias import Bias
+from recsys.paths import conf_dir
+from recsys.training.module import RatingModule
+from recsys.training.regularization import L2Penalty
+
+CONF = Path(conf_dir())
+GROUPS = ("model", "loss", "optimizer", "schedule", "split", "averaging")
+# model=history and model=neumf are two choices of one class; its defaults are those of neumf.
+OPTIONS = [
+    (group, path.stem)
+    for group in GROUPS
+    for path in sorted(CONF.glob(f"{group}/*.yaml"))
+    if "_target_: recsys." in path.read_text()
+]
+
+
+def normalised(key: str, value: Any) -> Any:
+    """Return a value in the form in which equal values are equal: hidden=64 means hidden=[64]."""
+    if key == "l2":
+        return L2Penalty(**(value or {}))
+    if key == "hidden" and isinstance(value, int):
+        return [value]
+    return value
+
+
+def test_options_are_found() -> None:
+    assert {group for group, _ in OPTIONS} == set(GROUPS)
+    assert ("model", "neumf") in OPTIONS
+    assert ("model", "history") not in OPTIONS
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_a_yaml_file_has_the_defaults_of_its_class(compose, group: str, option: str) -> None:
+    node: dict[str, Any] = OmegaConf.to_container(compose(f"{group}={option}"), resolve=True)[group]
+    parameters = inspect.signature(get_object(node.pop("_target_"))).parameters
+    in_class = {
+        key: normalised(key, parameters[key].default)
+        for key in node
+        if parameters[key].default is not inspect.Parameter.empty
+    }
+    in_yaml = {key: normalised(key, node[key]) for key in in_class}
+    assert in_yaml == in_class
+
+
+@pytest.fixture
+def cfg(compose) -> DictConfig:
+    return compose()
+
+
+def test_rating_module_has_the_defaults_of_train(cfg: DictConfig) -> None:
+    module = RatingModule(Bias(2, 2, [1, 5], 3.0))
+    assert (module.lr, module.seed) == (cfg.optimizer.lr, cfg.seed)
+    assert module.schedule == instantiate(cfg.schedule)
+    loss = instantiate(cfg.loss, _convert_="all")
+    assert type(module.loss) is type(loss)
+    assert module.loss.l2 == loss.l2 == L2Penalty(**cfg.l2)
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    optimizer = module.optimizer(parameters, lr=module.lr)
+    expected = instantiate(cfg.optimizer, _partial_=True)(parameters)
+    assert type(optimizer) is type(expected)
+    assert optimizer.defaults == expected.defaults
+
+
+def test_the_data_module_has_the_defaults_of_train(cfg: DictConfig) -> None:
+    parameters = inspect.signature(MovieLensDataModule).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    assert defaults["source"] == cfg.data.name
+    assert defaults["batch_size"] == cfg.batch_size
+    assert defaults["seed"] == cfg.seed
+    assert defaults["ranking_k"] == cfg.ranking.k
+    assert defaults["ranking_threshold"] == cfg.ranking.threshold
+    assert MovieLensDataModule().split_method == instantiate(cfg.split)
