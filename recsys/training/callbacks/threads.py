@@ -4,19 +4,18 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import nn
+
+from recsys.models.ops.mlp import MLP
 
 LARGE_BATCH = 8000  # ratings; from here on, two threads were as fast as one
-# Batch size times the number of weights of all linear layers. One thread was faster at 4 million (batches of
-# 1000, hidden [64]), two threads at 160 million (batches of 2000, hidden [100, 200, 300]).
-LARGE_MLP = 50_000_000
 
 
 class Threads(Callback):
     """Run the operations of small training steps on one thread.
 
     An operation of a small network takes a few microseconds, as long as waking a second thread: sharing it
-    makes it slower. Validation, large batches, large networks and everything after training use all threads.
+    makes it slower. An MLP splits its rows over the threads instead. Validation, large batches and everything after
+    training use all threads per operation.
 
     Args:
         batch_size: ratings per step.
@@ -28,11 +27,12 @@ class Threads(Callback):
         self._is_small = False
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Decide whether a training step is small."""
+        """Decide whether a training step is small; let every MLP use all threads."""
         self.num_threads = torch.get_num_threads()
-        weights = sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.Linear))
-        is_large = self.batch_size >= LARGE_BATCH or self.batch_size * weights >= LARGE_MLP
-        self._is_small = module.device.type == "cpu" and not is_large
+        self._is_small = module.device.type == "cpu" and self.batch_size < LARGE_BATCH
+        for mlp in module.modules():
+            if isinstance(mlp, MLP):
+                mlp.num_threads = self.num_threads
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
