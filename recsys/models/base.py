@@ -32,6 +32,8 @@ class RatingNetwork(nn.Module):
     `nn.Embedding`s whose attribute names start with `user_`, one row per item in those that start with `item_`.
     That is the whole contract. Training, cold start, checkpoints, recommending and fold-in rely on it. Optional:
     `scorer` for faster scoring of full catalogues, `setup_from_data` for constants taken from the training set.
+    A subclass of a network with its own `scorer` that changes `logits` must also override `scorer`, because the
+    inherited one computes the scores of the inherited `logits`.
 
     Args:
         n_users: number of users.
