@@ -45,7 +45,7 @@ class JobsLauncher(Launcher):
         return launch(self.context, self.config, job_overrides, initial_job_idx, self.run, self.is_search)
 
     def prepare(self) -> None:
-        """Start work that can go on while the jobs are validated."""
+        """Start work that runs while the jobs are validated."""
 
     def batch_size(self) -> int:
         """Return how many jobs a search should launch at a time."""

@@ -1,8 +1,8 @@
 """Validate a configuration: all errors at once, before anything is downloaded.
 
-Types and ranges are those in the signature of whatever a `_target_` names, so a new model, loss or split is checked
-without a change here. Only the top-level keys of conf/train.yaml and what signatures of other libraries leave open
-have their types below. Constraints across several values are in `recsys.config.constraints`.
+Types and ranges are those in the signature of the class or function that a `_target_` names, so a new model, loss
+or split is checked without a change here. Only the top-level keys of conf/train.yaml and what signatures of other
+libraries leave open have their types below. Constraints across several values are in `recsys.config.constraints`.
 """
 
 import inspect

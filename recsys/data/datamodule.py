@@ -79,7 +79,7 @@ class MovieLensDataModule(pl.LightningDataModule):
         return self._share("test")
 
     def full(self, subset: str) -> Batches:
-        """Return all of a subset ("train", "val" or "test") in order, in whichever process."""
+        """Return all of a subset ("train", "val" or "test") in order; each process returns all of it."""
         return self._in_order(getattr(self.split, subset))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:

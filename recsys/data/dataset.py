@@ -182,7 +182,7 @@ def _encode_ids(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
 
 
 def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:
-    """Hash all columns one after the other; integer ids as int64 whatever their type, text ids as UTF-8."""
+    """Hash all columns one after the other; integer ids of any type as int64, text ids as UTF-8."""
     digest = hashlib.sha256()
     for ids in (users, items):
         if ids.dtype.kind in "iu":
