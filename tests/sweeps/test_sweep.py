@@ -25,13 +25,17 @@ from recsys.models.bias import Bias
 class Faulty(Bias):
     def __init__(self, n_users, n_items, scale, mean, fault: str = "none") -> None:
         super().__init__(n_users, n_items, scale, mean)
-        if fault == "raise":
+        self.fault = fault
+
+    def setup_from_data(self, dataset, train) -> None:  # only jobs call it; validation calls the constructor
+        super().setup_from_data(dataset, train)
+        if self.fault == "raise":
             raise ValueError("on purpose")
-        if fault == "kill":
+        if self.fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if fault == "hang":
+        if self.fault == "hang":
             time.sleep(600)
-        if fault == "slow":
+        if self.fault == "slow":
             time.sleep(3)
 """
 
