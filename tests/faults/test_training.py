@@ -22,16 +22,18 @@ pytestmark = pytest.mark.slow
 
 EXPLODING = """
 from torch.optim.lr_scheduler import LambdaLR
+from recsys.training.schedules import Schedule
 
-def exploding(optimizer, steps_per_epoch: int, epochs: int):
-    return LambdaLR(optimizer, lambda step: 10.0 ** (step / steps_per_epoch))
+class Exploding(Schedule):
+    def __call__(self, optimizer, steps_per_epoch: int, max_epochs: int):
+        return LambdaLR(optimizer, lambda step: 10.0 ** (step / steps_per_epoch))
 """
 
 
 def test_an_exploding_loss_is_reported_and_the_best_weights_are_kept(tmp_path: Path) -> None:
     """The learning rate grows tenfold per epoch."""
     (tmp_path / "conf" / "schedule").mkdir(parents=True)
-    (tmp_path / "conf" / "schedule" / "exploding.yaml").write_text("_target_: exploding.exploding\n")
+    (tmp_path / "conf" / "schedule" / "exploding.yaml").write_text("_target_: exploding.Exploding\n")
     (tmp_path / "exploding.py").write_text(EXPLODING)
     changed = ("schedule", "model", "max_epochs", "patience")
     overrides = [override for override in RUN if not override.startswith(changed)]
@@ -40,7 +42,7 @@ def test_an_exploding_loss_is_reported_and_the_best_weights_are_kept(tmp_path: P
     done = run("train", "--config-dir=conf", *overrides, code=1, **modules_in(tmp_path))
     assert "(step " in done.stderr
     assert "learning rate " in done.stderr
-    assert "a smaller optimizer.lr or gradient_clip=1 may help" in done.stderr
+    assert "try a smaller optimizer.lr, or gradient_clip=1" in done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads(Path("run/failed.json").read_text())["error"].startswith("TrainingError: ")
     assert not Path("run/result.json").exists()
