@@ -64,7 +64,7 @@ def open_run(
             except ConfigError:
                 if begins:
                     shutil.rmtree(folder / HYDRA)
-                    (folder / LOG).unlink()
+                    (folder / LOG).unlink(missing_ok=True)
                 raise
             except BaseException as error:
                 write_failure(folder, error, list(overrides))
