@@ -235,7 +235,11 @@ def test_a_compiled_network_learns_the_same(compose, tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @NEEDS_GPU
-@pytest.mark.parametrize("compiled", ["false", "true"])
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize(
+    "compiled",
+    ["false", pytest.param("true", marks=pytest.mark.filterwarnings("ignore"))],  # from inside the compiler
+)
 def test_a_step_on_a_gpu_does_not_wait_for_it(compose, compiled: str) -> None:
     """torch raises if a step waits for the device: data, order and loss all stay there."""
     cfg = compose(*LEARNABLE, "hardware=gpu", f"hardware.compile={compiled}", "ranking.k=0")

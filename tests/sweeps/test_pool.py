@@ -156,6 +156,8 @@ def test_jobs_compute_on_the_gpu_of_their_slot(tmp_path: Path) -> None:
     code += "pathlib.Path('FOLDER', 'seen').write_text(f'{where} of {torch.cuda.device_count()}')"
     made = make_slots(1, on_gpu=True, jobs_per_gpu=2)
     run_jobs(scripts(tmp_path, *[code] * len(made)), made)
+    for slot in made:
+        slot.server.close()
     seen = {(tmp_path / str(job) / "seen").read_text() for job in range(len(made))}
     assert seen == {"cuda:0 of 1"}, "every job sees only its own GPU"
 
