@@ -21,7 +21,7 @@ setup: .venv/.done ## create the environment in .venv
 train: setup ## train the default network on MovieLens 100K
 	$(BIN)/recsys-train
 
-test: setup ## fast tests, about three minutes on two cores; no network, RECSYS_MIRROR=<folder> adds tests on real archives
+test: setup ## fast tests, under two minutes on two cores; no network, RECSYS_MIRROR=<folder> adds tests on real archives
 	$(PYTEST) -m "not slow"
 
 test-all: setup ## all tests, slow ones included, with branch coverage

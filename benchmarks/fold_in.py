@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recsys.data.biases import USER_DAMPING, fit_biases
+from recsys.data.biases import USER_DAMPING
 from recsys.experiment.train import train
 from recsys.inference.fold_in import SPREAD, Prior
 from recsys.paths import conf_dir
@@ -73,7 +73,7 @@ def squared_errors(
     run: LoadedRun, users: list[HiddenUser], prior: Prior
 ) -> dict[tuple[str, int], list[NDArray[np.float64]]]:
     """Return one array per user for every method and n."""
-    biases, mean_of_item = fit_biases(run.dataset, run.split.train), item_means(run)
+    biases, mean_of_item = run.biases, item_means(run)
     errors: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}
     for user in users:
         target, true = user.items[max(GIVEN) :], user.ratings[max(GIVEN) :]

@@ -49,6 +49,16 @@ class Pruned(Exception):
     """A hyperparameter search stopped this trial early. It is not an error of the user."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class if it has no message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def named_line(error: BaseException) -> str:
+    """Return the class of an error and the first line of its message, as Python prints them."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 @contextmanager
 def refusals_of(place: str, way_out: str = "") -> Iterator[None]:
     """Convert an OSError inside the block to a DataError.

@@ -1,6 +1,12 @@
-"""The location of the configuration files."""
+"""The configuration files: where they are, and Hydra's access to them from Python."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import hydra
+from hydra import version
+from hydra.core.global_hydra import GlobalHydra
 
 from recsys.errors import UserError
 
@@ -16,3 +22,18 @@ def conf_dir() -> str:
         if (folder / "train.yaml").is_file():
             return str(folder)
     raise UserError(f"no conf folder in {package} or next to it: reinstall recsys")
+
+
+@contextmanager
+def conf_initialised() -> Iterator[None]:
+    """Make `hydra.compose` read conf/, inside a Hydra app as well, whose own state is restored afterwards."""
+    running, version_base = GlobalHydra.instance().hydra, version.getbase()
+    GlobalHydra.instance().clear()  # Hydra refuses to initialise twice
+    try:
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().clear()
+        if running is not None:
+            GlobalHydra.instance().initialize(running)
+            version.setbase(str(version_base))

@@ -15,14 +15,19 @@ from recsys.errors import ConfigError
 Format = Literal["table", "json", "csv"]
 
 
-def check_format(given: object) -> None:
+def check_format(given: object, *more: str) -> None:
     """Check the value of `format=`.
+
+    Args:
+        given: the value.
+        more: formats that a command has in addition to those of `Format`.
 
     Raises:
         ConfigError: it is not an output format; the message lists them.
     """
-    if given not in get_args(Format):
-        raise ConfigError(f"format={given}: choose {', '.join(get_args(Format))}")
+    allowed = (*get_args(Format), *more)
+    if given not in allowed:
+        raise ConfigError(f"format={given}: choose {', '.join(allowed)}")
 
 
 def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") -> None:

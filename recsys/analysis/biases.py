@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.biases import fit_biases
 from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 
@@ -30,6 +29,5 @@ def displayed_biases(scorer: Scorer, run: LoadedRun) -> DisplayedBiases:
     users, items = scorer.biases("user"), scorer.biases("item")
     if users is not None and items is not None:
         return DisplayedBiases(users.double().numpy(), items.double().numpy(), "the network")
-    fitted = fit_biases(run.dataset, run.split.train)
     source = "the baseline user-item-bias, because the network has no biases in rating points"
-    return DisplayedBiases(fitted.users, fitted.items, source)
+    return DisplayedBiases(run.biases.users, run.biases.items, source)

@@ -5,7 +5,6 @@ import pandas as pd
 import torch
 
 from recsys.analysis.components import NORMAL_95
-from recsys.data.biases import user_item_bias
 from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 
@@ -28,7 +27,9 @@ def predict_test_set(scorer: Scorer, run: LoadedRun) -> pd.DataFrame:
         {
             "true": dataset.ratings[split.test].astype(np.float64),
             "predicted": torch.cat(predicted).numpy().astype(np.float64),
-            "baseline": user_item_bias(dataset, split.train, split.test).clip(*dataset.scale),
+            "baseline": run.biases.predict(dataset.users[split.test], dataset.items[split.test]).clip(
+                *dataset.scale
+            ),
             **counts,
         }
     )

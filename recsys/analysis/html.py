@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from recsys.analysis.report import Report
-from recsys.analysis.text import format_p_value
+from recsys.analysis.text import format_correlation, format_p_value
 
 
 def render_report(report: Report, svgs: Sequence[str], result: dict[str, Any]) -> str:
@@ -58,13 +58,9 @@ def _correlations(report: Report) -> list[dict[str, Any]]:
             "component": row["component"],
             "property": row["property"],
             "items": f"{row['items']:,}",
-            **{name: _signed(row[name]) for name in ("r", "low", "high")},
+            **{name: format_correlation(row[name]) for name in ("r", "low", "high")},
             "p": format_p_value(row["p"]),
-            "partial": _signed(row["partial"]),
+            "partial": format_correlation(row["partial"]),
         }
         for row in report.correlations.to_dict("records")
     ]
-
-
-def _signed(value: float) -> str:
-    return "" if value != value else f"{value:+.2f}"  # NaN: no value

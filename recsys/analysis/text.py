@@ -1,5 +1,6 @@
 """Phrases for captions and tables: p-values, correlations, enumerations."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -8,6 +9,11 @@ import pandas as pd
 def format_p_value(p: float) -> str:
     """Return a p-value with one significant digit; values that underflow to 0 as "< 1e-300"."""
     return f"{p:.1g}" if p > 0 else "< 1e-300"
+
+
+def format_correlation(r: float) -> str:
+    """Return a correlation such as "+0.85"; NaN, where there is none, as ""."""
+    return "" if math.isnan(r) else f"{r:+.2f}"
 
 
 def describe_correlations(correlations: pd.DataFrame) -> str:

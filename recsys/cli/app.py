@@ -28,6 +28,7 @@ from recsys.cli.help import help_of
 from recsys.errors import ConfigError, Pruned, Stopped, UserError
 from recsys.experiment.compose import compose
 from recsys.paths import conf_dir
+from recsys.runs.folder import hydra_quoted
 from recsys.runs.start import timestamp
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
@@ -134,14 +135,10 @@ def quote_for_hydra(override: str) -> str:
     if not value or value[0] in "'\"" or value == "null":
         return override
     if key == "item":
-        return f"item={_in_quotes(value)}"
+        return f"item={hydra_quoted(value.strip())}"
     if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
-        return f"genres=[{','.join(map(_in_quotes, filter(None, value[1:-1].split(','))))}]"
+        return f"genres=[{','.join(hydra_quoted(name.strip()) for name in value[1:-1].split(',') if name)}]"
     return override
-
-
-def _in_quotes(text: str) -> str:
-    return "'" + text.strip().replace("\\'", "\\\\'").replace("'", "\\'") + "'"
 
 
 def _set_up_process() -> None:

@@ -5,11 +5,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
-from recsys.errors import ConfigError, RunError
+from recsys.errors import RunError
 from recsys.leaderboard.report import compare
 from recsys.runs.folder import RESULT
-
-FORMATS = ("table", "json", "csv", "markdown")
+from recsys.tables import check_format
 
 
 def main() -> None:
@@ -41,8 +40,7 @@ def find_sweep(folder: str) -> Path:
 
 
 def _task(cfg: DictConfig) -> None:
-    if cfg.format not in FORMATS:
-        raise ConfigError(f"format={cfg.format}: choose {', '.join(FORMATS)}")
+    check_format(cfg.format, "markdown")
     compare(find_sweep(str(cfg.dir)), cfg.format, cfg.test, Path(str(cfg.html)) if cfg.html else None)
 
 

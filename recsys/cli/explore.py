@@ -1,6 +1,5 @@
 """Report what a trained network has learned: `recsys-explore`."""
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -81,7 +80,7 @@ def _task(cfg: DictConfig) -> None:
 def _strongest_rows(correlations: "pd.DataFrame") -> list[dict[str, Any]]:
     """Return the three strongest significant correlations of each component, as text."""
     from recsys.analysis.components import strongest
-    from recsys.analysis.text import format_p_value
+    from recsys.analysis.text import format_correlation, format_p_value
 
     return [
         {
@@ -91,7 +90,7 @@ def _strongest_rows(correlations: "pd.DataFrame") -> list[dict[str, Any]]:
             "correlation": f"{row['r']:+.2f}",
             "95 % interval": f"{row['low']:+.2f} to {row['high']:+.2f}",
             "p": format_p_value(row["p"]),
-            "controlling for mean rating": "" if math.isnan(row["partial"]) else f"{row['partial']:+.2f}",
+            "controlling for mean rating": format_correlation(row["partial"]),
         }
         for component in (correlations["component"].unique() if len(correlations) else ())
         for row in strongest(correlations, int(component)).to_dict("records")

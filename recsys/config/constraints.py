@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.utils import get_class, instantiate
 
+from recsys.errors import first_line
 from recsys.runs.processes import started_by
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def constraint_errors(cfg: Config) -> Iterator[str]:
             objects[name] = build(cfg[key])
         except Exception as error:  # a constructor of the user's choice
             broken = True
-            yield f"{key}: {_first_line(error)}"
+            yield f"{key}: {first_line(error)}"
     if not broken:
         for constraint in CONSTRAINTS:
             yield from constraint(cfg, Objects(**objects))
@@ -201,10 +202,6 @@ def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
 
 def _name(component: object) -> str:
     return type(component).__name__
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 Constraint = Callable[[Config, Objects], Iterator[str]]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from recsys.config.constraints import Config, constraint_errors, data_errors
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, first_line
 from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
@@ -135,7 +135,7 @@ def _resolve(cfg: DictConfig) -> Config:
     try:
         return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from None
+        raise ConfigError(first_line(error)) from None
 
 
 def _raise(errors: list[str]) -> None:
@@ -150,7 +150,7 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
     try:
         target = get_object(node["_target_"])
     except Exception as error:  # importing a module of the user's choice
-        yield f"{key}._target_={node['_target_']}: cannot be imported ({str(error).splitlines()[0]})"
+        yield f"{key}._target_={node['_target_']}: cannot be imported ({first_line(error)})"
         return
     parameters = inspect.signature(target).parameters
     function = target.__init__ if inspect.isclass(target) else target

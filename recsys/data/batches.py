@@ -13,6 +13,8 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.seeds import seed_for
 
+EVALUATION_BATCH = 16_384  # without gradients to keep, larger batches do the same work in fewer steps
+
 
 class Batch(NamedTuple):
     """B ratings: user indices int32 (B,), item indices int32 (B,), ratings float32 (B,)."""
@@ -34,6 +36,11 @@ def present(index: NDArray[np.int32], n: int) -> Tensor:
     found = torch.zeros(n, dtype=torch.bool)
     found[torch.from_numpy(index)] = True
     return found
+
+
+def row_starts(index: NDArray, n: int) -> Tensor:
+    """Return where the entries of each of the numbers 0 to n-1 begin once `index` is sorted: int64 (n + 1,)."""
+    return torch.from_numpy(np.concatenate([[0], np.cumsum(np.bincount(index, minlength=n))]))
 
 
 def count_cold(dataset: Dataset, train: Rows, rows: Rows) -> int:

@@ -28,6 +28,10 @@ class Biases:
     users: NDArray[np.float64]
     items: NDArray[np.float64]
 
+    def predict(self, users: NDArray, items: NDArray) -> NDArray[np.float64]:
+        """Return unclipped predictions: user indices (n,) and item indices (n,) to (n,)."""
+        return self.mean + self.users[users] + self.items[items]
+
 
 def fit_biases(dataset: Dataset, train: Rows, rounds: int = 10) -> Biases:
     """Fit mean + b_u + b_i by alternating least squares (Koren 2010).
@@ -41,22 +45,21 @@ def fit_biases(dataset: Dataset, train: Rows, rounds: int = 10) -> Biases:
         train: the rows to fit to.
         rounds: the number of rounds; ten are enough to converge.
     """
-    users, items = dataset.users[train], dataset.items[train]
+    # intp is what numpy indexes with; other types would be converted again in every round.
+    users, items = dataset.users[train].astype(np.intp), dataset.items[train].astype(np.intp)
     ratings = dataset.ratings[train].astype(np.float64)
     mean = ratings.mean()
-    user_bias = np.zeros(len(dataset.user_ids))
-    item_bias = np.zeros(len(dataset.item_ids))
+    deviations = ratings - mean
+    n_users, n_items = len(dataset.user_ids), len(dataset.item_ids)
+    user_weight = np.bincount(users, minlength=n_users) + USER_DAMPING
+    item_weight = np.bincount(items, minlength=n_items) + ITEM_DAMPING
+    user_bias, item_bias = np.zeros(n_users), np.zeros(n_items)
     for _ in range(rounds):
-        item_bias = _damped_mean(items, ratings - mean - user_bias[users], len(item_bias), ITEM_DAMPING)
-        user_bias = _damped_mean(users, ratings - mean - item_bias[items], len(user_bias), USER_DAMPING)
+        item_bias = np.bincount(items, deviations - user_bias[users], n_items) / item_weight
+        user_bias = np.bincount(users, deviations - item_bias[items], n_users) / user_weight
     return Biases(float(mean), user_bias, item_bias)
 
 
 def user_item_bias(dataset: Dataset, train: Rows, rows: Rows, rounds: int = 10) -> NDArray[np.float64]:
     """Return the unclipped predictions of `fit_biases` for `rows`, shape (len(rows),)."""
-    biases = fit_biases(dataset, train, rounds)
-    return biases.mean + biases.users[dataset.users[rows]] + biases.items[dataset.items[rows]]
-
-
-def _damped_mean(indices: NDArray, values: NDArray, n: int, damping: float) -> NDArray[np.float64]:
-    return np.bincount(indices, values, n) / (np.bincount(indices, minlength=n) + damping)
+    return fit_biases(dataset, train, rounds).predict(dataset.users[rows], dataset.items[rows])

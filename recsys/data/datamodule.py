@@ -3,14 +3,12 @@
 import pytorch_lightning as pl
 import torch
 
-from recsys.data.batches import Batch, Batches, Shuffle, to_tensors
+from recsys.data.batches import EVALUATION_BATCH, Batch, Batches, Shuffle, to_tensors
 from recsys.data.dataset import Dataset
 from recsys.data.named import source_by_name, split_by_name
 from recsys.data.sources.base import Source
 from recsys.data.splits import Rows, Split, SplitMethod
 from recsys.errors import DataError
-
-EVALUATION_BATCH = 16_384  # without gradients to keep, larger batches do the same work in fewer steps
 
 
 class MovieLensDataModule(pl.LightningDataModule):

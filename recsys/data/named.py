@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import MISSING, OmegaConf
 
 from recsys.data.sources.base import Source
 from recsys.data.splits import SplitMethod
 from recsys.errors import ConfigError
-from recsys.paths import conf_dir
+from recsys.paths import conf_dir, conf_initialised
 
 
 def source_by_name(name: str, **options: Any) -> Source:
@@ -58,12 +57,6 @@ def _compose(group: str, name: str) -> dict[str, Any]:
     known = sorted(file.stem for file in Path(conf_dir(), group).glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"{group}={name}: unknown name; choose {', '.join(known)}")
-    running_app = GlobalHydra.instance().hydra  # Hydra can be initialised only once at a time
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            cfg = hydra.compose(f"{group}/{name}")
-    finally:
-        if running_app is not None:
-            GlobalHydra.instance().initialize(running_app)
+    with conf_initialised():
+        cfg = hydra.compose(f"{group}/{name}")
     return OmegaConf.to_container(cfg[group], resolve=True)  # type: ignore[return-value]

@@ -10,6 +10,11 @@ class Objective(NamedTuple):
     name: str
     mode: Literal["min", "max"]
 
+    @property
+    def sign(self) -> int:
+        """1 or -1: what a value is multiplied by to be minimised."""
+        return -1 if self.mode == "max" else 1
+
 
 VAL_RMSE = Objective("val/rmse", "min")
 
@@ -20,4 +25,4 @@ def to_minimise(objective: Mapping[str, Any]) -> float:
     Args:
         objective: as in result.json: {"name": ..., "value": ..., "mode": "min" or "max"}.
     """
-    return -objective["value"] if objective["mode"] == "max" else objective["value"]
+    return Objective(objective["name"], objective["mode"]).sign * objective["value"]

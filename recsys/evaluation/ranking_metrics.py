@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.batches import present
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import ConfigError, DataError
@@ -93,7 +94,7 @@ class RankingTask:
             counts=counts,
             seen=Seen.of(dataset.users[before], dataset.items[before], len(dataset.user_ids)),
             item_counts=np.bincount(dataset.items[split.train], minlength=n_items),
-            n_trained_users=len(np.unique(dataset.users[split.train])),
+            n_trained_users=int(present(dataset.users[split.train], len(dataset.user_ids)).sum()),
         )
 
     def measure(self, scorer: Scorer) -> dict[str, float]:

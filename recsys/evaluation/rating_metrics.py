@@ -26,14 +26,13 @@ class RatingErrors(Metric):
     def __init__(self, device: torch.device | str = "cpu", all_processes: bool = False) -> None:
         super().__init__(sync_on_compute=all_processes)
         dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
-        self.dtype_of_sums = dtype
         for name in ("squared", "absolute", "count"):
             self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
         self.to(device)
 
     def update(self, predicted: Tensor, true: Tensor) -> None:
         """Add the errors of predictions (B,) against ratings (B,)."""
-        error = (predicted - true).to(self.dtype_of_sums)
+        error = (predicted - true).to(self.squared.dtype)
         self.squared += error.square().sum()
         self.absolute += error.abs().sum()
         self.count += error.numel()

@@ -17,6 +17,7 @@ from recsys.evaluation.baselines import baseline_metrics
 from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import rating_metrics
+from recsys.models.scorer import Scorer
 from recsys.runs.checkpoint import LoadedCheckpoint
 
 
@@ -42,10 +43,7 @@ def describe_outcome(
     """
     metrics: dict[str, float] = {}
     for subset in ("val", "test"):
-        if checkpoint.scorer.predicts_ratings:
-            metrics |= rating_metrics(checkpoint.scorer, batches(subset), subset)
-        if (task := tasks[subset]) is not None:
-            metrics |= task.measure(checkpoint.scorer)
+        metrics |= measure(checkpoint.scorer, batches, subset, tasks[subset])
     return {
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},
         "metrics": metrics,
@@ -55,6 +53,24 @@ def describe_outcome(
         "model": checkpoint.model,
         "versions": _versions(),
     }
+
+
+def measure(
+    scorer: Scorer,
+    batches: Callable[[str], Iterable[Batch]],
+    subset: str,
+    task: RankingTask | None,
+) -> dict[str, float]:
+    """Return the metrics that a scorer has on a subset: rating metrics, ranking metrics, or both.
+
+    Args:
+        scorer: on the device to measure on.
+        batches: from a subset to all its batches, in order.
+        subset: "train", "val" or "test".
+        task: the ranking task of the subset; None for no ranking metrics.
+    """
+    metrics = rating_metrics(scorer, batches(subset), subset) if scorer.predicts_ratings else {}
+    return metrics if task is None else metrics | task.measure(scorer)
 
 
 def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str, Any]:

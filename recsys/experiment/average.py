@@ -46,7 +46,6 @@ def average(
     import torch
 
     from recsys.atomic import atomic_write
-    from recsys.evaluation.objective import Objective
     from recsys.evaluation.ranking_metrics import ranking_tasks
     from recsys.evaluation.summary import describe_outcome
     from recsys.runs.checkpoint import load_checkpoint
@@ -62,7 +61,6 @@ def average(
         with atomic_write(path) as temporary:
             torch.save(content, temporary)
         checkpoint = load_checkpoint(path)
-        objective = Objective(loaded.result["objective"]["name"], loaded.result["objective"]["mode"])
         ranking = checkpoint.config["ranking"]
         tasks = ranking_tasks(loaded.dataset, loaded.split, ranking["k"], ranking["threshold"])
         outcome = describe_outcome(
@@ -70,7 +68,7 @@ def average(
             loaded.dataset,
             loaded.split,
             loaded.split_method.describe(),
-            objective,
+            members[0].objective,
             loaded.batches,
             tasks,
         )

@@ -1,11 +1,9 @@
 """Compose a configuration in Python, as the command line does."""
 
 import hydra
-from hydra import version
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from recsys.paths import conf_dir
+from recsys.paths import conf_initialised
 
 
 def compose(*overrides: str, name: str = "train") -> DictConfig:
@@ -24,13 +22,5 @@ def compose(*overrides: str, name: str = "train") -> DictConfig:
     Raises:
         HydraException: an override is not valid.
     """
-    running, version_base = GlobalHydra.instance().hydra, version.getbase()
-    GlobalHydra.instance().clear()  # Hydra refuses to initialise twice
-    try:
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            return hydra.compose(name, list(overrides))
-    finally:
-        GlobalHydra.instance().clear()
-        if running is not None:
-            GlobalHydra.instance().initialize(running)
-            version.setbase(str(version_base))
+    with conf_initialised():
+        return hydra.compose(name, list(overrides))

@@ -39,14 +39,13 @@ def evaluate(
     loaded = load_run(run, checkpoint)
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.ranking_metrics import ranking_task
-    from recsys.evaluation.rating_metrics import rating_metrics
+    from recsys.evaluation.summary import measure
 
     ranking = loaded.checkpoint.config["ranking"]
     k, threshold = ranking["k"] if k is None else k, ranking["threshold"] if threshold is None else threshold
     task = ranking_task(loaded.dataset, loaded.split, subset, k, threshold)
     rows = baseline_metrics(loaded.dataset, loaded.split, subset, task)
-    scorer = loaded.checkpoint.scorer
-    own = rating_metrics(scorer, loaded.batches(subset), subset) if scorer.predicts_ratings else {}
-    rows[loaded.checkpoint.model["name"]] = own | (task.measure(scorer) if task else {})
+    own = measure(loaded.checkpoint.scorer, loaded.batches, subset, task)
+    rows[loaded.checkpoint.model["name"]] = own
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     return [{"model": model} | {name: rows[model].get(name) for name in names} for model in rows]

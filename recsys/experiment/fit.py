@@ -19,7 +19,7 @@ from recsys.evaluation.summary import describe_outcome
 from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint
 from recsys.runs.folder import checkpoint_in
-from recsys.training.build import build_callbacks, build_data, build_loss, build_module, build_trainer
+from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
 from recsys.training.callbacks.signals import stopped
 from recsys.training.callbacks.tensorboard import log_figure, log_hparams
 from recsys.training.callbacks.throughput import Throughput
@@ -54,10 +54,10 @@ def fit(
     data = build_data(cfg)
     data.setup()
     resumed = _load_last(last, data) if last is not None and last.is_file() else None
-    loss = build_loss(cfg)
+    module = build_module(cfg, data)
+    loss = module.loss
     k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
-    module = build_module(cfg, data)
     swept, throughput = swept_keys(folder), Throughput(start)
     trainer = build_trainer(
         cfg,

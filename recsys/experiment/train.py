@@ -53,9 +53,9 @@ def train(
     chosen = None if folder is None else Path(str(folder)).expanduser().absolute()
     config = resolve_config(cfg)
     with open_run(chosen, config, overrides or [], resume) as opened, explain_out_of_memory(cfg.batch_size):
-        home = chosen if resume and chosen is not None else opened  # where the checkpoints to resume are
         try:
-            last = checkpoint_in(home, "last") if resume else None
+            # Not `opened`, which in further processes of a distributed run is a scratch folder.
+            last = checkpoint_in(chosen, "last") if resume and chosen is not None else None
             result = fit(DictConfig(config), opened, overrides or [], callbacks, last, start)
             if result:
                 write_json(opened / RESULT, result)

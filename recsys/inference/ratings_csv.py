@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recsys.data.sources.csv import ITEM_NAMES
-from recsys.errors import DataError, UnknownIdError
+from recsys.errors import DataError, UnknownIdError, refusals_of
 
 
 def read_ratings_csv(
@@ -24,9 +24,8 @@ def read_ratings_csv(
         DataError: the file cannot be read, or a line is wrong; names file, line and value.
     """
     try:
-        text = path.expanduser().read_text("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"ratings={path}: {error.strerror or error}") from None
+        with refusals_of(f"ratings={path}"):
+            text = path.expanduser().read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"ratings={path}: not UTF-8 text; save the file as UTF-8") from None
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)

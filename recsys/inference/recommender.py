@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.data.biases import Biases, fit_biases
+from recsys.data.biases import Biases
 from recsys.errors import RunError
 from recsys.inference.bias_fallback import predict_biases, top_items_by_bias
 from recsys.inference.catalogue import Catalogue
@@ -223,10 +223,10 @@ class Recommender:
         """The rated items of all users, from all subsets."""
         return Seen.of(self.dataset.users, self.dataset.items, len(self.user_ids))
 
-    @cached_property
+    @property
     def biases(self) -> Biases:
         """The bias model of the training set."""
-        return fit_biases(self.dataset, self.run.split.train)
+        return self.run.biases
 
     @cached_property
     def _prior(self) -> Prior:

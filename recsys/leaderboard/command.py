@@ -11,7 +11,10 @@ from recsys.runs.record import without_start_keys
 
 def best_command(configurations: Sequence[Configuration]) -> str:
     """Return the shell command that repeats the best run of the best configuration."""
-    best = min(configurations[0].runs, key=configurations[0].loss)
+    objective = configurations[0].objective
+    best = min(
+        configurations[0].runs, key=lambda run: objective.sign * run.content["metrics"][objective.name]
+    )
     overrides = without_start_keys(best.overrides)
     for override in [override for override in overrides if override.startswith("sweep=")]:
         if Path(conf_dir(), *override.split("=", 1)).with_suffix(".yaml").is_file():

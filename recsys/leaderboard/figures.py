@@ -1,12 +1,12 @@
 """Figures of a leaderboard: the objective against each varied number and the costs, and parallel coordinates."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from recsys.leaderboard.names import short_names
 from recsys.leaderboard.ranking import Configuration, varied_keys
 
 LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # keeps labels readable on top of lines
@@ -25,10 +25,10 @@ def plot_all(configurations: Sequence[Configuration]) -> list[Figure]:
 def plot_key(configurations: Sequence[Configuration], key: str) -> Figure:
     """Plot the objective against a varied number, with one curve for each choice of the other varied keys."""
     others = [other for other in varied_keys(configurations) if other != key]
-    metric = configurations[0].objective.name
+    short, metric = short_names(others), configurations[0].objective.name
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for own in configurations:
-        label = ", ".join(f"{_plain(other.split('.')[-1])}={_choice(own, other)}" for other in others)
+        label = ", ".join(f"{_plain(short[other])}={_choice(own, other)}" for other in others)
         point = (float(own.choices[key]), own.mean(metric), own.deviation(metric) or 0.0)
         curves.setdefault(label, []).append(point)
     figure, axes = _axes(_plain(key), metric)
@@ -50,13 +50,11 @@ def plot_cost(configurations: Sequence[Configuration]) -> Figure:
     """Plot the objective against the number of parameters and the seconds, with their Pareto fronts."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     costs = {
-        "parameters": [float(own.runs[0].content["model"]["parameters"]) for own in configurations],
-        "seconds": [
-            statistics.fmean(run.content["time"]["seconds"] for run in own.runs) for own in configurations
-        ],
+        "parameters": [float(own.parameters) for own in configurations],
+        "seconds": [own.seconds for own in configurations],
     }
-    metric, mode = configurations[0].objective
-    values, sign = [own.mean(metric) for own in configurations], -1 if mode == "max" else 1
+    metric, sign = configurations[0].objective.name, configurations[0].objective.sign
+    values = [own.mean(metric) for own in configurations]
     for axes, (name, cost) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
         axes.scatter(cost, values)
         front = pareto_front([(x, sign * y) for x, y in zip(cost, values, strict=True)])
@@ -101,7 +99,7 @@ def plot_parallel_coordinates(configurations: Sequence[Configuration]) -> Figure
         axes.plot(range(len(path)), path, color=f"{0.85 * rank:.2f}", linewidth=2.5 - 1.5 * rank)
     axes.text(len(keys) + 0.04, 0, f"{low:.4f}", va="center", fontsize=8)
     axes.text(len(keys) + 0.04, 1, f"{high:.4f}", va="center", fontsize=8)
-    axes.set_xticks(range(len(keys) + 1), [*(_plain(key.split(".")[-1]) for key in keys), metric])
+    axes.set_xticks(range(len(keys) + 1), [*map(_plain, short_names(keys).values()), metric])
     axes.set_yticks([])
     axes.set_xlim(-0.5, len(keys) + 0.4)
     axes.spines[["left", "bottom"]].set_visible(False)

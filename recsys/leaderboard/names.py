@@ -1,8 +1,9 @@
-"""Short names of a sweep's jobs for TensorBoard, made of the keys that the sweep varies."""
+"""Short names of a sweep's jobs and of the keys that it varies."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from recsys.runs.folder import SWEEP, read_json
 
@@ -25,9 +26,19 @@ def job_name(swept: Sequence[str], overrides: Sequence[str]) -> str:
     """
     chosen = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
     varied = {key: chosen[key] for key in swept if key in chosen}
-    short = [key.rsplit(".", 1)[-1] for key in varied]
     parts = []
-    for last, (key, value) in zip(short, varied.items(), strict=True):
-        plain = re.sub(r"[^\w.+-]+", "-", value.strip("[]{}()'\" "))
-        parts.append(f"{last if short.count(last) == 1 else key}={plain}")
+    for key, short in short_names(list(varied)).items():
+        plain = re.sub(r"[^\w.+-]+", "-", varied[key].strip("[]{}()'\" "))
+        parts.append(f"{short}={plain}")
     return ",".join(parts)[:120]
+
+
+def short_names(keys: Sequence[str], fixed: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Return each key without its prefix if that is unambiguous, else the whole key.
+
+    Args:
+        keys: different keys.
+        fixed: names of certain keys.
+    """
+    short = [fixed.get(key, key.rsplit(".", 1)[-1]) for key in keys]
+    return {key: name if short.count(name) == 1 else key for key, name in zip(keys, short, strict=True)}

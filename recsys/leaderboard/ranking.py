@@ -8,11 +8,12 @@ from recsys.errors import RunError
 from recsys.evaluation.objective import Objective
 from recsys.leaderboard.paired_test import PairedTest, paired_test
 from recsys.leaderboard.runs import RunRecord
+from recsys.runs.record import START_KEYS
 
 # Runs that differ only by these keys repeat one configuration.
 REPEAT_KEYS = ("seed", "split.fold", "split.seed")
 # Keys that do not change what is trained.
-TECHNICAL_KEYS = ("output_dir", "sweep.resume", "logger")
+TECHNICAL_KEYS = (*START_KEYS, "logger")
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,20 @@ class Configuration:
     missing: int
     objective: Objective
 
-    def loss(self, *runs: RunRecord) -> float:
-        """Return the mean objective, as a value to minimise, over the given runs; over all runs by default."""
-        name, mode = self.objective
-        mean = statistics.fmean(run.content["metrics"][name] for run in runs or self.runs)
-        return -mean if mode == "max" else mean
+    @property
+    def loss(self) -> float:
+        """The mean objective over the runs, as a value to minimise."""
+        return self.objective.sign * self.mean(self.objective.name)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        return self.runs[0].content["model"]["parameters"]
+
+    @property
+    def seconds(self) -> float:
+        """Mean duration of the runs."""
+        return statistics.fmean(run.content["time"]["seconds"] for run in self.runs)
 
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over the runs."""
@@ -74,7 +84,7 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
             )
         missing = len(tested_on[reference] - tested_on[choices])
         configurations.append(Configuration(dict(choices), tuple(group), missing, objective))
-    return sorted(configurations, key=lambda configuration: (configuration.missing, configuration.loss()))
+    return sorted(configurations, key=lambda configuration: (configuration.missing, configuration.loss))
 
 
 def shared_objective(runs: Sequence[RunRecord]) -> Objective:

@@ -6,6 +6,7 @@ from typing import Any
 
 from recsys.errors import ConfigError
 from recsys.leaderboard.command import best_command
+from recsys.leaderboard.names import short_names
 from recsys.leaderboard.paired_test import explain
 from recsys.leaderboard.ranking import Configuration, compare_with_best, rank
 from recsys.leaderboard.runs import RunRecord, read_runs
@@ -76,8 +77,7 @@ def shorten_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     The column "pairs" is dropped if all rows have the same value, because `explain` prints it.
     """
     keys = [key for key in rows[0] if key != "pairs" or len({row[key] for row in rows} - {""}) > 1]
-    short = [SHORT.get(key, key.rsplit(".", 1)[-1]) for key in keys]
-    names = {key: name if short.count(name) == 1 else key for key, name in zip(keys, short, strict=True)}
+    names = short_names(keys, SHORT)
     return [{names[key]: row[key] for key in keys} for row in rows]
 
 

@@ -1,6 +1,5 @@
 """The rows of a leaderboard."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,8 +38,8 @@ def table(configurations: Sequence[Configuration], test: bool = False) -> list[d
                 row[f"{metric} sd"] = round(deviation, 6) if is_shown and deviation is not None else ""
             if any(tests.get(metric, ())):
                 row |= _test_columns(tests[metric][index], "" if metric == objective else "test ")
-        row["parameters"] = own.runs[0].content["model"]["parameters"]
-        row["seconds"] = round(statistics.fmean(run.content["time"]["seconds"] for run in own.runs))
+        row["parameters"] = own.parameters
+        row["seconds"] = round(own.seconds)
         rows.append(row)
     return rows
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
+from recsys.data.batches import row_starts
 from recsys.data.biases import USER_DAMPING
 from recsys.models.ops.embedding_bag import BagIndex, bag_sums
 from recsys.models.scorer import Table
@@ -39,8 +40,7 @@ class Ratings(NamedTuple):
         order = np.argsort(keys, kind="stable")
         sorted_keys = torch.from_numpy(keys[order])
         sorted_residuals = torch.from_numpy(residuals[order].astype(np.float32))
-        ends = np.cumsum(np.bincount(users, minlength=n_users))
-        starts = torch.from_numpy(np.concatenate([[0], ends]))
+        starts = row_starts(users, n_users)
         each = torch.arange(len(sorted_residuals))
         sums = embedding_bag(each, sorted_residuals[:, None], starts[:-1], mode="sum")
         return cls(sorted_keys, (sorted_keys % n_items).int(), sorted_residuals, starts, sums)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from recsys.data.batches import row_starts
 from recsys.models.scorer import Precision, Scorer
 
 SCORES_PER_BLOCK = 1 << 24  # users x items in memory at once: 64 MB in float32
@@ -31,9 +32,7 @@ class Seen:
     def of(cls, users: NDArray, items: NDArray, n_users: int) -> "Seen":
         """Group ratings in any order by user: user indices and item indices, both (n_ratings,)."""
         order = np.argsort(users, kind="stable")
-        ends = np.cumsum(np.bincount(users, minlength=n_users))
-        starts = torch.from_numpy(np.concatenate([[0], ends]))
-        return cls(torch.from_numpy(items[order].astype(np.int64)), starts)
+        return cls(torch.from_numpy(items[order].astype(np.int64)), row_starts(users, n_users))
 
     def positions(self, users: Tensor) -> tuple[Tensor, Tensor]:
         """Return rows and columns of the seen items of `users` (B,) in a matrix (B, n_items)."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.data.ids import IdMap
-from recsys.errors import RunError
+from recsys.errors import RunError, named_line
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
@@ -146,7 +146,9 @@ def _read(path: Path) -> Any:
     except RunError:
         raise
     except Exception as error:  # damage causes many kinds of errors
-        raise RunError(f"{path}: not a checkpoint of this project, or damaged ({_reason(error)})") from None
+        raise RunError(
+            f"{path}: not a checkpoint of this project, or damaged ({named_line(error)})"
+        ) from None
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
@@ -164,7 +166,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
     except RunError as error:
         raise RunError(f"{path}: {error}") from None
     except Exception as error:  # metadata that was tampered with causes many kinds of errors
-        raise RunError(f"{path}: damaged, or not written by recsys ({_reason(error)})") from None
+        raise RunError(f"{path}: damaged, or not written by recsys ({named_line(error)})") from None
 
 
 def _rebuild(content: dict[str, Any], metadata: dict[str, Any]) -> LoadedCheckpoint:
@@ -200,10 +202,6 @@ def _build_network(description: dict[str, Any]) -> RatingNetwork:
     network = network_class(**description["arguments"])
     network.arguments = description["arguments"]
     return network
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.atomic import atomic_write
-from recsys.errors import Pruned, RunError
+from recsys.errors import ConfigError, Pruned, RunError, first_line, named_line
 
 RESULT, FAILED = "result.json", "failed.json"  # how the run ended; neither: it has not finished
 CHECKPOINTS = "checkpoints"
@@ -39,10 +39,21 @@ def checkpoint_in(folder: Path, name: str = "best") -> Path:
     return folder / CHECKPOINTS / f"{name}.ckpt"
 
 
-def used_by(folder: Path) -> str | None:
-    """Return the name of a file that shows that a run or a sweep uses this folder; None if there is none."""
-    names = (RESULT, FAILED, HYDRA, SWEEP, MULTIRUN, LOG)
-    return next((name for name in names if (folder / name).exists()), None)
+def refuse_used(folder: Path, given: object) -> None:
+    """Refuse a folder that a run or a sweep uses.
+
+    Args:
+        folder: the folder.
+        given: what the user typed, for the message.
+
+    Raises:
+        ConfigError: it is used.
+    """
+    for name in (RESULT, FAILED, HYDRA, SWEEP, MULTIRUN, LOG):
+        if (folder / name).exists():
+            raise ConfigError(
+                f"output_dir={given}: already holds a run or sweep ({name}); choose another folder"
+            )
 
 
 def is_run(folder: Path) -> bool:
@@ -82,9 +93,9 @@ def resume_command(folder: Path) -> str:
     return f"recsys-train {shlex.quote(f'run={folder if is_plain else hydra_quoted(folder)}')} resume=true"
 
 
-def hydra_quoted(path: Path) -> str:
-    """Return a path quoted for Hydra's grammar: a backslash escapes only before a quote or at the end."""
-    inside = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(path))
+def hydra_quoted(text: Path | str) -> str:
+    """Return a path or a text quoted for Hydra's grammar: a backslash escapes only before a quote or at the end."""
+    inside = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(text))
     return f"'{inside}'"
 
 
@@ -94,11 +105,10 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
     An existing failed.json is kept, because later errors are often consequences of the first. An OSError is
     ignored: the disk may be what failed, and the error itself is reported anyway.
     """
-    message = (str(error).splitlines() or [""])[0]
     is_pruned = isinstance(error, Pruned)
     content = {
         "status": "pruned" if is_pruned else "failed",
-        "error": message if is_pruned else f"{type(error).__name__}: {message}",
+        "error": first_line(error) if is_pruned else named_line(error),
         "traceback": "".join(traceback.format_exception(error)),
         "overrides": overrides,
     }

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from recsys.data.batches import Batches
+    from recsys.data.biases import Biases
     from recsys.data.dataset import Dataset
     from recsys.data.splits import Split, SplitMethod
     from recsys.runs.checkpoint import LoadedCheckpoint
-
-EVALUATION_BATCH = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +53,16 @@ class LoadedRun:
 
         return present(self.dataset.items[self.split.train], len(self.dataset.item_ids))
 
+    @cached_property
+    def biases(self) -> "Biases":
+        """The bias model of the training set."""
+        from recsys.data.biases import fit_biases
+
+        return fit_biases(self.dataset, self.split.train)
+
     def batches(self, subset: str) -> "Batches":
         """Return all of a subset ("train", "val" or "test") in order."""
-        from recsys.data.batches import Batches, to_tensors
+        from recsys.data.batches import EVALUATION_BATCH, Batches, to_tensors
 
         return Batches(to_tensors(self.dataset, getattr(self.split, subset), "cpu"), EVALUATION_BATCH)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from recsys.atomic import remove_leftovers
 from recsys.errors import ConfigError, RunError, Stopped
-from recsys.runs.folder import CHECKPOINTS, FAILED, HYDRA, LOG, RESULT, used_by, write_failure
+from recsys.runs.folder import CHECKPOINTS, FAILED, HYDRA, LOG, RESULT, refuse_used, write_failure
 from recsys.runs.lock import lock_folder
 from recsys.runs.processes import process_rank
 from recsys.runs.record import has_begun, write_record
@@ -132,10 +132,7 @@ def _refuse_used(folder: Path, resume: bool) -> None:
     """Refuse a folder that holds a run, unless that run was killed before its configuration was recorded."""
     if resume and (folder / HYDRA).is_dir() and not (folder / CHECKPOINTS).exists():
         shutil.rmtree(folder / HYDRA)
-    if (name := used_by(folder)) is not None:
-        raise ConfigError(
-            f"output_dir={folder}: already holds a run or sweep ({name}); choose another folder"
-        )
+    refuse_used(folder, folder)
 
 
 def _prepare_resuming(folder: Path, config: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from hydra.types import HydraContext
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, first_line
 from recsys.paths import conf_dir
 
 
@@ -50,7 +50,7 @@ def compose_jobs(
         try:
             job_config = context.config_loader.load_sweep_config(config, list(overrides))
         except HydraException as error:  # for example a key that only one of two swept models has
-            reason = str(error.__cause__ or error).splitlines()[0]
+            reason = first_line(error.__cause__ or error)
             raise ConfigError(f"job {number} ({' '.join(overrides)}): {reason}") from None
         with open_dict(job_config):
             job_config.hydra.job.id = str(number)

@@ -97,6 +97,11 @@ class Outcome:
     pruned: bool = False
 
 
+def value_in(folder: Path) -> float:
+    """Return the objective of a finished run as a value to minimise."""
+    return to_minimise(read_json(folder / RESULT)["objective"])
+
+
 class Process:
     """The running process of a job.
 
@@ -105,9 +110,7 @@ class Process:
         start: starts a process, given the job and the file for its output.
     """
 
-    def __init__(
-        self, job: Job, start: Callable[[Job, IO[bytes]], "Forked | subprocess.Popen[bytes]"]
-    ) -> None:
+    def __init__(self, job: Job, start: "Start") -> None:
         self.job = job
         self.log = (job.log_folder or job.folder) / JOB_LOG
         if job.log_folder is None:
@@ -147,8 +150,7 @@ class Process:
         if self.job.log_folder is not None:  # the first process of the run reports
             return Outcome(self.job, None, None, seconds)
         if (folder / RESULT).is_file():
-            value = to_minimise(read_json(folder / RESULT)["objective"])
-            return Outcome(self.job, value, None, seconds)
+            return Outcome(self.job, value_in(folder), None, seconds)
         if self.stopped:
             (folder / FAILED).unlink(missing_ok=True)
             return Outcome(self.job, None, "stopped with the sweep", seconds)

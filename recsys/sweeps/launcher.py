@@ -15,9 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, RunError, Stopped, TrainingError
 from recsys.leaderboard.report import compare
-from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, used_by, write_json
+from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, write_json
 from recsys.runs.lock import lock_folder
 from recsys.runs.processes import STOP_SIGNALS, started_by
+from recsys.runs.record import without_start_keys
 from recsys.sweeps.compose import compose_jobs, config_arguments, swept_overrides
 from recsys.sweeps.job import Job, Outcome
 
@@ -58,7 +59,7 @@ def launch(
         raise ConfigError(f"{folder}: a run folder cannot have ${{ in its name; choose another output_dir")
     arguments = config_arguments(config)
     jobs = [
-        Job(number, overrides_of_job(overrides), folder / str(cfg.hydra.sweep.subdir), arguments)
+        Job(number, tuple(without_start_keys(overrides)), folder / str(cfg.hydra.sweep.subdir), arguments)
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
     ]
     for job in jobs:
@@ -101,10 +102,8 @@ def check_sweep(config: DictConfig) -> None:
     if resumed is not None:
         if not (Path(str(resumed)).expanduser() / SWEEP).is_file():
             raise ConfigError(f"sweep.resume={resumed}: not the folder of a sweep (no {SWEEP})")
-    elif chosen is not None and (name := used_by(Path(str(chosen)))) is not None:
-        raise ConfigError(
-            f"output_dir={chosen}: already holds a run or sweep ({name}); choose another folder"
-        )
+    elif chosen is not None:
+        refuse_used(Path(config.hydra.sweep.dir), chosen)
 
 
 @contextmanager
@@ -188,13 +187,6 @@ def write_leaderboard(folder: Path) -> None:
         RunError
     ) as error:  # for example jobs with different data: they have results, but no common ranking
         log.warning("no leaderboard: %s", error)
-
-
-def overrides_of_job(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Return the overrides of a job without those that only say where its sweep is."""
-    return tuple(
-        override for override in overrides if not override.startswith(("sweep.resume=", "output_dir="))
-    )
 
 
 def job_return(job: Job, config: DictConfig, outcome: Outcome | None) -> JobReturn:

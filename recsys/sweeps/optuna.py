@@ -14,8 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from recsys.errors import ConfigError, TrainingError
-from recsys.evaluation.objective import to_minimise
 from recsys.runs.folder import FAILED, RESULT, SWEEP, read_json
+from recsys.runs.record import START_KEYS
+from recsys.sweeps.job import value_in
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -111,7 +112,7 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
                 f"{last[key].input_line}: it changes the objective, so its trials cannot be compared; run one "
                 "search for each value, or a grid without hydra/sweeper=optuna"
             )
-    separate = {*space, "sweep.resume", "output_dir"}
+    separate = {*space, *START_KEYS}
     common = [
         f"{key}={override.get_value_element_as_str()}"
         for key, override in last.items()
@@ -156,7 +157,7 @@ def tell_results(study: "Study", folder: Path) -> None:
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         job = folder / str(trial.number)
         if (job / RESULT).is_file():
-            study.tell(trial.number, to_minimise(read_json(job / RESULT)["objective"]))
+            study.tell(trial.number, value_in(job))
         elif (job / FAILED).is_file() and read_json(job / FAILED)["status"] == "pruned":
             study.tell(trial.number, state=TrialState.PRUNED)
         else:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from recsys.evaluation.objective import to_minimise
-from recsys.runs.folder import RESULT, read_json
-from recsys.sweeps.job import Job, Outcome
+from recsys.sweeps.job import Job, Outcome, value_in
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +28,7 @@ class Progress:
         self._status.start()
         for job in self.jobs:
             if job.is_done():
-                value = to_minimise(read_json(job.folder / RESULT)["objective"])
-                self.record(Outcome(job, value, None, 0.0))
+                self.record(Outcome(job, value_in(job.folder), None, 0.0))
         return self
 
     def __exit__(self, *error: object) -> None:

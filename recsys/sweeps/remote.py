@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from recsys.errors import named_line
 from recsys.runs.processes import process_rank
 from recsys.sweeps.job import Job, Outcome, write_failed
 from recsys.sweeps.slot import Slot
@@ -45,6 +46,6 @@ def run_job(job: Job, context: RemoteContext) -> Outcome:
 
 def lost(job: Job, error: BaseException) -> Outcome:
     """Return the outcome of a job that the cluster lost, and write its failed.json."""
-    message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    message = named_line(error)
     write_failed(job, message)
     return Outcome(job, None, message, 0.0)

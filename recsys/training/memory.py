@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from recsys.errors import TrainingError
+from recsys.errors import TrainingError, first_line
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
 MAX_REUSED_BLOCK = 256 << 20  # bytes; far larger than the activations of a layer
@@ -45,8 +45,7 @@ def explain_out_of_memory(batch_size: int) -> Iterator[None]:
         message = str(problem)
         if not isinstance(problem, MemoryError) and not re.search("out of memory|allocate memory", message):
             raise
-        reason = (message.splitlines() or ["MemoryError"])[0]
         raise TrainingError(
             f"not enough memory with batch_size={batch_size}: reduce batch_size, model.hidden or "
-            f"model.embedding_dim ({reason})"
+            f"model.embedding_dim ({first_line(problem)})"
         ) from None

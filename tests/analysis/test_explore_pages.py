@@ -1,15 +1,13 @@
 """The report in a browser: the HTML page, and TensorBoard's figures and projector."""
 
 import json
-import subprocess
-import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.tensorboard import tensorboard
 
 from recsys.cli.explore import explore
 
@@ -25,20 +23,8 @@ def explored(run_folder: Path) -> Path:
 @pytest.fixture
 def address(explored: Path, unused_port: int) -> Iterator[str]:
     """The address of a TensorBoard of the folder of all runs."""
-    address = f"http://127.0.0.1:{unused_port}"
-    logdir = ["--logdir", str(explored.parent), "--port", str(unused_port)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", *logdir], stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if "one/figures" in get(f"{address}/data/runs").decode():
-                    break
-            except OSError:
-                time.sleep(0.2)
+    with tensorboard(explored.parent, unused_port, lambda runs: b"one/figures" in runs) as address:
         yield address
-        process.kill()
 
 
 def get(address: str, **query: str) -> bytes:

@@ -1,7 +1,4 @@
 import io
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +79,3 @@ def test_tensorboard_shows_the_figure_in_the_png_file(tmp_path: Path) -> None:
     (image,) = events.Images("explore/curves")
     shown = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)).convert("RGB"))
     np.testing.assert_array_equal(shown, np.asarray(Image.open(tmp_path / "curves.png").convert("RGB")))
-
-
-@pytest.mark.slow
-def test_the_wheel_contains_the_template(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="hatchling builds the wheel")
-    root = Path(__file__).parents[2]
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=root, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert "recsys/analysis/templates/report.html" in zipfile.ZipFile(wheel).namelist()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import result_in, run
+from support.datasets import write_own_ratings
 from support.tiny import QUICK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,7 +195,9 @@ def test_works_from_a_wheel(tmp_path: Path) -> None:
     installed = tmp_path / "site"
     with zipfile.ZipFile(wheel) as file:
         file.extractall(installed)
-    assert (installed / "recsys" / "conf" / "train.yaml").is_file()
+    pages = ("analysis/templates/report.html", "leaderboard/templates/leaderboard.html")
+    for file in ("conf/train.yaml", *pages):
+        assert (installed / "recsys" / file).is_file()
     run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}", PYTHONPATH=str(installed))
     assert (tmp_path / "sweep" / "1" / "result.json").is_file()
     assert (tmp_path / "sweep" / "leaderboard.html").is_file()
@@ -203,12 +206,11 @@ def test_works_from_a_wheel(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_is_not_evaluated_on_changed_data(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
-    rows = [f"u{user},m{item},{1 + (user * item) % 5}" for user in range(30) for item in range(20)]
-    file.write_text("\n".join(["user,item,rating", *rows]) + "\n")
+    write_own_ratings(file)
     own = ["data=csv", f"data.path={file}", "max_epochs=1", "logger=none", f"output_dir={tmp_path / 'run'}"]
     run("train", *own)
     assert result_in(tmp_path / "run")["data"]["ratings"] == 600
-    file.write_text("\n".join(["user,item,rating", *rows[:-1]]) + "\n")
+    write_own_ratings(file, 599)
     errors = run("evaluate", f"run={tmp_path / 'run'}", code=1).stderr
     assert "599" in errors
     assert "600" in errors

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.archives import pack, sample_ratings, tabs_members
 from support.commands import result_in
+from support.datasets import write_own_ratings
 from support.tiny import QUICK
 
 from recsys.cli import evaluate as command
@@ -17,8 +18,7 @@ ONCE = ["model=bias", "max_epochs=1", "hardware=cpu", "logger=none"]
 
 
 def test_own_ratings_are_found_from_any_folder(compose, tmp_path: Path, monkeypatch) -> None:
-    rows = [f"u{user},m{item},{1 + (user * item) % 5}" for user in range(30) for item in range(20)]
-    (tmp_path / "own.csv").write_text("\n".join(["user,item,rating", *rows]) + "\n")
+    write_own_ratings(tmp_path / "own.csv")
     train(compose(*ONCE, "data=csv", "data.path=own.csv"), tmp_path / "run")
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")

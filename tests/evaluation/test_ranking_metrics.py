@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import ndcg_score
+from support.datasets import NO_ITEMS
 from torchmetrics.functional.retrieval import (
     retrieval_hit_rate,
     retrieval_normalized_dcg,
@@ -24,7 +25,6 @@ from recsys.evaluation.ranking_metrics import RankingTask, ranking_task, relevan
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.scoring import top_items
 
-NO_ITEMS = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
 SCALE = (1.0, 5.0)
 
 

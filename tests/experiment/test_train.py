@@ -10,12 +10,13 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from support.tiny import PLAIN, QUICK
-from support.training import checkpoint_path, train_result
+from support.training import train_result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from recsys.data.batches import Batches, Shuffle, to_tensors
 from recsys.errors import ConfigError, TrainingError
 from recsys.runs.checkpoint import load_checkpoint
+from recsys.runs.folder import checkpoint_in
 from recsys.training.build import build_data, build_module
 
 LEARNABLE = ["data=synthetic", "data.ratings=30000", "data.noise=0.2", *PLAIN, "logger=none"]
@@ -26,7 +27,7 @@ NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 
 
 def weights(folder: Path, name: str = "best") -> dict[str, torch.Tensor]:
-    return torch.load(checkpoint_path(folder, name), weights_only=True)["state_dict"]
+    return torch.load(checkpoint_in(folder, name), weights_only=True)["state_dict"]
 
 
 def test_a_run_is_complete(compose, tmp_path: Path) -> None:
@@ -91,8 +92,8 @@ def test_the_result_is_that_of_the_best_epoch(compose, tmp_path: Path) -> None:
     result = train_result(compose(*QUICK, *OVERFIT, *options), tmp_path / "run")
     best = result["objective"]["epoch"]
     assert result["time"]["epochs"] == best + 1 + 4
-    assert load_checkpoint(checkpoint_path(tmp_path / "run", "best")).epoch == best
-    assert load_checkpoint(checkpoint_path(tmp_path / "run", "last")).epoch == best + 4
+    assert load_checkpoint(checkpoint_in(tmp_path / "run", "best")).epoch == best
+    assert load_checkpoint(checkpoint_in(tmp_path / "run", "last")).epoch == best + 4
 
 
 @pytest.mark.slow
@@ -115,7 +116,7 @@ def test_the_metrics_follow_from_the_checkpoint(compose, tmp_path: Path) -> None
     data.setup()
     rows = data.split.test
     users, items = (torch.from_numpy(index[rows]) for index in (data.dataset.users, data.dataset.items))
-    scorer = load_checkpoint(checkpoint_path(tmp_path / "run")).scorer
+    scorer = load_checkpoint(checkpoint_in(tmp_path / "run")).scorer
     predicted = scorer(users, items).clamp(1, 5).double().numpy()
     rmse = np.sqrt(np.mean((predicted - data.dataset.ratings[rows]) ** 2))
     assert result["metrics"]["test/rmse"] == pytest.approx(rmse, rel=1e-9)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.datasets import write_own_ratings
 from support.finished import LEARNED, finished_run
 
 import recsys.cli.app
@@ -190,8 +191,7 @@ def test_every_model_can_be_queried(model: str, tmp_path: Path) -> None:
 
 def test_ids_may_be_text(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
-    rows = [f"u{user},m{item},{1 + (user * item) % 5}" for user in range(30) for item in range(20)]
-    file.write_text("\n".join(["user,item,rating", *rows]) + "\n")
+    write_own_ratings(file)
     overrides = ["data=csv", f"data.path={file}", "max_epochs=1", "logger=none", "hardware=cpu"]
     recommender = Recommender.load(finished_run(tmp_path / "run", overrides))
     assert isinstance(recommender.predict("u3", "m7"), float)

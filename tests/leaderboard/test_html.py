@@ -1,9 +1,5 @@
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
-import pytest
 from support.run_records import write_failed, write_folds, write_ranking_run, write_run
 
 from recsys.leaderboard.figures import pareto_front, plot_cost
@@ -83,13 +79,3 @@ def test_the_pareto_front_of_ndcg_has_the_highest_values(tmp_path: Path) -> None
     assert axes.get_ylabel() == "val/ndcg@10"
     assert axes.lines[0].get_label() == "Pareto front"
     assert axes.lines[0].get_ydata().tolist() == [0.32]
-
-
-@pytest.mark.slow
-def test_the_wheel_contains_the_template(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="hatchling builds the wheel")
-    root = Path(__file__).parents[2]
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=root, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert "recsys/leaderboard/templates/leaderboard.html" in zipfile.ZipFile(wheel).namelist()

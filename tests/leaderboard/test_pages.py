@@ -1,15 +1,12 @@
 """A sweep in a browser: TensorBoard's HParams tab, and the page of the leaderboard."""
 
 import re
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commands import result_in, run
+from support.tensorboard import tensorboard
 from support.tiny import QUICK
 
 pytestmark = pytest.mark.slow
@@ -28,19 +25,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def address(sweep: Path, unused_port: int) -> Iterator[str]:
     """Start TensorBoard on the sweep, and return its address."""
-    address = f"http://127.0.0.1:{unused_port}"
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port", str(unused_port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{address}/data/runs") as answer:
-                    if answer.read().count(b"embedding_dim") == 4:
-                        break
-            except OSError:
-                time.sleep(0.2)
+    with tensorboard(sweep, unused_port, lambda runs: runs.count(b"embedding_dim") == 4) as address:
         yield address
-        process.kill()
 
 
 def test_hparams_shows_the_varied_keys_and_the_best_validation_metrics(

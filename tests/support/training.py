@@ -15,6 +15,7 @@ from recsys.data.sources.synthetic import Synthetic
 from recsys.data.splits import RandomSplit
 from recsys.errors import Stopped
 from recsys.experiment.train import train
+from recsys.runs.folder import checkpoint_in
 
 
 def synthetic_data(batch_size: int = 200, **options: Any) -> MovieLensDataModule:
@@ -33,11 +34,6 @@ def synthetic_data(batch_size: int = 200, **options: Any) -> MovieLensDataModule
 def train_result(cfg: DictConfig, folder: Path, **options: Any) -> dict[str, Any]:
     """Train into `folder` and return the content of result.json; `options` are further arguments of `train`."""
     return train(cfg, folder, **options).result
-
-
-def checkpoint_path(folder: Path, name: str = "best") -> Path:
-    """Return the path of a run's checkpoint, "best" or "last"."""
-    return folder / "checkpoints" / f"{name}.ckpt"
 
 
 class SendSignal(Callback):
@@ -63,7 +59,7 @@ def interrupted(cfg: DictConfig, folder: Path, step: int) -> None:
 
 def best_score(folder: Path, name: str = "best") -> float:
     """Return the objective as it was when the best weights were saved, from a checkpoint of the run."""
-    content = torch.load(checkpoint_path(folder, name), weights_only=True)
+    content = torch.load(checkpoint_in(folder, name), weights_only=True)
     (state,) = (
         state for callback, state in content["callbacks"].items() if callback.startswith("CycleEndCheckpoint")
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import PLAIN, QUICK
-from support.training import checkpoint_path, train_result
+from support.training import train_result
 
 from recsys.data.batches import Batch
 from recsys.errors import DataError
@@ -17,6 +17,7 @@ from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.runs.checkpoint import load_checkpoint
+from recsys.runs.folder import checkpoint_in
 from recsys.training.build import build_data
 from recsys.training.losses import BPR, Pointwise, RankingLoss, SampledSoftmax
 
@@ -165,7 +166,7 @@ def test_a_ranking_loss_selects_weights_by_ndcg_and_has_no_rating_metrics(
     data = build_data(cfg)
     data.setup()
     task = RankingTask.of(data.dataset, data.split, "val", 5)
-    best, last = (load_checkpoint(checkpoint_path(tmp_path / "run", name)) for name in ("best", "last"))
+    best, last = (load_checkpoint(checkpoint_in(tmp_path / "run", name)) for name in ("best", "last"))
     assert not best.scorer.predicts_ratings
     ndcg = {saved.epoch: task.measure(saved.scorer)["val/ndcg@5"] for saved in (best, last)}
     assert ndcg[best.epoch] == pytest.approx(objective["value"], rel=1e-9)

@@ -6,11 +6,12 @@ import pytest
 import torch
 from support.networks import all_pairs_data, build_network
 from support.tiny import QUICK
-from support.training import checkpoint_path, train_result
+from support.training import train_result
 
 from recsys.data.batches import Batch, to_tensors
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.runs.checkpoint import load_checkpoint
+from recsys.runs.folder import checkpoint_in
 from recsys.training.losses import BPR, Pointwise
 from recsys.training.regularization import L2Penalty
 
@@ -55,6 +56,6 @@ def test_the_penalty_keeps_vectors_short(compose, tmp_path: Path) -> None:
     for weight in (0, 0.5):
         options = ["model=matrix-factorization", f"l2.vectors={weight}", "max_epochs=6", "optimizer.lr=0.01"]
         train_result(compose(*QUICK, *options), tmp_path / str(weight))
-        scorer = load_checkpoint(checkpoint_path(tmp_path / str(weight), "last")).scorer
+        scorer = load_checkpoint(checkpoint_in(tmp_path / str(weight), "last")).scorer
         lengths.append(scorer.vectors("user").norm().item())
     assert lengths[1] < 0.5 * lengths[0]

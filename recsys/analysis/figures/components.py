@@ -108,6 +108,6 @@ def plot_correlations(table: pd.DataFrame, heading: Sequence[str]) -> Figure:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("component and share of variance\nbold: p < 0.05 (Holm)")
+    axes.set_xlabel(f"component and share of variance\nbold: p < {SIGNIFICANT} (Holm)")
     figure.colorbar(image, label="correlation", shrink=0.7, pad=0.03)
     return figure

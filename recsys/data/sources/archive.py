@@ -19,6 +19,7 @@ from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
 from recsys.errors import DataError
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # raised by reading a damaged archive
 MAX_MEMBER_SIZE = 4 * 2**30  # bytes; the largest real file, ratings.csv of ml-32m, has 0.9 GB
 MAX_COMPRESSION_RATIO = 100  # unpacked to packed size; about 5 for MovieLens files
 
@@ -174,7 +175,7 @@ def _report_damage(file: zipfile.ZipFile, member: str) -> Iterator[None]:
     """Report errors of reading a damaged archive as DataError with the name of the file."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as problem:
+    except (OSError, *DAMAGED) as problem:
         raise DataError(
             f"{file.filename}: {member} is damaged ({problem}). Delete the file to download it again"
         ) from None

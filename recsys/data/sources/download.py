@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +21,12 @@ import requests
 from filelock import FileLock
 
 from recsys.atomic import NO_ROOM, flush
+from recsys.data.sources.archive import DAMAGED
 from recsys.data.sources.transfer import received_bytes, transfer
-from recsys.errors import DownloadError
+from recsys.errors import DownloadError, first_line
 
 log = logging.getLogger(__name__)
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # raised by reading a damaged archive
 TIMEOUT = (5, 60)  # seconds to connect, and seconds without receiving data
 
 
@@ -254,4 +253,4 @@ def _reason(problem: Exception) -> str:
         return "the connection was interrupted"
     if isinstance(problem, requests.exceptions.HTTPError) and problem.response is not None:
         return f"the server answered {problem.response.status_code} {problem.response.reason}"
-    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    return first_line(problem)

@@ -42,7 +42,7 @@ class Split:
         digest = hashlib.sha256()
         for rows in (self.train, self.val, self.test):
             digest.update(len(rows).to_bytes(8, "little"))
-            digest.update(rows.astype("<i8").tobytes())
+            digest.update(np.ascontiguousarray(rows, "<i8").data)
         return digest.hexdigest()[:16]
 
 

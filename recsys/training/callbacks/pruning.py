@@ -6,7 +6,6 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import Pruned
-from recsys.evaluation.objective import to_minimise
 from recsys.training.module import RatingModule
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class PruneTrial(Callback):
         objective = pl_module.loss.objective(self.k)
         value, prune = float(trainer.callback_metrics[objective.name]), False
         if trainer.is_global_zero:
-            self.trial.report(to_minimise({"mode": objective.mode, "value": value}), epoch)
+            self.trial.report(objective.sign * value, epoch)
             prune = self.trial.should_prune()
         if trainer.strategy.broadcast(prune):
             raise Pruned(f"pruned after epoch {epoch} ({objective.name} {value:.4f})")

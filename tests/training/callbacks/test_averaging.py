@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 import torch
 from support.tiny import QUICK
-from support.training import best_score, checkpoint_path, interrupted, train_result
+from support.training import best_score, interrupted, train_result
 
 from recsys.experiment.evaluate import evaluate
 from recsys.inference.recommender import Recommender
 from recsys.runs.checkpoint import load_checkpoint
+from recsys.runs.folder import checkpoint_in
 
 CYCLES = [*QUICK, "schedule.cycle_epochs=2", "optimizer.lr=0.01", "max_epochs=8", "patience=100"]
 SWA = [*CYCLES, "averaging=swa"]
 
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return load_checkpoint(checkpoint_path(folder, name)).scorer.state_dict()
+    return load_checkpoint(checkpoint_in(folder, name)).scorer.state_dict()
 
 
 def assert_close(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:

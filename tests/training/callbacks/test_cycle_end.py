@@ -8,10 +8,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from support.tiny import QUICK
-from support.training import best_score, checkpoint_path, interrupted, synthetic_data, train_result
+from support.training import best_score, interrupted, synthetic_data, train_result
 
 from recsys.models.bias import Bias
 from recsys.runs.checkpoint import load_checkpoint
+from recsys.runs.folder import checkpoint_in
 from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
 from recsys.training.module import RatingModule
 from recsys.training.schedules import Constant
@@ -116,7 +117,7 @@ def test_a_run_selects_the_weights_of_a_cycle_end(compose, tmp_path: Path) -> No
     for seed in range(3):
         result = train_result(compose(*CYCLES, *options, f"seed={seed}"), tmp_path / str(seed))
         assert result["objective"]["epoch"] + 1 in (3, 6, 9, 10)
-        saved = load_checkpoint(checkpoint_path(tmp_path / str(seed)))
+        saved = load_checkpoint(checkpoint_in(tmp_path / str(seed)))
         assert saved.epoch == result["objective"]["epoch"]
 
 

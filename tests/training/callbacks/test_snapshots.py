@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from support.tiny import QUICK
-from support.training import best_score, checkpoint_path, interrupted, train_result
+from support.training import best_score, interrupted, train_result
 
 from recsys.experiment.evaluate import evaluate
 from recsys.inference.recommender import Recommender
 from recsys.models.ensemble import EnsembleScorer
 from recsys.runs.checkpoint import load_checkpoint
+from recsys.runs.folder import checkpoint_in
 
 CYCLES = [*QUICK, "schedule.cycle_epochs=2", "optimizer.lr=0.01", "max_epochs=8", "patience=100"]
 
@@ -21,9 +22,9 @@ def test_the_ensemble_has_the_networks_of_the_last_cycle_ends(compose, tmp_path:
     at_ends = []
     for epochs in (4, 6, 8):
         result = train_result(compose(*CYCLES, f"max_epochs={epochs}"), tmp_path / str(epochs))
-        at_ends.append(load_checkpoint(checkpoint_path(tmp_path / str(epochs), "last")).scorer)
+        at_ends.append(load_checkpoint(checkpoint_in(tmp_path / str(epochs), "last")).scorer)
     averaged = train_result(compose(*CYCLES, "snapshots=3"), tmp_path / "average")
-    last = load_checkpoint(checkpoint_path(tmp_path / "average", "last"))
+    last = load_checkpoint(checkpoint_in(tmp_path / "average", "last"))
     ensemble = last.scorer
     assert isinstance(ensemble, EnsembleScorer)
     assert len(ensemble.members) == 3
@@ -51,7 +52,7 @@ def test_a_resumed_ensemble_equals_an_uninterrupted_one(compose, step: int, tmp_
     assert resumed["metrics"] == whole["metrics"]
     assert resumed["objective"] == whole["objective"]
     found, expected = (
-        load_checkpoint(checkpoint_path(tmp_path / name)).scorer.state_dict() for name in ("cut", "whole")
+        load_checkpoint(checkpoint_in(tmp_path / name)).scorer.state_dict() for name in ("cut", "whole")
     )
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in found)
