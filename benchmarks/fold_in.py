@@ -18,15 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from recsys.data.biases import USER_DAMPING
+from recsys.experiment.compose import compose
 from recsys.experiment.train import train
 from recsys.inference.fold_in import SPREAD, Prior
-from recsys.paths import conf_dir
 from recsys.runs.load import LoadedRun, load_run
 
 GIVEN = (1, 3, 5, 10, 20)
@@ -95,9 +94,7 @@ def squared_errors(
 def train_without_hidden_users(overrides: list[str], seed: int, folder: Path) -> LoadedRun:
     """Train a run from which a fifth of the users is hidden."""
     fixed = ["split=new-users", "split.test=0.2", f"split.seed={seed}", "logger=none", "hardware=cpu"]
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = hydra.compose("train", [*fixed, *overrides])
-    train(cfg, folder)
+    train(compose(*fixed, *overrides), folder)
     return load_run(folder)
 
 

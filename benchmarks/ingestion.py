@@ -25,7 +25,6 @@ may get memory from its host only when it is touched, at up to 2 ms/MB (--cold i
 import argparse
 import itertools
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -45,6 +44,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from memory import peak_memory
 from pyarrow import csv
 
 import recsys
@@ -170,7 +170,7 @@ def report(measure: Callable[[Path], None], folder: Path) -> tuple[float, float]
     begin = time.perf_counter()
     measure(folder)
     seconds = time.perf_counter() - begin
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return seconds, peak_memory() / 2**10
 
 
 def in_own_process(function: Callable, *args: object) -> tuple[float, float]:

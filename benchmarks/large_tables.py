@@ -12,7 +12,6 @@ memory: .3 GB of libraries and three copies of each table (four for dense Adam).
 
 import argparse
 import os
-import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -23,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # isort: split
 import torch
+from memory import peak_memory
 from torch.nn import functional
 
 from recsys.models.matrix_factorization import MatrixFactorization
@@ -53,7 +53,7 @@ def measure(rows: int, sparse: bool, args: argparse.Namespace) -> tuple[float, f
         optimizer.step()
         if step >= 3:
             seconds.append(time.perf_counter() - start)
-    return 1000 * median(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return 1000 * median(seconds), peak_memory() / 2**10
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ If FOLDER does not exist, it is created with the ratings of the point; otherwise
 import json
 import logging
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -22,6 +21,8 @@ from typing import NamedTuple
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # isort: split
+from memory import peak_memory
+
 from recsys import compose
 from recsys.data import dataset as encoded
 from recsys.data.sources.base import Source
@@ -73,11 +74,6 @@ class SavedRatings(Source):
     def load(self) -> encoded.Dataset:
         """Return the memory-mapped dataset."""
         return encoded.load(self.folder)
-
-
-def peak_memory() -> float:
-    """Return the peak memory of this process in megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def measure(point: Point, folder: Path, budget: int) -> Measurement | None:

@@ -12,7 +12,6 @@ the speed relative to direct, the median over the rounds. Peak memory is that of
 
 import argparse
 import os
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from memory import peak_memory
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -139,7 +139,7 @@ def main() -> None:
         compare(name, EmbeddingNet(*sizes, embedding_dim=args.embedding_dim, hidden=args.hidden), args)
         factors = MatrixFactorization(*sizes, embedding_dim=args.embedding_dim)
         compare(f"matrix-factorization {args.embedding_dim}", factors, args)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory() / 2**10
     print(f"\npeak memory of the process {peak:.2f} GB, including", end=" ")
     tables = 4 * args.embedding_dim * (args.users + args.items) / 2**30
     print(f"{tables:.2f} GB of tables per network, and as much per scorer")

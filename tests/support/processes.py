@@ -38,11 +38,16 @@ def killed_after(seconds: float, work: Callable[[], None]) -> None:
 
 
 def limited(kind: int, most: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run recsys-train with a limit on a resource, such as RLIMIT_FSIZE."""
+    """Run recsys-train with a limit on a resource, such as RLIMIT_FSIZE.
+
+    Its coverage is not measured: coverage could not write its own file either, and would report that as an error.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.run(
         [sys.executable, "-m", "recsys.cli.train", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
+        env=environment,
         preexec_fn=lambda: resource.setrlimit(kind, (most, most)),
     )
