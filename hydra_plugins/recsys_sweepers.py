@@ -60,13 +60,13 @@ class OptunaSweeper(Sweeper):
         compose_jobs(context, config, probes(overrides))
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, folder / MULTIRUN)
         at_once = 1
         if isinstance(launcher, JobsLauncher):
             at_once, launcher.is_search = launcher.batch_size(), True
-        try:
-            with hold_sweep(config):
-                log.info("%d trials in %s", self.options.n_trials, folder)
+        with hold_sweep(config):
+            OmegaConf.save(config, folder / MULTIRUN)
+            log.info("%d trials in %s", self.options.n_trials, folder)
+            try:
                 search(folder, overrides, self.options, self.batch or at_once, launcher.launch)
-        finally:
-            write_leaderboard(folder)
+            finally:
+                write_leaderboard(folder)

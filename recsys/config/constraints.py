@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recsys.data.splits import SplitMethod
     from recsys.models.base import RatingNetwork
     from recsys.training.losses import Loss
+    from recsys.training.schedules import Schedule
 
 Config = dict[str, Any]
 
@@ -33,6 +34,7 @@ class Objects:
     source: "Source"
     split: "SplitMethod"
     loss: "Loss"
+    schedule: "Schedule"
     optimizer: "torch.optim.Optimizer"
     network: "RatingNetwork"
 
@@ -44,6 +46,7 @@ def constraint_errors(cfg: Config) -> Iterator[str]:
         ("source", "data", _build),
         ("split", "split", _build),
         ("loss", "loss", _build),
+        ("schedule", "schedule", _build),
         ("optimizer", "optimizer", _build_optimizer),
         ("network", "model", _build_network),
     )
@@ -53,7 +56,7 @@ def constraint_errors(cfg: Config) -> Iterator[str]:
             objects[name] = build(cfg[key])
         except Exception as error:  # a constructor of the user's choice
             broken = True
-            yield f"{key}: {first_line(error)}"
+            yield f"{key}: {first_line(error.__cause__ or error)}"  # Hydra wraps the constructor's error
     if not broken:
         for constraint in CONSTRAINTS:
             yield from constraint(cfg, Objects(**objects))

@@ -52,7 +52,7 @@ def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) 
             if folder.is_dir():
                 try:
                     return load(folder)
-                except (ValueError, KeyError) as problem:
+                except (ValueError, KeyError, FileNotFoundError) as problem:
                     log.warning("%s: damaged, encoded again (%s)", folder, problem)
                     shutil.rmtree(folder)
             save(build(), folder)

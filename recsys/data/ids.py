@@ -70,9 +70,12 @@ class IdMap:
         indices, known = self._find(wanted)
         return np.where(known, indices, np.int32(-1))
 
-    def __contains__(self, id: object) -> bool:
-        wanted = np.asarray(id)
-        return _kind(wanted) == _kind(self.ids) and bool(self._find(wanted)[1])
+    def from_text(self, text: str) -> int | str:
+        """Return an id that was typed, or read from a file, as the type of the raw ids; it may be unknown."""
+        try:
+            return int(text) if self.ids.dtype.kind in "iu" else text
+        except ValueError:
+            return text
 
     def _find(self, wanted: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return indices, and whether each one is valid, that is, whether its id is in the map."""

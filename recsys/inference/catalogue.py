@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
-from recsys.errors import DataError, UnknownIdError
+from recsys.errors import DataError
 from recsys.inference.titles import Titles
 
 
@@ -52,15 +52,13 @@ class Catalogue:
         """Return the item index of one raw id or title; see `to_indices`."""
         if not isinstance(item, str):
             return int(self.ids.find(item) if missing_ok else self.ids.to_indices(item))
-        id: Any = int(item) if item.isdecimal() and self.ids.ids.dtype.kind in "iu" else item
-        if id in self.ids:
-            return int(self.ids.to_indices(id))
-        try:
+        index = int(self.ids.find(self.ids.from_text(item)))
+        if index >= 0:
+            return index
+        if not missing_ok:
             return self.titles.find(item)
-        except UnknownIdError:
-            if missing_ok:
-                return -1
-            raise
+        matches = self.titles.matches(item)
+        return matches[0] if len(matches) == 1 else -1
 
     def allowed(
         self, genres: Any = None, years: Any = None, min_ratings: int = 0

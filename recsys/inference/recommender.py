@@ -213,8 +213,7 @@ class Recommender:
         Raises:
             UnknownIdError: the user is unknown.
         """
-        is_number = self.user_ids.ids.dtype.kind in "iu" and str(text).strip().isdecimal()
-        id = int(text) if is_number else str(text)
+        id = self.user_ids.from_text(str(text))
         self.user_ids.to_indices(id)
         return id
 

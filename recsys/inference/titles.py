@@ -34,30 +34,38 @@ class Titles:
             for name in dict.fromkeys(with_year):
                 self._with_year.setdefault(name, []).append(index)
 
-    def find(self, query: str) -> int:
-        """Return the index of the only item that matches best.
+    def matches(self, query: str) -> list[int]:
+        """Return the indices of the items that match best, in ascending order.
 
         There are three stages: the title equals the query, contains its words in the same order, or contains
         them in any order. Each stage compares without the year first, then with it. The first stage with a
         match decides.
+        """
+        name = _normalise(query)
+        for is_match in (_equals, _contains_phrase, _contains_words) if name else ():
+            for titles in (self._without_year, self._with_year):
+                if found := {item for title in titles if is_match(title, name) for item in titles[title]}:
+                    return sorted(found)
+        return []
+
+    def find(self, query: str) -> int:
+        """Return the index of the only item that matches best; see `matches`.
 
         Raises:
             UnknownIdError: no item matches, or several match equally well; the message lists candidates with
                 their ids.
         """
+        found = self.matches(query)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UnknownIdError(
+                f"item={query!r}: {len(found)} items have a title like this: {self._list(found)}; "
+                "give the id or more words of the title"
+            )
         name = _normalise(query)
         if not name:
             raise UnknownIdError(f"item={query!r}: a title must have letters or digits")
-        for matches in (_equals, _contains_phrase, _contains_words):
-            for titles in (self._without_year, self._with_year):
-                found = sorted({item for title in titles if matches(title, name) for item in titles[title]})
-                if len(found) == 1:
-                    return found[0]
-                if found:
-                    raise UnknownIdError(
-                        f"item={query!r}: {len(found)} items have a title like this: {self._list(found)}; "
-                        "give the id or more words of the title"
-                    )
         near = difflib.get_close_matches(name, self._without_year, n=5, cutoff=0.6)
         similar = list(dict.fromkeys(item for title in near for item in self._without_year[title]))
         hint = f"; similar titles: {self._list(similar)}" if similar else ""

@@ -36,6 +36,7 @@ MODULES = (
     "recsys.cli.train",
     "recsys.config.validate",
     "recsys.evaluation.summary",
+    "recsys.experiment.fit",
     "recsys.training.build",
     "recsys.training.callbacks.tensorboard",
     "torch.utils.tensorboard",

@@ -39,9 +39,11 @@ class RemoteContext:
 def run_job(job: Job, context: RemoteContext) -> Outcome:
     """Run a job, and return its outcome. If Slurm starts several processes for it, the first one has the outcome."""
     os.chdir(context.folder)
-    if process_rank() > 0:
-        job = dataclasses.replace(job, log_folder=Path(tempfile.mkdtemp(prefix="recsys-")))
-    return Slot(context.environment).start(job).wait(context.timeout)
+    slot = Slot(context.environment)
+    if process_rank() == 0:
+        return slot.start(job).wait(context.timeout)
+    with tempfile.TemporaryDirectory(prefix="recsys-") as logs:
+        return slot.start(dataclasses.replace(job, log_folder=Path(logs))).wait(context.timeout)
 
 
 def lost(job: Job, error: BaseException) -> Outcome:

@@ -42,6 +42,12 @@ def test_unknown_items(catalogue: Catalogue) -> None:
     assert catalogue.to_indices(["toy sorty", "heat"], missing_ok=True).tolist() == [-1, 4]
 
 
+def test_ids_below_zero() -> None:
+    ratings = pd.DataFrame({"user": [1, 1], "item": [-5, 5], "rating": 3.0, "timestamp": 0})
+    items = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
+    assert Catalogue(encode("items", ratings, items, (1, 5))).to_indices(["-5", "5"]).tolist() == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("genres", "years", "expected"),
     [
