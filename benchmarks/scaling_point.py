@@ -123,7 +123,7 @@ def main() -> None:
     folder, point = Path(sys.argv[1]), Point(*json.loads(sys.argv[2]))
     if not folder.exists():
         users, items = SHAPES[point.ratings]
-        encoded.save(Synthetic(ratings=point.ratings, users=users, items=items).load(), folder)
+        encoded.save(Synthetic(ratings=point.ratings, users=users, items=items, step=0).load(), folder)
         return
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)

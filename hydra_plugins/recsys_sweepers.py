@@ -31,8 +31,9 @@ class OptunaSweeper(Sweeper):
         sampler: dict[str, Any],
         pruner: dict[str, Any] | None,
     ) -> None:
+        # Jobs find the pruner in sweep.json, where `hold_sweep` writes it.
         self.params, self.batch = params, batch
-        self.options = OmegaConf.create({"n_trials": n_trials, "sampler": sampler, "pruner": pruner})
+        self.options = OmegaConf.create({"n_trials": n_trials, "sampler": sampler})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Create the launcher."""
@@ -47,7 +48,7 @@ class OptunaSweeper(Sweeper):
         from recsys.runs.folder import MULTIRUN
         from recsys.sweeps.compose import compose_jobs
         from recsys.sweeps.launcher import hold_sweep, write_leaderboard
-        from recsys.sweeps.optuna import probes, search
+        from recsys.sweeps.optuna import check_comparable, probes, search
 
         if find_spec("optuna") is None:
             raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install optuna")
@@ -57,16 +58,17 @@ class OptunaSweeper(Sweeper):
         assert launcher is not None
         typed = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(typed)
-        compose_jobs(context, config, probes(overrides))
+        check_comparable(compose_jobs(context, config, probes(overrides)))
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        at_once = 1
+        at_once, fail_fast = 1, False
         if isinstance(launcher, JobsLauncher):
             at_once, launcher.is_search = launcher.batch_size(), True
+            fail_fast = launcher.options.get("fail_fast", False)
         with hold_sweep(config):
             OmegaConf.save(config, folder / MULTIRUN)
             log.info("%d trials in %s", self.options.n_trials, folder)
             try:
-                search(folder, overrides, self.options, self.batch or at_once, launcher.launch)
+                search(folder, overrides, self.options, self.batch or at_once, launcher.launch, fail_fast)
             finally:
                 write_leaderboard(folder)

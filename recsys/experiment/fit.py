@@ -20,7 +20,7 @@ from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint
 from recsys.runs.folder import checkpoint_in
 from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
-from recsys.training.callbacks.signals import stopped
+from recsys.training.callbacks.signals import StopOnSignal, stopped
 from recsys.training.callbacks.tensorboard import log_figure, log_hparams
 from recsys.training.callbacks.throughput import Throughput
 
@@ -39,8 +39,8 @@ def fit(
 
     Args:
         cfg: the validated configuration.
-        folder: of the run; in further processes of a distributed run, a scratch folder.
-        overrides: of the command line, for the record.
+        folder: the run folder; in further processes of a distributed run, a temporary folder.
+        overrides: those of the command line, for the record.
         callbacks: further callbacks.
         last: the checkpoint to resume from, if it exists; None: start from the beginning.
         start: when the run began, as of `time.perf_counter`.
@@ -59,10 +59,12 @@ def fit(
     k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
     swept, throughput = swept_keys(folder), Throughput(start)
+    # StopOnSignal is last: when it saves the state of a run, the other callbacks have handled the step.
+    every = [*build_callbacks(cfg, folder, data, module), *callbacks, throughput, StopOnSignal(folder)]
     trainer = build_trainer(
         cfg,
         folder,
-        [*build_callbacks(cfg, folder, data, module), *callbacks, throughput],
+        every,
         name=job_name(swept, overrides),
         step=None if resumed is None else resumed.step,
     )

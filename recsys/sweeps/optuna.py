@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, TrainingError
 from recsys.runs.folder import FAILED, RESULT, SWEEP, read_json
@@ -22,30 +22,37 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import JournalStorage
     from optuna.study import Study
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 log = logging.getLogger(__name__)
 
 JOURNAL = "optuna.journal"
+STUDY = JOURNAL  # a study needs a name; each journal has one study
 INTERRUPTED = "interrupted"  # attribute of a trial without a result: it does not count as one of n_trials
 Launch = Callable[[list[list[str]], int], Any]
 
 
 def search(
-    folder: Path, overrides: Sequence[Override], options: DictConfig, batch: int, launch: Launch
+    folder: Path,
+    overrides: Sequence[Override],
+    options: DictConfig,
+    batch: int,
+    launch: Launch,
+    fail_fast: bool = False,
 ) -> None:
     """Run trials until the study has `options.n_trials`, including those of an earlier start in the same folder.
 
     Args:
         folder: the folder of the sweep.
         overrides: the search space, and the overrides that all trials have in common.
-        options: n_trials, sampler and pruner of hydra.sweeper.
+        options: n_trials and sampler of hydra.sweeper.
         batch: number of trials to ask for at a time.
         launch: runs jobs, given their overrides and the number of the first.
+        fail_fast: whether the first failed trial ends the search.
 
     Raises:
         ConfigError: an earlier start in this folder had another search space or other common overrides.
-        TrainingError: no trial completed.
+        TrainingError: no trial completed, a trial failed (with `fail_fast`), or a whole batch was interrupted.
     """
     from optuna.trial import TrialState
 
@@ -61,19 +68,30 @@ def search(
             )
         study.set_user_attr(name, now)
     tell_results(study, folder)
-    counted = [trial for trial in study.trials if INTERRUPTED not in trial.user_attrs]
-    for start in range(len(counted), options.n_trials, batch):
-        trials = [study.ask(space) for _ in range(min(batch, options.n_trials - start))]
-        launch([[*_as_overrides(trial.params), *common] for trial in trials], trials[0].number)
+    while (missing := options.n_trials - len(_counted(study.trials))) > 0:
+        asked = [study.ask(space) for _ in range(min(batch, missing))]
+        launch([[*_as_overrides(trial.params), *common] for trial in asked], asked[0].number)
         tell_results(study, folder)
         if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
             best = study.best_trial
             log.info(
                 "%d of %d trials, best %.4f (job %d)",
-                start + len(trials),
+                len(_counted(study.trials)),
                 options.n_trials,
                 abs(best.value or 0.0),  # the value is negative if higher is better
                 best.number,
+            )
+        ended = _counted(study.trials[asked[0].number :])
+        failed = [trial.number for trial in ended if trial.state is TrialState.FAIL]
+        if fail_fast and failed:
+            raise TrainingError(
+                f"job {failed[0]} failed (hydra.launcher.fail_fast=true); to continue the search, repeat the "
+                f"command with sweep.resume={folder}"
+            )
+        if not ended:
+            raise TrainingError(
+                f"jobs {asked[0].number} to {asked[-1].number} were interrupted; to continue the search, repeat the "
+                f"command with sweep.resume={folder}"
             )
     if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
         raise TrainingError(f"none of {len(study.trials)} trials completed; see {folder}/*/{FAILED}")
@@ -86,7 +104,7 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
     int(interval(a, b)) has whole numbers, and tag(log, interval(a, b)) a log scale. The last override of a key wins.
 
     Raises:
-        ConfigError: no key has several values, an interval is invalid, or the space changes the objective.
+        ConfigError: no key has several values, or an interval is invalid.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -96,6 +114,7 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
         if isinstance(interval := override.value(), IntervalSweep):
             low, high, is_log = interval.start, interval.end, "log" in interval.tags
             try:
+                # Hydra converts the ends of int(interval(...)) to int, those of interval(...) to float.
                 if isinstance(low, int) and isinstance(high, int):
                     space[key] = IntDistribution(low, high, log=is_log)
                 else:
@@ -106,17 +125,11 @@ def split_space(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribut
             space[key] = CategoricalDistribution(list(override.sweep_string_iterator()))
     if not space:
         raise ConfigError("hydra/sweeper=optuna: nothing to search; give a key several values or an interval")
-    for key in space:
-        if key == "loss" or key.startswith("ranking."):
-            raise ConfigError(
-                f"{last[key].input_line}: it changes the objective, so its trials cannot be compared; run one "
-                "search for each value, or a grid without hydra/sweeper=optuna"
-            )
-    separate = {*space, *START_KEYS}
+    not_common = {*space, *START_KEYS}
     common = [
         f"{key}={override.get_value_element_as_str()}"
         for key, override in last.items()
-        if key not in separate
+        if key not in not_common
     ]
     return space, common
 
@@ -133,19 +146,41 @@ def probes(overrides: Sequence[Override]) -> list[list[str]]:
     return [[*_as_overrides(job), *common] for job in jobs]
 
 
+def check_comparable(configs: Sequence[DictConfig]) -> None:
+    """Check that trials with these configurations have the same objective on the same validation set.
+
+    Raises:
+        ConfigError: the data, the split or the objective differs.
+    """
+    compared: dict[str, list[Any]] = {"data": [], "split": [], "loss and ranking": []}
+    for cfg in configs:
+        loss, ranking = instantiate(cfg.loss, _convert_="all"), OmegaConf.to_container(cfg.ranking)
+        compared["data"].append(OmegaConf.to_container(cfg.data, resolve=True))
+        compared["split"].append(OmegaConf.to_container(cfg.split, resolve=True))
+        objective = loss.objective(cfg.ranking.k)
+        compared["loss and ranking"].append((objective, None if loss.predicts_ratings else ranking))
+    for name, found in compared.items():
+        if any(one != found[0] for one in found):
+            raise ConfigError(
+                f"hydra/sweeper=optuna: the search space changes the {name}, so its trials cannot be compared; run "
+                "one search for each value, or a grid without hydra/sweeper=optuna"
+            )
+
+
 def open_study(folder: Path, options: DictConfig) -> "Study":
     """Return the study in a sweep's folder; create it if there is none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    is_new = not (folder / JOURNAL).exists()
+    is_resumed = (folder / JOURNAL).exists()
     study = optuna.create_study(
         storage=_storage(folder),
-        study_name=JOURNAL,
+        study_name=STUDY,
+        direction="minimize",
         sampler=instantiate(options.sampler),
         load_if_exists=True,
     )
-    if not is_new:  # with its own seed, the sampler would repeat its first draws
+    if is_resumed:  # the seeded sampler would repeat its first draws
         study.sampler.reseed_rng()
     return study
 
@@ -167,8 +202,11 @@ def tell_results(study: "Study", folder: Path) -> None:
 
 
 def trial_of(folder: Path) -> "Trial | None":
-    """Return the trial of a run folder; None if the run is not part of a search, or its trial has ended."""
-    if not (folder.parent / JOURNAL).is_file():
+    """Return the trial of a run folder, for pruning.
+
+    None if the run is not a job of a search, the search has no pruner, or the trial has ended.
+    """
+    if not (folder.parent / JOURNAL).is_file() or not folder.name.isdecimal():
         return None
     import optuna
 
@@ -176,9 +214,11 @@ def trial_of(folder: Path) -> "Trial | None":
     if not options:
         return None
     storage = _storage(folder.parent)
-    study = optuna.load_study(study_name=JOURNAL, storage=storage, pruner=instantiate(options))
-    number = int(folder.name)
-    return None if study.trials[number].state.is_finished() else _trial(study, storage, number)
+    study = optuna.load_study(study_name=STUDY, storage=storage, pruner=instantiate(options))
+    number, trials = int(folder.name), study.trials
+    if number >= len(trials) or trials[number].state.is_finished():
+        return None
+    return _trial(study, storage, number)
 
 
 def _storage(folder: Path) -> "JournalStorage":
@@ -196,8 +236,16 @@ def _trial(study: "Study", storage: "JournalStorage", number: int) -> "Trial":
     return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
+def _counted(trials: Sequence["FrozenTrial"]) -> list["FrozenTrial"]:
+    """Return the trials that count as one of n_trials: all but interrupted ones."""
+    return [trial for trial in trials if INTERRUPTED not in trial.user_attrs]
+
+
 def _as_overrides(values: Mapping[str, Any]) -> list[str]:
-    """Return overrides as typed on a command line; floats are rounded to four digits, in the run as well."""
+    """Return overrides as typed on a command line.
+
+    A run gets floats with four significant digits; Optuna keeps the exact value.
+    """
     return [f"{key}={f'{value:.4g}' if isinstance(value, float) else value}" for key, value in values.items()]
 
 

@@ -1,5 +1,6 @@
 """Run the jobs of a sweep as processes on the GPUs or cores of this machine."""
 
+import itertools
 import logging
 import os
 import queue
@@ -59,7 +60,10 @@ def thread_variables(threads: int) -> dict[str, str]:
 def visible_gpus() -> list[str]:
     """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if (set_by_user := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name.strip() for name in set_by_user.split(",") if name.strip()]
+        names = [name.strip() for name in set_by_user.split(",") if name.strip()]
+        return list(
+            itertools.takewhile(lambda name: not name.startswith("-"), names)
+        )  # CUDA ignores what follows -1
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

@@ -23,7 +23,6 @@ from recsys.seeds import seed_for
 from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
 from recsys.training.callbacks.metadata import CheckpointMetadata
 from recsys.training.callbacks.progress import EpochBar, EpochLog
-from recsys.training.callbacks.signals import StopOnSignal
 from recsys.training.callbacks.snapshots import SnapshotEnsemble
 from recsys.training.callbacks.threads import Threads
 from recsys.training.checkpoint_io import AtomicCheckpointIO
@@ -56,11 +55,11 @@ def build_schedule(cfg: DictConfig) -> Schedule:
 
 
 def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
-    """Return the module of a configuration, with a network in the size of the data.
+    """Return the module of a configuration, with a network sized for the data.
 
     Args:
         cfg: the configuration.
-        data: set up.
+        data: the data module, after `setup`.
     """
     options: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
     network_class: type[RatingNetwork] = get_class(options.pop("_target_"))
@@ -84,18 +83,18 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
 def build_callbacks(
     cfg: DictConfig, folder: Path, data: MovieLensDataModule, module: RatingModule
 ) -> list[Callback]:
-    """Return the callbacks of a run: checkpoints, early stopping, snapshots, averaging, progress and signals.
+    """Return the callbacks that a configuration describes: checkpoints, early stopping, snapshots, averaging, progress.
 
     Args:
         cfg: the configuration.
-        folder: of the run.
-        data: set up.
+        folder: the run folder.
+        data: the data module, after `setup`.
         module: from `build_module`.
     """
     checkpoints = folder / CHECKPOINTS
     cycle_ends = module.schedule.cycle_ends(cfg.max_epochs)
     objective = module.loss.objective(cfg.ranking.k)
-    best: dict[str, Any] = {
+    selection: dict[str, Any] = {
         "monitor": objective.name,
         "mode": objective.mode,
         "cycle_ends": cycle_ends,
@@ -107,20 +106,21 @@ def build_callbacks(
     patience = module.schedule.patience_in_cycles(cfg.patience)
     callbacks: list[Callback] = [
         CheckpointMetadata(metadata),
-        CycleEndCheckpoint(dirpath=checkpoints, filename="best", enable_version_counter=False, **best),
+        CycleEndCheckpoint(dirpath=checkpoints, filename="best", enable_version_counter=False, **selection),
         ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
         # The module raises on a metric that is not finite; EarlyStopping would end the run as if it was complete.
-        CycleEndEarlyStopping(patience=patience, check_finite=False, **best),
+        CycleEndEarlyStopping(patience=patience, check_finite=False, **selection),
         EpochBar(refresh_rate=20) if sys.stdout.isatty() else EpochLog(),
         Threads(cfg.batch_size),
     ]
     if cfg.snapshots > 1:
         callbacks.append(SnapshotEnsemble(cfg.snapshots, cycle_ends))
     if cfg.averaging:
-        callbacks.insert(0, instantiate(cfg.averaging))  # before callbacks that read or save the weights
+        callbacks.insert(
+            0, instantiate(cfg.averaging, _convert_="all")
+        )  # before callbacks that read or save the weights
     if cfg.logger:
         callbacks.append(LearningRateMonitor("step"))
-    callbacks.append(StopOnSignal(folder))  # after all else that the end of a step causes
     return callbacks
 
 
@@ -131,10 +131,10 @@ def build_trainer(
 
     Args:
         cfg: the configuration.
-        folder: of the run.
+        folder: the run folder.
         callbacks: see `build_callbacks`.
-        name: of the run within its sweep: a folder for its events, since TensorBoard names runs by folder; ""
-            outside a sweep.
+        name: subfolder for the TensorBoard events, which TensorBoard shows as the name of the run; "" outside a
+            sweep.
         step: the step at which a resumed run continues; what was logged after it will be logged again.
     """
     _filter_warnings()
@@ -142,7 +142,9 @@ def build_trainer(
     hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
     hardware.pop("compile")
     plugins: list[Any] = [AtomicCheckpointIO()]
-    if SLURMEnvironment.detect():  # Lightning's own requeue would resume any checkpoint next to the run
+    if (
+        SLURMEnvironment.detect()
+    ):  # Lightning's automatic requeue would resume from any checkpoint in the run folder
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return pl.Trainer(
         **hardware,
@@ -154,7 +156,7 @@ def build_trainer(
         default_root_dir=folder,
         enable_progress_bar=sys.stdout.isatty(),
         log_every_n_steps=10,
-        # A ranking objective reads users from the data module, not ratings from the loader.
+        # Ranking metrics do not use the validation batches; one batch keeps Lightning's validation hooks running.
         limit_val_batches=1.0 if build_loss(cfg).predicts_ratings else 1,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # batches know their process already
@@ -163,7 +165,10 @@ def build_trainer(
 
 
 def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
-    """Return the logger; what a run logged before it was interrupted is kept up to `step`."""
+    """Return the logger.
+
+    A resumed run keeps what it logged before: TensorBoard shows it up to `step`; a CSV file is renamed.
+    """
     change: dict[str, Any] = {}
     if step is not None and issubclass(get_class(cfg.logger._target_), TensorBoardLogger):
         change["purge_step"] = step

@@ -84,4 +84,4 @@ def test_it_works_inside_a_hydra_app(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert GlobalHydra.instance().is_initialized()
 
     hydra.main(version_base="1.3", config_path=str(tmp_path / "conf"), config_name="app")(task)()
-    assert seen == [Synthetic(step=0.5)]
+    assert seen == [Synthetic()]

@@ -13,7 +13,7 @@ from support.tiny import QUICK
 from recsys.cli.train import pruning_callbacks
 from recsys.errors import ConfigError, Pruned, TrainingError
 from recsys.experiment.train import train
-from recsys.sweeps.optuna import open_study, probes, search, split_space, trial_of
+from recsys.sweeps.optuna import check_comparable, open_study, probes, search, split_space, trial_of
 
 optuna = pytest.importorskip("optuna", reason="pip install optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
@@ -81,13 +81,36 @@ def test_overrides_become_distributions() -> None:
     [
         ("seed=1", "nothing to search"),
         ("optimizer.lr=interval(1,0)", "optimizer.lr=interval"),
-        ("loss=bpr,softmax", "loss=bpr,softmax: it changes the objective"),
-        ("ranking.k=5,10", "ranking.k=5,10: it changes"),
     ],
 )
 def test_an_invalid_space_is_refused(typed: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         split_space(parsed(typed))
+
+
+@pytest.mark.parametrize(
+    ("values", "changed"),
+    [
+        (["loss=pointwise", "loss=bpr"], "loss and ranking"),
+        (["experiment=top-n", "experiment=embedding-net"], "loss and ranking"),
+        (["loss=bpr", "loss=bpr ranking.k=5"], "loss and ranking"),
+        (["loss=bpr", "loss=bpr ranking.threshold=5"], "loss and ranking"),
+        (["data=ml-100k", "data=ml-1m"], "data"),
+        (["split.val=0.1", "split.val=0.2"], "split"),
+        (["loss=bpr", "loss=softmax"], None),
+        (["ranking.k=5", "ranking.k=10"], None),
+        (["model=bias", "model=history"], None),
+    ],
+)
+def test_trials_of_a_search_have_one_objective(compose, values: list[str], changed: str | None) -> None:
+    configs = [compose(*value.split()) for value in values]
+    if changed is None:
+        check_comparable(configs)
+    else:
+        with pytest.raises(
+            ConfigError, match=f"the search space changes the {changed}, so its trials cannot"
+        ):
+            check_comparable(configs)
 
 
 def test_probes_have_every_value_and_both_ends() -> None:
@@ -140,6 +163,24 @@ def test_a_search_continues_after_a_failed_trial(tmp_path: Path) -> None:
     search(tmp_path, parsed("x=interval(0,1)"), options(6), 2, launch)
     states = [trial.state for trial in open_study(tmp_path, options(6)).trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL] * 3
+
+
+def test_the_first_failed_trial_ends_a_search_with_fail_fast(tmp_path: Path) -> None:
+    launch = launcher(tmp_path, lambda number, job: None if number == 3 else 1.0)
+    with pytest.raises(TrainingError, match=r"job 3 failed \(hydra\.launcher\.fail_fast=true\)"):
+        search(tmp_path, parsed("x=interval(0,1)"), options(10), 2, launch, fail_fast=True)
+    assert len(open_study(tmp_path, options(10)).trials) == 4
+
+
+def test_interrupted_trials_are_replaced(tmp_path: Path) -> None:
+    def launch(jobs: list[list[str]], first: int) -> None:
+        launcher(tmp_path, lambda *job: 1.0)(jobs[: len(jobs) if first else 1], first)
+
+    search(tmp_path, parsed("x=interval(0,1)"), options(4), 2, launch)
+    trials = open_study(tmp_path, options(4)).trials
+    assert [trial.value for trial in trials] == [1.0, None, 1.0, 1.0, 1.0]
+    with pytest.raises(TrainingError, match=r"jobs 5 to 6 were interrupted.*sweep\.resume="):
+        search(tmp_path, parsed("x=interval(0,1)"), options(6), 2, lambda jobs, first: None)
 
 
 def test_a_search_without_a_completed_trial_fails(tmp_path: Path) -> None:
@@ -198,6 +239,12 @@ def test_a_trial_is_pruned_at_a_cycle_end(tmp_path: Path, compose) -> None:
 
 def test_a_run_without_a_search_or_pruner_has_no_trial(tmp_path: Path, compose) -> None:
     assert trial_of(tmp_path / "0") is None
+    run_as_trial(tmp_path, compose, NONE)
+    assert trial_of(tmp_path / "1") is None
+    assert trial_of(tmp_path / "mine") is None
+
+
+def test_a_search_without_a_pruner_gets_no_reports(tmp_path: Path, compose) -> None:
     run_as_trial(tmp_path, compose, None)
     assert open_study(tmp_path, options(1)).trials[0].intermediate_values == {}
 

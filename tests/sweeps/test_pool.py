@@ -14,7 +14,7 @@ import torch
 from support.script_jobs import FINISH, MODULE, Script, scripts, slots
 
 from recsys.sweeps import forkserver
-from recsys.sweeps.pool import make_slots, run_jobs
+from recsys.sweeps.pool import make_slots, run_jobs, visible_gpus
 from recsys.sweeps.slot import Slot
 
 ON_LINUX = pytest.mark.skipif(not forkserver.AVAILABLE, reason="the fork server needs Linux")
@@ -108,6 +108,14 @@ def test_each_slot_has_a_gpu_and_a_share_of_the_cores(monkeypatch: pytest.Monkey
     assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in pairs] == ["4,5"]
     assert len(make_slots(1, on_gpu=False)) == 12
     assert len(make_slots(4, on_gpu=False)) == 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "gpus"), [("-1", []), ("", []), ("2,-1,3", ["2"]), ("GPU-ab, 1", ["GPU-ab", "1"])]
+)
+def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch, variable: str, gpus: list[str]) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    assert visible_gpus() == gpus
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ class Synthetic(Source):
     items: PositiveInt = 200
     rank: PositiveInt = 2
     noise: NonNegativeFloat = 0.3
-    step: NonNegativeFloat = 0.0
+    step: NonNegativeFloat = 0.5
     seed: NonNegativeInt = 0
 
     def truth(self) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ class Throughput(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts to continue from after a resume."""
-        return {"ratings": self.ratings, "seconds": self.seconds, "elapsed": self.elapsed}
+        return {"ratings": self.ratings, "seconds": self.seconds + self._running, "elapsed": self.elapsed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the counts of a checkpoint."""
@@ -65,8 +65,13 @@ class Throughput(pl.Callback):
         self.ratings += len(batch.ratings) * trainer.world_size
         if trainer.is_last_batch:
             self._synchronise(module)
-            self.seconds += time.perf_counter() - self._start
+            self.seconds += self._running
             self._start = None
+
+    @property
+    def _running(self) -> float:
+        """Seconds on the clock, within an epoch."""
+        return 0.0 if self._start is None else time.perf_counter() - self._start
 
     def _start_clock(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._start is None and trainer.global_step >= WARM_UP_STEPS:

@@ -40,7 +40,7 @@ def test_the_seed_determines_the_data() -> None:
 
 
 def test_without_noise_the_ratings_are_the_clipped_truth() -> None:
-    source = Synthetic(ratings=600, users=30, items=20, noise=0)
+    source = Synthetic(ratings=600, users=30, items=20, noise=0, step=0)
     dataset = source.load()
     truth = source.truth()
     assert truth.shape == (30, 20)
@@ -65,7 +65,7 @@ def test_biases_and_product_have_the_documented_deviations(rank: int) -> None:
 
 
 def test_the_noise_has_the_documented_deviation() -> None:
-    source = Synthetic(noise=0.3)
+    source = Synthetic(noise=0.3, step=0)
     dataset = source.load()
     truth = source.truth()[dataset.users, dataset.items]
     far_from_clipping = (truth > 2.5) & (truth < 3.5)
@@ -80,6 +80,6 @@ def test_every_item_has_title_year_and_genres() -> None:
 
 
 def test_ratings_can_be_rounded_to_steps() -> None:
-    exact, rounded = Synthetic(ratings=500).load(), Synthetic(ratings=500, step=0.5).load()
+    exact, rounded = Synthetic(ratings=500, step=0).load(), Synthetic(ratings=500).load()
     assert set((rounded.ratings * 2).tolist()) <= set(range(2, 11))
     assert np.abs(rounded.ratings - exact.ratings).max() <= 0.25 + 1e-6

@@ -1,6 +1,7 @@
 """Training speed counts full epochs after the warm-up, and continues when a run is resumed."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytorch_lightning as pl
 from support.training import synthetic_data
@@ -10,13 +11,13 @@ from recsys.training.callbacks.throughput import WARM_UP_STEPS, Throughput
 from recsys.training.module import RatingModule
 
 
-def measured(folder: Path, throughput: Throughput, max_epochs: int) -> Throughput:
+def measured(folder: Path, throughput: Throughput, max_epochs: int, *callbacks: pl.Callback) -> Throughput:
     """Train biases in epochs of 8 steps, of 100 ratings each."""
     data = synthetic_data(batch_size=100)
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=max_epochs,
-        callbacks=[throughput],
+        callbacks=[throughput, *callbacks],
         default_root_dir=folder,
         logger=False,
         enable_checkpointing=False,
@@ -35,6 +36,20 @@ def test_steps_after_the_warm_up_are_counted(tmp_path: Path) -> None:
 
 def test_a_run_that_is_too_short_has_no_speed(tmp_path: Path) -> None:
     assert measured(tmp_path, Throughput(), 1).ratings_per_second == 0
+
+
+def test_a_state_saved_within_an_epoch_has_the_time_of_its_ratings(tmp_path: Path) -> None:
+    class StateAtStep(pl.Callback):
+        states: ClassVar[dict[int, dict]] = {}
+
+        def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
+            self.states[trainer.global_step] = throughput.state_dict()
+
+    throughput = Throughput()
+    measured(tmp_path, throughput, 2, StateAtStep())
+    states = StateAtStep.states
+    assert states[14]["ratings"] == 400
+    assert 0 < states[12]["seconds"] < states[14]["seconds"] < throughput.seconds
 
 
 def test_a_resumed_run_continues_its_counts(tmp_path: Path) -> None:
