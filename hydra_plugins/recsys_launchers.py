@@ -1,4 +1,7 @@
-"""The launchers, where Hydra looks for them; they delegate to recsys/sweeps."""
+"""The launchers, in the package where Hydra looks for them; they delegate to recsys/sweeps.
+
+Hydra imports this file whenever a command starts, so torch and recsys/sweeps are imported inside the methods.
+"""
 
 import weakref
 from abc import abstractmethod
@@ -17,7 +20,14 @@ from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, Positi
 
 
 class JobsLauncher(Launcher):
-    """Base class of the launchers; the keys of their YAML files become `self.options`."""
+    """Base class of the launchers of a sweep.
+
+    A new launcher is a subclass that implements `run`. The arguments of its constructor are the keys of its YAML file
+    in conf/hydra/launcher/, with annotations that say which values are valid.
+
+    Args:
+        options: the keys of the YAML file.
+    """
 
     has_typed_arguments = True  # annotations say which values are valid
 
@@ -53,7 +63,15 @@ class JobsLauncher(Launcher):
 
     @abstractmethod
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
-        """Run jobs, and return their outcomes."""
+        """Run jobs, and return their outcomes in the order of `jobs`.
+
+        Use `recsys.sweeps.progress.Progress`: start its unfinished jobs only, and record the `Outcome` of every
+        job that has ended. `recsys.sweeps.remote` runs a job on another machine, and has the outcome of a lost one.
+
+        Args:
+            jobs: all jobs, as `recsys.sweeps.job.Job`.
+            cfg: the configuration of the first one.
+        """
 
 
 class PoolLauncher(JobsLauncher):

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the user can fix; the command line shows it without a traceback."""
+    """An error that the user can fix; the command line shows it without a traceback."""
 
 
 class ConfigError(UserError):
-    """Invalid or contradicting configuration values."""
+    """Invalid or contradictory configuration values."""
 
 
 class DataError(UserError):
@@ -21,7 +21,7 @@ class DownloadError(UserError):
 
 
 class UnknownIdError(UserError):
-    """A raw user or item id that is not in the training data."""
+    """A user id, item id or title that is not in the data set."""
 
 
 class RunError(UserError):
@@ -36,7 +36,7 @@ class Stopped(UserError):
     """A signal stopped a run or a sweep, which can be resumed.
 
     Args:
-        message: how to resume.
+        message: what was stopped, and how to resume it.
         number: number of the signal.
     """
 
@@ -46,7 +46,7 @@ class Stopped(UserError):
 
 
 class Pruned(Exception):
-    """A hyperparameter search stopped this trial early. It is not an error of the user."""
+    """A hyperparameter search stopped this trial early. Not a user error."""
 
 
 def first_line(error: BaseException) -> str:
@@ -60,17 +60,17 @@ def named_line(error: BaseException) -> str:
 
 
 @contextmanager
-def refusals_of(place: str, way_out: str = "") -> Iterator[None]:
+def os_error_as_data_error(prefix: str, hint: str = "") -> Iterator[None]:
     """Convert an OSError inside the block to a DataError.
 
     Args:
-        place: key and value that the error is about; the message begins with it.
-        way_out: what to do next; the message ends with it.
+        prefix: start of the message: the key and value that the error is about.
+        hint: end of the message: what to do next.
 
     Raises:
-        DataError: with the reason of the operating system.
+        DataError: an OSError occurred; the message has its reason.
     """
     try:
         yield
     except OSError as error:
-        raise DataError(f"{place}: {error.strerror or error}{way_out}") from None
+        raise DataError(f"{prefix}: {error.strerror or error}{hint}") from None

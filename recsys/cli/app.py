@@ -167,7 +167,9 @@ def _explain(error: Exception, name: str, overrides: list[str]) -> str:
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         key = str(cause.full_key)
-        return f"{key}: no such key{_nearest(key, _known_keys(name, overrides)) or f'; +{key}=... adds it'}"
+        # Arguments of a class that conf/ does not list, such as optimizer.betas, can be added.
+        hint = f"; +{key}=... adds it" if "." in key else f"; recsys-{name} --help lists all keys"
+        return f"{key}: no such key{_nearest(key, _known_keys(name, overrides)) or hint}"
     if isinstance(cause, OmegaConfBaseException):
         first = f"{error}: " if isinstance(error, ConfigCompositionException) and str(error) else ""
         return first + str(cause).splitlines()[0]

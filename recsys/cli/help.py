@@ -20,15 +20,26 @@ def help_of(name: str, conf: str, overrides: list[str]) -> str:
     """
     with hydra.initialize_config_dir(conf, version_base="1.3"):
         cfg = hydra.compose(name, overrides, return_hydra_config=True)
-    template = Template(cfg.hydra.help.template)
+    template, choices = (
+        Template(cfg.hydra.help.template),
+        _choices(Path(conf), set(cfg.hydra.runtime.choices)),
+    )
     with open_dict(cfg):
         del cfg["hydra"]
-    return template.substitute(APP_CONFIG_GROUPS=_choices(Path(conf)), CONFIG=OmegaConf.to_yaml(cfg))
+    return template.substitute(APP_CONFIG_GROUPS=choices, CONFIG=OmegaConf.to_yaml(cfg))
 
 
-def _choices(conf: Path) -> str:
-    """Return one line per config group: `model: bias, embedding-net, ...`."""
-    options: dict[str, list[str]] = {}
-    for file in sorted(conf.glob("*/*.yaml"), key=lambda file: (file.parent.name, file.stem)):
-        options.setdefault(file.parent.name, []).append(file.stem)
-    return "".join(f"{group}: {', '.join(names)}\n" for group, names in options.items() if group != "hydra")
+def _choices(conf: Path, groups: set[str]) -> str:
+    """Return one line per config group of a command: `model: bias, embedding-net, ...`."""
+    options = {
+        group: {file.stem for file in (conf / group).glob("*.yaml")}
+        for group in groups
+        if not group.startswith("hydra")
+    }
+    if "sweep" in groups:
+        for group in ("hydra/launcher", "hydra/sweeper"):
+            options[group] = {
+                "basic",
+                *(file.stem for file in (conf / group).glob("*.yaml")),
+            }  # basic: Hydra's own
+    return "".join(f"{group}: {', '.join(sorted(options[group]))}\n" for group in sorted(options))

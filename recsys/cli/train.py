@@ -58,7 +58,7 @@ def _check_sweep(cfg: DictConfig, in_process: bool) -> None:
             )
         raise ConfigError(
             f"sweep.resume={cfg.sweep.resume}: hydra/launcher=basic cannot resume a sweep; "
-            "choose hydra/launcher=pool, ray or slurm"
+            "choose another launcher (recsys-train --help lists them)"
         )
     if in_process and cfg.resume:
         raise ConfigError("resume=true with -m: to resume a sweep, use sweep.resume=<its folder>")

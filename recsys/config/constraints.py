@@ -1,8 +1,8 @@
-"""Constraints across several config values, and on what this machine has.
+"""Constraints on combinations of config values, and on the available hardware.
 
-`recsys.config.validate` checks each value first, then these. The objects of a configuration are asked, not its
-strings: a loss knows whether it ranks, a split which options exclude each other, a network what rules compiling out.
-A constraint yields one message per error: the key, its value, what is allowed and what to do.
+`recsys.config.validate` checks each value first, then these constraints. They use the instantiated objects, not names
+in the configuration: for example `loss.predicts_ratings`, `split.check` and `network.compile_obstacle`. A constraint
+yields one message per error: the key, its value, what is allowed and what to do.
 """
 
 import inspect
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import get_class, instantiate
 
 from recsys.errors import first_line
-from recsys.runs.processes import started_by
+from recsys.runs.processes import external_launcher
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ class Objects:
 
 
 def constraint_errors(cfg: Config) -> Iterator[str]:
-    """Yield the errors of a training configuration whose single values are valid."""
+    """Yield the errors of a training configuration whose individual values are valid."""
     objects: dict[str, Any] = {}
     builders: tuple[tuple[str, str, Callable[[Config], Any]], ...] = (
         ("source", "data", _build),
@@ -54,7 +54,7 @@ def constraint_errors(cfg: Config) -> Iterator[str]:
     for name, key, build in builders:
         try:
             objects[name] = build(cfg[key])
-        except Exception as error:  # a constructor of the user's choice
+        except Exception as error:  # user-defined constructors can raise anything
             broken = True
             yield f"{key}: {first_line(error.__cause__ or error)}"  # Hydra wraps the constructor's error
     if not broken:
@@ -63,7 +63,7 @@ def constraint_errors(cfg: Config) -> Iterator[str]:
 
 
 def data_errors(cfg: Config) -> Iterator[str]:
-    """Yield the errors of a data source whose single values are valid."""
+    """Yield the errors of a data source whose individual values are valid."""
     yield from _build(cfg).check()
 
 
@@ -110,11 +110,12 @@ def _hardware_exists(cfg: Config, objects: Objects) -> Iterator[str]:
     hardware = cfg["hardware"]
     accelerator, devices, on_gpu = hardware["accelerator"], hardware["devices"], _runs_on_gpu(hardware)
     if accelerator == "gpu" and not torch.cuda.is_available():
-        yield "hardware.accelerator=gpu: torch finds no GPU; hardware=auto uses what this machine has"
+        yield "hardware.accelerator=gpu: torch finds no GPU; use hardware=auto"
     elif on_gpu and devices > (n_gpus := torch.cuda.device_count()):
-        yield f"hardware.devices={devices}: torch finds {n_gpus} GPUs; hardware.accelerator=cpu needs none"
+        use = f"hardware.devices={n_gpus}" if n_gpus else "hardware=cpu"
+        yield f"hardware.devices={devices}: torch finds {n_gpus} GPU(s); use {use}"
     if accelerator == "mps" and not torch.backends.mps.is_available():
-        yield "hardware.accelerator=mps: torch finds no Apple GPU; hardware=auto uses what this machine has"
+        yield "hardware.accelerator=mps: torch finds no Apple GPU; use hardware=auto"
     if hardware["precision"] == "16-mixed" and not on_gpu:
         yield "hardware.precision=16-mixed: needs a GPU; bf16-mixed runs everywhere"
     if devices > 1 and hardware["strategy"] == "auto":
@@ -122,20 +123,20 @@ def _hardware_exists(cfg: Config, objects: Objects) -> Iterator[str]:
 
 
 def _processes_match(cfg: Config, objects: Objects) -> Iterator[str]:
-    hardware, started = cfg["hardware"], started_by()
+    hardware, started = cfg["hardware"], external_launcher()
     nodes, needed = hardware["num_nodes"], hardware["num_nodes"] * hardware["devices"]
     if nodes > 1 and hardware["strategy"] == "auto":
         yield f"hardware.num_nodes={nodes}: several machines need hardware.strategy=ddp (hardware=ddp)"
     elif nodes > 1 and started is None:
         yield (
-            f"hardware.num_nodes={nodes}: the processes of the other machines are not started; start this command "
-            f"on each machine with torchrun --nnodes={nodes} --nproc-per-node={hardware['devices']} "
-            "(--no-python), or with srun"
+            f"hardware.num_nodes={nodes}: nothing has started the processes on the other machines; use srun, or run on "
+            f"each machine: torchrun --nnodes={nodes} --nproc-per-node={hardware['devices']} --rdzv-backend=c10d "
+            "--rdzv-endpoint=<first machine>:29500 --no-python recsys-train ..."
         )
     elif started is not None and started[1] != needed and (started[1] > 1 or nodes > 1):
         yield (
-            f"hardware.num_nodes={nodes} and hardware.devices={hardware['devices']}: {needed} processes are "
-            f"needed, but {started[0]} started {started[1]}"
+            f"hardware.num_nodes={nodes} and hardware.devices={hardware['devices']}: {started[0]} started "
+            f"{started[1]} process(es), {needed} needed; change one of the three"
         )
 
 
@@ -176,8 +177,8 @@ def _can_be_compiled(cfg: Config, objects: Objects) -> Iterator[str]:
         return
     if not objects.loss.compilable:
         yield (
-            f"hardware.compile=true: the loss {_name(objects.loss)} has batches of varying size, each of which "
-            "would be compiled; use hardware.compile=false"
+            f"hardware.compile=true: the loss {_name(objects.loss)} has batches of varying size, and every new "
+            "size would be compiled; use hardware.compile=false"
         )
     if obstacle := objects.network.compile_obstacle:
         yield (
@@ -200,7 +201,7 @@ def _one_kind_of_average(cfg: Config, objects: Objects) -> Iterator[str]:
 
 def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
     if cfg["run"] is not None and not cfg["resume"]:
-        yield f"run={cfg['run']}: only with resume=true; output_dir=... names the folder of a new run"
+        yield f"run={cfg['run']}: requires resume=true; for a new run, use output_dir=<folder>"
 
 
 def _name(component: object) -> str:

@@ -13,7 +13,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.seeds import seed_for
 
-EVALUATION_BATCH = 16_384  # without gradients to keep, larger batches do the same work in fewer steps
+EVALUATION_BATCH = 16_384  # no activations are kept for a backward pass, so larger batches fit into memory
 
 
 class Batch(NamedTuple):
@@ -39,7 +39,10 @@ def present(index: NDArray[np.int32], n: int) -> Tensor:
 
 
 def row_starts(index: NDArray, n: int) -> Tensor:
-    """Return where the entries of each of the numbers 0 to n-1 begin once `index` is sorted: int64 (n + 1,)."""
+    """Return the row offsets of `index` in CSR format (`indptr`): int64 (n + 1,).
+
+    In a sorted `index`, the entries with the value i are at positions starts[i] to starts[i + 1] - 1.
+    """
     return torch.from_numpy(np.concatenate([[0], np.cumsum(np.bincount(index, minlength=n))]))
 
 
@@ -57,28 +60,34 @@ def count_cold(dataset: Dataset, train: Rows, rows: Rows) -> int:
 
 
 class Shuffle:
-    """The order of an epoch's rows, which depends on seed and epoch only.
+    """A sampler that shuffles the rows in each epoch, independently of earlier epochs.
 
-    Lightning passes the epoch to a loader's `sampler` through `set_epoch`, so a resumed run sees the same orders.
+    Lightning passes the epoch to a loader's `sampler` through `set_epoch`, so a resumed run has the same order of rows
+    as an uninterrupted one.
 
     Args:
         n: number of rows.
-        seed: of the permutations.
-        device: where they are drawn.
+        seed: seed of the permutations.
+        device: where permutations are drawn; CPU and CUDA draw different ones.
         process_rank: rank of this process.
-        world: number of processes that share the rows. Each gets every `world`-th row of the same permutation,
-            and as many as the others; if that is uneven, up to `world` - 1 rows are seen twice.
+        world_size: number of processes. Each gets every `world_size`-th row of the same permutation. All get the
+            same number of rows: if `n` is not divisible by `world_size`, up to `world_size` - 1 rows are repeated.
     """
 
     def __init__(
-        self, n: int, seed: int, device: torch.device | str = "cpu", process_rank: int = 0, world: int = 1
+        self,
+        n: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        process_rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.n, self.seed, self.device = n, seed, torch.device(device)
-        self.process_rank, self.world = process_rank, world
+        self.process_rank, self.world_size = process_rank, world_size
         self.epoch = 0
 
     def __len__(self) -> int:
-        return -(-self.n // self.world)
+        return -(-self.n // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next permutation."""
@@ -88,19 +97,19 @@ class Shuffle:
         """Return this process's rows in the order of the epoch; int64 (len(self),)."""
         generator = torch.Generator(self.device).manual_seed(seed_for(self.seed, "shuffle", self.epoch))
         order = torch.randperm(self.n, generator=generator, device=self.device)
-        needed = len(self) * self.world
-        return order.repeat(-(-needed // self.n))[self.process_rank : needed : self.world]
+        needed = len(self) * self.world_size
+        return order.repeat(-(-needed // self.n))[self.process_rank : needed : self.world_size]
 
 
 class Batches:
     """An iterable of batches, each a view into columns that are on the device already.
 
-    An interrupted epoch can be resumed after the batches it has seen (`state_dict`).
+    An interrupted epoch resumes after the batches already processed (`state_dict`).
 
     Args:
-        columns: all rows.
-        batch_size: rows of a batch; the last one may have fewer, and no row is dropped.
-        sampler: the order of rows; None: as they are.
+        columns: all ratings, as one batch.
+        batch_size: number of ratings in a batch; the last batch may have fewer, and no rating is dropped.
+        sampler: shuffles the ratings; None keeps their order.
     """
 
     batch_sampler = None  # Lightning reads it from any loader that has a sampler
@@ -114,7 +123,7 @@ class Batches:
         return {"batches": self._yielded % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Skip as many batches of the next epoch."""
+        """Skip the saved number of batches at the start of the next epoch."""
         self._skip = state["batches"]
 
     def __len__(self) -> int:

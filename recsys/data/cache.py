@@ -13,7 +13,7 @@ import platformdirs
 from filelock import FileLock
 
 from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save
-from recsys.errors import refusals_of
+from recsys.errors import os_error_as_data_error
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def data_folder() -> Path:
 
 def data_folder_errors() -> AbstractContextManager[None]:
     """Return a context that reports errors of the operating system as a wrong value of RECSYS_DATA."""
-    return refusals_of(
+    return os_error_as_data_error(
         f"RECSYS_DATA={data_folder()}: cannot be used", "; set RECSYS_DATA to a folder that can be written"
     )
 

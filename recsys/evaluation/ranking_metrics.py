@@ -98,9 +98,9 @@ class RankingTask:
         )
 
     def measure(self, scorer: Scorer) -> dict[str, float]:
-        """Return the metrics of a scorer's own recommendations; see `metrics`."""
+        """Return the metrics of the top k of a scorer; see `metrics`."""
         scores, items = top_items(scorer, self.users, self.k, self.seen)
-        return self.metrics(np.where(np.isfinite(scores), items, -1))
+        return self.metrics(np.where(np.isfinite(scores), items, -1))  # -inf: no unseen item is left
 
     def metrics(self, recommended: NDArray[np.int64]) -> dict[str, float]:
         """Return the metrics of recommendations: coverage over all users, the others as means over users.
@@ -110,12 +110,12 @@ class RankingTask:
         - recall@k: sum h_i / R. precision@k: sum h_i / k, also if fewer items are recommended. hit@k: 1 if
           any h_i is 1. (Manning, Raghavan and Schütze 2008, Introduction to Information Retrieval, chapter 8.)
         - mrr@k: 1 / (rank of the first relevant item), 0 without one (same chapter; Voorhees 1999).
-        - ndcg@k: sum h_i / log2(i + 1), divided by its value for the ideal ranking, h_1 = ... =
-          h_min(R, k) = 1 (Järvelin and Kekäläinen 2002). From 0 to 1.
+        - ndcg@k: DCG = sum h_i / log2(i + 1), divided by the DCG of the ideal ranking, which has min(R, k) relevant
+          items first (Järvelin and Kekäläinen 2002). From 0 to 1.
         - coverage@k: share of the catalogue that is recommended to at least one user (Ge, Delgado-Battenfeld
           and Jannach 2010, catalogue coverage).
         - novelty@k: mean self-information of the recommended items in bits, -log2(share of training users who
-          rated the item) (Zhou et al. 2010, PNAS 107(10)). Items without ratings count as rated once.
+          rated the item) (Zhou et al. 2010, PNAS 107(10)). Items without training ratings count as rated once.
 
         Args:
             recommended: item indices (U, at most k) in the order of `users`, best first, without duplicates;
@@ -126,6 +126,7 @@ class RankingTask:
         """
         n_users, n_items = len(self.users), len(self.item_counts)
         valid = recommended >= 0
+        # A pair of user and item is one integer, so that relevance is a binary search in the sorted `relevant`.
         keys = np.where(valid, np.arange(n_users)[:, None] * n_items + recommended, -1)
         positions = np.searchsorted(self.relevant, keys).clip(max=len(self.relevant) - 1)
         hits = self.relevant[positions] == keys  # (U, <= k)
@@ -148,7 +149,9 @@ class RankingTask:
 def ranking_task(
     dataset: Dataset, split: Split, subset: str, k: int, threshold: float | None, required: bool = False
 ) -> RankingTask | None:
-    """Return `RankingTask.of`; None if k is 0, or with a log line if nothing in the subset is relevant.
+    """Return `RankingTask.of`, or None without ranking metrics.
+
+    It is None if k is 0, and, with a warning, if no rating is relevant and `required` is false.
 
     Args:
         dataset: the ratings.

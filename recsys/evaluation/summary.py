@@ -1,4 +1,4 @@
-"""The outcome of a run: the content of result.json, and the closing table."""
+"""The outcome of a run: the content of result.json, and the table printed at the end."""
 
 import re
 import sys
@@ -30,15 +30,15 @@ def describe_outcome(
     batches: Callable[[str], Iterable[Batch]],
     tasks: Mapping[str, RankingTask | None],
 ) -> dict[str, Any]:
-    """Measure a scorer on the validation set and the test set, and return the main part of result.json.
+    """Evaluate a scorer on the validation set and the test set, and return the main part of result.json.
 
     Args:
-        checkpoint: the scorer, on the device to measure on.
+        checkpoint: the scorer, on the device to evaluate on.
         dataset: the ratings.
-        split: of the run.
+        split: the split of the run.
         split_name: the split and its arguments, such as "random(seed=0, val=0.1, test=0.1)".
         objective: the metric that selected the weights.
-        batches: from "val" or "test" to all batches of that subset, in order.
+        batches: a function that returns all batches of a subset ("val" or "test"), in order.
         tasks: the ranking tasks of "val" and "test", None for no ranking metrics.
     """
     metrics: dict[str, float] = {}
@@ -61,11 +61,11 @@ def measure(
     subset: str,
     task: RankingTask | None,
 ) -> dict[str, float]:
-    """Return the metrics that a scorer has on a subset: rating metrics, ranking metrics, or both.
+    """Return the metrics of a scorer on a subset: rating metrics, ranking metrics, or both.
 
     Args:
-        scorer: on the device to measure on.
-        batches: from a subset to all its batches, in order.
+        scorer: a scorer on the device to evaluate on.
+        batches: a function that returns all batches of a subset, in order.
         subset: "train", "val" or "test".
         task: the ranking task of the subset; None for no ranking metrics.
     """
@@ -74,7 +74,7 @@ def measure(
 
 
 def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str, Any]:
-    """Return what was trained and tested on: enough to decide whether two runs can be compared."""
+    """Describe the data and the split, so that `recsys-compare` can check that runs are comparable."""
     return {
         "name": dataset.name,
         "ratings": len(dataset),
@@ -86,7 +86,7 @@ def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str,
         "val": len(split.val),
         "test": len(split.test),
         "dropped": dataset.dropped,
-        # Ratings whose user or item has no training rating; they are predicted from the mean embedding.
+        # Cold-start ratings: the user or the item has no training rating.
         "cold": {
             subset: count_cold(dataset, split.train, getattr(split, subset)) for subset in ("val", "test")
         },
@@ -107,7 +107,7 @@ def _describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any]
 
 
 def _versions() -> dict[str, Any]:
-    """Return what the figures may depend on: versions and, on a CPU, the number of threads."""
+    """Return what can affect the metrics: versions of packages, and the number of threads."""
     import torch
 
     names = ("recsys", "torch", "pytorch-lightning", "hydra-core", "numpy")
@@ -116,7 +116,7 @@ def _versions() -> dict[str, Any]:
 
 
 def print_summary(result: dict[str, Any], folder: Path) -> None:
-    """Print the closing table: the run and the baselines on the test set, each by the metrics that it has."""
+    """Print the test metrics of the run and of the baselines, then size, time and folder of the run."""
     data, ranking, selected_by = result["data"], result["ranking"], result["objective"]["name"]
     title, columns = f"{data['name']}, {data['test']:,} test ratings", ["test/rmse", "test/mae"]
     if ranking is not None and "test" in ranking["users"]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recsys.data.sources.csv import ITEM_NAMES
-from recsys.errors import DataError, UnknownIdError, refusals_of
+from recsys.errors import DataError, UnknownIdError, os_error_as_data_error
 
 
 def read_ratings_csv(
@@ -24,7 +24,7 @@ def read_ratings_csv(
         DataError: the file cannot be read, or a line is wrong; names file, line and value.
     """
     try:
-        with refusals_of(f"ratings={path}"):
+        with os_error_as_data_error(f"ratings={path}", "; give the path of a CSV file"):
             text = path.expanduser().read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"ratings={path}: not UTF-8 text; save the file as UTF-8") from None

@@ -29,8 +29,8 @@ def write_page(
 
     Args:
         path: path of the page.
-        title: its headline.
-        configurations: ranked; at least one.
+        title: the headline.
+        configurations: groups of runs that differ only by seed or fold, best first; at least one.
         rows: their leaderboard, as `recsys.leaderboard.table.table` returns it.
         unfinished: the failed and pruned runs.
     """

@@ -117,14 +117,14 @@ def explain(tests: Iterable[PairedTest | None]) -> list[str]:
     for test in present:
         counts.setdefault(test.over, set()).add(test.pairs)
     sentences = [
-        "difference: mean difference to the first line, over runs with the same split and seed; "
+        "difference: mean difference to the first row, over runs with the same split and seed; "
         "p is not corrected for multiple comparisons"
     ]
     for over, pairs in counts.items():
         number = f"{min(pairs)} " if len(pairs) == 1 else ""
         sentences.append(f"p over {number}{over}: {COVERS[over]}")
     if any(test.p is None for test in present):
-        sentences.append("no p: all differences of that line are equal, so their variance is unknown")
+        sentences.append("no p: all differences of that row are equal, so their variance is unknown")
     return sentences
 
 

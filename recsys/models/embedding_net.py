@@ -15,10 +15,10 @@ from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 
 class EmbeddingNet(RatingNetwork):
-    """Concatenated embeddings -> dropout -> [Linear, ReLU, dropout] x depth -> Linear -> bounded rating.
+    """Concatenated embeddings -> dropout -> [Linear, ReLU, dropout] x depth -> Linear -> head.
 
-    A sigmoid bounds the output. As in the article, embeddings are initialised uniformly in (-0.05, 0.05) and
-    linear layers Xavier-uniformly with biases of 0.01.
+    The default head is a sigmoid rescaled to the rating range. As in the article, embeddings are initialised
+    uniformly in (-0.05, 0.05) and linear layers Xavier-uniformly with biases of 0.01.
 
     Args:
         n_users: number of users.
@@ -30,7 +30,8 @@ class EmbeddingNet(RatingNetwork):
         hidden: widths of the hidden layers; a number means one layer, an empty list none.
         dropouts: dropout rate after each hidden layer; the last value of a list repeats for further layers.
         embedding_dropout: dropout rate on the concatenated vectors.
-        margin: how far the sigmoid extends beyond the scale, in rating points, so that both ends can be reached.
+        margin: how far the sigmoid extends beyond the scale, in rating points, so that both ends can be reached;
+            used by head="sigmoid".
         head: from scores to ratings: "sigmoid" as in the article, "linear" (mean + score) or "ordinal".
     """
 
@@ -60,13 +61,14 @@ class EmbeddingNet(RatingNetwork):
                 nn.init.constant_(module.bias, 0.01)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return scores of pairs: (B,) and (B,) to (B,)."""
+        """Return scores of pairs, which the head turns into ratings: (B,) and (B,) to (B,)."""
         vectors = torch.cat([self.user_embedding(users), self.item_embedding(items)], dim=1)  # (B, 2d)
         return self.mlp(vectors).squeeze(-1)
 
     def scorer(self, predicts_ratings: bool = True) -> TableScorer:
-        """Return a scorer of vectors and MLP."""
-        users, items = Table(self.user_embedding.weight, None), Table(self.item_embedding.weight, None)
+        """Return a scorer that applies the MLP to stored vectors, without biases or a dot product."""
+        users = Table(self.user_embedding.weight, biases=None)
+        items = Table(self.item_embedding.weight, biases=None)
         return TableScorer.copy_of(
             users, items, self.head, self.scale, predicts_ratings, dot=False, mlp=self.mlp
         )

@@ -1,4 +1,4 @@
-"""The processes of one run: started by torchrun, by Slurm's srun, or by Lightning's DDP launcher."""
+"""Rank and number of the processes of a run, and the signals that stop it."""
 
 import os
 import signal
@@ -10,15 +10,18 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 def process_rank() -> int:
     """Return the global rank of this process among those of its run; 0 for the first or only process."""
-    launcher = started_by()
+    launcher = external_launcher()
     if launcher is None:
         # Lightning's DDP launcher sets LOCAL_RANK in its children. Unrelated programs set RANK alone.
         return int(os.environ.get("LOCAL_RANK", 0))
     return int(os.environ["RANK" if launcher[0] == "torchrun" else "SLURM_PROCID"])
 
 
-def started_by() -> tuple[str, int] | None:
-    """Return the launcher of this run's processes and their number; None if there is no launcher."""
+def external_launcher() -> tuple[str, int] | None:
+    """Return the program that started the processes of this run, "torchrun" or "srun", and their number.
+
+    None if neither did; Lightning may still start further processes itself (DDP).
+    """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return "torchrun", int(os.environ["WORLD_SIZE"])
     if "SLURM_PROCID" in os.environ:

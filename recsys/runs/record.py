@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,7 +27,7 @@ def resolve_config(cfg: DictConfig) -> dict[str, Any]:
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     config |= copy.deepcopy(START_NODES)
-    for key in ("path", "mirror"):
+    for key in getattr(get_class(config["data"]["_target_"]), "local_paths", ()):
         value = config["data"].get(key)
         if isinstance(value, str) and value not in ("", "???") and "://" not in value:
             config["data"][key] = str(Path(value).expanduser().absolute())

@@ -19,17 +19,17 @@ from recsys.runs.processes import process_rank
 from recsys.runs.record import has_begun, write_record
 from recsys.runs.resume import check_unchanged
 
-FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+LOG_FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
 
 
 @contextmanager
 def open_run(
     folder: Path | None, config: dict[str, Any], overrides: Sequence[str], resume: bool = False
 ) -> Iterator[Path]:
-    """Hold the folder of a run during the block; an error in the block becomes failed.json.
+    """Create and lock a run folder for the duration of the `with` block; write failed.json if the block raises.
 
-    A stopped run leaves no failed.json, and a ConfigError leaves nothing of a new run. The processes of a
-    distributed run other than the first get a temporary folder, which is removed at the end.
+    A stopped run gets no failed.json. After a ConfigError, the record and the log of a new run are removed.
+    Processes of a distributed run with a rank above 0 get a temporary folder, which is removed at the end.
 
     Args:
         folder: the run folder; None creates outputs/runs/<date>_<time>-<microseconds>.
@@ -50,9 +50,9 @@ def open_run(
     folder = _create(folder)
     try:
         with lock_folder(folder, f"output_dir={folder}: another process is running in this folder"):
-            begins = not (resume and has_begun(folder))
-            if begins:
-                _refuse_used(folder, resume)
+            starts_new_run = not (resume and has_begun(folder))
+            if starts_new_run:
+                _check_unused(folder, resume)
                 write_record(folder, config, overrides)
             else:
                 _prepare_resuming(folder, config)
@@ -62,7 +62,7 @@ def open_run(
             except (Stopped, KeyboardInterrupt):  # unfinished, not failed
                 raise
             except ConfigError:
-                if begins:
+                if starts_new_run:
                     shutil.rmtree(folder / HYDRA)
                     (folder / LOG).unlink(missing_ok=True)
                 raise
@@ -83,20 +83,20 @@ def timestamp() -> str:
 @contextmanager
 def log_to(file: Path) -> Iterator[None]:
     """Append log lines to a file during the block; also to stderr if the program has not set up logging."""
-    root, own = logging.getLogger(), logging.getLogger("recsys")
-    level = own.level
+    root, package = logging.getLogger(), logging.getLogger("recsys")
+    level = package.level
     handlers: list[logging.Handler] = [logging.FileHandler(file)]
     if not root.handlers:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
-        handler.setFormatter(FORMAT)
+        handler.setFormatter(LOG_FORMAT)
         root.addHandler(handler)
-    if own.getEffectiveLevel() > logging.INFO:
-        own.setLevel(logging.INFO)
+    if package.getEffectiveLevel() > logging.INFO:
+        package.setLevel(logging.INFO)
     try:
         yield
     finally:
-        own.setLevel(level)
+        package.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)
             handler.close()
@@ -111,12 +111,12 @@ def _create(folder: Path | None) -> Path:
                 folder.mkdir(parents=True)
             except FileExistsError:  # another run started in the same microsecond
                 if not folder.is_dir():
-                    raise ConfigError(f"{folder}: {folder.parent} is not a folder") from None
+                    raise ConfigError(f"{folder}: {folder.parent} is not a folder; remove it") from None
             except OSError as error:
                 raise _cannot_create(folder, error) from None
             else:
                 return folder
-    folder = folder.expanduser().absolute()
+    folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,7 +128,7 @@ def _cannot_create(folder: Path, error: OSError) -> ConfigError:
     return ConfigError(f"output_dir={folder}: cannot be created ({error.strerror}); choose another folder")
 
 
-def _refuse_used(folder: Path, resume: bool) -> None:
+def _check_unused(folder: Path, resume: bool) -> None:
     """Refuse a folder that holds a run, unless that run was killed before its configuration was recorded."""
     if resume and (folder / HYDRA).is_dir() and not (folder / CHECKPOINTS).exists():
         shutil.rmtree(folder / HYDRA)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     Start = Callable[["Job", IO[bytes]], Forked | subprocess.Popen[bytes]]
 
-INTERRUPTED = [128 + number for number in STOP_SIGNALS]  # exit codes
+# Exit codes of recsys-train after a signal that stopped it with its state saved.
+INTERRUPTED_CODES = [128 + number for number in STOP_SIGNALS]
 ENDS_WITH_PARENT = "RECSYS_ENDS_WITH_PARENT"
 
 
@@ -45,8 +46,8 @@ class Job:
         overrides: as typed on a command line.
         folder: the run folder.
         arguments: further command-line arguments, such as --config-dir.
-        log_folder: where the output of the process goes; None: into the run folder. The processes of a
-            distributed run other than the first have one of their own.
+        log_folder: folder for the output of the process; None: the run folder. Processes of a distributed run with
+            a rank above 0 have another one, because only rank 0 may write to the run folder.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Job:
     @property
     def command(self) -> list[str]:
         """The command that trains this job alone, or resumes it."""
+        # hydra.mode=RUN: an override such as sweep=seeds would start another sweep.
         own = ["hydra.mode=RUN", f"output_dir={hydra_quoted(self.folder)}", "resume=true"]
         return [sys.executable, "-m", "recsys.cli.train", *self.arguments, *self.overrides, *own]
 
@@ -84,8 +86,8 @@ class Outcome:
 
     Attributes:
         job: the job.
-        value: the objective as a value to minimise; None if the job failed.
-        error: the first line of the error; None if the job completed.
+        value: the objective as a value to minimise; None without a result.
+        error: the first line of the error; None if the job completed, or another process reports its outcome.
         seconds: duration.
         pruned: whether a hyperparameter search stopped it early.
     """
@@ -103,11 +105,11 @@ def value_in(folder: Path) -> float:
 
 
 class Process:
-    """The running process of a job.
+    """The process of a job; the constructor starts it.
 
     Args:
         job: the job. A run that an earlier start left in its folder is removed if it cannot be resumed.
-        start: starts a process, given the job and the file for its output.
+        start: a function that starts a process, given the job and the file for its output.
     """
 
     def __init__(self, job: Job, start: "Start") -> None:
@@ -119,7 +121,7 @@ class Process:
         self.stopped, self.ended = False, threading.Event()
         with self.log.open("ab") as output:
             self.process = start(job, output)
-        self.start = time.monotonic()
+        self.started_at = time.monotonic()
 
     def wait(self, timeout: float | None = None) -> Outcome:
         """Wait for the end of the process, and kill it after `timeout` seconds."""
@@ -127,7 +129,7 @@ class Process:
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            error = f"stopped after {timeout:g} seconds (hydra.launcher.timeout)"
+            error = f"killed after {timeout:g} seconds (hydra.launcher.timeout)"
             self._signal(signal.SIGKILL)
             self.process.wait()
         self._signal(signal.SIGKILL)  # processes that it started and left, such as those of a DDP run
@@ -146,7 +148,7 @@ class Process:
     def _outcome(self, error: str | None) -> Outcome:
         if self.process.stdin:
             self.process.stdin.close()
-        seconds, folder = time.monotonic() - self.start, self.job.folder
+        seconds, folder = time.monotonic() - self.started_at, self.job.folder
         if self.job.log_folder is not None:  # the first process of the run reports
             return Outcome(self.job, None, None, seconds)
         if (folder / RESULT).is_file():
@@ -156,15 +158,23 @@ class Process:
             return Outcome(self.job, None, "stopped with the sweep", seconds)
         code = self.process.returncode or 0
         if error is None and code < 0:
-            error = f"killed by {signal.Signals(-code).name}"
+            error = f"killed by {signal_name(-code)}"
         if error is None and (folder / FAILED).is_file():
             content = read_json(folder / FAILED)
             return Outcome(self.job, None, content["error"], seconds, content["status"] == "pruned")
         last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
         error = error or ": ".join([f"ended with code {code} and without a result", *last])
-        if code not in INTERRUPTED:  # an interrupted job has saved its state, and can be resumed
+        if code not in INTERRUPTED_CODES:  # an interrupted job can be resumed
             write_failed(self.job, error)
         return Outcome(self.job, None, error, seconds)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as SIGKILL; real-time signals have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def write_failed(job: Job, error: str) -> None:
@@ -175,7 +185,10 @@ def write_failed(job: Job, error: str) -> None:
 
 
 def end_with_parent() -> None:
-    """In the process of a job: end it as soon as the process that started it has ended, for any reason."""
+    """In the process of a job: end it as soon as the process that started it has ended, for any reason.
+
+    Its stdin is a pipe of which only that process has the other end, so the end of the file means that it has ended.
+    """
     if os.environ.get(ENDS_WITH_PARENT):
 
         def watch() -> None:

@@ -17,7 +17,7 @@ from recsys.errors import ConfigError, RunError, Stopped, TrainingError
 from recsys.leaderboard.report import compare
 from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, write_json
 from recsys.runs.lock import lock_folder
-from recsys.runs.processes import STOP_SIGNALS, started_by
+from recsys.runs.processes import STOP_SIGNALS, external_launcher
 from recsys.runs.record import without_start_keys
 from recsys.sweeps.compose import compose_jobs, config_arguments, swept_overrides
 from recsys.sweeps.job import Job, Outcome
@@ -88,7 +88,7 @@ def check_sweep(config: DictConfig) -> None:
         ConfigError: several processes start the sweep, it has an interval without a search, it cannot be
             resumed, or its folder is used.
     """
-    if (launcher := started_by()) and launcher[1] > 1:
+    if (launcher := external_launcher()) and launcher[1] > 1:
         raise ConfigError(f"a sweep was started {launcher[1]} times by {launcher[0]}: start it once")
     if config.resume:
         raise ConfigError("resume=true with -m: to resume a sweep, use sweep.resume=<its folder>")

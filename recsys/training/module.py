@@ -27,6 +27,7 @@ from recsys.training.losses import Loss, Pointwise
 from recsys.training.schedules import CosineRestarts, Schedule
 
 ADAMW = partial(AdamW, weight_decay=0.2, fused=True)
+LOGGED_RANKING = ("val/ndcg", "val/recall")  # the ranking metrics that are logged as curves
 
 
 class RatingModule(pl.LightningModule):
@@ -273,6 +274,3 @@ class RatingModule(pl.LightningModule):
                     f"{name} is {value} in epoch {self.current_epoch} (step {self.global_step}, learning rate "
                     f"{lr:.3g}): try a smaller optimizer.lr, or gradient_clip=1"
                 )
-
-
-LOGGED_RANKING = ("val/ndcg", "val/recall")  # of the ranking metrics, those that are curves

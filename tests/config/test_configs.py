@@ -1,4 +1,4 @@
-"""Every YAML file under conf/ is composed, validated and run."""
+"""Every YAML file under conf/ is composed and validated, and most of them are run."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
-from hydra.utils import get_class
+from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from support.tiny import QUICK, SMALL
 from support.training import train_result
@@ -80,6 +80,14 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch: py
         ("averaging", "swa"): ["snapshots=1"],
     }
     validate(compose(f"{group}={option}", *more.get((group, option), [])))
+
+
+@pytest.mark.parametrize("option", names_of("loss"))
+def test_every_loss_obeys_the_keys_that_are_set_at_the_top_level(compose, option: str) -> None:
+    changed = ["l2.vectors=0.25", "ranking.threshold=2"]
+    loss = instantiate(compose(f"loss={option}", *changed).loss, _convert_="all")
+    assert loss.l2.vectors == 0.25
+    assert getattr(loss, "threshold", 2) == 2
 
 
 @pytest.mark.slow

@@ -151,7 +151,7 @@ def test_more_devices_than_gpus_are_an_error(
     validate(compose(*ddp, "hardware.devices=2"))
     (message,) = errors(compose(*ddp, "hardware.devices=3"))
     assert message.startswith("hardware.devices=3: ")
-    assert "2 GPUs" in message
+    assert "finds 2 GPU(s); use hardware.devices=2" in message
     validate(compose("hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=3"))
 
 

@@ -48,7 +48,7 @@ def test_shuffled_batches_keep_each_rating_together(n: int, batch_size: int, see
 def test_processes_share_all_rows_evenly(world: int, more: int, seed: int, epoch: int) -> None:
     n, shares = world + more, []
     for rank in range(world):
-        order = Shuffle(n, seed, process_rank=rank, world=world)
+        order = Shuffle(n, seed, process_rank=rank, world_size=world)
         order.set_epoch(epoch)
         shares.append(order.permutation().tolist())
         assert len(shares[-1]) == len(order)

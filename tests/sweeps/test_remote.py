@@ -203,9 +203,9 @@ def test_two_nodes_under_slurm(tmp_path: Path, unused_port: int) -> None:
         (
             TWO_NODES,
             {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"},
-            "hardware.num_nodes=2 and hardware.devices=1: 2 processes are needed, but torchrun started 4",
+            "hardware.num_nodes=2 and hardware.devices=1: torchrun started 4 process(es), 2 needed",
         ),
-        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "1 processes are needed, but srun started 3"),
+        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "srun started 3 process(es), 1 needed"),
     ],
 )
 def test_a_wrong_number_of_processes_is_refused(

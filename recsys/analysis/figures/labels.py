@@ -1,4 +1,4 @@
-"""Labels next to points that do not overlap each other."""
+"""Non-overlapping labels for the points of a plot."""
 
 from typing import Any
 
@@ -10,21 +10,24 @@ from numpy.typing import NDArray
 from recsys.analysis.figures.style import fix_layout
 
 BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0}  # readable over points
-SIDES: list[dict[str, Any]] = [  # offsets from the point, in points of 1/72 inch
+SIDES: list[
+    dict[str, Any]
+] = [  # offsets from the point in pt (1/72 inch); `position` of an annotation is its offset
     {"position": (4, 0), "ha": "left", "va": "center"},
     {"position": (-4, 0), "ha": "right", "va": "center"},
     {"position": (0, 4), "ha": "center", "va": "bottom"},
     {"position": (0, -4), "ha": "center", "va": "top"},
 ]
-MARKER = 3  # half the width that is kept free around a labelled point, in points
-GAP = 2  # horizontal space between two labels, in points
+MARKER = 3  # half the width that is kept free around a labelled point, in pt
+GAP = 2  # free space on the left and right of each label, in pt
 
 
 def label_points(axes: Axes, points: NDArray, labels: list[str], max_labels: int) -> list[int]:
     """Label points in the given order, and skip labels for which there is no space.
 
     The right, left, upper and lower side of a point are tried in this order. A label must be inside the axes
-    and must not overlap earlier labels or labelled points. The layout of the figure is fixed.
+    and must not overlap earlier labels or labelled points; a point that an earlier label covers is skipped. The
+    layout of the figure is fixed afterwards, so that the labels keep their places.
 
     Args:
         axes: its limits must be final.
@@ -39,11 +42,11 @@ def label_points(axes: Axes, points: NDArray, labels: list[str], max_labels: int
     assert figure is not None
     renderer = FigureCanvasAgg(figure).get_renderer()
     fix_layout(figure)
-    pixels = figure.dpi / 72
+    pixels_per_pt = figure.dpi / 72
     frame = axes.get_window_extent(renderer)
     edges = np.array([frame.x0, frame.y0, frame.x1, frame.y1])
     centres = axes.transData.transform(points)
-    markers = np.hstack([centres, centres]) + np.array([-1, -1, 1, 1]) * MARKER * pixels
+    markers = np.hstack([centres, centres]) + np.array([-1, -1, 1, 1]) * MARKER * pixels_per_pt
     taken = np.empty((0, 4))  # boxes in pixels: left, bottom, right, top
     labelled: list[int] = []
     for index, (label, marker) in enumerate(zip(labels, markers, strict=True)):
@@ -57,7 +60,7 @@ def label_points(axes: Axes, points: NDArray, labels: list[str], max_labels: int
         for side in SIDES:
             text.set(**side)
             box = np.array(text.get_window_extent(renderer).extents)
-            box += np.array([-1, 0, 1, 0]) * GAP * pixels
+            box += np.array([-1, 0, 1, 0]) * GAP * pixels_per_pt
             is_inside = (box[:2] > edges[:2]).all() and (box[2:] < edges[2:]).all()
             if is_inside and not _overlaps(box, taken):
                 taken = np.vstack([taken, marker, box])

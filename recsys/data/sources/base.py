@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from recsys.data.dataset import Dataset
 
@@ -14,13 +15,18 @@ class Source(ABC):
 
     Attributes:
         name: the name of the data set in results, such as "ml-100k".
+        local_paths: names of the keys that are paths; a run records them as absolute paths.
+        scale: the lowest and the highest possible rating, if known before the data is read (optional).
     """
 
     name: str
+    local_paths: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def load(self) -> Dataset:
-        """Return the encoded dataset. A second call should be cheap (see `recsys.data.cache.cached`).
+        """Return the dataset, encoded by `recsys.data.dataset.encode`.
+
+        A second call should be cheap (see `recsys.data.cache.cached`).
 
         Raises:
             DataError: the data cannot be read.

@@ -12,7 +12,7 @@ from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
 from recsys.data.sources.base import Source, check_scale
-from recsys.errors import DataError, refusals_of
+from recsys.errors import DataError, os_error_as_data_error
 
 ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if data.item is not set
 
@@ -33,6 +33,8 @@ class CsvFile(Source):
         on_bad_rows: "error" stops at a bad row; "drop" skips and counts bad rows.
     """
 
+    local_paths = ("path",)
+
     path: str
     name: str = "csv"
     user: str = "user"
@@ -50,7 +52,7 @@ class CsvFile(Source):
             DataError: the file cannot be read, a row is bad, or RECSYS_DATA cannot be used.
         """
         file = Path(self.path).expanduser().absolute()
-        with refusals_of(f"data.path={self.path}"):
+        with os_error_as_data_error(f"data.path={self.path}", "; check data.path"):
             status = file.stat()
         resolved = dataclasses.replace(self, path=str(file))  # the same key for relative paths
         return cached(
@@ -81,7 +83,7 @@ class CsvFile(Source):
             quoted=True,
         )
         scale = (float(self.scale[0]), float(self.scale[1]))
-        with refusals_of(f"data.path={self.path}"):
+        with os_error_as_data_error(f"data.path={self.path}", "; check data.path"):
             text = TextSource(self.path, file.stat().st_size, lambda: file.open("rb"))
             ratings, dropped = read_ratings(text, fmt, scale, self.on_bad_rows)
         no_items = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})

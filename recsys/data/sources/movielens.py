@@ -32,10 +32,12 @@ class MovieLens(Source):
         md5: the checksum of the archive; None if GroupLens changes the archive without notice.
         members: sha256 of single files in the archive.
         package: a Python package with a copy of the data, as (requirement, sha256 of its wheel); or None.
-        mirror: a folder or URL to try first; or None.
+        mirror: a folder or URL to try before `address`; or None.
         verify: whether checksums must match.
         on_bad_rows: "error" stops at a bad row; "drop" skips and counts bad rows.
     """
+
+    local_paths = ("mirror",)
 
     name: str
     folder: str
