@@ -1,6 +1,6 @@
 """Draw docs/images/zaitsev-2018.png from a run of experiment=zaitsev-2018.
 
-python docs/zaitsev_2018.py outputs/runs/<date>_<time>
+python docs/zaitsev_2018.py outputs/runs/<date>_<time>-<microseconds>
 """
 
 import sys

@@ -39,13 +39,14 @@ class JobsLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Check the sweep; Hydra calls this before it creates the folder of the sweep."""
+        from recsys.runs.start import missing_folders
         from recsys.sweeps.launcher import check_sweep, discard_refused
 
         self.context, self.config = hydra_context, config
         check_sweep(config)
         # Hydra creates the folder before it composes the jobs, and a sweep may be refused after that.
         folder = Path(config.hydra.sweep.dir).absolute()
-        weakref.finalize(self, discard_refused, folder, folder.exists())
+        weakref.finalize(self, discard_refused, folder, missing_folders(folder))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs of a sweep."""

@@ -26,20 +26,20 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from recsys.atomic import NO_ROOM
 from recsys.cli.help import help_of
 from recsys.errors import ConfigError, Pruned, Stopped, UserError
-from recsys.experiment.compose import compose
-from recsys.paths import conf_dir
+from recsys.paths import conf_dir, conf_initialised
 from recsys.runs.folder import hydra_quoted
 from recsys.runs.start import timestamp
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
-def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
+def run_command(name: str, task: Callable[[DictConfig], Any], quote: Callable[[str], str] = str) -> None:
     """Run conf/<name>.yaml as a Hydra app.
 
     Args:
         name: the primary configuration.
         task: called with the composed configuration; in a sweep, with that of each job.
+        quote: converts a command-line argument to Hydra's grammar.
     """
     register_resolvers()
     _set_up_process()
@@ -58,14 +58,15 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
                 raise
             _exit(_explain(error, name, overrides))
 
-    arguments = [word for word in sys.argv[1:] if word not in MULTIRUN_FLAGS]
+    arguments = [quote(word) for word in sys.argv[1:] if word not in MULTIRUN_FLAGS]
     flags = [word for word in sys.argv[1:] if word in MULTIRUN_FLAGS]
     overrides = [word for word in arguments if not word.startswith("-")]
     if flags and name != "train":
         _exit(f"recsys-{name} {flags[0]}: only recsys-train has sweeps")
     if {"--cfg", "-c"} & set(arguments):
         flags = []  # print the configuration instead of sweeping
-    sys.argv[1:] = flags + arguments  # Hydra's parser accepts -m only before the overrides
+    # Hydra reads sys.argv only, and accepts -m only before the overrides.
+    sys.argv[1:] = flags + arguments
     try:
         if {"--help", "-h"} & set(arguments) and len(arguments) == len(overrides) + 1:
             print(help_of(name, conf_dir(), overrides))
@@ -168,7 +169,11 @@ def _explain(error: Exception, name: str, overrides: list[str]) -> str:
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         key = str(cause.full_key)
         # Arguments of a class that conf/ does not list, such as optimizer.betas, can be added.
-        hint = f"; +{key}=... adds it" if "." in key else f"; recsys-{name} --help lists all keys"
+        hint = (
+            f"; +{key}=... adds an argument that the class accepts"
+            if "." in key
+            else f"; recsys-{name} --help lists all keys"
+        )
         return f"{key}: no such key{_nearest(key, _known_keys(name, overrides)) or hint}"
     if isinstance(cause, OmegaConfBaseException):
         first = f"{error}: " if isinstance(error, ConfigCompositionException) and str(error) else ""
@@ -185,8 +190,8 @@ def _known_keys(name: str, overrides: list[str]) -> list[str]:
     """Return all keys of a command under the config groups that the user chose."""
     groups = [override for override in overrides if re.fullmatch(r"[\w/]+=[\w-]+", override)]
     for chosen in (groups, []):
-        with suppress(HydraException):
-            return list(keys_of(OmegaConf.to_container(compose(*chosen, name=name), resolve=False)))
+        with suppress(HydraException), conf_initialised():
+            return list(keys_of(OmegaConf.to_container(hydra.compose(name, list(chosen)), resolve=False)))
     return []
 
 

@@ -22,8 +22,7 @@ WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}  # from the suffix of out
 
 def main() -> None:
     """Run `recsys-recommend`."""
-    sys.argv[1:] = [quote_for_hydra(argument) for argument in sys.argv[1:]]
-    run_command("recommend", _task)
+    run_command("recommend", _task, quote_for_hydra)
 
 
 def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:

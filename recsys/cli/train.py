@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict
 from recsys.cli.app import run_command
 from recsys.errors import ConfigError
 from recsys.experiment.train import train
-from recsys.runs.folder import RESULT
+from recsys.runs.folder import RESULT, checkpoint_in
 from recsys.runs.record import recorded_config, recorded_overrides, without_start_keys
 from recsys.runs.resume import can_resume, check_overrides, find_run_to_resume
 from recsys.sweeps.job import end_with_parent
@@ -85,6 +85,10 @@ def _folder_to_resume(cfg: DictConfig, folder: Path | None) -> tuple[Path, bool]
 def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     """Return the recorded configuration and overrides of the run in a folder; those given if it has none."""
     if can_resume(folder):
+        if (last := checkpoint_in(folder, "last")).is_file():
+            from recsys.runs.checkpoint import check_format
+
+            check_format(last)  # first: a configuration of another version cannot be compared
         check_overrides(folder, overrides, cfg)
         return recorded_config(folder), recorded_overrides(folder) or []
     cfg = cfg.copy()

@@ -152,7 +152,11 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
     except Exception as error:  # importing a module of the user's choice
         yield f"{key}._target_={node['_target_']}: cannot be imported ({first_line(error)})"
         return
-    parameters = inspect.signature(target).parameters
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        yield f"{key}._target_={node['_target_']}: must be a class or a function, is {type(target).__name__}"
+        return
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function, include_extras=True)

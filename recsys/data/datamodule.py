@@ -60,8 +60,8 @@ class MovieLensDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Return the training set, shuffled in each epoch; each process sees its share."""
         columns = self._columns(self.split.train)
-        rank, world_size = self._process()
-        order = Shuffle(len(columns.ratings), self.seed, columns.ratings.device, rank, world_size)
+        process_rank, world_size = self._process()
+        order = Shuffle(len(columns.ratings), self.seed, columns.ratings.device, process_rank, world_size)
         return Batches(columns, self.batch_size, order)
 
     def val_dataloader(self) -> Batches:
@@ -90,14 +90,14 @@ class MovieLensDataModule(pl.LightningDataModule):
         Raises:
             DataError: there are more processes than ratings.
         """
-        rank, world_size = self._process()
+        process_rank, world_size = self._process()
         rows = getattr(self.split, subset)
         if len(rows) < world_size:  # Lightning does not accept an empty share
             raise DataError(
                 f"split: the {subset} set has {len(rows)} ratings for {world_size} processes; "
                 f"use fewer hardware.devices or a larger split.{subset}"
             )
-        return self._in_order(rows[rank::world_size])
+        return self._in_order(rows[process_rank::world_size])
 
     def _in_order(self, rows: Rows) -> Batches:
         return Batches(self._columns(rows), max(self.batch_size, EVALUATION_BATCH))

@@ -1,6 +1,7 @@
 """IdMap: translates between raw ids and indices."""
 
 import difflib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,10 +73,8 @@ class IdMap:
 
     def from_text(self, text: str) -> int | str:
         """Return an id that was typed, or read from a file, as the type of the raw ids; it may be unknown."""
-        try:
-            return int(text) if self.ids.dtype.kind in "iu" else text
-        except ValueError:
-            return text
+        is_number = self.ids.dtype.kind in "iu" and re.fullmatch(r"-?[0-9]+", text.strip())
+        return int(text) if is_number else text
 
     def _find(self, wanted: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return indices, and whether each one is valid, that is, whether its id is in the map."""

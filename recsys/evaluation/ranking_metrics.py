@@ -169,7 +169,7 @@ def ranking_task(
         return None
     if k > (n_items := len(dataset.item_ids)):
         raise ConfigError(
-            f"ranking.k={k}: {dataset.name} has {n_items} items; use at most ranking.k={min(10, n_items)}"
+            f"ranking.k={k}: {dataset.name} has {n_items} items; use at most ranking.k={n_items}"
         )
     try:
         return RankingTask.of(dataset, split, subset, k, threshold)

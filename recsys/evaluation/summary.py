@@ -132,7 +132,7 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
     console = Console()
     console.print(table)
     for line in (_facts(result), f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _facts(result: dict[str, Any]) -> str:

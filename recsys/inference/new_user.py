@@ -67,7 +67,7 @@ class NewUser:
         filter_seen: bool = True,
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
-        min_ratings: int = 0,
+        min_ratings: int = 10,
     ) -> pd.DataFrame:
         """Return the k items with the highest predictions; see `Recommender.recommend`."""
         seen = Seen.of(np.zeros_like(self.seen), self.seen, 1) if filter_seen else None

@@ -8,7 +8,7 @@ It only translates: the modules that compute (`scoring`, `fold_in`, `similar`) w
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import pandas as pd
@@ -108,7 +108,7 @@ class Recommender:
         filter_seen: bool = True,
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
-        min_ratings: int = 0,
+        min_ratings: int = 10,
         on_unknown: OnUnknown = "raise",
         candidates: Precision = "fp32",
     ) -> pd.DataFrame:
@@ -121,7 +121,7 @@ class Recommender:
             genres: only items with at least one of these genres.
             years: only items of this year, or from the first to the last of two years.
             min_ratings: only items with at least this many ratings; predictions for rarely rated items are
-                uncertain.
+                uncertain. 0: all items.
             on_unknown: "raise" refuses unknown users; "bias" gives them the items with the highest bias.
             candidates: precision in which candidates are found; "bf16" and "int8" are faster for many users and
                 items. Predictions are float32.
@@ -132,7 +132,12 @@ class Recommender:
 
         Raises:
             UserError: a user is unknown, or no item passes the filters.
+            ValueError: `k`, `on_unknown` or `candidates` is not allowed.
         """
+        if k < 1:
+            raise ValueError(f"k={k}: must be at least 1")
+        if candidates not in get_args(Precision):
+            raise ValueError(f"candidates={candidates!r}: must be one of {', '.join(get_args(Precision))}")
         asked = np.asarray(users)
         indices = self._user_indices(np.atleast_1d(asked), on_unknown)
         allowed = self.catalogue.allowed(genres, years, min_ratings)

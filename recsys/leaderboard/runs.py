@@ -78,7 +78,7 @@ def read_runs(folder: Path) -> list[RunRecord]:
     An unreadable file is logged and skipped.
 
     Raises:
-        RunError: there is no such run.
+        RunError: there is no such run, or one is of version 0.1.0.
     """
     runs = []
     for file in [*folder.glob(f"**/{RESULT}"), *folder.glob(f"**/{FAILED}")]:
@@ -89,8 +89,11 @@ def read_runs(folder: Path) -> list[RunRecord]:
         except RunError as error:
             log.warning("%s", error)
             continue
-        if _is_record(content):
-            runs.append(RunRecord(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
+        if not _is_record(content):
+            continue
+        if "movies" in content.get("data", {}):
+            raise RunError(f"{file}: has format 1 (version 0.1.0), this version reads format 2: train again")
+        runs.append(RunRecord(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
     if not runs:
         raise RunError(f"dir={folder}: contains no finished run")
     return sorted(runs, key=lambda run: [_natural_order(part) for part in run.name.split("/")])

@@ -1,4 +1,4 @@
-"""Scorers: what is left of a network when training is over, a plain module of tables, MLP and head.
+"""Scorers: the part of a network that predicts, a plain module of tables, MLP and head.
 
 Evaluation, ranking, fold-in, export and checkpoints use scorers only. A scorer owns copies of its tensors, needs
 no training data, and behaves the same in train and eval mode except for dropout, which its constructor turns off.
@@ -90,19 +90,19 @@ class Scorer(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the tables are."""
+        """The device of the tables."""
         return next(tensor.device for tensor in (*self.parameters(), *self.buffers()))
 
 
 class Table(NamedTuple):
-    """What describes all users, or all items: vectors (n, d) and biases (n, 1), either may be missing."""
+    """The vectors (n, d) and biases (n, 1) of all users, or of all items; one of the two may be None."""
 
     vectors: Tensor | None
     biases: Tensor | None
 
     @property
     def parts(self) -> list[Tensor]:
-        """Those of the two that exist."""
+        """The vectors and biases, without missing ones."""
         return [part for part in self if part is not None]
 
 

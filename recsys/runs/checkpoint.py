@@ -100,6 +100,8 @@ def network_from_checkpoint(path: Path) -> RatingNetwork:
         RunError: the file is missing or damaged, or does not describe a network.
     """
     content = _read(path)
+    if isinstance(content, dict) and "recsys" in content:
+        _check_format(path, content["recsys"])
     if not isinstance(content, dict) or not content.get("network"):
         raise RunError(f"{path}: does not describe its network; pass network=..., or build it with from_data")
     return _build_network(content["network"])
@@ -146,9 +148,7 @@ def _read(path: Path) -> Any:
     except RunError:
         raise
     except Exception as error:  # damage causes many kinds of errors
-        raise RunError(
-            f"{path}: not a checkpoint of this project, or damaged ({named_line(error)})"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
@@ -162,6 +162,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
     if metadata is None:
         raise RunError(f"{path}: a checkpoint, but not of this project")
     try:
+        _check_format(path, metadata)
+    except (KeyError, TypeError) as error:
+        raise _unreadable(path, error) from None
+    try:
         return content, _rebuild(content, metadata)
     except RunError as error:
         raise RunError(f"{path}: {error}") from None
@@ -169,9 +173,31 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
         raise RunError(f"{path}: damaged, or not written by recsys ({named_line(error)})") from None
 
 
+def check_format(path: Path) -> None:
+    """Check that a checkpoint has the format of this version, without reading its weights.
+
+    Raises:
+        RunError: it has another format, or cannot be read.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        _check_format(path, content["recsys"])
+    except RunError:
+        raise
+    except Exception as error:  # damage causes many kinds of errors
+        raise _unreadable(path, error) from None
+
+
+def _check_format(path: Path, metadata: Any) -> None:
+    if (found := metadata["format"]) != FORMAT:
+        raise RunError(f"{path}: has format {found}, this version reads format {FORMAT}: train again")
+
+
+def _unreadable(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path}: not a checkpoint of this project, or damaged ({named_line(error)})")
+
+
 def _rebuild(content: dict[str, Any], metadata: dict[str, Any]) -> LoadedCheckpoint:
-    if metadata["format"] != FORMAT:
-        raise RunError(f"has format {metadata['format']}, this version reads {FORMAT}: train again")
     network = _build_network(content["network"])
     scorers = scorers_from_checkpoint(content, network, metadata["predicts_ratings"])
     user_ids = IdMap(ids_from_plain(metadata["user_ids"]), "user")

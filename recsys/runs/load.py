@@ -1,6 +1,5 @@
 """Load a finished run with its data. No training code is imported: Lightning alone takes seconds."""
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,10 +84,7 @@ def load_run(run: str | Path = "latest", checkpoint: str = "best") -> LoadedRun:
     from recsys.runs.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint_in(folder, checkpoint))
-    data = dict(loaded.config["data"])
-    if (mirror := os.environ.get("RECSYS_MIRROR")) and "mirror" in data:
-        data["mirror"] = mirror  # the mirror of the run may be gone, or on another machine
-    dataset = instantiate(data, _convert_="all").load()
+    dataset = instantiate(loaded.config["data"], _convert_="all").on_this_machine().load()
     split_method = instantiate(loaded.config["split"], _convert_="all")
     split = split_method(dataset)
     if loaded.data != (dataset.sha256, split.fingerprint):

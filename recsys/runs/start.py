@@ -46,8 +46,7 @@ def open_run(
         with tempfile.TemporaryDirectory(prefix="recsys-") as scratch:
             yield Path(scratch)
         return
-    is_new = folder is None or not folder.exists()
-    folder = _create(folder)
+    folder, created = _create(folder)
     try:
         with lock_folder(folder, f"output_dir={folder}: another process is running in this folder"):
             starts_new_run = not (resume and has_begun(folder))
@@ -70,9 +69,7 @@ def open_run(
                 write_failure(folder, error, list(overrides))
                 raise
     finally:
-        if is_new:
-            with contextlib.suppress(OSError):  # only an empty folder is removed
-                folder.rmdir()
+        remove_empty(created)
 
 
 def timestamp() -> str:
@@ -102,11 +99,28 @@ def log_to(file: Path) -> Iterator[None]:
             handler.close()
 
 
-def _create(folder: Path | None) -> Path:
-    """Create and return a run folder."""
+def missing_folders(folder: Path) -> list[Path]:
+    """Return those of a folder and its parents that do not exist, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders as long as they are empty.
+
+    Args:
+        folders: the innermost first.
+    """
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _create(folder: Path | None) -> tuple[Path, list[Path]]:
+    """Create a run folder; return it, and which folders had to be created, the innermost first."""
     if folder is None:
         while True:
             folder = Path("outputs", "runs", timestamp()).absolute()
+            created = missing_folders(folder)
             try:
                 folder.mkdir(parents=True)
             except FileExistsError:  # another run started in the same microsecond
@@ -115,13 +129,14 @@ def _create(folder: Path | None) -> Path:
             except OSError as error:
                 raise _cannot_create(folder, error) from None
             else:
-                return folder
+                return folder, created
     folder = folder.absolute()
+    created = missing_folders(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_create(folder, error) from None
-    return folder
+    return folder, created
 
 
 def _cannot_create(folder: Path, error: OSError) -> ConfigError:

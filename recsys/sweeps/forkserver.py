@@ -139,6 +139,8 @@ class Server:
 
 def serve(connection: socket.socket) -> None:
     """Run the server: fork for every command received, and reply with the process id and then the exit code."""
+    if sys.platform != "linux":
+        raise RuntimeError("the fork server needs Linux (os.pidfd_open)")
     end = _EndWithoutTeardown()
     for module in MODULES:
         importlib.import_module(module)

@@ -19,6 +19,7 @@ from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, 
 from recsys.runs.lock import lock_folder
 from recsys.runs.processes import STOP_SIGNALS, external_launcher
 from recsys.runs.record import without_start_keys
+from recsys.runs.start import remove_empty
 from recsys.sweeps.compose import compose_jobs, config_arguments, swept_overrides
 from recsys.sweeps.job import Job, Outcome
 
@@ -139,19 +140,18 @@ def hold_sweep(config: DictConfig, first: int = 0) -> Iterator[None]:
             raise
 
 
-def discard_refused(folder: Path, existed: bool) -> None:
+def discard_refused(folder: Path, created: Sequence[Path]) -> None:
     """Remove what Hydra creates for a sweep before it calls the launcher, if the sweep has not begun.
 
     Args:
         folder: the folder of the sweep.
-        existed: whether it existed before Hydra created it.
+        created: it and its parents, as far as they did not exist before; the innermost first.
     """
     if not (folder / SWEEP).exists():
         with suppress(OSError):
             if [child.name for child in folder.iterdir()] == [MULTIRUN]:
                 (folder / MULTIRUN).unlink()
-            if not existed:
-                folder.rmdir()
+            remove_empty(created)
 
 
 @contextmanager

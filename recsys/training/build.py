@@ -3,7 +3,8 @@
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
+from torch.optim import Optimizer
 
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.models.base import RatingNetwork
@@ -54,6 +56,17 @@ def build_schedule(cfg: DictConfig) -> Schedule:
     return instantiate(cfg.schedule, _convert_="all")
 
 
+def build_optimizer(cfg: DictConfig) -> Callable[..., Optimizer]:
+    """Return the optimizer of a configuration: a function of the parameters."""
+    optimizer: Callable[..., Optimizer] = instantiate(cfg.optimizer, _partial_=True, _convert_="all")
+    if cfg.gradient_clip > 0 and cfg.hardware.precision != "32-true":
+        # Under mixed precision a fused optimizer unscales the gradients itself, and Lightning then cannot clip them.
+        example = optimizer([torch.nn.Parameter(torch.zeros(1))])
+        if example.defaults.get("fused"):
+            return partial(optimizer, fused=False)
+    return optimizer
+
+
 def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
     """Return the module of a configuration, with a network sized for the data.
 
@@ -67,13 +80,10 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
     network = network_class.from_data(data, **options)
     if cfg.hardware.compile:
         _compile(network, cfg.hardware.accelerator)
-    # Under mixed precision a fused optimizer unscales the gradients itself, and Lightning then cannot clip them.
-    clips_mixed = cfg.gradient_clip > 0 and cfg.hardware.precision != "32-true"
-    change = {"fused": False} if clips_mixed and "fused" in cfg.optimizer else {}
     return RatingModule(
         network,
         lr=cfg.optimizer.lr,
-        optimizer=instantiate(cfg.optimizer, _partial_=True, _convert_="all", **change),
+        optimizer=build_optimizer(cfg),
         schedule=build_schedule(cfg),
         loss=build_loss(cfg),
         seed=cfg.seed,

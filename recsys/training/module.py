@@ -98,12 +98,27 @@ class RatingModule(pl.LightningModule):
             self.network.setup_from_data(data.dataset, data.split.train)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return one optimizer for all parameters and a scheduler that is stepped per batch."""
+        """Return one optimizer for all parameters and a scheduler that is stepped per batch.
+
+        Raises:
+            ConfigError: the Trainer limits neither epochs nor steps, so the schedule has no end.
+        """
         optimizer = self._make_optimizer(list(self.network.parameters()))
-        epochs = self.trainer.max_epochs or 1
-        steps_per_epoch = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
-        scheduler = self.schedule(optimizer, steps_per_epoch, epochs)
+        scheduler = self.schedule(optimizer, *self._length())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _length(self) -> tuple[int, int]:
+        """Return the number of optimizer steps in an epoch, and of epochs in the run."""
+        steps = (
+            self.trainer.estimated_stepping_batches
+        )  # also loads the batches, so that their number is known
+        if math.isinf(steps):
+            raise ConfigError(
+                "max_epochs=-1: a schedule needs an end; give the Trainer max_epochs or max_steps"
+            )
+        batches = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        steps_per_epoch = max(1, math.ceil(batches))
+        return steps_per_epoch, max(1, math.ceil(steps / steps_per_epoch))
 
     def on_train_start(self) -> None:
         """Seed the generators of dropout and loss, differently in every process, or restore them."""
@@ -146,7 +161,7 @@ class RatingModule(pl.LightningModule):
         return average([*self.snapshots, self.scorer])
 
     def on_validation_epoch_start(self) -> None:
-        """Make the scorer that this epoch is measured and saved by."""
+        """Make the scorer that is evaluated and saved in this epoch."""
         self._start_evaluation()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -10,6 +10,8 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.inference.new_user import NewUser
+from recsys.inference.recommender import Recommender
 from recsys.models.bias import Bias
 from recsys.paths import conf_dir
 from recsys.training.module import RatingModule
@@ -53,6 +55,16 @@ def test_a_yaml_file_has_the_defaults_of_its_class(compose, group: str, option: 
     }
     in_yaml = {key: normalised(key, node[key]) for key in in_class}
     assert in_yaml == in_class
+
+
+def test_recommendations_have_the_defaults_of_the_command(compose) -> None:
+    command = compose(name="recommend")
+    for function in (Recommender.recommend, NewUser.recommend):
+        parameters = inspect.signature(function).parameters
+        for key in ("k", "filter_seen", "genres", "years", "min_ratings", "candidates"):
+            if key not in parameters:  # one user needs no faster search for candidates
+                continue
+            assert parameters[key].default == command[key], key
 
 
 @pytest.fixture

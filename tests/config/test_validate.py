@@ -37,6 +37,7 @@ def errors(cfg: DictConfig) -> list[str]:
         (["model.dropouts=[]"], "model.dropouts=[]: ", ["at least 1 item"]),
         (["schedule.cycle_epochs=0"], "schedule.cycle_epochs=0: ", ["greater than 0"]),
         (["schedule=triangular", "schedule.gamma=1.5"], "schedule.gamma=1.5: ", ["less than or equal to 1"]),
+        (["loss._target_=os.sep"], "loss._target_=os.sep: ", ["class or a function"]),
         (["~schedule", "+schedule._target_=torch.optim.lr_scheduler.StepLR"], "schedule: ", ["'optimizer'"]),
         (["split.val=1"], "split.val=1: ", ["less than 1"]),
         (["split=kfold", "split.fold=5"], "split.fold=5: ", ["0 to 4", "split.k=5"]),

@@ -19,8 +19,9 @@ CONF = Path(conf_dir())
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in CONF.glob("data/*.yaml")))
-def test_every_data_file_is_a_source(name: str) -> None:
-    options = {"path": "ratings.csv"} if name == "csv" else {}
+def test_every_data_file_is_a_source(name: str, tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").touch()
+    options = {"path": str(tmp_path / "ratings.csv")} if name == "csv" else {}
     source = source_by_name(name, **options)
     assert source.name == name
     assert list(source.check()) == []

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,11 +157,22 @@ def initial_weights(cfg: DictConfig) -> dict[str, torch.Tensor]:
     return {f"network.{name}": value.clone() for name, value in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("options", [[], ["hardware.precision=bf16-mixed", "+optimizer.fused=true"]])
+class FusedSGD(torch.optim.SGD):
+    """Fused unless it is told otherwise, as optimizers of other packages may be."""
+
+    def __init__(self, *arguments: Any, fused: bool = True, **options: Any) -> None:
+        super().__init__(*arguments, fused=fused, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["+optimizer.fused=true"], [f"optimizer._target_={__name__}.FusedSGD"]]
+)
 def test_gradients_are_clipped(compose, tmp_path: Path, options: list[str]) -> None:
     """Also in mixed precision, where Lightning cannot clip the gradients of a fused optimizer."""
     sgd = ["optimizer=sgd", "optimizer.lr=1", "optimizer.momentum=0", "optimizer.nesterov=false"]
     one_step = ["schedule=constant", "max_epochs=1", "batch_size=3000", "gradient_clip=0.01"]
+    if options:
+        one_step.append("hardware.precision=bf16-mixed")
     cfg = compose(*QUICK, *sgd, *one_step, *options)
     before = initial_weights(cfg)
     train_result(cfg, tmp_path / "run")

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ def test_a_result_replaces_the_failure_of_an_earlier_start(tmp_path: Path) -> No
     completed, pruned = read_runs(tmp_path)
     assert (completed.completed, completed.pruned) == (True, False)
     assert (pruned.completed, pruned.pruned) == (False, True)
+
+
+def test_a_result_of_version_0_1_0_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [], 0.9)
+    file = tmp_path / "0" / "result.json"
+    content = json.loads(file.read_text())
+    content["data"] = {"movies": 3}
+    file.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"result\.json: has format 1 .* format 2: train again"):
+        read_runs(tmp_path)
 
 
 def test_latest_is_the_newest_sweep_with_results(tmp_path: Path) -> None:

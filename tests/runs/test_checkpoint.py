@@ -110,11 +110,11 @@ def refusal(path: Path, content: Content) -> str:
     [
         (
             lambda content: content["recsys"].update(format=0),
-            "has format 0, this version reads 2: train again",
+            "has format 0, this version reads format 2: train again",
         ),
         (
             lambda content: content["recsys"].update(format=3),
-            "has format 3, this version reads 2: train again",
+            "has format 3, this version reads format 2: train again",
         ),
         (lambda content: content["recsys"].pop("format"), "damaged"),
         (lambda content: content["recsys"].pop("item_ids"), "damaged"),

@@ -122,10 +122,10 @@ def test_one_of_several_processes_gets_the_folder(tmp_path: Path) -> None:
 def test_a_refused_configuration_leaves_only_the_files_of_others(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "thesis.tex").touch()
-    for folder in (None, tmp_path / "new", tmp_path / "shared"):
+    for folder in (None, tmp_path / "new" / "deep", tmp_path / "shared"):
         with pytest.raises(ConfigError, match="no"), open_run(folder, CONFIG, []):
             raise ConfigError("no")
-    assert not list((tmp_path / "outputs" / "runs").iterdir())
+    assert not (tmp_path / "outputs").exists()
     assert not (tmp_path / "new").exists()
     assert names(tmp_path / "shared") == {"thesis.tex"}
 

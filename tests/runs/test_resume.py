@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from support.commands import run
 from support.tiny import PLAIN, QUICK
 
@@ -97,6 +98,18 @@ def test_one_process_at_a_time_resumes_a_run_and_earlier_metrics_are_kept(cut: P
 
 
 @pytest.mark.slow
+def test_a_run_of_version_0_1_0_is_refused_with_its_format(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    for name in (".hydra", "checkpoints"):
+        (folder / name).mkdir(parents=True)
+    (folder / ".hydra" / "config.yaml").write_text("split: {_target_: recsys.data.splits.random}\n")
+    torch.save({"recsys": {"format": 1}}, folder / "checkpoints" / "last.ckpt")
+    errors = run("train", f"run={folder}", "resume=true", code=1).stderr.splitlines()
+    assert errors[-1].endswith("last.ckpt: has format 1, this version reads format 2: train again")
+    assert not (folder / "failed.json").exists()
+
+
+@pytest.mark.slow
 def test_a_run_is_resumed_from_another_folder_but_not_with_changed_data(tmp_path: Path, monkeypatch) -> None:
     """The printed command can be pasted into a shell, whatever the name of the folder."""
     folder = tmp_path / "it's here = now"
@@ -131,7 +144,7 @@ def test_a_run_is_resumed_from_another_folder_but_not_with_changed_data(tmp_path
         (["run=nowhere", "resume=true"], "run=nowhere: no such folder"),
         (["run=empty", "resume=true"], "run=empty: nothing to resume"),
         (["run=latest", "resume=true"], "run=latest: no unfinished run under ./outputs/runs"),
-        (["run=empty"], "run=empty: only with resume=true"),
+        (["run=empty"], "run=empty: requires resume=true"),
         (["resume=true"], "resume=true: of which run?"),
         (["run=empty", "output_dir=other", "resume=true"], "give only one of them with resume=true"),
     ],

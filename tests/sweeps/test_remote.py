@@ -67,7 +67,7 @@ def test_a_machine_without_slurm_is_reported(tmp_path: Path) -> None:
     error = run("train", "-m", *QUICK, "seed=1,2", "hydra/launcher=slurm", code=1, PATH="/nowhere").stderr
     assert "hydra.launcher: " in error
     assert "srun" in error
-    assert not list(tmp_path.glob("outputs/sweeps/*"))
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_ray_restarts_the_job_of_a_lost_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

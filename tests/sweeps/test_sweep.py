@@ -167,7 +167,7 @@ def test_a_refused_sweep_leaves_nothing(arguments: list[str], messages: list[str
     assert len(errors) == len(messages)
     for error, expected in zip(errors, messages, strict=True):
         assert expected in error
-    assert not list(tmp_path.glob("outputs/sweeps/*"))
+    assert not (tmp_path / "outputs").exists()
     assert not (tmp_path / "nowhere").exists()
 
 

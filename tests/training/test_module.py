@@ -16,7 +16,7 @@ from support.training import synthetic_data
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.data.sources.synthetic import Synthetic
 from recsys.data.splits import RandomSplit
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, RunError
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
@@ -116,6 +116,12 @@ def test_lightning_restores_the_best_weights_for_a_test(tmp_path: Path) -> None:
     assert found["val/rmse"] == pytest.approx(float(expected))
 
 
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "recsys": {"format": 1}}, tmp_path / "old.ckpt")
+    with pytest.raises(RunError, match=r"old\.ckpt: has format 1, this version reads format 2: train again"):
+        RatingModule.load_from_checkpoint(tmp_path / "old.ckpt")
+
+
 def test_a_network_that_was_not_built_from_data_is_passed_when_loading(tmp_path: Path) -> None:
     data = synthetic_data()
     network = Bias(len(data.dataset.user_ids), len(data.dataset.item_ids), data.dataset.scale, 3.0)
@@ -127,6 +133,35 @@ def test_a_network_that_was_not_built_from_data_is_passed_when_loading(tmp_path:
     other = Bias(len(data.dataset.user_ids), len(data.dataset.item_ids), data.dataset.scale, 3.0)
     loaded = RatingModule.load_from_checkpoint(tmp_path / "best.ckpt", network=other)
     assert torch.equal(loaded.network.user_bias.weight, network.user_bias.weight)
+
+
+@pytest.mark.parametrize(
+    ("limits", "length"),
+    [
+        ({"max_epochs": 3}, (8, 3)),
+        ({"max_epochs": -1, "max_steps": 20}, (8, 3)),
+        ({"max_epochs": 100, "max_steps": 16}, (8, 2)),
+        ({"max_epochs": 2, "accumulate_grad_batches": 3}, (3, 2)),
+        ({"max_epochs": 1, "limit_train_batches": 2}, (2, 1)),
+    ],
+)
+def test_a_schedule_gets_the_length_of_the_run(tmp_path: Path, limits: dict, length: tuple[int, int]) -> None:
+    seen = []
+
+    class Recorded(CosineRestarts):
+        def __call__(self, optimizer: Any, steps_per_epoch: int, max_epochs: int) -> Any:
+            seen.append((steps_per_epoch, max_epochs))
+            return super().__call__(optimizer, steps_per_epoch, max_epochs)
+
+    data = synthetic_data(batch_size=100)  # 8 batches
+    make_trainer(tmp_path, **limits).fit(RatingModule(Bias.from_data(data), schedule=Recorded()), data)
+    assert seen == [length]
+
+
+def test_a_run_without_an_end_is_refused(tmp_path: Path) -> None:
+    data = synthetic_data()
+    with pytest.raises(ConfigError, match="max_epochs=-1: a schedule needs an end"):
+        make_trainer(tmp_path, max_epochs=-1).fit(RatingModule(Bias.from_data(data)), data)
 
 
 def test_loaders_work_without_a_data_module(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ class Source(ABC):
             DataError: the data cannot be read.
         """
 
+    def on_this_machine(self) -> "Source":
+        """Return this source as it is loaded for a finished run, perhaps on another machine than that of the run."""
+        return self
+
     def check(self) -> Iterator[str]:
         """Yield an error message for every option that cannot work, before any data is read."""
         return iter(())

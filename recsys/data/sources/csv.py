@@ -62,7 +62,9 @@ class CsvFile(Source):
         )
 
     def check(self) -> Iterator[str]:
-        """Yield an error message if the scale is not ascending or the separator is not one character."""
+        """Yield an error message if there is no such file, or the scale or the separator is not possible."""
+        if not Path(self.path).expanduser().exists():
+            yield f"data.path={self.path}: No such file or directory"
         yield from check_scale(self.scale)
         if len(self._separator) != 1:
             yield f"data.separator={self.separator!r}: one character expected"

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,10 @@ class MovieLens(Source):
         with archive.open("rb") as file:
             content = hashlib.file_digest(file, "md5").hexdigest()
         return cached(self.name, [*identity, content], lambda: self._read(archive))
+
+    def on_this_machine(self) -> "MovieLens":
+        """Return this source with the mirror of this machine, if RECSYS_MIRROR names one."""
+        return dataclasses.replace(self, mirror=os.environ.get("RECSYS_MIRROR") or self.mirror)
 
     def check(self) -> Iterator[str]:
         """Yield an error message if the scale is not ascending."""

@@ -58,8 +58,9 @@ def test_a_file_without_an_item_column_is_reported(file: Path) -> None:
         CsvFile(str(file)).load()
 
 
-def test_the_scale_must_be_ascending() -> None:
-    (message,) = CsvFile("x", scale=(5, 1)).check()
+def test_the_scale_must_be_ascending(file: Path) -> None:
+    file.touch()
+    (message,) = CsvFile(str(file), scale=(5, 1)).check()
     assert message == "data.scale=[5, 1]: the lowest rating comes first, the highest second"
 
 
@@ -71,7 +72,8 @@ def test_a_tab_may_be_written_with_a_backslash(file: Path, separator: str) -> No
 
 @pytest.mark.parametrize("separator", ["::", ""])
 def test_the_separator_must_be_one_character(file: Path, separator: str) -> None:
-    (message,) = CsvFile("x", separator=separator).check()
+    file.touch()
+    (message,) = CsvFile(str(file), separator=separator).check()
     assert message == f"data.separator={separator!r}: one character expected"
     file.write_text("user::item::rating\n")
     with pytest.raises(DataError, match=f"^data.separator='{separator}': one character expected"):
@@ -90,6 +92,10 @@ def test_bad_rows_are_errors_or_dropped(file: Path) -> None:
 def test_a_file_that_cannot_be_read_is_reported(path: str, why: str) -> None:
     with pytest.raises(DataError, match=f"^data.path={path}: {why}"):
         CsvFile(path).load()
+
+
+def test_a_missing_file_is_reported_before_it_is_read() -> None:
+    assert list(CsvFile("nowhere.csv").check()) == ["data.path=nowhere.csv: No such file or directory"]
 
 
 def test_a_data_folder_that_cannot_be_used_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
