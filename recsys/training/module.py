@@ -109,9 +109,8 @@ class RatingModule(pl.LightningModule):
 
     def _length(self) -> tuple[int, int]:
         """Return the number of optimizer steps in an epoch, and of epochs in the run."""
-        steps = (
-            self.trainer.estimated_stepping_batches
-        )  # also loads the batches, so that their number is known
+        self.trainer.fit_loop.setup_data()  # the number of batches is unknown before
+        steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise ConfigError(
                 "max_epochs=-1: a schedule needs an end; give the Trainer max_epochs or max_steps"

@@ -164,10 +164,24 @@ def test_help_has_a_description_and_examples(command: str) -> None:
 @pytest.mark.slow
 def test_help_equals_hydras_own(tmp_path: Path) -> None:
     arguments = ["--help", "model=bias", "optimizer=sgd"]
-    printed = run("train", *arguments, "--config-dir", str(tmp_path)).stdout  # a second option: Hydra prints
-    # Base files hold what the options of a group have in common; they are not options themselves.
-    expected = "".join(line for line in printed.splitlines(True) if "/base: " not in line)
-    assert run("train", *arguments).stdout == expected
+    hydras = run("train", *arguments, "--config-dir", str(tmp_path)).stdout  # a second option: Hydra prints
+    ours = run("train", *arguments).stdout
+    # Hydra also lists base files, which are no options, and neither launchers nor sweepers.
+    expected = "".join(line for line in hydras.splitlines(True) if "/base: " not in line)
+    assert "hydra/launcher: basic, pool, ray, slurm\nhydra/sweeper: basic, optuna\n" in ours
+    assert "".join(line for line in ours.splitlines(True) if not line.startswith("hydra/")) == expected
+
+
+@pytest.mark.slow
+def test_help_lists_only_the_choices_of_the_command() -> None:
+    text = run("prepare", "--help").stdout
+    assert "data: csv, ml-100k, " in text
+    assert "model: " not in text
+    assert "hydra/launcher" not in text
+
+
+@pytest.mark.slow
+def test_help_names_the_options_for_a_wrong_one() -> None:
     assert "model=nope: choose bias, " in run("train", "--help", "model=nope", code=1).stderr
 
 

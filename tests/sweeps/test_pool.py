@@ -50,7 +50,7 @@ def test_a_failed_job_does_not_affect_the_others(forks: bool, tmp_path: Path) ->
     assert [outcome.error for outcome in outcomes[1:5]] == [
         "ended with code 1 and without a result: ValueError: no",
         "killed by SIGKILL",
-        "stopped after 5 seconds (hydra.launcher.timeout)",
+        "killed after 5 seconds (hydra.launcher.timeout)",
         "killed by SIGSEGV",
     ]
     for outcome in outcomes[1:5]:

@@ -57,7 +57,7 @@ def test_a_sweep_in_which_jobs_end_in_every_way(faulty, tmp_path: Path) -> None:
     failed = {
         1: "ValueError: on purpose",
         2: "killed by SIGKILL",
-        3: "stopped after 20 seconds (hydra.launcher.timeout)",
+        3: "killed after 20 seconds (hydra.launcher.timeout)",
     }
     assert "4 jobs" in done.stderr
     assert "1 of 4 done, 0 running, 3 failed, best" in done.stderr
