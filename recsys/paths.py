@@ -1,5 +1,6 @@
-"""The configuration files: where they are, and Hydra's access to them from Python."""
+"""Where the package and its configuration files are, and Hydra's access to these files from Python."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,18 @@ def conf_dir() -> str:
         if (folder / "train.yaml").is_file():
             return str(folder)
     raise UserError(f"no conf folder in {package} or next to it: reinstall recsys")
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout that contains this package; None outside a checkout or without git."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import rating_metrics
 from recsys.models.scorer import Scorer
+from recsys.paths import git_commit
 from recsys.runs.checkpoint import LoadedCheckpoint
 
 
@@ -107,12 +108,16 @@ def _describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any]
 
 
 def _versions() -> dict[str, Any]:
-    """Return what can affect the metrics: versions of packages, and the number of threads."""
+    """Return what can affect the metrics: versions of packages, the git commit, and the number of threads."""
     import torch
 
     names = ("recsys", "torch", "pytorch-lightning", "hydra-core", "numpy")
-    python = ".".join(map(str, sys.version_info[:3]))
-    return {"python": python, **{name: version(name) for name in names}, "threads": torch.get_num_threads()}
+    return {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        **{name: version(name) for name in names},
+        "commit": git_commit(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def print_summary(result: dict[str, Any], folder: Path) -> None:
