@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import recsys
 
 
@@ -14,6 +16,7 @@ def test_version_is_that_of_pyproject() -> None:
     assert recsys.__version__ == pyproject["project"]["version"]
 
 
+@pytest.mark.slow
 def test_importing_recsys_changes_nothing_and_loads_nothing() -> None:
     script = """
 import json, os, sys

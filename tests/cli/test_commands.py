@@ -185,6 +185,7 @@ def test_help_names_the_options_for_a_wrong_one() -> None:
     assert "model=nope: choose bias, " in run("train", "--help", "model=nope", code=1).stderr
 
 
+@pytest.mark.slow
 def test_commands_do_not_import_torch_before_they_need_it() -> None:
     modules = ", ".join(f"recsys.cli.{command}" for command in COMMANDS)
     heavy = {"torch", "pandas", "matplotlib", "pytorch_lightning"}
@@ -193,6 +194,7 @@ def test_commands_do_not_import_torch_before_they_need_it() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_completion_offers_options() -> None:
     line = "recsys-train model="
     variables = {"COMP_LINE": line, "COMP_POINT": str(len(line))}

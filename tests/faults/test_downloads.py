@@ -118,6 +118,7 @@ def test_a_killed_download_leaves_no_incomplete_archive(slow, tmp_path: Path) ->
         assert fetch(archive, folder).read_bytes() == GOOD
 
 
+@pytest.mark.slow
 def test_a_killed_download_releases_its_lock(slow, tmp_path: Path) -> None:
     handler, _, archive = slow
     handler.pause = 0.05

@@ -233,6 +233,7 @@ app()
 """
 
 
+@pytest.mark.slow
 def test_compose_works_inside_a_hydra_app(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
     subprocess.run([sys.executable, "app.py", "hydra.run.dir=."], check=True, timeout=60)
