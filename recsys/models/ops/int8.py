@@ -30,6 +30,9 @@ class Int8MLP:
     rounding in one operation. Dropout is ignored. The input of a call is the sum of two parts, each of them
     the result of `quantise`.
 
+    Measured on a core with VNNI (docs/performance.md): 390 billion operations per second, where products of float32
+    reach 104 billion.
+
     Args:
         layers: the layers of an MLP after its first linear layer.
         sample: float32 (n, width), typical inputs by which the scales are chosen.
