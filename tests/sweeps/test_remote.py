@@ -199,13 +199,13 @@ def test_two_nodes_under_slurm(tmp_path: Path, unused_port: int) -> None:
     ("overrides", "variables", "message"),
     [
         (["hardware.num_nodes=2"], {}, "hardware.num_nodes=2: several machines need hardware.strategy=ddp"),
-        (TWO_NODES, {}, "the processes of the other machines are not started.*torchrun --nnodes=2"),
+        (TWO_NODES, {}, "nothing has started the processes on the other machines.*torchrun --nnodes=2"),
         (
             TWO_NODES,
             {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"},
-            "hardware.num_nodes=2 and hardware.devices=1: torchrun started 4 process(es), 2 needed",
+            r"hardware.num_nodes=2 and hardware.devices=1: torchrun started 4 process\(es\), 2 needed",
         ),
-        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "srun started 3 process(es), 1 needed"),
+        ([], {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, r"srun started 3 process\(es\), 1 needed"),
     ],
 )
 def test_a_wrong_number_of_processes_is_refused(

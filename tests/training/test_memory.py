@@ -37,8 +37,7 @@ def page_faults(allocator: str) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_training_steps_reuse_freed_memory() -> None:
-    assert page_faults("reuse") < 1000  # the activations of 20 steps are 60,000 pages
-    assert page_faults("default") > 5000
+    assert 5 * page_faults("reuse") < page_faults("default")
 
 
 @pytest.mark.parametrize(
