@@ -170,7 +170,7 @@ def _explain(error: Exception, name: str, overrides: list[str]) -> str:
         key = str(cause.full_key)
         # Arguments of a class that conf/ does not list, such as optimizer.betas, can be added.
         hint = (
-            f"; +{key}=... adds an argument that the class accepts"
+            f"; if its class accepts the argument, +{key}=... adds it"
             if "." in key
             else f"; recsys-{name} --help lists all keys"
         )

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from recsys.models.scorer import Scorer
 
-# Weight decay and early stopping draw the fitted rows together, so users vary more than these rows do. Chosen on
-# the validation users of docs/fold-in.md as the compromise of two networks, whose optima are 1.0 and 2.0.
+# Weight decay and early stopping shrink the trained rows towards their mean, so users vary more than these rows. A
+# compromise between two networks, whose best values on the validation users of docs/fold-in.md are 1.0 and 2.0.
 SPREAD = 1.5
 MAX_STEPS = 50
 PAIRS_PER_CHUNK = 1 << 14
@@ -31,7 +31,7 @@ class Prior:
     All tensors are float64, on the scorer's device.
 
     Attributes:
-        scorer: of the trained users.
+        scorer: the scorer of the trained users.
         mean: (w,); the mean of the trained users' rows.
         root: (w, w); root @ root.T is their covariance, times the spread.
         noise: standard deviation of a rating around its prediction, in rating points.
@@ -55,7 +55,7 @@ class Prior:
             scorer: predicts ratings.
             trained_users: bool (n_users,); which users have training ratings.
             noise: the validation RMSE of the run.
-            spread: factor of the covariance.
+            spread: factor by which the covariance is multiplied.
         """
         from sklearn.covariance import ledoit_wolf  # takes a second to import, and only fold-in needs it
 
@@ -103,7 +103,7 @@ class Prior:
             items: item indices (n,), on the scorer's device.
 
         Returns:
-            Predictions (n,) and derivatives by x (n, w).
+            Predictions (n,) and derivatives with respect to x (n, w).
         """
         chunks = [self._linearise(x, chunk) for chunk in items.split(PAIRS_PER_CHUNK)]
         predictions, derivatives = (torch.cat(column).double() for column in zip(*chunks, strict=True))
@@ -118,7 +118,7 @@ class Prior:
         return predictions.detach(), derivatives
 
     def _evaluate(self, z: Tensor, items: Tensor, ratings: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Return residuals and derivatives by z in units of the noise, and the cost."""
+        """Return residuals and derivatives with respect to z in units of the noise, and the cost."""
         predictions, derivatives = self.linearise(self.mean + self.root @ z, items)
         residuals = (ratings - predictions) / self.noise
         return residuals, derivatives @ self.root / self.noise, float(residuals @ residuals + z @ z)
@@ -129,7 +129,7 @@ class Posterior:
     """The distribution of a user's vector after some ratings.
 
     Attributes:
-        prior: the distribution before them.
+        prior: the distribution before these ratings.
         x: (w,); the most likely vector.
         root: (w, w); root @ root.T is the covariance.
     """

@@ -23,7 +23,7 @@ SHORT = {
 
 
 def compare(folder: Path, form: str = "table", test: bool = False, page: Path | None = None) -> None:
-    """Print the leaderboard of all runs under a folder, its failures, and the command that repeats the best run.
+    """Print the leaderboard of all runs under a folder, the failed runs, and the command that repeats the best run.
 
     Args:
         folder: a sweep, or any folder that contains runs.

@@ -28,10 +28,11 @@ class SplitData(Protocol):
 class RatingNetwork(nn.Module):
     """A network from user indices and item indices to ratings.
 
-    A subclass implements `logits` (or `forward`, where the heads do not suit it) and keeps one row per user in
+    A subclass implements `logits` (or `forward`, if none of the heads fits) and keeps one row per user in
     `nn.Embedding`s whose attribute names start with `user_`, one row per item in those that start with `item_`.
-    That is the whole contract. Training, cold start, checkpoints, recommending and fold-in rely on it. Optional:
-    `scorer` for faster scoring of full catalogues, `setup_from_data` for constants taken from the training set.
+    Training, cold start, checkpoints, recommendation and fold-in rely on this contract only. A subclass may override
+    `tables` if its embeddings are stored elsewhere, `scorer` (and `empty_scorer`) for faster scoring of full
+    catalogues, and `setup_from_data` for constants taken from the training set.
     A subclass of a network with its own `scorer` that changes `logits` must also override `scorer`, because the
     inherited one computes the scores of the inherited `logits`.
 
@@ -67,7 +68,7 @@ class RatingNetwork(nn.Module):
 
     @classmethod
     def from_data(cls, data: SplitData, **options: Any) -> Self:
-        """Build a network in the size of the data, with the constants that it takes from the training set.
+        """Build a network sized for the data, with constants from the training set.
 
         Args:
             data: a data module after `setup`, or anything with a `dataset` and a `split`.
@@ -92,8 +93,8 @@ class RatingNetwork(nn.Module):
         return "head=ordinal" if isinstance(self.head, OrdinalHead) else None
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return scores, from which the head makes ratings: user and item indices (B,) to (B,)."""
-        raise NotImplementedError("a network implements logits(users, items), or forward(users, items)")
+        """Return scores, which the head converts to ratings: user and item indices (B,) to (B,)."""
+        raise NotImplementedError("a network must implement logits(users, items) or forward(users, items)")
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return ratings: user and item indices (B,) to float32 (B,), not clipped to the scale."""
@@ -109,7 +110,7 @@ class RatingNetwork(nn.Module):
         return functional.mse_loss(self(users, items), ratings)
 
     def setup_from_data(self, dataset: Dataset, train: Rows) -> None:
-        """Take what the network needs from the training set; overridden methods call this one, too.
+        """Take constants from the training set; a method that overrides this one must call it.
 
         Args:
             dataset: all ratings, the item table and the user table.
@@ -142,8 +143,8 @@ class RatingNetwork(nn.Module):
     def fill_untrained(self) -> None:
         """Set the embeddings of users and items without training ratings to the mean of those that have some.
 
-        Rating losses never read these rows. Ranking losses sample items, so they do; what they learned about
-        items without training ratings is overwritten here.
+        Rating losses never read these rows. Ranking losses do, because they sample items; the values learned for
+        items without training ratings are overwritten here.
         """
         sides: tuple[tuple[Side, Tensor | None], ...] = (
             ("user", self.trained_users),
@@ -156,7 +157,7 @@ class RatingNetwork(nn.Module):
                 table.weight[~known] = table.weight[known].mean(0)
 
     def use_sparse_gradients(self) -> None:
-        """Make the gradients of all embeddings sparse: only the rows read by a batch."""
+        """Use sparse gradients for the tables of users and items: only the rows that a batch reads."""
         for side in ("user", "item"):
             for table in self.tables(side).values():
                 table.sparse = True

@@ -24,8 +24,8 @@ GRACE_SECONDS = 10.0  # between SIGINT and SIGKILL when a sweep is stopped
 def make_slots(devices: int, on_gpu: bool, jobs_per_gpu: int = 1, jobs: int | None = None) -> list[Slot]:
     """Return slots that together use all GPUs, or all cores.
 
-    Each job sees only the GPUs of its slot, and uses an equal share of the cores: more threads than cores make
-    all jobs slower. Both are set before torch is imported.
+    Each job sees only the GPUs of its slot and uses an equal share of the cores, because more threads than cores slow
+    down all jobs. The environment variables for this are set before torch is imported.
 
     Args:
         devices: number of devices of one job.
@@ -53,7 +53,7 @@ def slots_of_this_machine(hardware: Any, jobs_per_gpu: int, jobs: int | None) ->
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """Return the environment variables that limit a job to some threads; torch reads them when it is imported."""
+    """Return the environment variables that limit a job's threads; torch reads them when it is imported."""
     return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
 
 
@@ -72,7 +72,7 @@ def visible_gpus() -> list[str]:
 def run_jobs(
     jobs: Sequence[Job], slots: Sequence[Slot], timeout: float | None = None, fail_fast: bool = False
 ) -> list[Outcome]:
-    """Run jobs, one at a time per slot. A job that fails does not affect the others.
+    """Run jobs, one at a time per slot. A failed job does not affect the others, unless `fail_fast` is true.
 
     Args:
         jobs: the jobs, started in this order; those that have a result are not run again.
@@ -81,7 +81,7 @@ def run_jobs(
         fail_fast: whether the first failure stops all jobs.
 
     Returns:
-        The outcomes of the jobs that ended, in the order of `jobs`.
+        The outcomes of all jobs that have ended, including earlier results, sorted by job number.
 
     Raises:
         KeyboardInterrupt: after all processes have ended; finished jobs keep their results.

@@ -91,14 +91,14 @@ class RatingModule(pl.LightningModule):
         return super().load_from_checkpoint(checkpoint_path, weights_only=True, **arguments)
 
     def setup(self, stage: str) -> None:
-        """Give a network that was rebuilt from a checkpoint what it takes from the training set."""
-        self._tasks = {}  # the data module may be another one than before
+        """Set up the network from the training set, unless `from_data` has already done so."""
+        self._tasks = {}  # the data module may have changed
         data = getattr(self.trainer, "datamodule", None)
         if self.network.trained_users is None and isinstance(data, MovieLensDataModule):
             self.network.setup_from_data(data.dataset, data.split.train)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return one optimizer for all parameters and a scheduler that is stepped per batch.
+        """Return one optimizer for all parameters and a scheduler that is stepped after each optimizer step.
 
         Raises:
             ConfigError: the Trainer limits neither epochs nor steps, so the schedule has no end.
@@ -125,7 +125,7 @@ class RatingModule(pl.LightningModule):
         seed = seed_for(self.seed, "negatives", self.global_rank)
         self._generator = Generator(self.device).manual_seed(seed)
         if generators := self._resumed.get("generators"):
-            # Clones: torch reads a state from the start of its storage, where a row of a matrix is not.
+            # Clones: set_state reads from the start of the storage, and these states are rows of a matrix.
             states = {name: generators[name][self.global_rank].cpu().clone() for name in generators}
             self._default_generator().set_rng_state(states["dropout"])
             self._generator.set_state(states["negatives"])
@@ -138,7 +138,9 @@ class RatingModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch plus its penalty."""
         loss = self.loss(self.network, batch, self._generator)
-        self._loss_sum = self._loss_sum + loss.detach() * len(batch.ratings)  # no wait for the device here
+        self._loss_sum = self._loss_sum + loss.detach() * len(
+            batch.ratings
+        )  # does not synchronise with the device
         self._loss_count += len(batch.ratings)
         return loss + self.loss.penalty(self.network, batch)
 
@@ -156,7 +158,7 @@ class RatingModule(pl.LightningModule):
 
     @property
     def outcome(self) -> Scorer:
-        """What a run returns if it ends now: the average of the snapshots and the current scorer."""
+        """The scorer of the run if it ended now: the average of the snapshots and the current scorer."""
         return average([*self.snapshots, self.scorer])
 
     def on_validation_epoch_start(self) -> None:
@@ -252,7 +254,7 @@ class RatingModule(pl.LightningModule):
             self._errors.update(self.outcome.predict(batch.users, batch.items), batch.ratings)
 
     def _metrics(self, subset: str) -> dict[str, float]:
-        """Return rating metrics over all processes, or ranking metrics, which every process computes alike."""
+        """Return rating metrics over all processes, or ranking metrics, which each process computes in full."""
         if self.loss.predicts_ratings:
             assert self._errors is not None
             return prefixed(subset, self._errors.compute())
@@ -263,12 +265,16 @@ class RatingModule(pl.LightningModule):
             return self._tasks[subset]
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, MovieLensDataModule):
-            raise ConfigError("a ranking loss is measured by a MovieLensDataModule; pass it as datamodule=")
+            raise ConfigError(
+                "ranking metrics need a MovieLensDataModule; call trainer.fit(module, datamodule=...)"
+            )
         task = ranking_task(
             data.dataset, data.split, subset, data.ranking_k, data.ranking_threshold, required=True
         )
         if task is None:
-            raise ConfigError("ranking_k=0 with a ranking loss: weights are selected by val/ndcg@k; use 10")
+            raise ConfigError(
+                "ranking_k=0 with a ranking loss: weights are selected by val/ndcg@k; use ranking_k=10"
+            )
         self._tasks[subset] = task
         return task
 
