@@ -69,7 +69,7 @@ def plot_map(
     axes = figure.subplots()
     axes.scatter(x, y, 9, color=LIGHT)
     axes.set(xlabel=textwrap.fill(axis_labels[0], 120), ylabel=textwrap.fill(axis_labels[1], 100))
-    axes.set_title(f"Map of the {len(x):,} most-rated items; blue: items with a title")
+    axes.set_title(f"Map of the {len(x):,} most-rated items; blue: labelled items")
     axes.margins(0.06)
     points = np.column_stack([x, y])
     labelled = label_points(axes, points, [shorten(title, 30) for title in titles], max_labels)
