@@ -20,10 +20,8 @@ def help_of(name: str, conf: str, overrides: list[str]) -> str:
     """
     with hydra.initialize_config_dir(conf, version_base="1.3"):
         cfg = hydra.compose(name, overrides, return_hydra_config=True)
-    template, choices = (
-        Template(cfg.hydra.help.template),
-        _choices(Path(conf), set(cfg.hydra.runtime.choices)),
-    )
+    template = Template(cfg.hydra.help.template)
+    choices = _choices(Path(conf), set(cfg.hydra.runtime.choices))
     with open_dict(cfg):
         del cfg["hydra"]
     return template.substitute(APP_CONFIG_GROUPS=choices, CONFIG=OmegaConf.to_yaml(cfg))
@@ -31,15 +29,11 @@ def help_of(name: str, conf: str, overrides: list[str]) -> str:
 
 def _choices(conf: Path, groups: set[str]) -> str:
     """Return one line per config group of a command: `model: bias, embedding-net, ...`."""
-    options = {
-        group: {file.stem for file in (conf / group).glob("*.yaml")}
-        for group in groups
-        if not group.startswith("hydra")
-    }
-    if "sweep" in groups:
-        for group in ("hydra/launcher", "hydra/sweeper"):
-            options[group] = {
-                "basic",
-                *(file.stem for file in (conf / group).glob("*.yaml")),
-            }  # basic: Hydra's own
-    return "".join(f"{group}: {', '.join(sorted(options[group]))}\n" for group in sorted(options))
+    plugins = {"hydra/launcher", "hydra/sweeper"} if "sweep" in groups else set()
+    lines = []
+    for group in sorted({group for group in groups if not group.startswith("hydra")} | plugins):
+        options = {file.stem for file in (conf / group).glob("*.yaml")}
+        if group in plugins:
+            options.add("basic")  # Hydra's own
+        lines.append(f"{group}: {', '.join(sorted(options))}\n")
+    return "".join(lines)

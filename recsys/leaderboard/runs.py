@@ -8,7 +8,7 @@ from typing import Any
 from recsys.errors import RunError
 from recsys.evaluation.objective import Objective
 from recsys.leaderboard.paired_test import Repeat
-from recsys.runs.folder import FAILED, RESULT, read_json
+from recsys.runs.folder import FAILED, FORMAT, RESULT, read_json
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,9 @@ def read_runs(folder: Path) -> list[RunRecord]:
         if not _is_record(content):
             continue
         if "movies" in content.get("data", {}):
-            raise RunError(f"{file}: has format 1 (version 0.1.0), this version reads format 2: train again")
+            raise RunError(
+                f"{file}: has format 1 (version 0.1.0), this version reads format {FORMAT}: train again"
+            )
         runs.append(RunRecord(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
     if not runs:
         raise RunError(f"dir={folder}: contains no finished run")

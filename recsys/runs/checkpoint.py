@@ -18,8 +18,7 @@ from recsys.errors import RunError, named_line
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
-
-FORMAT = 2  # of the metadata; raised when its keys change
+from recsys.runs.folder import FORMAT
 
 
 @dataclass(frozen=True, eq=False)

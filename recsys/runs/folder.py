@@ -12,6 +12,7 @@ from typing import Any
 from recsys.atomic import atomic_write
 from recsys.errors import ConfigError, Pruned, RunError, first_line, named_line
 
+FORMAT = 2  # of checkpoints and result.json; raised when their keys change
 RESULT, FAILED = "result.json", "failed.json"  # how the run ended; neither: it has not finished
 CHECKPOINTS = "checkpoints"
 HYDRA, LOG = ".hydra", "train.log"  # the configuration of the run, and its log

@@ -68,31 +68,28 @@ def search(
             )
         study.set_user_attr(name, now)
     tell_results(study, folder)
-    while (missing := options.n_trials - len(_counted(study.trials))) > 0:
-        asked = [study.ask(space) for _ in range(min(batch, missing))]
+    how = f"to continue the search, repeat the command with sweep.resume={folder}"
+    counted = _counted(study)
+    while len(counted) < options.n_trials:
+        asked = [study.ask(space) for _ in range(min(batch, options.n_trials - len(counted)))]
         launch([[*_as_overrides(trial.params), *common] for trial in asked], asked[0].number)
         tell_results(study, folder)
+        counted = _counted(study)
         if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
             best = study.best_trial
             log.info(
                 "%d of %d trials, best %.4f (job %d)",
-                len(_counted(study.trials)),
+                len(counted),
                 options.n_trials,
                 abs(best.value or 0.0),  # the value is negative if higher is better
                 best.number,
             )
-        ended = _counted(study.trials[asked[0].number :])
+        ended = [trial for trial in counted if trial.number >= asked[0].number]
         failed = [trial.number for trial in ended if trial.state is TrialState.FAIL]
         if fail_fast and failed:
-            raise TrainingError(
-                f"job {failed[0]} failed (hydra.launcher.fail_fast=true); to continue the search, repeat the "
-                f"command with sweep.resume={folder}"
-            )
+            raise TrainingError(f"job {failed[0]} failed (hydra.launcher.fail_fast=true); {how}")
         if not ended:
-            raise TrainingError(
-                f"jobs {asked[0].number} to {asked[-1].number} were interrupted; to continue the search, repeat the "
-                f"command with sweep.resume={folder}"
-            )
+            raise TrainingError(f"jobs {asked[0].number} to {asked[-1].number} were interrupted; {how}")
     if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
         raise TrainingError(f"none of {len(study.trials)} trials completed; see {folder}/*/{FAILED}")
 
@@ -236,9 +233,9 @@ def _trial(study: "Study", storage: "JournalStorage", number: int) -> "Trial":
     return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
-def _counted(trials: Sequence["FrozenTrial"]) -> list["FrozenTrial"]:
+def _counted(study: "Study") -> list["FrozenTrial"]:
     """Return the trials that count as one of n_trials: all but interrupted ones."""
-    return [trial for trial in trials if INTERRUPTED not in trial.user_attrs]
+    return [trial for trial in study.get_trials(deepcopy=False) if INTERRUPTED not in trial.user_attrs]
 
 
 def _as_overrides(values: Mapping[str, Any]) -> list[str]:

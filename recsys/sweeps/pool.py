@@ -61,9 +61,8 @@ def visible_gpus() -> list[str]:
     """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if (set_by_user := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         names = [name.strip() for name in set_by_user.split(",") if name.strip()]
-        return list(
-            itertools.takewhile(lambda name: not name.startswith("-"), names)
-        )  # CUDA ignores what follows -1
+        # CUDA ignores what follows -1.
+        return list(itertools.takewhile(lambda name: not name.startswith("-"), names))
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

@@ -126,9 +126,8 @@ def build_callbacks(
     if cfg.snapshots > 1:
         callbacks.append(SnapshotEnsemble(cfg.snapshots, cycle_ends))
     if cfg.averaging:
-        callbacks.insert(
-            0, instantiate(cfg.averaging, _convert_="all")
-        )  # before callbacks that read or save the weights
+        # First, before callbacks that read or save the weights.
+        callbacks.insert(0, instantiate(cfg.averaging, _convert_="all"))
     if cfg.logger:
         callbacks.append(LearningRateMonitor("step"))
     return callbacks
@@ -152,9 +151,8 @@ def build_trainer(
     hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
     hardware.pop("compile")
     plugins: list[Any] = [AtomicCheckpointIO()]
-    if (
-        SLURMEnvironment.detect()
-    ):  # Lightning's automatic requeue would resume from any checkpoint in the run folder
+    if SLURMEnvironment.detect():
+        # Lightning's automatic requeue would resume from any checkpoint in the run folder.
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return pl.Trainer(
         **hardware,

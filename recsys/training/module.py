@@ -138,9 +138,8 @@ class RatingModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch plus its penalty."""
         loss = self.loss(self.network, batch, self._generator)
-        self._loss_sum = self._loss_sum + loss.detach() * len(
-            batch.ratings
-        )  # does not synchronise with the device
+        # Not converted to a number here, which would synchronise with the device.
+        self._loss_sum = self._loss_sum + loss.detach() * len(batch.ratings)
         self._loss_count += len(batch.ratings)
         return loss + self.loss.penalty(self.network, batch)
 

@@ -9,7 +9,8 @@ from support.finished import finished_run
 from support.tiny import QUICK
 
 from recsys.errors import RunError
-from recsys.runs.checkpoint import FORMAT, load_checkpoint, network_from_checkpoint
+from recsys.runs.checkpoint import load_checkpoint, network_from_checkpoint
+from recsys.runs.folder import FORMAT
 
 Content = dict
 

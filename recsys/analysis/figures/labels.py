@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from recsys.analysis.figures.style import fix_layout
 
 BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0}  # readable over points
-SIDES: list[
-    dict[str, Any]
-] = [  # offsets from the point in pt (1/72 inch); `position` of an annotation is its offset
+# Offsets from the point in pt (1/72 inch); `position` of an annotation is its offset.
+SIDES: list[dict[str, Any]] = [
     {"position": (4, 0), "ha": "left", "va": "center"},
     {"position": (-4, 0), "ha": "right", "va": "center"},
     {"position": (0, 4), "ha": "center", "va": "bottom"},

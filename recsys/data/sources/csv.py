@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class CsvFile(Source):
             DataError: the file cannot be read, a row is bad, or RECSYS_DATA cannot be used.
         """
         file = Path(self.path).expanduser().absolute()
-        with os_error_as_data_error(f"data.path={self.path}", "; check data.path"):
+        with self._file_errors():
             status = file.stat()
         resolved = dataclasses.replace(self, path=str(file))  # the same key for relative paths
         return cached(
@@ -73,6 +74,9 @@ class CsvFile(Source):
     def _separator(self) -> str:
         return "\t" if self.separator == "\\t" else self.separator  # a shell passes \t as two characters
 
+    def _file_errors(self) -> AbstractContextManager[None]:
+        return os_error_as_data_error(f"data.path={self.path}", "; check data.path")
+
     def _read(self, file: Path) -> Dataset:
         for problem in self.check():
             raise DataError(problem)
@@ -85,7 +89,7 @@ class CsvFile(Source):
             quoted=True,
         )
         scale = (float(self.scale[0]), float(self.scale[1]))
-        with os_error_as_data_error(f"data.path={self.path}", "; check data.path"):
+        with self._file_errors():
             text = TextSource(self.path, file.stat().st_size, lambda: file.open("rb"))
             ratings, dropped = read_ratings(text, fmt, scale, self.on_bad_rows)
         no_items = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
