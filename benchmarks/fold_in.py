@@ -27,6 +27,7 @@ from recsys.experiment.compose import compose
 from recsys.experiment.train import train
 from recsys.inference.fold_in import SPREAD, Prior
 from recsys.runs.load import LoadedRun, load_run
+from recsys.runs.ratings import RunRatings, load_ratings
 
 GIVEN = (1, 3, 5, 10, 20)
 SPREADS = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -41,7 +42,7 @@ class HiddenUser(NamedTuple):
     ratings: NDArray[np.float32]
 
 
-def hidden_users(run: LoadedRun, half: int) -> Iterator[HiddenUser]:
+def hidden_users(run: RunRatings, half: int) -> Iterator[HiddenUser]:
     """Yield every second hidden user (half 0 or 1) with more than 20 ratings."""
     dataset, rows = run.dataset, run.split.test
     generator = np.random.default_rng(0)
@@ -51,7 +52,7 @@ def hidden_users(run: LoadedRun, half: int) -> Iterator[HiddenUser]:
             yield HiddenUser(dataset.items[own].astype(np.int64), dataset.ratings[own])
 
 
-def item_means(run: LoadedRun) -> NDArray[np.float64]:
+def item_means(run: RunRatings) -> NDArray[np.float64]:
     """Return the mean training rating of each item; the overall mean for items without training ratings."""
     dataset, rows = run.dataset, run.split.train
     n = len(dataset.item_ids)
@@ -69,25 +70,25 @@ def fold_in(prior: Prior, user: HiddenUser, n: int, items: NDArray) -> tuple[NDA
 
 
 def squared_errors(
-    run: LoadedRun, users: list[HiddenUser], prior: Prior
+    run: LoadedRun, ratings: RunRatings, users: list[HiddenUser], prior: Prior
 ) -> dict[tuple[str, int], list[NDArray[np.float64]]]:
     """Return one array per user for every method and n."""
-    biases, mean_of_item = run.biases, item_means(run)
+    biases, mean_of_item = run.data.biases, item_means(ratings)
     errors: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}
     for user in users:
         target, true = user.items[max(GIVEN) :], user.ratings[max(GIVEN) :]
         for n in GIVEN:
-            items, ratings = user.items[:n], user.ratings[:n].astype(float)
-            user_bias = (ratings - biases.mean - biases.items[items]).sum() / (n + USER_DAMPING)
+            items, given = user.items[:n], user.ratings[:n].astype(float)
+            user_bias = (given - biases.mean - biases.items[items]).sum() / (n + USER_DAMPING)
             predicted = {
-                "user-mean": np.full(len(true), ratings.mean()),
+                "user-mean": np.full(len(true), given.mean()),
                 "item-mean": mean_of_item[target],
                 "folded-in user+item bias": biases.mean + user_bias + biases.items[target],
             }
             predicted["fold-in"], expected = fold_in(prior, user, n, target)
             errors[EXPECTED, n].append(expected)
             for method, values in predicted.items():
-                errors[method, n].append((values.clip(*run.dataset.scale) - true) ** 2)
+                errors[method, n].append((values.clip(*ratings.dataset.scale) - true) ** 2)
     return errors
 
 
@@ -101,7 +102,7 @@ def train_without_hidden_users(overrides: list[str], seed: int, folder: Path) ->
 def prior_of(run: LoadedRun, spread: float) -> Prior:
     """Return the prior with the given spread."""
     noise = run.result["metrics"]["val/rmse"]
-    return Prior.from_users(run.checkpoint.scorer, run.trained_users, noise, spread)
+    return Prior.from_users(run.checkpoint.scorer, run.data.trained_users, noise, spread)
 
 
 def tune(runs: list[LoadedRun]) -> None:
@@ -112,7 +113,7 @@ def tune(runs: list[LoadedRun]) -> None:
         errors: dict[int, list] = {n: [] for n in GIVEN}
         for run in runs:
             prior = prior_of(run, spread)
-            for user in hidden_users(run, 0):
+            for user in hidden_users(load_ratings(run), 0):
                 for n in GIVEN:
                     predicted, _ = fold_in(prior, user, n, user.items[max(GIVEN) :])
                     errors[n].append((predicted - user.ratings[max(GIVEN) :]) ** 2)
@@ -142,23 +143,21 @@ def main() -> None:
     mirror = Path(os.environ.get("RECSYS_MIRROR", "")) / "ml-100k.zip"
     if not any(override.startswith("data=") for override in overrides):
         overrides.append("data=ml-100k" if mirror.is_file() else "data=synthetic")
-    with tempfile.TemporaryDirectory() as scratch:
-        runs = []
-        for seed in range(args.splits):
-            folder = (args.keep or Path(scratch)) / str(seed)
-            print(f"split {seed + 1} of {args.splits}: {folder}", file=sys.stderr)
-            is_finished = (folder / "result.json").is_file()
-            runs.append(
-                load_run(folder) if is_finished else train_without_hidden_users(overrides, seed, folder)
-            )
+    scratch, runs = tempfile.TemporaryDirectory(), []
+    for seed in range(args.splits):
+        folder = (args.keep or Path(scratch.name)) / str(seed)
+        print(f"split {seed + 1} of {args.splits}: {folder}", file=sys.stderr)
+        is_finished = (folder / "result.json").is_file()
+        runs.append(load_run(folder) if is_finished else train_without_hidden_users(overrides, seed, folder))
     if args.tune:
         tune(runs)
     errors: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}
     n_users, start = 0, time.perf_counter()
     for run in runs:
-        users = list(hidden_users(run, 1))
+        ratings = load_ratings(run)
+        users = list(hidden_users(ratings, 1))
         n_users += len(users)
-        for key, values in squared_errors(run, users, prior_of(run, args.spread)).items():
+        for key, values in squared_errors(run, ratings, users, prior_of(run, args.spread)).items():
             errors[key] += values
     seconds = (time.perf_counter() - start) / (n_users * len(GIVEN))
     n_ratings = sum(map(len, errors[METHODS[0], GIVEN[0]]))

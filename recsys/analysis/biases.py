@@ -30,4 +30,4 @@ def displayed_biases(scorer: Scorer, run: LoadedRun) -> DisplayedBiases:
     if users is not None and items is not None:
         return DisplayedBiases(users.double().numpy(), items.double().numpy(), "the network")
     source = "the baseline user-item-bias, because the network has no biases in rating points"
-    return DisplayedBiases(run.biases.users, run.biases.items, source)
+    return DisplayedBiases(run.data.biases.users, run.data.biases.items, source)

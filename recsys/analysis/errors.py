@@ -5,20 +5,21 @@ import pandas as pd
 import torch
 
 from recsys.analysis.components import NORMAL_95
+from recsys.data.biases import user_item_bias
 from recsys.models.scorer import Scorer
-from recsys.runs.load import LoadedRun
+from recsys.runs.ratings import RunRatings
 
 
 @torch.no_grad()
-def predict_test_set(scorer: Scorer, run: LoadedRun) -> pd.DataFrame:
+def predict_test_set(scorer: Scorer, ratings: RunRatings) -> pd.DataFrame:
     """Predict all ratings of the test set.
 
     Returns:
         One row per test rating: true, predicted, baseline (user + item bias, clipped to the scale), and the
         number of training ratings of its user (`activity`) and of its item (`popularity`).
     """
-    dataset, split = run.dataset, run.split
-    predicted = [scorer.predict(users, items) for users, items, _ in run.batches("test")]
+    dataset, split = ratings.dataset, ratings.split
+    predicted = [scorer.predict(users, items) for users, items, _ in ratings.batches("test")]
     counts = {
         name: np.bincount(column[split.train], minlength=int(column.max()) + 1)[column[split.test]]
         for name, column in (("activity", dataset.users), ("popularity", dataset.items))
@@ -27,9 +28,7 @@ def predict_test_set(scorer: Scorer, run: LoadedRun) -> pd.DataFrame:
         {
             "true": dataset.ratings[split.test].astype(np.float64),
             "predicted": torch.cat(predicted).numpy().astype(np.float64),
-            "baseline": run.biases.predict(dataset.users[split.test], dataset.items[split.test]).clip(
-                *dataset.scale
-            ),
+            "baseline": user_item_bias(dataset, split.train, split.test).clip(*dataset.scale),
             **counts,
         }
     )

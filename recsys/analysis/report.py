@@ -21,6 +21,7 @@ from recsys.analysis.sections import (
 )
 from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
+from recsys.runs.ratings import RunRatings
 
 MIN_ITEMS = 10  # fewer items do not support any statement about components
 
@@ -44,25 +45,28 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def build_report(run: LoadedRun, top: int, components: int, axes: Sequence[int]) -> Report:
+def build_report(
+    run: LoadedRun, ratings: RunRatings, top: int, components: int, axes: Sequence[int]
+) -> Report:
     """Compute all tables, figures and captions.
 
     Args:
         run: the run.
+        ratings: its ratings and their split.
         top: number of most-rated items.
         components: number of principal components; fewer where the vectors have fewer dimensions.
         axes: the horizontal and the vertical component of the map.
     """
     scorer = run.checkpoint.scorer
-    report = Report(most_rated(run.dataset, run.split.train, top))
+    report = Report(most_rated(ratings.dataset, ratings.split.train, top))
     _add_components(report, scorer, run, components, axes)
-    users = np.flatnonzero(run.trained_users.numpy())
-    names = [f"user {id}" for id in run.dataset.user_ids.to_ids(users)]
+    users = np.flatnonzero(run.data.trained_users.numpy())
+    names = [f"user {id}" for id in run.checkpoint.user_ids.to_ids(users)]
     biases = displayed_biases(scorer, run)
     report.figures += bias_figures(biases, report.items["title"], pd.Series(names, users))
     if scorer.predicts_ratings:
         _add_curves(report, scorer, run)
-        report.figures += error_figures(predict_test_set(scorer, run), run.dataset.scale)
+        report.figures += error_figures(predict_test_set(scorer, ratings), scorer.scale)
     else:
         report.notes.append(
             "the network ranks items and does not predict ratings: no RMSE curves, calibration or errors"

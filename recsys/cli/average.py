@@ -32,7 +32,7 @@ def _task(cfg: DictConfig) -> None:
         raise ConfigError(f"dir={cfg.dir} and runs={cfg.runs}: give only one of them")
     else:
         runs = [Path(str(run)) for run in cfg.runs]
-    run = average(runs, None if cfg.output_dir is None else str(cfg.output_dir), overrides)
+    run = average(runs, None if cfg.output_dir is None else str(cfg.output_dir), overrides, cfg.trust is True)
     from recsys.evaluation.summary import print_summary
 
     print_summary(run.result, run.folder)

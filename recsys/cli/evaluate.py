@@ -18,7 +18,9 @@ def _task(cfg: DictConfig) -> None:
     folder = find_run(str(cfg.run))  # Hydra parses a folder named 0 as a number
     # "latest" is resolved once: a run that finishes now must not be measured under the title of this one.
     ranking = cfg.ranking
-    rows = evaluate(str(folder.absolute()), cfg.part, cfg.checkpoint, ranking.k, ranking.threshold)
+    rows = evaluate(
+        str(folder.absolute()), cfg.part, cfg.checkpoint, ranking.k, ranking.threshold, cfg.trust is True
+    )
     if cfg.format == "table":  # the title names the subset, which keeps the columns narrow
         rows = [{key.removeprefix(f"{cfg.part}/"): value for key, value in row.items()} for row in rows]
     print_rows(rows, cfg.format, f"{folder}: {cfg.checkpoint} checkpoint, {cfg.part} set")

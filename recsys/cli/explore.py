@@ -30,6 +30,7 @@ def explore(
     top: int = 1000,
     components: int = 5,
     axes: Sequence[int] = (1, 2),
+    trust: bool = False,
 ) -> "tuple[Report, Path]":
     """Build the report of a run and write it to the run folder.
 
@@ -39,6 +40,7 @@ def explore(
         top: number of most-rated items to analyse.
         components: number of principal components of their vectors.
         axes: the horizontal and the vertical component of the map.
+        trust: whether the configuration and the network of the run may name any code; see docs/security.md.
 
     Returns:
         The report and the path of its HTML page.
@@ -52,11 +54,12 @@ def explore(
     given = list(axes) if isinstance(axes, Sequence) else [axes]
     if len(given) != 2 or given[0] == given[1] or not all(map(_is_positive_int, given)):
         raise ConfigError(f"map={given}: should be two different components, such as [1,2]")
-    loaded = load_run(run, checkpoint)
+    loaded = load_run(run, checkpoint, trust)
     from recsys.analysis.publish import publish
     from recsys.analysis.report import build_report
+    from recsys.runs.ratings import load_ratings
 
-    report = build_report(loaded, top, components, given)
+    report = build_report(loaded, load_ratings(loaded, trust), top, components, given)
     return report, publish(report, loaded)
 
 
@@ -66,7 +69,7 @@ def _is_positive_int(value: object) -> bool:
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
-    report, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map)
+    report, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map, cfg.trust is True)
     if cfg.format != "table":
         print_rows(_all_rows(report.correlations), cfg.format)
     elif rows := _strongest_rows(report.correlations):

@@ -34,7 +34,7 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
     _check(cfg)
     from recsys.inference.recommender import Recommender
 
-    recommender = Recommender.load(str(cfg.run))
+    recommender = Recommender.load(str(cfg.run), cfg.trust is True)
     options = {"k": cfg.k, "filter_seen": cfg.filter_seen, "min_ratings": cfg.min_ratings}
     options |= {"genres": _plain(cfg.genres), "years": _plain(cfg.years)}
     item = None if cfg.item is None else str(cfg.item)

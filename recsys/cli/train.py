@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys.cli.app import run_command
 from recsys.errors import ConfigError
@@ -14,6 +14,7 @@ from recsys.experiment.train import train
 from recsys.runs.folder import RESULT, checkpoint_in
 from recsys.runs.record import recorded_config, recorded_overrides, without_start_keys
 from recsys.runs.resume import can_resume, check_overrides, find_run_to_resume
+from recsys.runs.trust import check_trusted, targets
 from recsys.sweeps.job import end_with_parent
 
 
@@ -89,11 +90,14 @@ def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictC
             from recsys.runs.checkpoint import check_format
 
             check_format(last)  # first: a configuration of another version cannot be compared
+        recorded = recorded_config(folder)
+        typed = targets(OmegaConf.to_container(cfg, resolve=True))  # what the user names now is trusted
+        check_trusted(OmegaConf.to_container(recorded), folder, cfg.trust is True or typed)
         check_overrides(folder, overrides, cfg)
-        return recorded_config(folder), recorded_overrides(folder) or []
+        return recorded, recorded_overrides(folder) or []
     cfg = cfg.copy()
     with open_dict(cfg):
-        cfg.resume = False
+        cfg.resume = cfg.trust = False
     return cfg, overrides
 
 

@@ -78,6 +78,7 @@ class TrainConfig(BaseModel):
     output_dir: str | int | None
     run: str | int | None
     resume: bool
+    trust: bool
     ranking: Ranking
     sweep: Sweep
     data: Config

@@ -12,7 +12,10 @@ from recsys.runs.start import open_run
 
 
 def average(
-    runs: Sequence[str | Path], folder: str | Path | None = None, overrides: Sequence[str] | None = None
+    runs: Sequence[str | Path],
+    folder: str | Path | None = None,
+    overrides: Sequence[str] | None = None,
+    trust: bool = False,
 ) -> Run:
     """Create a run that predicts the mean of the predictions of other runs.
 
@@ -24,6 +27,7 @@ def average(
         runs: folders of finished runs that have the same split and networks with equal arguments.
         folder: the new run folder; None: a new one under ./outputs/runs.
         overrides: what the user typed, for the record.
+        trust: whether the configurations and networks of the runs may name any code; see docs/security.md.
 
     Raises:
         UserError: there are fewer than two runs, they cannot be averaged, or their data has changed. In these
@@ -49,29 +53,33 @@ def average(
     from recsys.evaluation.ranking_metrics import ranking_tasks
     from recsys.evaluation.summary import describe_outcome
     from recsys.runs.checkpoint import load_checkpoint
+    from recsys.runs.data import RunData, save_data
     from recsys.runs.join import join_checkpoints
     from recsys.runs.load import load_run
+    from recsys.runs.ratings import load_ratings
 
-    content = join_checkpoints([checkpoint_in(member) for member in folders])
-    loaded = load_run(str(folders[0]))
+    content = join_checkpoints([checkpoint_in(member) for member in folders], trust)
+    first = load_run(str(folders[0]), trust=trust)
+    ratings = load_ratings(first, trust)
     config = {"runs": [str(member.absolute()) for member in folders]}
     with open_run(chosen, config, overrides or []) as opened:
         path = checkpoint_in(opened)
         path.parent.mkdir()
         with atomic_write(path) as temporary:
             torch.save(content, temporary)
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, trust)
         ranking = checkpoint.config["ranking"]
-        tasks = ranking_tasks(loaded.dataset, loaded.split, ranking["k"], ranking["threshold"])
+        tasks = ranking_tasks(ratings.dataset, ratings.split, ranking["k"], ranking["threshold"])
         outcome = describe_outcome(
             checkpoint,
-            loaded.dataset,
-            loaded.split,
-            loaded.split_method.describe(),
+            ratings.dataset,
+            ratings.split,
+            ratings.split_method.describe(),
             members[0].objective,
-            loaded.batches,
+            ratings.batches,
             tasks,
         )
+        save_data(RunData.of(ratings.dataset, ratings.split), opened, checkpoint.data)
         times = [member.content["time"] for member in members]
         result: dict[str, Any] = {
             "status": "completed",

@@ -14,6 +14,7 @@ def evaluate(
     checkpoint: str = "best",
     k: int | None = None,
     threshold: float | None = None,
+    trust: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the metrics of a run's scorer and of the baselines, for the same ratings and users.
 
@@ -23,6 +24,7 @@ def evaluate(
         checkpoint: "best" or "last".
         k: number of recommendations per user; None: as in the run, 0: no ranking metrics.
         threshold: the lowest relevant rating; None: as in the run.
+        trust: whether the configuration and the network of the run may name any code; see docs/security.md.
 
     Returns:
         One row per model: {"model": name, "<subset>/rmse": ..., "<subset>/mae": ..., "<subset>/ndcg@<k>": ...};
@@ -36,16 +38,19 @@ def evaluate(
     validate_ranking(k, threshold)
     if subset not in SUBSETS:
         raise ConfigError(f"part={subset}: must be one of {', '.join(SUBSETS)}")
-    loaded = load_run(run, checkpoint)
+    loaded = load_run(run, checkpoint, trust)
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.ranking_metrics import ranking_task
     from recsys.evaluation.summary import measure
+    from recsys.runs.ratings import load_ratings
 
+    ratings = load_ratings(loaded, trust)
     ranking = loaded.checkpoint.config["ranking"]
     k, threshold = ranking["k"] if k is None else k, ranking["threshold"] if threshold is None else threshold
-    task = ranking_task(loaded.dataset, loaded.split, subset, k, threshold)
-    rows = baseline_metrics(loaded.dataset, loaded.split, subset, task)
-    own = measure(loaded.checkpoint.scorer, loaded.batches, subset, task)
+    validate_ranking(k, threshold)
+    task = ranking_task(ratings.dataset, ratings.split, subset, k, threshold)
+    rows = baseline_metrics(ratings.dataset, ratings.split, subset, task)
+    own = measure(loaded.checkpoint.scorer, ratings.batches, subset, task)
     rows[loaded.checkpoint.model["name"]] = own
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     return [{"model": model} | {name: rows[model].get(name) for name in names} for model in rows]

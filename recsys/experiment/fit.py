@@ -18,7 +18,10 @@ from recsys.evaluation.ranking_metrics import ranking_tasks
 from recsys.evaluation.summary import describe_outcome
 from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint
+from recsys.runs.data import DATA, RunData, save_data
 from recsys.runs.folder import checkpoint_in
+from recsys.runs.network import class_path
+from recsys.runs.trust import Trust
 from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
 from recsys.training.callbacks.signals import StopOnSignal, stopped
 from recsys.training.callbacks.tensorboard import log_figure, log_hparams
@@ -53,8 +56,9 @@ def fit(
     """
     data = build_data(cfg)
     data.setup()
-    resumed = _load_last(last, data) if last is not None and last.is_file() else None
     module = build_module(cfg, data)
+    own_class = {class_path(module.network)}  # the user has named it, so it is trusted
+    resumed = _load_last(last, data, own_class) if last is not None and last.is_file() else None
     loss = module.loss
     k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
@@ -81,12 +85,14 @@ def fit(
     if not trainer.is_global_zero:
         return {}
 
-    best = load_checkpoint(checkpoint_in(folder))
+    best = load_checkpoint(checkpoint_in(folder), own_class)
     best.scorer.to(trainer.strategy.root_device)
     objective = loss.objective(k)
     outcome = describe_outcome(
         best, data.dataset, data.split, data.split_method.describe(), objective, data.full, tasks
     )
+    size = save_data(RunData.of(data.dataset, data.split), folder, best.data)
+    log.info("%s: %.1f MB, so that the run can recommend without its ratings", DATA, size / 1e6)
     metrics = outcome["metrics"]
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
     log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept)  # type: ignore[arg-type]
@@ -103,13 +109,13 @@ def fit(
     }
 
 
-def _load_last(path: Path, data: MovieLensDataModule) -> LoadedCheckpoint:
+def _load_last(path: Path, data: MovieLensDataModule, trust: Trust) -> LoadedCheckpoint:
     """Load the checkpoint to resume from, and check that the data is the same.
 
     Raises:
         RunError: the checkpoint cannot be read, or the ratings or their split have changed.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, trust)
     if checkpoint.data != (data.dataset.sha256, data.split.fingerprint):
         raise RunError(
             f"{path}: the ratings or their split have changed since the run was started, or another version of recsys "

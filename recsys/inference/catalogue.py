@@ -8,29 +8,32 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys.data.dataset import Dataset
+from recsys.data.ids import IdMap
 from recsys.errors import DataError
 from recsys.inference.titles import Titles
 
 
 class Catalogue:
-    """The items of a dataset, with ids, titles, genres, years and numbers of ratings.
+    """The items of a run, with ids, titles, genres, years and numbers of ratings.
 
     Args:
-        dataset: the ratings and the item table.
-        predicts_ratings: whether predictions are on the rating scale.
-
-    Attributes:
         ids: raw item ids.
         items: the item table: title, year, genres by item index.
-        scale: the lowest and the highest rating.
         rating_counts: number of ratings of every item, int64 (n_items,).
+        scale: the lowest and the highest rating.
+        predicts_ratings: whether predictions are on the rating scale.
     """
 
-    def __init__(self, dataset: Dataset, predicts_ratings: bool = True) -> None:
-        self.predicts_ratings = predicts_ratings
-        self.ids, self.items, self.scale = dataset.item_ids, dataset.item_table, dataset.scale
-        self.rating_counts = np.bincount(dataset.items, minlength=len(self.ids))
+    def __init__(
+        self,
+        ids: IdMap,
+        items: pd.DataFrame,
+        rating_counts: NDArray[np.int64],
+        scale: tuple[float, float],
+        predicts_ratings: bool = True,
+    ) -> None:
+        self.ids, self.items, self.rating_counts = ids, items, rating_counts
+        self.scale, self.predicts_ratings = scale, predicts_ratings
 
     def to_indices(self, items: Any, missing_ok: bool = False) -> NDArray[np.int32]:
         """Return the item indices of raw ids or titles, in the same shape.

@@ -55,18 +55,27 @@ class Recommender:
     def __init__(self, run: LoadedRun) -> None:
         self.run = run
         self.scorer = run.checkpoint.scorer
-        self.dataset = run.dataset
         self.user_ids = run.checkpoint.user_ids
-        self.catalogue = Catalogue(self.dataset, self.scorer.predicts_ratings)
+        self.catalogue = Catalogue(
+            run.checkpoint.item_ids,
+            run.data.item_table,
+            run.data.item_counts,
+            self.scorer.scale,
+            self.scorer.predicts_ratings,
+        )
 
     @classmethod
-    def load(cls, run: str | Path = "latest") -> "Recommender":
-        """Load a run folder, or the newest completed run under ./outputs.
+    def load(cls, run: str | Path = "latest", trust: bool = False) -> "Recommender":
+        """Load a run from its folder, which is all it needs, or the newest completed run under ./outputs.
+
+        Args:
+            run: a run folder, or "latest".
+            trust: whether its network may be of any class, not only of one of recsys; see docs/security.md.
 
         Raises:
-            UserError: there is no such run, or its data has changed.
+            UserError: there is no such run, or its files are damaged or not trusted.
         """
-        return cls(load_run(run))
+        return cls(load_run(run, trust=trust))
 
     @overload
     def predict(  # type: ignore[overload-overlap]
@@ -222,20 +231,22 @@ class Recommender:
         self.user_ids.to_indices(id)
         return id
 
-    @cached_property
+    @property
     def seen(self) -> Seen:
         """The rated items of all users, from all subsets."""
-        return Seen.of(self.dataset.users, self.dataset.items, len(self.user_ids))
+        return self.run.data.seen
 
     @property
     def biases(self) -> Biases:
         """The bias model of the training set."""
-        return self.run.biases
+        return self.run.data.biases
 
     @cached_property
     def _prior(self) -> Prior:
         self._require_ratings("fold-in")
-        return Prior.from_users(self.scorer, self.run.trained_users, self.run.result["metrics"]["val/rmse"])
+        return Prior.from_users(
+            self.scorer, self.run.data.trained_users, self.run.result["metrics"]["val/rmse"]
+        )
 
     def _user_indices(self, users: Any, on_unknown: OnUnknown) -> NDArray[np.int32]:
         """Return user indices, with -1 for unknown users if these get biases."""

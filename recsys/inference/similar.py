@@ -18,7 +18,7 @@ def similar_items(
     run: LoadedRun, catalogue: Catalogue, indices: NDArray[np.int32], k: int, min_ratings: int
 ) -> pd.DataFrame:
     """Return the table of `Recommender.similar_items` for item indices () or (n,)."""
-    candidates = torch.from_numpy(catalogue.rating_counts >= min_ratings) & run.trained_items
+    candidates = torch.from_numpy(catalogue.rating_counts >= min_ratings) & run.data.trained_items
     values, near = nearest(_vectors(run, "item"), np.atleast_1d(indices), k, candidates)
     found = np.isfinite(values)
     table = catalogue.table(near[found], values[found], "similarity")
@@ -29,10 +29,10 @@ def similar_items(
 
 def similar_users(run: LoadedRun, indices: NDArray[np.int32], k: int) -> pd.DataFrame:
     """Return the table of `Recommender.similar_users` for user indices () or (n,)."""
-    dataset, ids = run.dataset, run.checkpoint.user_ids
-    values, near = nearest(_vectors(run, "user"), np.atleast_1d(indices), k, run.trained_users)
+    ids = run.checkpoint.user_ids
+    values, near = nearest(_vectors(run, "user"), np.atleast_1d(indices), k, run.data.trained_users)
     found = np.isfinite(values)
-    counts = np.bincount(dataset.users, minlength=len(ids))[near[found]]
+    counts = run.data.user_counts[near[found]]
     table = pd.DataFrame({"user": ids.to_ids(near[found]), "similarity": values[found], "ratings": counts})
     if indices.ndim:
         table.insert(0, "to", np.repeat(ids.to_ids(indices), found.sum(1)))

@@ -1,7 +1,5 @@
 """Checkpoints: plain types and tensors only, with everything that predicting needs."""
 
-import copy
-import zipfile
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,16 +7,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import get_class
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.data.ids import IdMap
-from recsys.errors import RunError, named_line
+from recsys.errors import RunError
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
 from recsys.runs.folder import FORMAT
+from recsys.runs.network import build_network, check_state, require_format, scorers_from_checkpoint
+from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, unreadable
+from recsys.runs.trust import Trust
+
+MAX_ID_LENGTH = 1000  # characters; an array of text takes the length of the longest for each of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,102 +76,38 @@ def make_metadata(
     }
 
 
-def describe_network(network: RatingNetwork) -> dict[str, Any] | None:
-    """Return what rebuilds a network: its class and arguments; None if it was not built with `from_data`."""
-    if network.arguments is None:
-        return None
-    kind = type(network)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": network.arguments}
-
-
-def load_checkpoint(path: Path) -> LoadedCheckpoint:
+def load_checkpoint(path: Path, trust: Trust = False) -> LoadedCheckpoint:
     """Rebuild a scorer from a checkpoint file alone, which may be untrusted.
+
+    Args:
+        path: the file.
+        trust: whether the class of the network may be any code; see `recsys.runs.trust`.
 
     Raises:
         RunError: the file is missing or damaged, holds more than plain types and tensors, or does not describe
-            a rating network, its weights and its ids.
+            a rating network that is trusted, its weights and its ids.
     """
-    return read_checkpoint(path)[1]
+    return read_checkpoint(path, trust)[1]
 
 
-def network_from_checkpoint(path: Path) -> RatingNetwork:
-    """Rebuild the network of a checkpoint, without its weights.
-
-    Raises:
-        RunError: the file is missing or damaged, or does not describe a network.
-    """
-    content = _read(path)
-    if isinstance(content, dict) and "recsys" in content:
-        _check_format(path, content["recsys"])
-    if not isinstance(content, dict) or not content.get("network"):
-        raise RunError(f"{path}: does not describe its network; pass network=..., or build it with from_data")
-    return _build_network(content["network"])
-
-
-def scorers_from_checkpoint(
-    content: dict[str, Any], network: RatingNetwork, predicts_ratings: bool
-) -> list[Scorer]:
-    """Return the scorers of a checkpoint: snapshots, the oldest first, then the current one.
-
-    Args:
-        content: of the checkpoint.
-        network: of the class and arguments that the scorers were made of.
-        predicts_ratings: whether the loss trains ratings.
-
-    Raises:
-        RunError: the weights do not fit the network.
-    """
-    states = content.get("scorers", [])
-    if not states:
-        return []
-    template = network.empty_scorer(predicts_ratings)
-    scorers = []
-    for state in states:
-        scorer = copy.deepcopy(template)
-        try:
-            scorer.load_state_dict(state)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise RunError(f"weights do not fit the network ({reason})") from None
-        scorers.append(scorer)
-    return scorers
-
-
-def _read(path: Path) -> Any:
-    """Return the content of a checkpoint file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if (damaged := archive.testzip()) is not None:  # torch does not verify the checksums
-                raise RunError(f"{path}: damaged (checksum of {damaged} does not match)")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such checkpoint") from None
-    except RunError:
-        raise
-    except Exception as error:  # damage causes many kinds of errors
-        raise _unreadable(path, error) from None
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], LoadedCheckpoint]:
+def read_checkpoint(path: Path, trust: Trust = False) -> tuple[dict[str, Any], LoadedCheckpoint]:
     """Return a checkpoint's content, and what is rebuilt from it.
 
     Raises:
         RunError: as `load_checkpoint`.
     """
-    content = _read(path)
+    content = read_torch_file(path)
     metadata = content.get("recsys") if isinstance(content, dict) else None
     if metadata is None:
         raise RunError(f"{path}: a checkpoint, but not of this project")
+    require_format(path, metadata)
     try:
-        _check_format(path, metadata)
-    except (KeyError, TypeError) as error:
-        raise _unreadable(path, error) from None
-    try:
-        return content, _rebuild(content, metadata)
+        return content, _rebuild(content, metadata, path, trust)
     except RunError as error:
-        raise RunError(f"{path}: {error}") from None
+        message = str(error)
+        raise RunError(message if message.startswith(str(path)) else f"{path}: {message}") from None
     except Exception as error:  # metadata that was tampered with causes many kinds of errors
-        raise RunError(f"{path}: damaged, or not written by recsys ({named_line(error)})") from None
+        raise unreadable(path, error) from None
 
 
 def check_format(path: Path) -> None:
@@ -178,55 +116,57 @@ def check_format(path: Path) -> None:
     Raises:
         RunError: it has another format, or cannot be read.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        _check_format(path, content["recsys"])
-    except RunError:
-        raise
-    except Exception as error:  # damage causes many kinds of errors
-        raise _unreadable(path, error) from None
+    content = read_torch_file(path, mmap=True)
+    require_format(path, content.get("recsys") if isinstance(content, dict) else None)
 
 
-def _check_format(path: Path, metadata: Any) -> None:
-    if (found := metadata["format"]) != FORMAT:
-        raise RunError(f"{path}: has format {found}, this version reads format {FORMAT}: train again")
-
-
-def _unreadable(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path}: not a checkpoint of this project, or damaged ({named_line(error)})")
-
-
-def _rebuild(content: dict[str, Any], metadata: dict[str, Any]) -> LoadedCheckpoint:
-    network = _build_network(content["network"])
-    scorers = scorers_from_checkpoint(content, network, metadata["predicts_ratings"])
-    user_ids = IdMap(ids_from_plain(metadata["user_ids"]), "user")
-    item_ids = IdMap(ids_from_plain(metadata["item_ids"]), "item")
-    for ids, n in ((user_ids, scorers[-1].n_users), (item_ids, scorers[-1].n_items)):
-        if ids.ids.ndim != 1 or len(np.unique(ids.ids)) != len(ids):
-            raise RunError(f"{ids.name} ids are not a list of distinct values")
-        if len(ids) != n:
-            raise RunError(f"{len(ids)} {ids.name} ids for a network of {n} {ids.name}s")
+def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trust: Trust) -> LoadedCheckpoint:
+    check_plain([metadata["model"], metadata["scale"], metadata["data"], content["epoch"]])
+    network, predicts_ratings = content["network"], bool(metadata["predicts_ratings"])
+    with torch.device("meta"):  # the description of a huge network must not take its memory
+        empty = build_network(network, path, trust).empty_scorer(predicts_ratings)
+    for state in content["scorers"]:
+        check_state(state, empty)
+    scorers = scorers_from_checkpoint(content, build_network(network, path, trust), predicts_ratings)
+    low, high = scorers[-1].scale
+    if not low < high:
+        raise RunError(f"its scale is {low} to {high}, which is not ascending")
+    user_ids = _parse_ids(metadata["user_ids"], "user", scorers[-1].n_users)
+    item_ids = _parse_ids(metadata["item_ids"], "item", scorers[-1].n_items)
+    members = content.get("members", [len(scorers)])
+    if sum(members) != len(scorers) or min(members) < 1:
+        raise RunError(f"averages {sum(members)} scorers and has {len(scorers)}")
     left = iter(scorers)
-    members = [average(list(islice(left, n))) for n in content.get("members", [len(scorers)])]
+    averaged = [average(list(islice(left, n))) for n in members]
+    sha256, fingerprint = map(str, metadata["data"])
     return LoadedCheckpoint(
-        scorer=average(members).eval(),
+        scorer=average(averaged).eval(),
         user_ids=user_ids,
         item_ids=item_ids,
         config=metadata["config"],
         epoch=int(content["epoch"]),
         step=int(content["global_step"]),
-        data=tuple(metadata["data"]),
+        data=(sha256, fingerprint),
         model={**metadata["model"], "snapshots": len(scorers)},
     )
 
 
-def _build_network(description: dict[str, Any]) -> RatingNetwork:
-    network_class = get_class(description["class"])
-    if not issubclass(network_class, RatingNetwork):
-        raise RunError(f"{description['class']} is not a RatingNetwork")
-    network = network_class(**description["arguments"])
-    network.arguments = description["arguments"]
-    return network
+def _parse_ids(plain: Any, name: str, n: int) -> IdMap:
+    """Return the ids of a checkpoint.
+
+    Raises:
+        RunError: they are not n distinct whole numbers or texts in ascending order.
+    """
+    if isinstance(plain, torch.Tensor):
+        check_tensor(plain, (None,), (torch.int64,))
+    elif not all(isinstance(id, str) and len(id) <= MAX_ID_LENGTH for id in plain):
+        raise RunError(f"{name} ids are not texts of at most {MAX_ID_LENGTH} characters")
+    if len(plain) != n:
+        raise RunError(f"{len(plain)} {name} ids for a network of {n} {name}s")
+    ids = ids_from_plain(plain)
+    if not (ids[:-1] < ids[1:]).all():
+        raise RunError(f"{name} ids are not a list of distinct values in ascending order")
+    return IdMap(ids, name)
 
 
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:

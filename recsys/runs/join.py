@@ -6,9 +6,10 @@ from typing import Any
 
 from recsys.errors import RunError
 from recsys.runs.checkpoint import ids_from_plain, read_checkpoint
+from recsys.runs.trust import Trust
 
 
-def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
+def join_checkpoints(paths: Sequence[Path], trust: Trust = False) -> dict[str, Any]:
     """Return the content of a checkpoint whose scorer is the average of those in other checkpoints.
 
     Each checkpoint has the same weight, however many snapshots it averages. Metadata and configuration are those
@@ -16,12 +17,13 @@ def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
 
     Args:
         paths: checkpoints of networks of one class with equal arguments, for the same ids.
+        trust: whether their class may be any code; see `recsys.runs.trust`.
 
     Raises:
         RunError: one cannot be read, is an average of runs itself, or differs from the first in more than its
             weights; the error names both and the difference.
     """
-    contents = [read_checkpoint(path)[0] for path in paths]
+    contents = [read_checkpoint(path, trust)[0] for path in paths]
     first = _kind(contents[0])
     for path, content in zip(paths, contents, strict=True):
         if "members" in content:

@@ -16,8 +16,8 @@ from recsys.errors import RunError
 from recsys.runs.folder import HYDRA
 
 # Keys that concern one start of the command and not the run: they are neither recorded nor compared.
-START_KEYS = ("run", "resume", "output_dir", "sweep.resume")
-START_NODES = {"run": None, "resume": False, "output_dir": None, "sweep": {"resume": None}}
+START_KEYS = ("run", "resume", "trust", "output_dir", "sweep.resume")
+START_NODES = {"run": None, "resume": False, "trust": False, "output_dir": None, "sweep": {"resume": None}}
 
 
 def resolve_config(cfg: DictConfig) -> dict[str, Any]:

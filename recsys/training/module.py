@@ -21,7 +21,8 @@ from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
-from recsys.runs.checkpoint import describe_network, network_from_checkpoint, scorers_from_checkpoint
+from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
+from recsys.runs.trust import Trust
 from recsys.seeds import seed_for
 from recsys.training.losses import Loss, Pointwise
 from recsys.training.schedules import CosineRestarts, Schedule
@@ -75,19 +76,22 @@ class RatingModule(pl.LightningModule):
             network.use_sparse_gradients()
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **arguments: Any) -> Self:  # type: ignore[override]
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, trust: Trust = False, **arguments: Any
+    ) -> Self:
         """Rebuild a module from a checkpoint; reads plain types and tensors only (weights_only=True).
 
         Args:
             checkpoint_path: a checkpoint of this project, or of any Trainer if `network` is given.
+            trust: whether the network may be of any class, not only of one of recsys; see docs/security.md.
             arguments: of the constructor, and map_location. Without `network`, the network is rebuilt from the
                 checkpoint, which works if it was built with `from_data`.
 
         Raises:
-            RunError: the file is missing or damaged, or does not describe a network.
+            RunError: the file is missing or damaged, or does not describe a network that is trusted.
         """
         if "network" not in arguments:
-            arguments["network"] = network_from_checkpoint(Path(checkpoint_path))
+            arguments["network"] = network_from_checkpoint(Path(checkpoint_path), trust)
         return super().load_from_checkpoint(checkpoint_path, weights_only=True, **arguments)
 
     def setup(self, stage: str) -> None:

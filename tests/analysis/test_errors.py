@@ -6,21 +6,23 @@ import pytest
 
 from recsys.analysis.errors import calibration, errors_by, predict_test_set, predictions_by_rating
 from recsys.runs.load import load_run
+from recsys.runs.ratings import load_ratings
 
 
 @pytest.mark.slow
 def test_predictions_have_the_rmse_in_result_json(run_folder: Path) -> None:
     run = load_run(str(run_folder))
-    predictions = predict_test_set(run.checkpoint.scorer, run)
+    ratings = load_ratings(run)
+    predictions = predict_test_set(run.checkpoint.scorer, ratings)
     for column, metrics in (
         ("predicted", run.result["metrics"]),
         ("baseline", run.result["baselines"]["user-item-bias"]),
     ):
         rmse = np.sqrt(((predictions[column] - predictions["true"]) ** 2).mean())
         assert rmse == pytest.approx(metrics["test/rmse"], rel=1e-6)
-    train = run.split.train
-    user = run.dataset.users[run.split.test[0]]
-    assert predictions["activity"].iloc[0] == (run.dataset.users[train] == user).sum()
+    train = ratings.split.train
+    user = ratings.dataset.users[ratings.split.test[0]]
+    assert predictions["activity"].iloc[0] == (ratings.dataset.users[train] == user).sum()
 
 
 def test_calibrated_predictions_are_on_the_diagonal() -> None:

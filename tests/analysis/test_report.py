@@ -13,15 +13,16 @@ from recsys.analysis.text import (
     join_words,
 )
 from recsys.runs.load import load_run
+from recsys.runs.ratings import load_ratings
 
 
 @pytest.mark.slow
 def test_vectors_and_captions_belong_to_the_items(run_folder: Path) -> None:
     run = load_run(str(run_folder))
-    report = build_report(run, 1000, 2, (1, 2))
+    report = build_report(run, load_ratings(run), 1000, 2, (1, 2))
     learned = run.checkpoint.scorer.vectors("item").numpy()
     for vector, title in zip(report.vectors, report.items["title"], strict=True):
-        (index,) = np.flatnonzero(run.dataset.item_table["title"] == title)
+        (index,) = np.flatnonzero(run.data.item_table["title"] == title)
         assert vector == pytest.approx(learned[index])
     captions = {figure.name: figure.caption for figure in report.figures}
     result = json.loads((run_folder / "result.json").read_text())

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.data.dataset import encode
+from recsys.data.dataset import Dataset, encode
 from recsys.errors import DataError, UnknownIdError
 from recsys.inference.catalogue import Catalogue
 
@@ -15,13 +15,18 @@ ITEMS = [
 ]
 
 
+def catalogue_of(dataset: Dataset) -> Catalogue:
+    counts = np.bincount(dataset.items, minlength=len(dataset.item_ids))
+    return Catalogue(dataset.item_ids, dataset.item_table, counts, dataset.scale)
+
+
 @pytest.fixture
 def catalogue() -> Catalogue:
     items = pd.DataFrame(ITEMS, columns=["item", "title", "year", "genres"]).astype({"year": "Int32"})
     rated = [1, 7, 8, 50, 50, 2001, 50]
     users = np.arange(len(rated))
     ratings = pd.DataFrame({"user": users, "item": rated, "rating": 3.0, "timestamp": 0})
-    return Catalogue(encode("items", ratings, items, (1, 5)))
+    return catalogue_of(encode("items", ratings, items, (1, 5)))
 
 
 def test_ids_take_precedence_over_titles(catalogue: Catalogue) -> None:
@@ -45,7 +50,7 @@ def test_unknown_items(catalogue: Catalogue) -> None:
 def test_ids_below_zero() -> None:
     ratings = pd.DataFrame({"user": [1, 1], "item": [-5, 5], "rating": 3.0, "timestamp": 0})
     items = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
-    assert Catalogue(encode("items", ratings, items, (1, 5))).to_indices(["-5", "5"]).tolist() == [0, 1]
+    assert catalogue_of(encode("items", ratings, items, (1, 5))).to_indices(["-5", "5"]).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

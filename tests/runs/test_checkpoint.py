@@ -9,8 +9,9 @@ from support.finished import finished_run
 from support.tiny import QUICK
 
 from recsys.errors import RunError
-from recsys.runs.checkpoint import load_checkpoint, network_from_checkpoint
+from recsys.runs.checkpoint import load_checkpoint
 from recsys.runs.folder import FORMAT
+from recsys.runs.network import network_from_checkpoint
 
 Content = dict
 
@@ -131,7 +132,29 @@ def refusal(path: Path, content: Content) -> str:
         (lambda content: content["network"]["arguments"].update(surprise=1), "surprise"),
         (lambda content: content["network"].update({"class": "os.system"}), "os.system"),
         (lambda content: content["network"].update({"class": "no.such.Network"}), "no.such.Network"),
-        (lambda content: content["network"].update({"class": "torch.nn.Linear"}), "is not a RatingNetwork"),
+        (lambda content: content["network"].update({"class": "torch.nn.Linear"}), "not part of recsys"),
+        (
+            lambda content: content["network"].update({"class": "recsys.training.losses.BPR"}),
+            "is not a RatingNetwork",
+        ),
+        (lambda content: content["network"]["arguments"].update(scale=["a", None]), "damaged"),
+        (lambda content: content["network"]["arguments"].update(scale=[5.0, 1.0]), "scale"),
+        (lambda content: content["network"]["arguments"].update(scale=[1.0, float("inf")]), "inf"),
+        (lambda content: content["network"]["arguments"].update(mean=float("nan")), "nan"),
+        (
+            lambda content: content["network"]["arguments"].update(n_users=10**12),
+            "weights do not fit the network",
+        ),
+        (lambda content: content["network"]["arguments"].update(n_users=10**30), "damaged"),
+        (lambda content: next(iter(content["scorers"][0].values())).fill_(torch.nan), "not finite"),
+        (
+            lambda content: content["scorers"][0].update(extra=torch.ones(1)),
+            "weights do not fit the network (extra)",
+        ),
+        (lambda content: content.update(members=[2]), "averages 2 scorers and has 1"),
+        (lambda content: content.update(members=[1, -1, 1]), "averages 1 scorers"),
+        (lambda content: content["recsys"].update(user_ids=["x" * 2000] * 60), "at most 1000 characters"),
+        (lambda content: content["recsys"].update(user_ids=["same"] * 60), "distinct values"),
         (lambda content: content["network"].update(arguments=[]), "damaged"),
         (lambda content: content.update(network=None), "damaged"),
         (lambda content: content.update(scorers=[]), "damaged"),
@@ -164,6 +187,6 @@ def test_a_checkpoint_of_version_0_1_0_is_refused_with_its_format(tmp_path: Path
 
 
 def test_missing_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no such checkpoint"):
+    with pytest.raises(RunError, match="no such file"):
         load_checkpoint(tmp_path / "none.ckpt")
     assert "not of this project" in refusal(tmp_path / "foreign.ckpt", {"state_dict": {}})

@@ -1,0 +1,184 @@
+"""data.pt: what recommending needs of a run's ratings, saved in the run folder.
+
+With it, a run answers on any machine, also after its ratings file has changed or gone. Only evaluation reads
+the ratings again (`recsys.runs.ratings`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys.atomic import atomic_write
+from recsys.data.batches import present
+from recsys.data.biases import Biases, fit_biases
+from recsys.data.dataset import Dataset
+from recsys.data.splits import Split
+from recsys.errors import RunError
+from recsys.models.scoring import Seen
+from recsys.runs.folder import FORMAT
+from recsys.runs.torch_file import check_tensor, read_torch_file, unreadable
+
+DATA = "data.pt"
+NO_YEAR = -(2**15)
+INDEX_TYPES = (torch.uint8, torch.int16, torch.int32)  # of the item indices: the smallest that fits
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """The users and items of a run, by index.
+
+    Attributes:
+        name: the name of the data set.
+        item_table: title, year (missing if unknown) and genres ("Drama|War") of each item.
+        seen: the items that each user has rated, in any subset.
+        biases: the bias model of the training set.
+        trained_users: bool (n_users,); which users have training ratings.
+        trained_items: bool (n_items,); which items have training ratings.
+    """
+
+    name: str
+    item_table: pd.DataFrame
+    seen: Seen
+    biases: Biases
+    trained_users: Tensor
+    trained_items: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, split: Split) -> "RunData":
+        """Collect the data of a run."""
+        n_users, n_items = len(dataset.user_ids), len(dataset.item_ids)
+        return cls(
+            dataset.name,
+            dataset.item_table,
+            Seen.of(dataset.users, dataset.items, n_users),
+            fit_biases(dataset, split.train),
+            present(dataset.users[split.train], n_users),
+            present(dataset.items[split.train], n_items),
+        )
+
+    @property
+    def user_counts(self) -> NDArray[np.int64]:
+        """Number of ratings of every user, (n_users,)."""
+        return self.seen.starts.diff().numpy()
+
+    @property
+    def item_counts(self) -> NDArray[np.int64]:
+        """Number of ratings of every item, (n_items,)."""
+        return np.bincount(self.seen.items.numpy(), minlength=len(self.item_table))
+
+
+def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
+    """Write data.pt atomically, and return its size in bytes.
+
+    The size is 1, 2 or 4 bytes per rating for at most 256, 32,768 or more items, plus 9 bytes per user, and 11 bytes
+    and the title per item.
+
+    Args:
+        data: of the run.
+        folder: the run folder.
+        fingerprints: of the ratings and of their split, as in the checkpoints.
+    """
+    years = data.item_table["year"].fillna(NO_YEAR).to_numpy(np.int16)
+    n_items = len(data.item_table)
+    index_type = next(kind for kind in INDEX_TYPES if n_items - 1 <= torch.iinfo(kind).max)
+    content = {
+        "format": FORMAT,
+        "data": list(fingerprints),
+        "name": data.name,
+        "titles": data.item_table["title"].tolist(),
+        "genres": data.item_table["genres"].tolist(),
+        "years": torch.from_numpy(years),
+        "seen_items": data.seen.items.to(index_type),
+        "seen_starts": data.seen.starts,
+        "mean": data.biases.mean,
+        "user_biases": torch.from_numpy(data.biases.users),
+        "item_biases": torch.from_numpy(data.biases.items),
+        "trained_users": data.trained_users,
+        "trained_items": data.trained_items,
+    }
+    with atomic_write(folder / DATA) as temporary:
+        torch.save(content, temporary)
+    return (folder / DATA).stat().st_size
+
+
+def load_data(folder: Path, fingerprints: Sequence[str], n_users: int, n_items: int) -> RunData:
+    """Read data.pt of a run folder, which may be untrusted.
+
+    Args:
+        folder: the run folder.
+        fingerprints: those of the checkpoint.
+        n_users: number of users of the checkpoint.
+        n_items: number of items of the checkpoint.
+
+    Raises:
+        RunError: the file is missing or damaged, or does not belong to the checkpoint.
+    """
+    path = folder / DATA
+    if not path.is_file():
+        raise RunError(f"{path}: missing, so the run cannot recommend; train again, or copy the whole folder")
+    content = read_torch_file(path)
+    try:
+        if content["format"] != FORMAT:
+            raise RunError(
+                f"{path}: has format {content['format']!r:.20}, this version reads format {FORMAT}: train again"
+            )
+        if content["data"] != list(fingerprints):
+            raise RunError(f"{path}: belongs to another run than its checkpoint")
+        return _parse(content, n_users, n_items)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable(path, error) from None
+
+
+def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
+    """Build the data of a run from the content of data.pt.
+
+    Raises:
+        ValueError: a value has the wrong type, length or range.
+    """
+
+    def column(key: str, length: int | None, *dtypes: torch.dtype) -> Tensor:
+        return check_tensor(content[key], (length,), dtypes)
+
+    items = column("seen_items", None, *INDEX_TYPES).long()
+    starts = column("seen_starts", n_users + 1, torch.int64)
+    if len(items) and not 0 <= int(items.min()) <= int(items.max()) < n_items:
+        raise ValueError("an item index is out of range")
+    if int(starts[0]) != 0 or int(starts[-1]) != len(items) or (starts.diff() < 0).any():
+        raise ValueError("seen_starts are not ascending from 0 to the number of ratings")
+    titles, genres = (_texts(content[key], n_items) for key in ("titles", "genres"))
+    years = pd.Series(column("years", n_items, torch.int16).numpy().astype(np.int32))
+    if not isinstance(mean := content["mean"], float) or not math.isfinite(mean):
+        raise ValueError("the mean is not a finite number")
+    biases = Biases(
+        mean,
+        column("user_biases", n_users, torch.float64).numpy(),
+        column("item_biases", n_items, torch.float64).numpy(),
+    )
+    return RunData(
+        name=_texts([content["name"]], 1)[0],
+        item_table=pd.DataFrame(
+            {"title": titles, "year": years.astype("Int32").mask(years == NO_YEAR), "genres": genres}
+        ),
+        seen=Seen(items, starts),
+        biases=biases,
+        trained_users=column("trained_users", n_users, torch.bool),
+        trained_items=column("trained_items", n_items, torch.bool),
+    )
+
+
+def _texts(values: Any, length: int) -> list[str]:
+    if (
+        not isinstance(values, list)
+        or len(values) != length
+        or not all(isinstance(text, str) for text in values)
+    ):
+        raise ValueError(f"a list of {length} texts expected")
+    return values

@@ -1,0 +1,122 @@
+"""The network of a checkpoint, as the checkpoint describes it: its class, its arguments and its weights."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class
+
+from recsys.errors import RunError
+from recsys.models.base import RatingNetwork
+from recsys.models.scorer import Scorer
+from recsys.runs.folder import FORMAT
+from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, unreadable
+from recsys.runs.trust import Trust, require_trusted
+
+
+def describe_network(network: RatingNetwork) -> dict[str, Any] | None:
+    """Return what rebuilds a network: its class and arguments; None if it was not built with `from_data`."""
+    if network.arguments is None:
+        return None
+    return {"class": class_path(network), "arguments": network.arguments}
+
+
+def class_path(value: object) -> str:
+    """Return the module and the name of the class of an object."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def network_from_checkpoint(path: Path, trust: Trust = False) -> RatingNetwork:
+    """Rebuild the network of a checkpoint, without its weights.
+
+    Args:
+        path: the file, which may be untrusted.
+        trust: whether the class may be any code; see `recsys.runs.trust`.
+
+    Raises:
+        RunError: the file is missing or damaged, or does not describe a network that is trusted.
+    """
+    content = read_torch_file(path)
+    if isinstance(content, dict) and "recsys" in content:
+        require_format(path, content["recsys"])
+    if not isinstance(content, dict) or not content.get("network"):
+        raise RunError(f"{path}: does not describe its network; pass network=..., or build it with from_data")
+    try:
+        return build_network(content["network"], path, trust)
+    except RunError:
+        raise
+    except Exception as error:  # a description that was tampered with causes many kinds of errors
+        raise unreadable(path, error) from None
+
+
+def build_network(description: dict[str, Any], path: Path, trust: Trust) -> RatingNetwork:
+    """Build a network from the content of `describe_network`.
+
+    Raises:
+        RunError: its class is not trusted, or no `RatingNetwork`.
+        ValueError: its arguments are not plain values.
+    """
+    require_trusted(description["class"], path, trust)
+    check_plain(description["arguments"])
+    network_class = get_class(description["class"])
+    if not issubclass(network_class, RatingNetwork):
+        raise RunError(f"{description['class']} is not a RatingNetwork")
+    network = network_class(**description["arguments"])
+    network.arguments = description["arguments"]
+    return network
+
+
+def scorers_from_checkpoint(
+    content: dict[str, Any], network: RatingNetwork, predicts_ratings: bool
+) -> list[Scorer]:
+    """Return the scorers of a checkpoint: snapshots, the oldest first, then the current one.
+
+    Args:
+        content: of the checkpoint.
+        network: of the class and arguments that the scorers were made of.
+        predicts_ratings: whether the loss trains ratings.
+
+    Raises:
+        RunError: the weights do not fit the network.
+    """
+    states = content.get("scorers", [])
+    if not states:
+        return []
+    template = network.empty_scorer(predicts_ratings)
+    scorers = []
+    for state in states:
+        check_state(state, template)
+        scorer = copy.deepcopy(template)
+        scorer.load_state_dict(state)
+        scorers.append(scorer)
+    return scorers
+
+
+def check_state(state: dict[str, Any], scorer: Scorer) -> None:
+    """Check that the weights in a file are those of a scorer, which may be on the meta device.
+
+    Raises:
+        RunError: a name or a shape differs, or a weight is not finite.
+    """
+    expected = scorer.state_dict()
+    if different := sorted(state.keys() ^ expected.keys(), key=str):
+        raise RunError(f"weights do not fit the network ({', '.join(map(str, different)):.200})")
+    for name, tensor in expected.items():
+        try:
+            check_tensor(state[name], tuple(tensor.shape), (tensor.dtype,))
+        except ValueError as error:
+            raise RunError(f"weights do not fit the network ({name}: {error})") from None
+
+
+def require_format(path: Path, metadata: Any) -> None:
+    """Check the format in the metadata of a checkpoint.
+
+    Raises:
+        RunError: it is another than that of this version, or there is none.
+    """
+    try:
+        found = metadata["format"]
+    except (KeyError, TypeError) as error:
+        raise unreadable(path, error) from None
+    if found != FORMAT:
+        raise RunError(f"{path}: has format {found!r:.20}, this version reads format {FORMAT}: train again")

@@ -1,0 +1,78 @@
+"""The ratings of a finished run and their split, read again to evaluate it."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hydra.utils import instantiate
+
+from recsys.data.batches import EVALUATION_BATCH, Batches, to_tensors
+from recsys.data.dataset import Dataset
+from recsys.data.sources.base import Source
+from recsys.data.splits import Split, SplitMethod
+from recsys.errors import RunError, first_line
+from recsys.runs.load import LoadedRun
+from recsys.runs.trust import Trust, check_trusted
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class RunRatings:
+    """What a run was trained and tested on.
+
+    Attributes:
+        dataset: the ratings.
+        split_method: made the split.
+        split: of the run.
+    """
+
+    dataset: Dataset
+    split_method: SplitMethod
+    split: Split
+
+    def batches(self, subset: str) -> Batches:
+        """Return all of a subset ("train", "val" or "test") in order."""
+        return Batches(to_tensors(self.dataset, getattr(self.split, subset), "cpu"), EVALUATION_BATCH)
+
+
+def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
+    """Read the ratings of a run with the configuration in its checkpoint, and split them again.
+
+    Args:
+        run: the run.
+        trust: whether its configuration may name any code; see `recsys.runs.trust`.
+
+    Raises:
+        UserError: the ratings cannot be read, have changed, or the configuration is not trusted.
+    """
+    config = run.checkpoint.config
+    check_trusted(config, run.folder, trust)
+    source = _build(run, "data", Source)  # type: ignore[type-abstract]
+    split_method = _build(run, "split", SplitMethod)  # type: ignore[type-abstract]
+    for problem in source.check():
+        raise RunError(f"run={run.folder}: {problem}")
+    dataset = source.on_this_machine().load()
+    split = split_method(dataset)
+    if run.checkpoint.data != (dataset.sha256, split.fingerprint):
+        raise RunError(
+            f"run={run.folder}: the ratings of {dataset.name} or their split have changed since the run was trained, "
+            f"or another version of recsys drew the split ({len(dataset)} ratings now); the run can still recommend"
+        )
+    return RunRatings(dataset, split_method, split)
+
+
+def _build(run: LoadedRun, key: str, kind: type[T]) -> T:
+    """Return the object that a node of the run's configuration describes.
+
+    Raises:
+        RunError: it is not what belongs there.
+    """
+    try:
+        built = instantiate(run.checkpoint.config[key], _convert_="all")
+    except Exception as error:  # a configuration that was tampered with causes many kinds of errors
+        raise RunError(
+            f"run={run.folder}: its configuration of {key} is not valid ({first_line(error):.300})"
+        ) from None
+    if not isinstance(built, kind):
+        raise RunError(f"run={run.folder}: its {key} is a {type(built).__name__}, not a {kind.__name__}")
+    return built

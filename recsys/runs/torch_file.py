@@ -1,0 +1,127 @@
+"""Read files of `torch.save` that may come from anywhere: plain values and whole tensors, in bounded memory."""
+
+import math
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recsys.errors import RunError, named_line
+
+MAX_VALUES = 1_000_000  # in the metadata of a file, where a list can contain the same list many times
+MAX_PICKLE = 1 << 28  # bytes of everything but tensors; text ids of a million users take 20 MB
+
+
+def read_torch_file(path: Path, mmap: bool = False) -> Any:
+    """Return the content of a file of `torch.save`.
+
+    No code in the file is run (weights_only=True). `torch.save` does not compress, so a file whose parts are
+    compressed, overlap or claim to be larger than the file was made to fill the memory, and is refused unread.
+
+    Args:
+        path: the file.
+        mmap: map the file into memory instead of reading it, and do not verify its checksums.
+
+    Raises:
+        RunError: the file is missing, damaged, or not of `torch.save`.
+    """
+    try:
+        _check_archive(path, verify=not mmap)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file") from None
+    except RunError:
+        raise
+    except Exception as error:  # damage causes many kinds of errors
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> RunError:
+    """Return the error for a file that cannot be read, or not understood."""
+    return RunError(f"{path}: damaged, or not written by recsys ({named_line(error):.300})")
+
+
+def check_tensor(tensor: Any, shape: tuple[int | None, ...], dtypes: tuple[torch.dtype, ...]) -> Tensor:
+    """Return a tensor from a file after checking that it is what is expected.
+
+    Args:
+        tensor: any value.
+        shape: the expected shape; None for any length.
+        dtypes: the allowed types.
+
+    Raises:
+        ValueError: it is not a tensor of this shape and type, is not finite, or repeats one value in memory to
+            appear larger than the file.
+    """
+    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.dtype not in dtypes:
+        raise ValueError(f"{_kind(tensor)} where a tensor of type {dtypes[0]} belongs")
+    fits = len(tensor.shape) == len(shape) and all(
+        expected in (None, actual) for expected, actual in zip(shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"a tensor of shape {tuple(tensor.shape)} instead of {shape}")
+    if not tensor.is_contiguous() or tensor.is_meta:
+        raise ValueError(f"a tensor of shape {tuple(tensor.shape)} that is not stored completely")
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise ValueError("values that are not finite (nan or inf)")
+    return tensor
+
+
+def check_plain(value: Any) -> None:
+    """Check that a nested value contains finite numbers, texts and booleans only, and not too many.
+
+    Raises:
+        ValueError: it does not.
+    """
+    for leaf in _leaves(value):
+        if isinstance(leaf, float) and not math.isfinite(leaf):
+            raise ValueError(f"the number {leaf}")
+        if not isinstance(leaf, str | int | float | None):
+            raise ValueError(f"{_kind(leaf)} where a number or a text belongs")
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield keys and values of nested dicts and lists in any order, and None for each container."""
+    waiting, count = [value], 0  # not recursive: the nesting may be deep
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            waiting += [*node.keys(), *node.values()]
+        elif isinstance(node, list | tuple):
+            waiting += node
+        if (count := count + 1) + len(waiting) > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES:,} values")
+        yield None if isinstance(node, dict | list | tuple) else node
+
+
+def _kind(value: Any) -> str:
+    return f"a tensor of type {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+
+
+def _check_archive(path: Path, verify: bool) -> None:
+    """Check the table of contents of a file, and the checksums of its parts, which torch ignores.
+
+    Raises:
+        RunError: the file was made to take more memory than its size, or a checksum does not match.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # torch reads other files in an older format, unchecked
+            raise zipfile.BadZipFile("not an archive of torch.save")
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        is_compressed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+        unpacked = sum(max(part.file_size, part.compress_size) for part in parts)
+        pickles = sum(part.file_size for part in parts if part.filename.endswith(".pkl"))
+        if is_compressed or unpacked > size or pickles > MAX_PICKLE:
+            raise RunError(
+                f"{path}: refused, because its parts claim to unpack to {unpacked:,} bytes from a file of {size:,} "
+                "bytes, which torch.save never writes"
+            )
+        if archive.comment or len({part.filename for part in parts}) < len(parts):
+            raise zipfile.BadZipFile("two parts of the same name, or a comment")
+        if verify and (damaged := archive.testzip()) is not None:
+            raise RunError(f"{path}: damaged (checksum of {damaged} does not match)")

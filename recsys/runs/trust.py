@@ -1,0 +1,115 @@
+"""Which code the files of a run may name.
+
+The configuration in a checkpoint or a run folder names classes (`_target_`), and a checkpoint names the class of its
+network. A file from someone else could name any function of any installed package with any arguments. So only the names
+below are used, unless the user declares the run trusted.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from recsys.errors import RunError
+
+MAX_NODES = 100_000  # of a configuration, in which a list can contain the same list many times
+
+TRUSTED = frozenset(
+    {
+        "recsys.data.sources.archive.read_colons",
+        "recsys.data.sources.archive.read_csv",
+        "recsys.data.sources.archive.read_tabs",
+        "recsys.data.sources.csv.CsvFile",
+        "recsys.data.sources.movielens.MovieLens",
+        "recsys.data.sources.synthetic.Synthetic",
+        "recsys.data.splits.KFoldSplit",
+        "recsys.data.splits.LeaveLastSplit",
+        "recsys.data.splits.NewUsersSplit",
+        "recsys.data.splits.OfficialSplit",
+        "recsys.data.splits.RandomSplit",
+        "recsys.data.splits.TemporalSplit",
+        "recsys.models.bias.Bias",
+        "recsys.models.embedding_net.EmbeddingNet",
+        "recsys.models.hybrid.HybridNet",
+        "recsys.models.matrix_factorization.MatrixFactorization",
+        "recsys.training.callbacks.averaging.CycleEndAveraging",
+        "recsys.training.losses.BPR",
+        "recsys.training.losses.Pointwise",
+        "recsys.training.losses.SampledSoftmax",
+        "recsys.training.schedules.Constant",
+        "recsys.training.schedules.CosineRestarts",
+        "recsys.training.schedules.OneCycle",
+        "recsys.training.schedules.Triangular",
+        "recsys.training.sparse_adam.SparseAdam",
+        "torch.optim.ASGD",
+        "torch.optim.Adadelta",
+        "torch.optim.Adafactor",
+        "torch.optim.Adagrad",
+        "torch.optim.Adam",
+        "torch.optim.AdamW",
+        "torch.optim.Adamax",
+        "torch.optim.LBFGS",
+        "torch.optim.NAdam",
+        "torch.optim.RAdam",
+        "torch.optim.RMSprop",
+        "torch.optim.Rprop",
+        "torch.optim.SGD",
+        "torch.optim.SparseAdam",
+        "pytorch_lightning.callbacks.EMAWeightAveraging",
+        "pytorch_lightning.loggers.CSVLogger",
+        "pytorch_lightning.loggers.TensorBoardLogger",
+    }
+)
+
+Trust = bool | Collection[str]  # whether any name may be used, or which names in addition to `TRUSTED`
+
+
+def check_trusted(config: Any, origin: object, trust: Trust = False) -> None:
+    """Check that a configuration names trusted code only, and has no interpolations, such as of the environment.
+
+    Args:
+        config: nested dicts and lists, which may be untrusted.
+        origin: the file or folder that it comes from, for the message.
+        trust: True: any code; or names that are trusted in addition to `TRUSTED`.
+
+    Raises:
+        RunError: it names other code, or is not a plain configuration.
+    """
+    if trust is True:
+        return
+    for key, value in _entries(config):
+        if key == "_target_":
+            require_trusted(value, origin, trust)
+        elif isinstance(value, str) and "${" in value:
+            raise RunError(
+                f"{origin}: its configuration has the interpolation {value!r:.100}, which a run never records; "
+                "add trust=true if you trust it"
+            )
+
+
+def require_trusted(name: object, origin: object, trust: Trust = False) -> None:
+    """Check one name; see `check_trusted`."""
+    if trust is True or (isinstance(name, str) and (name in TRUSTED or (trust and name in trust))):
+        return
+    raise RunError(
+        f"{origin}: uses {name!r:.200}, which is not part of recsys and could be any code; add trust=true if you "
+        "trust the author of this run (in Python: trust=True)"
+    )
+
+
+def targets(config: Any) -> set[str]:
+    """Return the names that a configuration uses as `_target_`."""
+    return {str(value) for key, value in _entries(config) if key == "_target_"}
+
+
+def _entries(config: Any) -> Iterator[tuple[object, Any]]:
+    """Yield every key with its value, and every element of a list without a key, in any order."""
+    waiting: list[tuple[object, Any]] = [(None, config)]  # not recursive: the nesting may be deep
+    count = 0
+    while waiting:
+        key, node = waiting.pop()
+        yield key, node
+        if isinstance(node, dict):
+            waiting += node.items()
+        elif isinstance(node, list | tuple):
+            waiting += ((None, element) for element in node)
+        if (count := count + 1) + len(waiting) > MAX_NODES:
+            raise RunError(f"a configuration of more than {MAX_NODES:,} values")
