@@ -33,14 +33,14 @@ def _task(cfg: DictConfig) -> float | None:
     folder = None if cfg.output_dir is None else Path(str(cfg.output_dir)).expanduser().absolute()
     if in_process:
         folder = Path(hydra.runtime.output_dir)
-    resume = bool(cfg.resume)
+    resume, trust = bool(cfg.resume), cfg.trust is True
     if resume:
         folder, is_finished = _folder_to_resume(cfg, folder)
         if is_finished:  # not an error: a scheduler may start the command once more
             print(f"output_dir={cfg.output_dir}: this run has already finished", file=sys.stderr)
             return None
         cfg, overrides = _resumed(cfg, folder, overrides)
-    run = train(cfg, folder, overrides, pruning_callbacks(cfg, folder), resume)
+    run = train(cfg, folder, overrides, pruning_callbacks(cfg, folder, trust or not resume), resume)
     if not run.result:
         return None
     from recsys.evaluation.objective import to_minimise
@@ -101,11 +101,11 @@ def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictC
     return cfg, overrides
 
 
-def pruning_callbacks(cfg: DictConfig, folder: Path | None) -> list[Any]:
+def pruning_callbacks(cfg: DictConfig, folder: Path | None, trust: bool) -> list[Any]:
     """Return the callback that prunes a trial of a hyperparameter search; none outside a search."""
     from recsys.sweeps.optuna import trial_of
 
-    if folder is None or (trial := trial_of(folder)) is None:
+    if folder is None or (trial := trial_of(folder, trust)) is None:
         return []
     from recsys.training.callbacks.pruning import PruneTrial
 

@@ -28,7 +28,7 @@ from recsys.runs.torch_file import check_tensor, read_torch_file, unreadable
 
 DATA = "data.pt"
 NO_YEAR = -(2**15)
-INDEX_TYPES = (torch.uint8, torch.int16, torch.int32)  # of the item indices: the smallest that fits
+INDEX_TYPES = (torch.uint8, torch.uint16, torch.int32)  # of the item indices: the smallest that fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class RunData:
 def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
     """Write data.pt atomically, and return its size in bytes.
 
-    The size is 1, 2 or 4 bytes per rating for at most 256, 32,768 or more items, plus 9 bytes per user, and 11 bytes
+    The size is 1, 2 or 4 bytes per rating for at most 256, 65,536 or more items, 17 bytes per user, and 11 bytes
     and the title per item.
 
     Args:

@@ -1,8 +1,8 @@
 """Which code the files of a run may name.
 
-The configuration in a checkpoint or a run folder names classes (`_target_`), and a checkpoint names the class of its
-network. A file from someone else could name any function of any installed package with any arguments. So only the names
-below are used, unless the user declares the run trusted.
+The configuration in a checkpoint or a run folder names classes (`_target_`), a checkpoint names the class of its
+network, and the record of a sweep names its pruner. A file from someone else could name any function of any installed
+package with any arguments. So only the names below are used, unless the user declares the run trusted.
 """
 
 from collections.abc import Collection, Iterator
@@ -53,6 +53,14 @@ TRUSTED = frozenset(
         "torch.optim.Rprop",
         "torch.optim.SGD",
         "torch.optim.SparseAdam",
+        "optuna.pruners.HyperbandPruner",
+        "optuna.pruners.MedianPruner",
+        "optuna.pruners.NopPruner",
+        "optuna.pruners.PatientPruner",
+        "optuna.pruners.PercentilePruner",
+        "optuna.pruners.SuccessiveHalvingPruner",
+        "optuna.pruners.ThresholdPruner",
+        "optuna.pruners.WilcoxonPruner",
         "pytorch_lightning.callbacks.EMAWeightAveraging",
         "pytorch_lightning.loggers.CSVLogger",
         "pytorch_lightning.loggers.TensorBoardLogger",

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from recsys.errors import ConfigError, TrainingError
 from recsys.runs.folder import FAILED, RESULT, SWEEP, read_json
 from recsys.runs.record import START_KEYS
+from recsys.runs.trust import Trust, check_trusted
 from recsys.sweeps.job import value_in
 
 if TYPE_CHECKING:
@@ -198,10 +199,17 @@ def tell_results(study: "Study", folder: Path) -> None:
             study.tell(trial.number, state=TrialState.FAIL)
 
 
-def trial_of(folder: Path) -> "Trial | None":
+def trial_of(folder: Path, trust: Trust = False) -> "Trial | None":
     """Return the trial of a run folder, for pruning.
 
     None if the run is not a job of a search, the search has no pruner, or the trial has ended.
+
+    Args:
+        folder: the run folder.
+        trust: whether the pruner that the folder of the sweep names may be any code; see `recsys.runs.trust`.
+
+    Raises:
+        RunError: the pruner is not trusted.
     """
     if not (folder.parent / JOURNAL).is_file() or not folder.name.isdecimal():
         return None
@@ -210,6 +218,7 @@ def trial_of(folder: Path) -> "Trial | None":
     options = read_json(folder.parent / SWEEP).get("pruner")
     if not options:
         return None
+    check_trusted(options, folder.parent / SWEEP, trust)
     storage = _storage(folder.parent)
     study = optuna.load_study(study_name=STUDY, storage=storage, pruner=instantiate(options))
     number, trials = int(folder.name), study.trials

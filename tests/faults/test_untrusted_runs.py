@@ -1,5 +1,6 @@
 """Run folders from someone else: no code that they name is run, and no file in them takes more memory than its size."""
 
+import json
 import os
 import pickle
 import shutil
@@ -116,6 +117,17 @@ def test_code_in_the_configuration_of_a_run_folder_is_not_run_by_resuming(
     assert done.returncode == 1
     assert "uses 'pandas.read_pickle', which is not part of recsys" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not Path("ran").exists()
+
+
+def test_code_in_the_record_of_a_sweep_is_not_run(run: Path, code: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="pip install optuna")
+    from recsys.sweeps.optuna import JOURNAL, trial_of
+
+    (tmp_path / JOURNAL).touch()
+    (tmp_path / "sweep.json").write_text(json.dumps({"pruner": code}), encoding="utf-8")
+    with pytest.raises(RunError, match=r"sweep\.json: uses 'pandas\.read_pickle'"):
+        trial_of(run.rename(tmp_path / "0"))
     assert not Path("ran").exists()
 
 

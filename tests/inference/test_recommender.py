@@ -15,6 +15,7 @@ from recsys.data.sources.synthetic import Synthetic
 from recsys.errors import DataError, RunError, UnknownIdError
 from recsys.inference.recommender import Recommender
 from recsys.runs.load import load_run
+from recsys.runs.ratings import load_ratings
 
 COLUMNS = ["item", "title", "year", "genres", "prediction", "ratings"]
 
@@ -60,7 +61,7 @@ def test_predictions_are_near_the_noiseless_ratings(recommender: Recommender, tr
 
 
 def test_recommends_the_unseen_items_with_the_highest_predictions(recommender: Recommender) -> None:
-    dataset = recommender.dataset
+    dataset = load_ratings(recommender.run).dataset
     seen = set(
         dataset.item_ids.to_ids(dataset.items[dataset.users == dataset.user_ids.to_indices(9)]).tolist()
     )

@@ -22,6 +22,7 @@ def test_every_class_in_conf_is_trusted() -> None:
 @pytest.mark.parametrize("name", sorted(TRUSTED))
 def test_trusted_names_exist_and_are_no_detour_to_other_code(name: str) -> None:
     """For example recsys.atomic.os.system would name a function of another package."""
+    pytest.importorskip(name.split(".")[0])
     assert get_object(name).__module__.split(".")[0] == name.split(".")[0]
 
 

@@ -96,7 +96,8 @@ def test_a_module_from_a_checkpoint_has_the_same_metrics(
     trainer.fit(module, data)
     (expected,) = trainer.test(module, data, verbose=False)
     predictions = torch.cat(trainer.predict(module, data))
-    loaded = RatingModule.load_from_checkpoint(tmp_path / "last.ckpt")
+    own = {f"{network_class.__module__}.{network_class.__qualname__}"}
+    loaded = RatingModule.load_from_checkpoint(tmp_path / "last.ckpt", trust=own)
     assert (loaded.lr, loaded.seed) == (1e-2, 1)
     assert len(loaded.snapshots) == snapshots - 1
     trainer = make_trainer(tmp_path)

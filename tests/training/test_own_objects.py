@@ -22,7 +22,7 @@ from recsys.config.validate import validate
 from recsys.data.batches import Batch
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split, SplitMethod
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, RunError
 from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import rating_metrics
@@ -179,6 +179,8 @@ def test_a_network_of_ones_own(compose, tmp_path: Path) -> None:
     result = train_result(compose(*RUN, *own), tmp_path / "run")
     assert result["model"]["name"] == "own-network"
     assert result["metrics"]["test/rmse"] < result["baselines"]["global-mean"]["test/rmse"]
+    with pytest.raises(RunError, match=r"OwnNetwork', which is not part of recsys.*trust=True"):
+        load_run(tmp_path / "run")
     assert load_run(tmp_path / "run", trust=True).checkpoint.scorer.user_table().shape == (60, 4)
 
 

@@ -59,7 +59,7 @@ def test_round_trip(dataset: Dataset, split: Split, tmp_path: Path) -> None:
     assert loaded.trained_items.all()
 
 
-@pytest.mark.parametrize(("n_items", "size"), [(200, 1), (300, 2), (40_000, 4)])
+@pytest.mark.parametrize(("n_items", "size"), [(200, 1), (300, 2), (40_000, 2), (70_000, 4)])
 def test_a_rating_takes_the_fewest_bytes_that_hold_an_item_index(
     n_items: int, size: int, tmp_path: Path
 ) -> None:
