@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,8 +73,10 @@ class MovieLens(Source):
         return dataclasses.replace(self, mirror=os.environ.get("RECSYS_MIRROR") or self.mirror)
 
     def check(self) -> Iterator[str]:
-        """Yield an error message if the scale is not ascending."""
-        return check_scale(self.scale)
+        """Yield an error message if the name cannot be that of a file, or the scale is not ascending."""
+        if not re.fullmatch(r"[\w-][\w.-]*", self.name):
+            yield f"data.name={self.name!r:.80}: letters, digits, '.', '_' and '-' only; <name>.zip is the archive"
+        yield from check_scale(self.scale)
 
     def _fetch(self) -> Path:
         facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(Archive)}

@@ -182,3 +182,11 @@ class TestReal:
                 errors = dataset.ratings[split.test] - mean
                 rmse[fold] = round(float(np.sqrt((errors**2).mean(dtype="float64"))), 4)
         assert [rmse[f"u{k}"] for k in range(1, 6)] == [1.1537, 1.1307, 1.1116, 1.1133, 1.1187]
+
+
+@pytest.mark.parametrize("name", ["../../archive", "a/b", "", ".hidden", "..", "a\0"])
+def test_a_name_that_leaves_the_data_folder_is_refused(name: str, source: MovieLens) -> None:
+    assert [error.split(":")[0] for error in dataclasses.replace(source, name=name).check()] == [
+        f"data.name={name!r}"
+    ]
+    assert not list(source.check())
