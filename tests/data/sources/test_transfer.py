@@ -1,15 +1,19 @@
 import gzip
+import itertools
 from pathlib import Path
 
 import pytest
 import requests
+from support.servers import response, serving
 
 from recsys.data.sources.transfer import CHUNK_SIZE, received_bytes, transfer
+from recsys.errors import DownloadError
 
 DATA = bytes(range(256)) * 256
 SIZE = len(DATA)
 INTERRUPTED = requests.exceptions.ChunkedEncodingError
 TIMEOUT = (5, 60)
+LIMIT = 2 * SIZE
 
 
 def incomplete(folder: Path) -> list[bytes]:
@@ -18,7 +22,7 @@ def incomplete(folder: Path) -> list[bytes]:
 
 
 def download(address: str, folder: Path) -> bytes:
-    transfer(address, folder / "copy", folder / "parts", TIMEOUT)
+    transfer(address, folder / "copy", folder / "parts", TIMEOUT, LIMIT)
     return (folder / "copy").read_bytes()
 
 
@@ -107,18 +111,73 @@ def test_only_one_incomplete_file_per_url_is_kept(web, tmp_path: Path) -> None:
     assert download(other, tmp_path) == DATA[::-1]
 
 
-def test_no_compression_is_requested(web, tmp_path: Path) -> None:
-    """A compressed response cannot be resumed, so nothing of it is kept."""
+@pytest.mark.parametrize("encoding", ["gzip", "br, gzip", "GZIP"])
+def test_no_compression_is_requested_or_accepted(web, tmp_path: Path, encoding: str) -> None:
+    """A few compressed bytes can unpack to gigabytes."""
     compressed = gzip.compress(DATA)
-    address = web.put("/file", compressed[:-9], length=len(compressed), version='"1"')
-    web.extra_headers = {"Content-Encoding": "gzip"}
-    with pytest.raises(requests.RequestException):
+    address = web.put("/file", compressed, version='"1"')
+    web.extra_headers = {"Content-Encoding": encoding}
+    with pytest.raises(DownloadError, match=f"Content-Encoding '{encoding}', which was not requested"):
         download(address, tmp_path)
-    assert incomplete(tmp_path) == []
-    assert {headers["Accept-Encoding"] for headers in web.headers} == {"identity"}
+    assert list(tmp_path.iterdir()) == []
+    assert set(web.accepted) == {"identity"}
 
 
-@pytest.mark.parametrize("length", ["", "many", f"{SIZE}, {SIZE}"])
+@pytest.mark.parametrize("length", [SIZE + 1, 10**30, int("9" * 4000)])
+def test_a_file_announced_as_too_large_is_refused_before_it_is_received(
+    web, tmp_path: Path, length: int
+) -> None:
+    address = web.put("/file", DATA, length, version='"1"')
+    with pytest.raises(
+        DownloadError, match=rf"announces [\d,]+ bytes, and data\.max_size={SIZE} allows fewer"
+    ):
+        transfer(address, tmp_path / "copy", tmp_path / "parts", TIMEOUT, SIZE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_largest_size_is_accepted(web, tmp_path: Path) -> None:
+    transfer(web.put("/file", DATA, version='"1"'), tmp_path / "copy", tmp_path / "parts", TIMEOUT, SIZE)
+    assert (tmp_path / "copy").read_bytes() == DATA
+
+
+CHUNK = b"4000\r\n" + bytes(0x4000) + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "part", "limit", "reason"),
+    [
+        ({}, bytes(1000), LIMIT, rf"more bytes than data\.max_size={LIMIT} allows"),
+        ({"Transfer-Encoding": "chunked"}, CHUNK, LIMIT, rf"more bytes than data\.max_size={LIMIT} allows"),
+        (
+            {"Transfer-Encoding": "chunked", "Content-Length": "9999", "ETag": '"1"'},
+            CHUNK,
+            LIMIT,
+            "more bytes than the 9,999 that it announced",
+        ),
+    ],
+    ids=["no length", "chunked", "chunked with a length"],
+)
+def test_an_endless_download_is_ended_and_deleted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, headers: dict, part: bytes, limit: int, reason: str
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with (
+        serving(lambda _: itertools.chain([response(200, headers)], itertools.repeat(part))) as server,
+        pytest.raises(DownloadError, match=reason),
+    ):
+        transfer(server.address, tmp_path / "copy", tmp_path / "parts", TIMEOUT, limit)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_body_of_a_redirect_is_not_read(web, tmp_path: Path) -> None:
+    """An endless body would fill the memory."""
+    target = web.put("/file", DATA)
+    endless = itertools.chain([response(302, {"Location": target})], itertools.repeat(bytes(1000)))
+    with serving(lambda _: endless) as server:
+        assert download(server.address, tmp_path) == DATA
+
+
+@pytest.mark.parametrize("length", ["", "many", f"{SIZE}, {SIZE}", f"-{SIZE}", f"+{SIZE}", "\xb2"])
 def test_a_length_that_is_not_a_number_is_ignored(web, tmp_path: Path, length: str) -> None:
     web.extra_headers = {"Content-Length": length}
     assert download(web.put("/file", DATA, version='"1"'), tmp_path) == DATA
