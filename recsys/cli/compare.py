@@ -26,9 +26,8 @@ def find_sweep(folder: str) -> Path:
         RunError: there is no such sweep.
     """
     if folder == "latest":
-        results = sorted(
-            Path("outputs/sweeps").glob(f"*/*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns
-        )
+        found = (file for file in Path("outputs/sweeps").glob(f"*/*/{RESULT}") if file.is_file())
+        results = sorted(found, key=lambda file: file.stat().st_mtime_ns)
         if not results:
             raise RunError(
                 "dir=latest: no sweep with results under ./outputs/sweeps; start one with recsys-train -m"

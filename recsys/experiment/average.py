@@ -7,7 +7,8 @@ from typing import Any
 
 from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.runs import RunRecord, read_runs
-from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, read_json, write_json
+from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, write_json
+from recsys.runs.outcome import Loaded, read_record
 from recsys.runs.start import open_run
 
 
@@ -39,7 +40,7 @@ def average(
     if len(folders) < 2:
         found = ", ".join(map(str, folders)) or "none"
         raise RunError(f"averaging needs at least two finished runs; given: {found}")
-    members = [RunRecord(str(member), (), read_json(member / RESULT)) for member in folders]
+    members = [RunRecord(str(member), (), read_record(member / RESULT, Loaded)) for member in folders]
     _check_splits(members)
     for member in folders:
         if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):

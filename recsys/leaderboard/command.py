@@ -16,8 +16,9 @@ def best_command(configurations: Sequence[Configuration]) -> str:
         configurations[0].runs, key=lambda run: objective.sign * run.content["metrics"][objective.name]
     )
     overrides = without_start_keys(best.overrides)
+    known = {f"sweep={file.stem}" for file in Path(conf_dir(), "sweep").glob("*.yaml")}
     for override in [override for override in overrides if override.startswith("sweep=")]:
-        if Path(conf_dir(), *override.split("=", 1)).with_suffix(".yaml").is_file():
+        if override in known:
             overrides.remove(override)  # the sweep files of recsys set nothing besides the swept keys
         else:
             overrides.append("hydra.mode=RUN")  # keep the other settings of the user's file, but do not sweep

@@ -1,5 +1,6 @@
 """Figures of a leaderboard: the objective against each varied number and the costs, and parallel coordinates."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,10 +125,11 @@ def _plain(text: str) -> str:
 
 
 def _is_numeric(configurations: Sequence[Configuration], key: str) -> bool:
-    """Return whether every configuration has a number for this key."""
+    """Return whether every configuration has a finite number for this key."""
     try:
         for own in configurations:
-            float(own.choices[key])
+            if not math.isfinite(float(own.choices[key])):
+                return False
     except (KeyError, ValueError):
         return False
     return True

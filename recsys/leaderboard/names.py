@@ -5,13 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from recsys.runs.folder import SWEEP, read_json
+from recsys.runs.folder import SWEEP
+from recsys.runs.outcome import Sweep, read_record
 
 
 def swept_keys(folder: Path) -> list[str]:
-    """Return the keys that the sweep of a run folder varies; [] if the run is not part of a sweep."""
+    """Return the keys that the sweep of a run folder varies; [] if the run is not part of a sweep.
+
+    Raises:
+        RunError: the record of the sweep is malformed.
+    """
     record = folder.parent / SWEEP
-    return read_json(record)["swept"] if record.is_file() else []
+    return read_record(record, Sweep)["swept"] if record.is_file() else []
 
 
 def job_name(swept: Sequence[str], overrides: Sequence[str]) -> str:

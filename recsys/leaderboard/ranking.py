@@ -88,7 +88,7 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
 
 
 def shared_objective(runs: Sequence[RunRecord]) -> Objective:
-    """Return the first objective that all runs have measured.
+    """Return the first objective that all runs have measured on the validation and the test set.
 
     For a rating loss and a ranking loss this is val/ndcg@k, which runs with a rating loss measure as well.
 
@@ -97,7 +97,8 @@ def shared_objective(runs: Sequence[RunRecord]) -> Objective:
     """
     objectives = dict.fromkeys(run.objective for run in runs)
     for objective in objectives:
-        if all(objective.name in run.content["metrics"] for run in runs):
+        both = {objective.name, objective.name.replace("val/", "test/")}
+        if all(both <= run.content["metrics"].keys() for run in runs):
             return objective
     names = " and ".join(objective.name for objective in objectives)
     raise RunError(

@@ -8,7 +8,8 @@ from typing import Any
 from recsys.errors import RunError
 from recsys.evaluation.objective import Objective
 from recsys.leaderboard.paired_test import Repeat
-from recsys.runs.folder import FAILED, FORMAT, RESULT, read_json
+from recsys.runs.folder import FAILED, RESULT
+from recsys.runs.outcome import Completed, Failed, read_record
 
 log = logging.getLogger(__name__)
 
@@ -75,37 +76,24 @@ class RunRecord:
 def read_runs(folder: Path) -> list[RunRecord]:
     """Return the records of all completed, failed and pruned runs under a folder, sorted by name.
 
-    An unreadable file is logged and skipped.
+    A file that cannot be read, or is not a record of this version, is logged and skipped.
 
     Raises:
-        RunError: there is no such run, or one is of version 0.1.0.
+        RunError: there is no such run.
     """
     runs = []
     for file in [*folder.glob(f"**/{RESULT}"), *folder.glob(f"**/{FAILED}")]:
         if file.name == FAILED and file.with_name(RESULT).exists():
             continue
         try:
-            content = read_json(file)
+            content = read_record(file, Completed if file.name == RESULT else Failed)
         except RunError as error:
-            log.warning("%s", error)
+            log.warning("skipped: %s", error)
             continue
-        if not _is_record(content):
-            continue
-        if "movies" in content.get("data", {}):
-            raise RunError(
-                f"{file}: has format 1 (version 0.1.0), this version reads format {FORMAT}: train again"
-            )
         runs.append(RunRecord(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
     if not runs:
         raise RunError(f"dir={folder}: contains no finished run")
     return sorted(runs, key=lambda run: [_natural_order(part) for part in run.name.split("/")])
-
-
-def _is_record(content: object) -> bool:
-    """Return whether the file belongs to a run, and not to another program that uses the same name."""
-    if not isinstance(content, dict) or not {"status", "overrides"} <= content.keys():
-        return False
-    return ("objective" if content["status"] == "completed" else "error") in content
 
 
 def _natural_order(part: str) -> tuple[int, int, str]:

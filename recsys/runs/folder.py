@@ -17,6 +17,7 @@ RESULT, FAILED = "result.json", "failed.json"  # how the run ended; neither: it 
 CHECKPOINTS = "checkpoints"
 HYDRA, LOG = ".hydra", "train.log"  # the configuration of the run, and its log
 JOB_LOG = "output.log"  # everything a job of a sweep printed
+MAX_JSON_SIZE = 10_000_000  # bytes; a result has some thousand
 SWEEP, MULTIRUN = "sweep.json", "multirun.yaml"  # the launcher's record of a sweep, and Hydra's own
 
 
@@ -72,7 +73,8 @@ def find_run(run: str) -> Path:
         RunError: there is no such run, or it has failed or not finished.
     """
     if run == "latest":
-        results = sorted(Path("outputs").glob(f"**/{RESULT}"), key=lambda path: path.stat().st_mtime_ns)
+        found = (path for path in Path("outputs").glob(f"**/{RESULT}") if path.is_file())
+        results = sorted(found, key=lambda path: path.stat().st_mtime_ns)
         if not results:
             raise RunError("run=latest: no finished run under ./outputs; train one with recsys-train")
         return results[-1].parent
@@ -82,10 +84,19 @@ def find_run(run: str) -> Path:
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
     if (folder / FAILED).is_file():
-        raise RunError(f"run={run}: this run failed ({read_json(folder / FAILED)['error']})")
+        raise RunError(f"run={run}: this run failed ({_reason(folder / FAILED)})")
     if (folder / HYDRA).is_dir():
         raise RunError(f"run={run}: this run has not finished (no {RESULT})")
     raise RunError(f"run={run}: not a run folder (no {RESULT})")
+
+
+def _reason(failed: Path) -> str:
+    """Return the first line of the error in a failed.json."""
+    try:
+        error = read_json(failed).get("error")
+    except RunError:
+        error = None
+    return (error.splitlines() or [""])[0][:1000] if isinstance(error, str) else f"{failed} does not say why"
 
 
 def resume_command(folder: Path) -> str:
@@ -127,10 +138,42 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file written by `write_json`.
 
+    `recsys.runs.outcome.read_record` also checks the keys.
+
     Raises:
-        RunError: it cannot be read.
+        RunError: it cannot be read, or is not a JSON object.
+    """
+    return parse_json(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a JSON file.
+
+    Raises:
+        RunError: it cannot be read, is not a regular file, or is too large to have been written by `write_json`.
     """
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error})") from None
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path}: cannot be read (not a regular file)")  # opening a FIFO would block
+        with path.open("rb") as file:
+            data = file.read(MAX_JSON_SIZE + 1)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if len(data) > MAX_JSON_SIZE:
+        raise RunError(f"{path}: cannot be read (larger than {MAX_JSON_SIZE:,} bytes)")
+    return data
+
+
+def parse_json(path: Path, data: bytes) -> dict[str, Any]:
+    """Return the JSON object in the content of a file.
+
+    Raises:
+        RunError: it is not one.
+    """
+    try:
+        content = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: cannot be read ({first_line(error)})") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: cannot be read (not a JSON object)")
+    return content

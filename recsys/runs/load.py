@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys.errors import ConfigError
-from recsys.runs.folder import RESULT, checkpoint_in, find_run, read_json
+from recsys.runs.folder import RESULT, checkpoint_in, find_run
 from recsys.runs.trust import Trust
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def load_run(run: str | Path = "latest", checkpoint: str = "best", trust: Trust 
         raise ConfigError(f"checkpoint={checkpoint}: must be best or last")
     folder = find_run(str(run))
     from recsys.runs.checkpoint import load_checkpoint
+    from recsys.runs.outcome import Loaded, read_record
 
     loaded = load_checkpoint(checkpoint_in(folder, checkpoint), trust)
-    return LoadedRun(folder, loaded, read_json(folder / RESULT))
+    return LoadedRun(folder, loaded, read_record(folder / RESULT, Loaded))

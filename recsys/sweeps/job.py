@@ -66,7 +66,7 @@ class Job:
     def is_done(self) -> bool:
         """Return whether an earlier start of the sweep has finished this job, with the same overrides."""
         result = self.folder / RESULT
-        return result.is_file() and read_json(result)["overrides"] == list(self.overrides)
+        return result.is_file() and read_json(result).get("overrides") == list(self.overrides)
 
     def can_resume(self) -> bool:
         """Return whether an earlier start of this job, with the same overrides, saved a state to resume."""
@@ -100,8 +100,14 @@ class Outcome:
 
 
 def value_in(folder: Path) -> float:
-    """Return the objective of a finished run as a value to minimise."""
-    return to_minimise(read_json(folder / RESULT)["objective"])
+    """Return the objective of a finished run as a value to minimise.
+
+    Raises:
+        RunError: its result.json is malformed.
+    """
+    from recsys.runs.outcome import WithObjective, read_record  # imports pydantic, which takes 0.1 seconds
+
+    return to_minimise(read_record(folder / RESULT, WithObjective)["objective"])
 
 
 class Process:
@@ -161,7 +167,8 @@ class Process:
             error = f"killed by {signal_name(-code)}"
         if error is None and (folder / FAILED).is_file():
             content = read_json(folder / FAILED)
-            return Outcome(self.job, None, content["error"], seconds, content["status"] == "pruned")
+            reason = str(content.get("error", "unknown"))
+            return Outcome(self.job, None, reason, seconds, content.get("status") == "pruned")
         last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
         error = error or ": ".join([f"ended with code {code} and without a result", *last])
         if code not in INTERRUPTED_CODES:  # an interrupted job can be resumed

@@ -67,7 +67,7 @@ def launch(
         if (job.folder / RESULT).is_file() and not job.is_done():
             raise ConfigError(
                 f"sweep.resume={folder}: job {job.number} of this sweep had other overrides "
-                f"({' '.join(read_json(job.folder / RESULT)['overrides'])}); repeat the original command"
+                f"({read_json(job.folder / RESULT).get('overrides')!s:.200}); repeat the original command"
             )
     if is_search:
         outcomes = run(jobs, configs[0])

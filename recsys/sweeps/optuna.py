@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, TrainingError
 from recsys.runs.folder import FAILED, RESULT, SWEEP, read_json
+from recsys.runs.outcome import Sweep, read_record
 from recsys.runs.record import START_KEYS
 from recsys.runs.trust import Trust, check_trusted
 from recsys.sweeps.job import value_in
@@ -191,7 +192,7 @@ def tell_results(study: "Study", folder: Path) -> None:
         job = folder / str(trial.number)
         if (job / RESULT).is_file():
             study.tell(trial.number, value_in(job))
-        elif (job / FAILED).is_file() and read_json(job / FAILED)["status"] == "pruned":
+        elif (job / FAILED).is_file() and read_json(job / FAILED).get("status") == "pruned":
             study.tell(trial.number, state=TrialState.PRUNED)
         else:
             if not (job / FAILED).is_file():
@@ -215,7 +216,7 @@ def trial_of(folder: Path, trust: Trust = False) -> "Trial | None":
         return None
     import optuna
 
-    options = read_json(folder.parent / SWEEP).get("pruner")
+    options = read_record(folder.parent / SWEEP, Sweep).get("pruner")
     if not options:
         return None
     check_trusted(options, folder.parent / SWEEP, trust)

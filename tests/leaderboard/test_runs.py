@@ -31,14 +31,17 @@ def test_a_result_replaces_the_failure_of_an_earlier_start(tmp_path: Path) -> No
     assert (pruned.completed, pruned.pruned) == (False, True)
 
 
-def test_a_result_of_version_0_1_0_is_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "0", [], 0.9)
+def test_a_result_of_version_0_1_0_is_skipped_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("0", "1"):
+        write_run(tmp_path / name, [], 0.9)
     file = tmp_path / "0" / "result.json"
     content = json.loads(file.read_text())
     content["data"] = {"movies": 3}
     file.write_text(json.dumps(content))
-    with pytest.raises(RunError, match=r"result\.json: has format 1 .* format 2: train again"):
-        read_runs(tmp_path)
+    assert [run.name for run in read_runs(tmp_path)] == ["1"]
+    assert f"{file}: not a valid record (data: format 1 of version 0.1.0, this version reads" in caplog.text
 
 
 def test_latest_is_the_newest_sweep_with_results(tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+"""The expected keys of result.json, failed.json and sweep.json: files are checked when they are read.
+
+A file may have been written by another version or another program, cut off, or edited. Each class lists the keys that
+its readers need; further keys are allowed.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+
+from recsys.errors import RunError
+from recsys.runs.folder import FORMAT, parse_json, read_bytes
+
+Text = Annotated[str, StringConstraints(max_length=10_000)]
+MetricName = Annotated[str, StringConstraints(pattern=r"^val/[\w@.+-]{1,100}$")]
+Metric = Annotated[float, Ge(-1e100), Le(1e100)]  # so that sums and squares are finite
+Count = Annotated[int, Ge(0), Lt(2**63)]
+
+
+class Record(BaseModel):
+    """The base class: types are not converted, and numbers are finite."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class Objective(Record):
+    """The metric that selected the weights, and its value."""
+
+    name: MetricName
+    mode: Literal["min", "max"]
+    value: Metric
+
+
+class Data(Record):
+    """The data and the numbers of rows of its split."""
+
+    sha256: Text
+    split: Text
+    train: Annotated[Count, Gt(0)]
+    val: Count
+    test: Count
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_of_this_format(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "movies" in data:
+            raise ValueError(f"format 1 of version 0.1.0, this version reads format {FORMAT}: train again")
+        return data
+
+
+class Model(Record):
+    """The network."""
+
+    parameters: Count
+
+
+class Time(Record):
+    """The cost of a run."""
+
+    seconds: Annotated[float, Ge(0), Le(1e15)]
+
+
+class WithObjective(Record):
+    """What a sweeper reads of result.json."""
+
+    objective: Objective
+
+
+class Completed(WithObjective):
+    """What the leaderboard reads of result.json."""
+
+    status: Literal["completed"]
+    seed: int
+    overrides: list[Text]
+    metrics: dict[Text, Metric]
+    data: Data
+    model: Model
+    time: Time
+
+    @model_validator(mode="after")
+    def _has_measured_its_objective(self) -> Self:
+        for name in (self.objective.name, self.objective.name.replace("val/", "test/")):
+            if name not in self.metrics:
+                raise ValueError(f"metrics has no {name}, which is the objective")
+        return self
+
+
+class LoadedData(Data):
+    """The name and the size of the data, in addition."""
+
+    name: Text
+    ratings: Count
+
+
+class LoadedModel(Model):
+    """The name of the network, in addition."""
+
+    name: Text
+
+
+class LoadedTime(Time):
+    """The number of epochs, in addition."""
+
+    epochs: Count
+
+
+class LoadedObjective(Objective):
+    """The epoch of the best weights, in addition."""
+
+    epoch: Count
+
+
+class Loaded(Completed):
+    """What commands that load a run read of result.json."""
+
+    objective: LoadedObjective
+    baselines: dict[Text, dict[Text, Metric]]
+    data: LoadedData
+    model: LoadedModel
+    time: LoadedTime
+
+
+class Failed(Record):
+    """What the leaderboard reads of failed.json."""
+
+    status: Literal["failed", "pruned"]
+    error: Text
+    overrides: list[Text]
+
+
+class Sweep(Record):
+    """What jobs read of sweep.json."""
+
+    swept: list[Text]
+    pruner: dict[str, Any] | None = None
+
+
+def read_record(path: Path, kind: type[Record]) -> dict[str, Any]:
+    """Return the content of a JSON file that has the keys and types of `kind`.
+
+    Raises:
+        RunError: it cannot be read, or a key is missing or has a wrong value.
+    """
+    data = read_bytes(path)
+    content = parse_json(path, data)
+    try:
+        kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))[:100]
+        reason = first["msg"].removeprefix("Value error, ")
+        raise RunError(f"{path}: not a valid record ({where}{': ' if where else ''}{reason})") from None
+    return content

@@ -1,0 +1,104 @@
+"""Pages of runs whose every string contains HTML: nothing of it becomes an element or an attribute."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.finished import finished_run
+from support.run_records import write_failed, write_run
+from support.tiny import QUICK
+
+from recsys.analysis.publish import publish
+from recsys.analysis.report import build_report
+from recsys.data.ids import IdMap
+from recsys.leaderboard.html import render_page
+from recsys.leaderboard.ranking import rank
+from recsys.leaderboard.runs import RunRecord, read_runs
+from recsys.leaderboard.table import table
+from recsys.runs.load import load_run
+
+EVIL = "\"'><script>alert(1)</script>&lt;&--!>--><img src=x onerror=alert(2) $\\frac$ {{ 7 * 7 }} ]]>"
+NAME = EVIL.replace("/", "").replace("=", "")  # of a folder or a key
+
+
+class Outline(HTMLParser):
+    """Records what a browser would make of a page: its elements, their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements, self.attributes, self.text, self.svgs = set[str](), dict[str, set[str]](), "", 0
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.svgs += tag == "svg"
+        for name, value in attrs:
+            self.attributes.setdefault(name, set()).add(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def assert_same_outline(evil: Outline, plain: Outline) -> None:
+    """Check that a page has only the elements and attributes of the same page with plain strings."""
+    assert evil.svgs == plain.svgs > 0
+    assert evil.elements <= plain.elements
+    assert evil.attributes.keys() <= plain.attributes.keys()
+    assert "script" not in plain.elements
+    assert not [name for name in plain.attributes if name.startswith("on")]
+    links = evil.attributes["xlink:href"]
+    assert all(re.match("#|data:image/png;base64,", link) for link in links)
+
+
+def leaderboard(folder: Path, text: str, name: str) -> str:
+    """Return the page of runs in which every string is `text`, or `name` where "/" and "=" are not possible."""
+    for job, dim in enumerate((4, 8, 16)):
+        overrides = [f"{name}.dim={dim}", f"data.name={text}{job}"]
+        write_run(folder / f"{name}{job}", overrides, 0.9 + job / 100, split=f"{text} aa")
+    write_failed(folder / f"{name}3", text, [text])
+    runs = read_runs(folder)
+    assert len(runs) == 4
+    configurations, failed = rank(runs), [run for run in runs if not run.completed]
+    failed.append(RunRecord(name, (text,), {"status": text, "error": text}))  # as no file can make it
+    return render_page(text, configurations, table(configurations), failed)
+
+
+def test_the_leaderboard_shows_every_string_as_text(tmp_path: Path) -> None:
+    evil = Outline(leaderboard(tmp_path / "evil", EVIL, NAME))
+    assert_same_outline(evil, Outline(leaderboard(tmp_path / "plain", "plainword", "plainword")))
+    assert evil.text.count(EVIL) >= 5, (
+        "headline, error, status and an override of the table and of the command"
+    )
+    assert f"job {NAME}3 failed: {EVIL}" in evil.text
+    assert f"job {NAME} {EVIL}: {EVIL}" in evil.text
+
+
+def report(folder: Path, text: str) -> str:
+    """Return the page of a run in which every title, genre, id and name is `text` with a number."""
+    run = load_run(folder)
+    data = run.dataset
+    items = data.item_table.assign(title=[f"{text} {n:03}" for n in range(len(data.item_ids))])
+    items["genres"] = np.where(items.index % 2 == 0, f"{text}a", f"{text}b")
+    users = IdMap(np.array([f"{text} {n:03}" for n in range(len(data.user_ids))]), "user")
+    result = run.result | {
+        "data": run.result["data"] | {"name": text},
+        "model": run.result["model"] | {"name": text},
+        "baselines": {text: {"test/rmse": 1.0}},
+    }
+    dataset = dataclasses.replace(data, name=text, item_table=items, user_ids=users)
+    evil = dataclasses.replace(run, dataset=dataset, result=result)
+    return publish(build_report(evil, 1000, 2, (1, 2)), evil).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_report_shows_every_string_as_text(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run", [*QUICK, "model.embedding_dim=4", "logger=csv"])
+    evil, plain = Outline(report(folder, EVIL)), Outline(report(folder, "plainword"))
+    assert_same_outline(evil, plain)
+    assert f"{EVIL} on {EVIL}" in evil.text
+    assert evil.text.count(EVIL) == plain.text.count("plainword")
+    assert evil.text.count(EVIL) > 8, "title, summary, genres in the table, items and users in captions"
