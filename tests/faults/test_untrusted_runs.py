@@ -125,7 +125,7 @@ def test_code_in_the_record_of_a_sweep_is_not_run(run: Path, code: dict[str, Any
     from recsys.sweeps.optuna import JOURNAL, trial_of
 
     (tmp_path / JOURNAL).touch()
-    (tmp_path / "sweep.json").write_text(json.dumps({"pruner": code}), encoding="utf-8")
+    (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": code}), encoding="utf-8")
     with pytest.raises(RunError, match=r"sweep\.json: uses 'pandas\.read_pickle'"):
         trial_of(run.rename(tmp_path / "0"))
     assert not Path("ran").exists()
