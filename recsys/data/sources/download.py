@@ -61,9 +61,9 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     there is no checksum, or `verify` is false, an existing copy in `folder` is ignored if `mirror` is a folder that has
     the archive, because its content may have changed.
 
-    With `verify`, archives are stored in `folder`, including those without a known checksum; otherwise in
-    `folder/unverified`. They are moved there by renaming, so an incomplete or wrong file never has the name of an
-    archive.
+    Archives with a known checksum are stored in `folder`, and verified again when they are used. Others are stored
+    in `folder/unverified`, one per location. They are moved there by renaming, so an incomplete or wrong file never has
+    the name of an archive.
 
     Args:
         archive: the archive.
@@ -74,18 +74,22 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     Raises:
         DownloadError: no location has a usable archive; the message says why each failed and what to do.
     """
-    target = (folder if verify else folder / "unverified") / f"{archive.name}.zip"
+    has_checksum = verify and archive.md5 is not None
+    if has_checksum:
+        target = folder / f"{archive.name}.zip"
+    else:  # the configuration of another run may have downloaded something else under this name
+        origin = hashlib.sha256(f"{mirror} {archive.address}".encode()).hexdigest()[:8]
+        target = folder / "unverified" / f"{archive.name}-{origin}.zip"
     mirror_file = None
     if mirror is not None and not _is_url(mirror):
         mirror_file = Path(mirror).expanduser() / f"{archive.name}.zip"
-    has_checksum = verify and archive.md5 is not None
     use_existing = has_checksum or mirror_file is None or not os.path.isfile(mirror_file)
-    if use_existing and target.is_file():
+    if use_existing and _is_intact(target, archive, verify):
         return target
     parts = folder / f".{archive.name}.parts"
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{archive.name}.lock")):
-        if use_existing and target.is_file():
+        if use_existing and _is_intact(target, archive, verify):
             return target  # another job has downloaded it in the meantime
         for leftover in target.parent.glob(f".{archive.name}.fetching-*"):  # of killed processes
             shutil.rmtree(leftover, ignore_errors=True)
@@ -240,6 +244,20 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> str:
         difference = f"; {wrong[0]} is not the original" if wrong else ""
         raise DownloadError(f"md5 is {md5}, {archive.md5} expected{difference}")
     return "sha256 of its files matches"
+
+
+def _is_intact(target: Path, archive: Archive, verify: bool) -> bool:
+    """Return whether an archive has been downloaded before, and still has the known checksum."""
+    if not target.is_file():
+        return False
+    if not verify or archive.md5 is None:
+        return True
+    try:
+        _verify(target, archive, verify)
+    except Exception as problem:  # a damaged archive causes many kinds of errors
+        log.warning("%s: not the original, downloaded again (%s)", target, first_line(problem))
+        return False
+    return True
 
 
 def _digest(stream: IO[bytes], algorithm: str) -> str:

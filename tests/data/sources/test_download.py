@@ -215,14 +215,25 @@ def test_unverified_archives_are_separate(web, tmp_path: Path, caplog: pytest.Lo
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         "tiny: checksum not verified (data.verify=false)"
     ]
-    assert content(tmp_path) == ["unverified", "unverified/tiny.zip"]
+    (kept,) = (tmp_path / "unverified").glob("[!.]*")
+    assert content(tmp_path) == ["unverified", f"unverified/{kept.name}"]
     assert fetch(known, tmp_path, verify=False).read_bytes() == OTHER
     assert web.requested == ["/official.zip"]
     with pytest.raises(DownloadError, match="md5 is"):
         fetch(known, tmp_path)
     web.put("/official.zip", GOOD)
     assert fetch(known, tmp_path).read_bytes() == GOOD
-    assert content(tmp_path) == ["tiny.zip", "unverified", "unverified/tiny.zip"]
+    assert content(tmp_path) == ["tiny.zip", "unverified", f"unverified/{kept.name}"]
+
+
+@pytest.mark.parametrize("md5", [GOOD_MD5, None])
+def test_an_archive_that_another_configuration_downloaded_is_not_used(
+    md5: str | None, web, tmp_path: Path
+) -> None:
+    """The configuration of a stranger's run may give any address and any checksum."""
+    other_md5 = md5 and hashlib.md5(OTHER).hexdigest()
+    fetch(archive(web.put("/stranger.zip", OTHER), md5=other_md5), tmp_path)
+    assert fetch(archive(web.put("/official.zip", GOOD), md5=md5), tmp_path).read_bytes() == GOOD
 
 
 @pytest.mark.parametrize(("md5", "verify"), [(GOOD_MD5, False), (None, True)])
