@@ -1,6 +1,6 @@
 """Errors that a user can fix. Each message names what is wrong, its value, and what to do next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -47,6 +47,31 @@ class Stopped(UserError):
 
 class Pruned(Exception):
     """A hyperparameter search stopped this trial early. Not a user error."""
+
+
+def shortened(value: object, limit: int = 60, quoted: bool = True) -> str:
+    """Return a value for an error message: quoted, and cut after `limit` characters.
+
+    >>> print(shortened("heat"), shortened("9" * 5000, 5), shortened(17, quoted=False))
+    'heat' '99999...' (5,000 characters) 17
+    """
+    try:
+        text = str(value)
+    except ValueError:  # an integer of more than 4300 digits
+        text = f"{value:#x}"
+    cut = text if len(text) <= limit else f"{text[:limit]}..."
+    length = "" if cut == text else f" ({len(text):,} characters)"
+    return (repr(cut) if quoted else cut) + length
+
+
+def listed(names: Sequence[object], limit: int = 20) -> str:
+    """Return names for an error message: quoted, shortened, and the first `limit` of them.
+
+    >>> print(listed(["user", "item", "rating"], 2))
+    'user', 'item', ... (3 in total)
+    """
+    shown = ", ".join(map(shortened, names[:limit]))
+    return shown if len(names) <= limit else f"{shown}, ... ({len(names)} in total)"
 
 
 def first_line(error: BaseException) -> str:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from pyarrow import compute, csv
 from tqdm import tqdm
 
-from recsys.data.ratings_file.format import COLUMNS, RatingsFormat, TextSource
+from recsys.data.ratings_file.format import COLUMNS, MAX_ID_LENGTH, RatingsFormat, TextSource
+from recsys.data.ratings_file.lines import split_fields
 
 MAX_WAITING = 2 * pa.cpu_count()  # blocks that are read but not parsed yet
 BLOCK_SIZE = 4 * 2**20  # bytes of text: the columns fit into the CPU cache, and the cost per block is small
+COUNTED = 1 << 16  # bytes in which line ends are counted at once; the temporary arrays stay in the cache
 PROGRESS_SIZE = 50_000_000  # bytes of text from which a progress bar is shown
 
 
@@ -170,6 +172,8 @@ def _parse(
     # ratings file has many zeros and few letters.
     if not fmt.text_ids and any(contains(x) and contains(b"0" + x) for x in (b"x", b"X")):
         raise pa.ArrowInvalid("possibly a hexadecimal number")
+    if fmt.text_ids and contains(b"\0"):
+        raise pa.ArrowInvalid("possibly an id with a NUL character")
     names, step = header or fmt.names, len(fmt.separator)
     width = step * len(names) - step + 1  # "::" is two separators with an empty field between
     wanted = [str(step * names.index(name)) for name in fmt.names]
@@ -193,6 +197,8 @@ def _parse(
             null_values=[""],
         ),
     )
+    if fmt.quoted and contains(b'"'):
+        _check_quotes(buffer, size, len(table) + bool(header and first), fmt.delimiter)
     found = table.columns[: len(wanted)]
     if not len(table) or any(column.null_count for column in found):
         raise pa.ArrowInvalid("no rows, or a value is missing")
@@ -207,12 +213,56 @@ def _parse(
     return Block([users, items, ratings, timestamps], size, _is_ascending(users, items))
 
 
+def _check_quotes(buffer: bytearray, size: int, rows: int, delimiter: str) -> None:
+    """Check that every quoted field ends in the line in which it begins.
+
+    pyarrow accepts line ends in quotes. A text without them has as many rows as lines, and its last line has
+    no open quote.
+
+    Args:
+        buffer: whole lines.
+        size: the number of bytes used.
+        rows: the number of rows that pyarrow found, with the header.
+        delimiter: the character between fields.
+
+    Raises:
+        pa.ArrowInvalid: a quoted field spans lines.
+    """
+    end = size
+    while end and buffer[end - 1] in b"\r\n":
+        end -= 1
+    start = 1 + max(buffer.rfind(b"\n", 0, end), buffer.rfind(b"\r", 0, end))
+    try:
+        split_fields(buffer[start:end].decode("utf-8", errors="replace"), delimiter)
+    except ValueError as problem:
+        raise pa.ArrowInvalid(str(problem)) from None
+    if rows != _count_lines(buffer, size):
+        raise pa.ArrowInvalid("a quoted field spans lines")
+
+
+def _count_lines(buffer: bytearray, size: int) -> int:
+    """Return the number of lines in the first `size` bytes; they end with LF, CRLF or CR."""
+    letters = np.frombuffer(buffer, dtype=np.uint8, count=size)
+    has_returns = buffer.find(b"\r", 0, size) >= 0
+    count = int(buffer[size - 1] not in b"\r\n")
+    for start in range(0, size, COUNTED):
+        chunk = letters[start : start + COUNTED + 1]  # one more byte shows whether a CR is that of a CRLF
+        line_feeds = chunk == ord("\n")
+        count += np.count_nonzero(line_feeds[:COUNTED])
+        if has_returns:
+            returns = chunk == ord("\r")
+            count += np.count_nonzero(returns[:COUNTED]) - np.count_nonzero(returns[:-1] & line_feeds[1:])
+    return count
+
+
 def _to_ids(column: pa.ChunkedArray) -> NDArray:
     """Decode a dictionary-encoded column: int64 if all ids are integers, else text without outer spaces."""
     encoded = column.combine_chunks()
     distinct = compute.utf8_trim_whitespace(encoded.dictionary)
     if compute.any(compute.equal(distinct, "")).as_py():
         raise pa.ArrowInvalid("an id is empty")
+    if compute.max(compute.binary_length(distinct)).as_py() > MAX_ID_LENGTH:
+        raise pa.ArrowInvalid("possibly an id that is too long")
     integers = integer_ids(distinct)
     values = distinct.to_numpy(zero_copy_only=False) if integers is None else integers
     return values[encoded.indices.to_numpy()]

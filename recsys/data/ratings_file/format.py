@@ -6,6 +6,7 @@ from typing import IO, Literal
 
 OnBadRows = Literal["error", "drop"]
 COLUMNS = ["user", "item", "rating", "timestamp"]
+MAX_ID_LENGTH = 1000  # characters of a text id: a numpy array has room for the longest id in every element
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class RatingsFormat:
         item_names: further names of the item column, tried in this order if the first is not in the header.
         header: whether the first line names the columns.
         text_ids: whether ids may be text; otherwise they are whole numbers.
-        quoted: whether fields may be in double quotes.
+        quoted: whether fields may be in double quotes. A field ends in the line in which it begins.
     """
 
     separator: str

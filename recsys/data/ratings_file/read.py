@@ -1,6 +1,5 @@
 """Read ratings from delimited text."""
 
-import csv
 import dataclasses
 import logging
 import re
@@ -10,8 +9,9 @@ import pyarrow as pa
 
 from recsys.data.ratings_file.fast import integer_ids, read_columns
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
+from recsys.data.ratings_file.lines import split_fields
 from recsys.data.ratings_file.strict import read_rows
-from recsys.errors import DataError
+from recsys.errors import DataError, listed
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ def read_ratings(
             for column in ("user", "item"):
                 table[column] = _to_integers_if_possible(table[column])
     if table.empty:
-        raise DataError(f"{text.name}: holds no ratings")
+        reason = f"; all {dropped} rows are bad, data.on_bad_rows=error names the first" if dropped else ""
+        raise DataError(f"{text.name}: holds no ratings{reason}")
     if dropped:
         log.warning("%s: %d bad rows dropped (data.on_bad_rows=drop)", text.name, dropped)
     return table, dropped
@@ -54,9 +55,12 @@ def read_ratings(
 
 def _read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:
     with text.open() as file:
-        start = file.read(100_000)  # csv refuses longer fields, which a binary file may have
+        start = file.read(100_000)  # a binary file may have no line ends
     line = re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig", errors="replace")
-    return next(csv.reader([line], delimiter=fmt.delimiter), [])
+    try:
+        return split_fields(line, fmt.delimiter, fmt.quoted)
+    except ValueError as problem:
+        raise DataError(f"{text.name} line 1: {problem}") from None
 
 
 def _match_columns(text: TextSource, fmt: RatingsFormat, header: list[str]) -> RatingsFormat:
@@ -70,7 +74,7 @@ def _match_columns(text: TextSource, fmt: RatingsFormat, header: list[str]) -> R
             expected = item_names if name == found else (name,)
             raise DataError(
                 f"{text.name} line 1: no column {' or '.join(map(repr, expected))}; the file has "
-                f"{', '.join(map(repr, header)) or 'none'} (separator {fmt.separator!r}). Set the "
+                f"{listed(header) or 'none'} (separator {fmt.separator!r}). Set the "
                 "names with data.user, data.item, data.rating, data.timestamp (null: none), or data.separator"
             )
     for name in fmt.names:

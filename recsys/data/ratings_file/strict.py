@@ -1,7 +1,5 @@
 """Row-by-row reader: slow, but names file, line and value of a bad row, and can drop bad rows."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,10 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat, TextSource
-from recsys.errors import DataError
-
-SPACES = " \t\r\n\f\v"  # allowed around a number
+from recsys.data.ratings_file.format import (
+    COLUMNS,
+    MAX_ID_LENGTH,
+    OnBadRows,
+    RatingsFormat,
+    TextSource,
+)
+from recsys.data.ratings_file.lines import lines_of, split_fields
+from recsys.data.ratings_file.numbers import SPACES, parse_integer, parse_number
+from recsys.errors import DataError, shortened
 
 
 def read_rows(
@@ -40,18 +44,20 @@ def read_rows(
     names = fmt.names
     positions = [header.index(column) for column in names] if header else list(range(len(names)))
     width = len(header) if header else len(names)
-    parse_id: Callable[[str], int | str] = _text if fmt.text_ids else int
+    parse_id: Callable[[str], int | str] = _parse_text if fmt.text_ids else parse_integer
     first_line: dict[tuple[int | str, int | str], int] = {}
     rows: list[tuple[int | str, int | str, float, int]] = []
     dropped = 0
-    for line, fields in _read_lines(text, fmt):
+    for line, content in _read_lines(text, fmt):
         if header and line == 1:
             continue
         try:
+            fields = split_fields(content, fmt.delimiter, fmt.quoted)
             row = _parse_row(fields, positions, width, names, parse_id, scale)
             if (pair := row[:2]) in first_line:
                 raise ValueError(
-                    f"user {pair[0]} has rated item {pair[1]} before, in line {first_line[pair]}"
+                    f"user {shortened(pair[0], quoted=False)} has rated item "
+                    f"{shortened(pair[1], quoted=False)} before, in line {first_line[pair]}"
                 )
         except ValueError as problem:
             if on_bad_rows == "error":
@@ -66,26 +72,18 @@ def read_rows(
     return table.astype({"rating": np.float32, "timestamp": np.int64}), dropped
 
 
-def _read_lines(text: TextSource, fmt: RatingsFormat) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and fields of every line; blank lines at the end of the text are ignored."""
+def _read_lines(text: TextSource, fmt: RatingsFormat) -> Iterator[tuple[int, str]]:
+    """Yield the number and the content of every line; blank lines at the end of the text are ignored."""
     with text.open() as file:
         data = fmt.delimited(file.read())
-    reader = csv.reader(
-        io.StringIO(data.decode("utf-8-sig", errors="replace"), newline=""),
-        delimiter=fmt.delimiter,
-        quoting=csv.QUOTE_MINIMAL if fmt.quoted else csv.QUOTE_NONE,
-    )
     blank: list[int] = []  # blank lines are bad rows if another row follows
-    try:
-        for fields in reader:
-            if not fields:
-                blank.append(reader.line_num)
-                continue
-            yield from ((line, []) for line in blank)
-            blank.clear()
-            yield reader.line_num, fields
-    except csv.Error as problem:
-        raise DataError(f"{text.name} line {reader.line_num}: {problem}") from None
+    for number, line in enumerate(lines_of(data.decode("utf-8-sig", errors="replace")), 1):
+        if not line:
+            blank.append(number)
+            continue
+        yield from ((number, "") for number in blank)
+        blank.clear()
+        yield number, line
 
 
 def _parse_row(
@@ -102,38 +100,41 @@ def _parse_row(
         ValueError: the row is bad; the message names column and value.
     """
     if len(fields) != width:
-        raise ValueError(f"{width} fields expected, {len(fields)} found ({'|'.join(fields)[:60]!r})")
-    parsers: list[Callable[[str], Any]] = [parse_id, parse_id, float, int]
+        raise ValueError(f"{width} fields expected, {len(fields)} found ({shortened('|'.join(fields))})")
+    parsers: list[Callable[[str], Any]] = [parse_id, parse_id, parse_number, parse_integer]
     values = [
-        fields[position].strip(None if parse is _text else SPACES)
+        fields[position].strip(None if parse is _parse_text else SPACES)
         for position, parse in zip(positions, parsers, strict=False)
     ]
     for column, value in zip(names, values, strict=True):
         if not value:
             raise ValueError(f"{column} is missing")
         if "\ufffd" in value:  # the replacement for bytes that cannot be decoded
-            raise ValueError(f"{column} {value!r} is not UTF-8 text")
+            raise ValueError(f"{column} {shortened(value)} is not UTF-8 text")
     parsed: list = []
     for column, value, parse in zip(names, values, parsers, strict=False):
         try:
-            # Python accepts more than the columnar reader: 1_000, non-ASCII digits and unusual spaces.
-            if parse is not _text and ("_" in value or not (value.isascii() and value.isprintable())):
-                raise ValueError
             parsed.append(parse(value))
-        except ValueError:
-            kind = "a number" if parse is float else "a whole number"
-            raise ValueError(f"{column} {value!r} is not {kind}") from None
-        if isinstance(parsed[-1], int) and abs(parsed[-1]) >= 2**63:
-            raise ValueError(f"{column} {value!r} does not fit into 64 bits")
+        except ValueError as problem:
+            raise ValueError(f"{column} {problem}") from None
     rating = parsed[2]
     if not math.isfinite(rating) or not scale[0] <= rating <= scale[1]:
         raise ValueError(
-            f"{names[2]} {values[2]!r} is off the scale {scale[0]:g} to {scale[1]:g} (data.scale)"
+            f"{names[2]} {shortened(values[2])} is off the scale {scale[0]:g} to {scale[1]:g} (data.scale)"
         )
     if len(parsed) == 4 and parsed[3] < 0:
-        raise ValueError(f"{names[3]} {values[3]!r} is before 1970")
+        raise ValueError(f"{names[3]} {shortened(values[3])} is before 1970")
     return parsed[0], parsed[1], rating, parsed[3] if len(parsed) == 4 else 0
 
 
-def _text(value: str) -> str:
+def _parse_text(value: str) -> str:
+    """Return a text id.
+
+    Raises:
+        ValueError: the id cannot be stored.
+    """
+    if "\0" in value:  # numpy ignores it at the end of a text: two users would become one
+        raise ValueError(f"{shortened(value)} has a NUL character")
+    if len(value) > MAX_ID_LENGTH:
+        raise ValueError(f"{shortened(value)} is longer than {MAX_ID_LENGTH} characters")
     return value

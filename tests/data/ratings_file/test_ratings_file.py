@@ -1,5 +1,6 @@
 import io
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -227,9 +228,38 @@ def test_ids_in_another_encoding_are_an_error() -> None:
         read_ratings(text_of(data), COMMAS, SCALE)
 
 
-def test_a_field_that_is_too_long_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"some\.file line 4: field larger than field limit"):
-        read([*GOOD, "9" * 200_000], on_bad_rows="drop")
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("9" * 5000 + ",m,4,1", "user '999999.*' (5,000 characters) is longer than 1000 characters"),
+        ("b,m,4," + "9" * 5000, "timestamp '999999.*' (5,000 characters) does not fit into 64 bits"),
+        ("b,m,x" + "9" * 5000 + ",1", "rating 'x99999.*' (5,001 characters) is not a number"),
+        ('"' + "9" * 200_000 + '",m,4,1', "field larger than field limit (131072)"),
+        ("b,m,4,1," + "9" * 5000, "4 fields expected, 5 found ('b|m|4|1|9999.*' (5,008 characters))"),
+        ("b\0,m,4,1", "user 'b\\x00' has a NUL character"),
+        ("a,\0m,4,1", "item '\\x00m' has a NUL character"),
+    ],
+)
+def test_long_fields_and_nul_characters_are_errors(row: str, message: str) -> None:
+    lines = ["user,item,rating,timestamp", "b,n,4,1", row, "c,n,4,1"]
+    with pytest.raises(DataError) as error:
+        read(lines, COMMAS)
+    assert re.match(re.escape(f"some.file line 3: {message}").replace(r"\.\*", ".*"), str(error.value))
+    assert len(str(error.value)) < 300
+    frame, dropped = read(lines, COMMAS, on_bad_rows="drop")
+    assert (frame["user"].tolist(), dropped) == (["b", "c"], 1)
+
+
+def test_ids_that_differ_in_a_nul_character_are_not_merged() -> None:
+    with pytest.raises(DataError, match=r"line 3: user 'u0\\x00' has a NUL character"):
+        read(["user,item,rating,timestamp", "u0,a,4,1", "u0\0,a,4,1"], COMMAS)
+
+
+def test_a_long_header_is_shortened_in_the_error() -> None:
+    for header in ("x" * 100_000, ",".join(f"column{number}" for number in range(5000))):
+        with pytest.raises(DataError, match=r"line 1: no column 'user'; the file has ") as error:
+            read([header, "1,2,3,4"], COMMAS)
+        assert len(str(error.value)) < 600
 
 
 def test_ratings_are_rounded_to_single_precision() -> None:
