@@ -1,6 +1,8 @@
 """Your own ratings: a delimited text file with a header."""
 
 import dataclasses
+import stat
+import string
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,9 +15,12 @@ from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
 from recsys.data.sources.base import Source, check_scale
-from recsys.errors import DataError, os_error_as_data_error
+from recsys.errors import DataError, os_error_as_data_error, shortened
 
 ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if data.item is not set
+NO_SEPARATORS = frozenset(
+    string.ascii_letters + string.digits + '+-."\r\n\0'
+)  # parts of numbers, names and lines
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class CsvFile(Source):
         item: the column of item ids (numbers or text). The default also finds "movie", "movieId" and "title".
         rating: the column of ratings.
         timestamp: the column of times in seconds since 1970; None if there is none.
-        separator: the character between fields.
+        separator: the character between fields, one of ASCII; see NO_SEPARATORS for those that cannot be one.
         scale: the lowest and the highest possible rating.
         on_bad_rows: "error" stops at a bad row; "drop" skips and counts bad rows.
     """
@@ -52,6 +57,8 @@ class CsvFile(Source):
         Raises:
             DataError: the file cannot be read, a row is bad, or RECSYS_DATA cannot be used.
         """
+        for problem in self.check():
+            raise DataError(problem)
         file = Path(self.path).expanduser().absolute()
         with self._file_errors():
             status = file.stat()
@@ -64,11 +71,26 @@ class CsvFile(Source):
 
     def check(self) -> Iterator[str]:
         """Yield an error message if there is no such file, or the scale or the separator is not possible."""
-        if not Path(self.path).expanduser().exists():
-            yield f"data.path={self.path}: No such file or directory"
+        try:
+            mode = Path(self.path).expanduser().stat().st_mode
+        except OSError as error:
+            yield f"data.path={shortened(self.path, 200, quoted=False)}: {error.strerror}"
+        else:
+            if stat.S_ISDIR(mode):
+                yield f"data.path={self.path}: Is a directory; give the path of a file"
+            elif not stat.S_ISREG(
+                mode
+            ):  # reading it could wait forever, and a second read would find nothing
+                yield (
+                    f"data.path={self.path}: not a regular file, but a pipe or a device, which cannot be read "
+                    "several times; save the ratings to a file first"
+                )
         yield from check_scale(self.scale)
-        if len(self._separator) != 1:
-            yield f"data.separator={self.separator!r}: one character expected"
+        if len(self._separator) != 1 or not self._separator.isascii() or self._separator in NO_SEPARATORS:
+            yield (
+                f"data.separator={shortened(self.separator)}: must be one ASCII character that is not a letter, "
+                "a digit, a sign, a point, a double quote, a line end or NUL, such as ',' or '\\t'"
+            )
 
     @property
     def _separator(self) -> str:
@@ -78,8 +100,6 @@ class CsvFile(Source):
         return os_error_as_data_error(f"data.path={self.path}", "; check data.path")
 
     def _read(self, file: Path) -> Dataset:
-        for problem in self.check():
-            raise DataError(problem)
         fmt = RatingsFormat(
             self._separator,
             (self.user, self.item, self.rating, self.timestamp),

@@ -1,3 +1,5 @@
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.data.dataset import Dataset
 from recsys.data.sources.csv import CsvFile
-from recsys.errors import DataError
+from recsys.errors import DataError, shortened
 
 
 @pytest.fixture
@@ -70,14 +72,48 @@ def test_a_tab_may_be_written_with_a_backslash(file: Path, separator: str) -> No
     assert CsvFile(str(file), separator=separator).load().ratings.tolist() == [4]
 
 
-@pytest.mark.parametrize("separator", ["::", ""])
-def test_the_separator_must_be_one_character(file: Path, separator: str) -> None:
-    file.touch()
-    (message,) = CsvFile(str(file), separator=separator).check()
-    assert message == f"data.separator={separator!r}: one character expected"
-    file.write_text("user::item::rating\n")
-    with pytest.raises(DataError, match=f"^data.separator='{separator}': one character expected"):
-        CsvFile(str(file), separator=separator).load()
+IMPOSSIBLE = [
+    "::",
+    "",
+    "  ",
+    "§",
+    "·",
+    "é",
+    "\u2028",
+    "\0",
+    "\n",
+    "\r",
+    r"\n",
+    '"',
+    "a",
+    "1",
+    ".",
+    "-",
+    "+",
+    "," * 9999,
+]
+
+
+@pytest.mark.parametrize("separator", IMPOSSIBLE)
+def test_the_separator_must_be_a_possible_ascii_character(file: Path, separator: str) -> None:
+    file.write_bytes(f"user{separator}item{separator}rating\n1{separator}2{separator}3\n".encode())
+    source = CsvFile(str(file), separator=separator)
+    (message,) = source.check()
+    assert message.startswith(
+        f"data.separator={shortened(separator)}: must be one ASCII character that is not "
+    )
+    assert len(message) < 300
+    with pytest.raises(DataError) as error:
+        source.load()
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("separator", [*" ,;:|\t/\\'#~_^&!*", "\x01", "\x1f"])
+def test_other_ascii_characters_are_separators(file: Path, separator: str) -> None:
+    file.write_bytes(f"user{separator}item{separator}rating\n1{separator}2{separator}3.5\n".encode())
+    dataset = CsvFile(str(file), separator=separator).load()
+    assert (dataset.user_ids.ids.tolist(), dataset.item_ids.ids.tolist()) == ([1], [2])
+    assert dataset.ratings.tolist() == [3.5]
 
 
 def test_bad_rows_are_errors_or_dropped(file: Path) -> None:
@@ -92,6 +128,26 @@ def test_bad_rows_are_errors_or_dropped(file: Path) -> None:
 def test_a_file_that_cannot_be_read_is_reported(path: str, why: str) -> None:
     with pytest.raises(DataError, match=f"^data.path={path}: {why}"):
         CsvFile(path).load()
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a link to a FIFO"])
+def test_a_path_that_cannot_be_read_twice_is_refused_without_reading(kind: str, tmp_path: Path) -> None:
+    path = Path("/dev/null")
+    if kind != "a device":
+        path = tmp_path / "pipe"
+        os.mkfifo(path)  # reading it would wait for a writer
+    if kind == "a link to a FIFO":
+        path = tmp_path / "link"
+        path.symlink_to("pipe")
+    (message,) = CsvFile(str(path)).check()
+    assert message.startswith(f"data.path={path}: not a regular file, but a pipe or a device")
+    with pytest.raises(DataError, match="save the ratings to a file first$"):
+        CsvFile(str(path)).load()
+
+
+def test_a_path_that_is_too_long_is_reported() -> None:
+    (message,) = CsvFile("x" * 10_000).check()
+    assert re.fullmatch(r"data\.path=x{200}\.\.\. \(10,000 characters\): File name too long", message)
 
 
 def test_a_missing_file_is_reported_before_it_is_read() -> None:
