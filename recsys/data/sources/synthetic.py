@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset, encode
 from recsys.data.sources.base import Source
-from recsys.errors import DataError
+from recsys.errors import DataError, shortened
 from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+MAX_ROWS = 10**8  # users and items; one of each takes about 200 bytes
+MAX_RATINGS = 10**9  # each takes about 50 bytes while they are drawn
+MAX_FACTORS = 10**9  # elements of p and q, of 8 bytes
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,19 @@ class Synthetic(Source):
         return encode(self.name, ratings, item_table, (1.0, 5.0))
 
     def check(self) -> Iterator[str]:
-        """Yield an error message if there are fewer pairs than ratings."""
+        """Yield an error message for every number that is too large, or if there are fewer pairs than ratings."""
+        limits = {"ratings": MAX_RATINGS, "users": MAX_ROWS, "items": MAX_ROWS}
+        too_large = {key: limit for key, limit in limits.items() if getattr(self, key) > limit}
+        for key, limit in too_large.items():
+            given = shortened(getattr(self, key), quoted=False)
+            yield f"data.{key}={given}: must be at most {limit:,}"
+        if too_large:
+            return
+        if (self.users + self.items) * self.rank > MAX_FACTORS:
+            yield (
+                f"data.rank={shortened(self.rank, quoted=False)}: (data.users + data.items) x data.rank must be at "
+                f"most {MAX_FACTORS:,}; use at most data.rank={MAX_FACTORS // (self.users + self.items)}"
+            )
         if self.ratings > (pairs := self.users * self.items):
             yield (
                 f"data.ratings={self.ratings}: data.users x data.items is only {pairs} pairs; "

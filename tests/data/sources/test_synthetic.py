@@ -33,6 +33,30 @@ def test_more_ratings_than_pairs_are_an_error() -> None:
     assert list(Synthetic(ratings=6, users=2, items=3).check()) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"users": 10**12}, "data.users=1000000000000: must be at most 100,000,000"),
+        ({"items": 10**12}, "data.items=1000000000000: must be at most 100,000,000"),
+        ({"ratings": 10**12}, "data.ratings=1000000000000: must be at most 1,000,000,000"),
+        ({"users": 10**10, "items": 10**10}, "data.users=10000000000: must be at most 100,000,000"),
+        ({"rank": 10**12}, "data.rank=1000000000000: (data.users + data.items) x data.rank must be at most "),
+        ({"rank": 10**12}, "1,000,000,000; use at most data.rank=2000000"),
+        ({"users": 10**8, "items": 10**8, "rank": 6}, "use at most data.rank=5"),
+        ({"users": 10**4299}, "(4,300 characters): must be at most 100,000,000"),
+        ({"users": 10**5000}, "characters): must be at most 100,000,000"),
+    ],
+)
+def test_numbers_that_fit_no_memory_are_refused(options: dict, message: str) -> None:
+    source = Synthetic(**options)
+    first, *_ = source.check()
+    assert message in first
+    assert len(first) < 200
+    with pytest.raises(DataError) as error:
+        source.load()
+    assert str(error.value) == first
+
+
 def test_the_seed_determines_the_data() -> None:
     source = Synthetic(ratings=500)
     assert source.load().sha256 == source.load().sha256
