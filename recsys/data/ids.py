@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.errors import UnknownIdError
 
+MAX_ID_LENGTH = 1000  # characters of a text id: a numpy array has room for the longest id in every element
 CHUNK = 1 << 17  # ids looked up at once; the temporary arrays then fit into the CPU cache
 
 

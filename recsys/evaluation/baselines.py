@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsys.data.biases import user_item_bias
+from recsys.data.biases import Biases, fit_biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.evaluation.ranking_metrics import RankingTask
@@ -14,7 +14,11 @@ from recsys.models.scorer import Precision, Scorer
 
 
 def baseline_metrics(
-    dataset: Dataset, split: Split, subset: str = "test", ranking: RankingTask | None = None
+    dataset: Dataset,
+    split: Split,
+    subset: str = "test",
+    ranking: RankingTask | None = None,
+    biases: Biases | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return the metrics of each baseline, fitted to the training set, on a subset.
 
@@ -23,11 +27,13 @@ def baseline_metrics(
         split: their subsets.
         subset: "train", "val" or "test".
         ranking: the ranking task of the subset; None leaves out the baseline "popularity".
+        biases: the bias model of the training set; None: fit it.
     """
     rows = getattr(split, subset)
+    biases = biases or fit_biases(dataset, split.train)
     predictions = {
         "global-mean": np.full(len(rows), dataset.ratings[split.train].mean(dtype=np.float64)),
-        "user-item-bias": user_item_bias(dataset, split.train, rows),
+        "user-item-bias": biases.predict(dataset.users[rows], dataset.items[rows]),
     }
     metrics = {
         name: _rating_metrics(values.clip(*dataset.scale), dataset.ratings[rows], subset)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys.data.batches import Batch, count_cold
+from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.evaluation.baselines import baseline_metrics
@@ -30,6 +31,7 @@ def describe_outcome(
     objective: Objective,
     batches: Callable[[str], Iterable[Batch]],
     tasks: Mapping[str, RankingTask | None],
+    biases: Biases,
 ) -> dict[str, Any]:
     """Evaluate a scorer on the validation set and the test set, and return the main part of result.json.
 
@@ -41,6 +43,7 @@ def describe_outcome(
         objective: the metric that selected the weights.
         batches: a function that returns all batches of a subset ("val" or "test"), in order.
         tasks: the ranking tasks of "val" and "test", None for no ranking metrics.
+        biases: the bias model of the training set.
     """
     metrics: dict[str, float] = {}
     for subset in ("val", "test"):
@@ -48,7 +51,7 @@ def describe_outcome(
     return {
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},
         "metrics": metrics,
-        "baselines": baseline_metrics(dataset, split, "test", tasks["test"]),
+        "baselines": baseline_metrics(dataset, split, "test", tasks["test"], biases),
         "ranking": _describe_ranking(tasks),
         "data": _describe_data(dataset, split, split_name),
         "model": checkpoint.model,

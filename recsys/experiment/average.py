@@ -51,6 +51,7 @@ def average(
     import torch
 
     from recsys.atomic import atomic_write
+    from recsys.data.biases import fit_biases
     from recsys.evaluation.ranking_metrics import ranking_tasks
     from recsys.evaluation.summary import describe_outcome
     from recsys.runs.checkpoint import load_checkpoint
@@ -71,6 +72,7 @@ def average(
         checkpoint = load_checkpoint(path, trust)
         ranking = checkpoint.config["ranking"]
         tasks = ranking_tasks(ratings.dataset, ratings.split, ranking["k"], ranking["threshold"])
+        biases = fit_biases(ratings.dataset, ratings.split.train)
         outcome = describe_outcome(
             checkpoint,
             ratings.dataset,
@@ -79,8 +81,9 @@ def average(
             members[0].objective,
             ratings.batches,
             tasks,
+            biases,
         )
-        save_data(RunData.of(ratings.dataset, ratings.split), opened, checkpoint.data)
+        save_data(RunData.of(ratings.dataset, ratings.split, biases), opened, checkpoint.data)
         times = [member.content["time"] for member in members]
         result: dict[str, Any] = {
             "status": "completed",

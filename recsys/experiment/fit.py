@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from recsys.analysis.figures.cross_table import plot_cross_table
+from recsys.data.biases import fit_biases
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import RunError
 from recsys.evaluation.ranking_metrics import ranking_tasks
@@ -88,10 +89,11 @@ def fit(
     best = load_checkpoint(checkpoint_in(folder), own_class)
     best.scorer.to(trainer.strategy.root_device)
     objective = loss.objective(k)
+    dataset, split, biases = data.dataset, data.split, fit_biases(data.dataset, data.split.train)
     outcome = describe_outcome(
-        best, data.dataset, data.split, data.split_method.describe(), objective, data.full, tasks
+        best, dataset, split, data.split_method.describe(), objective, data.full, tasks, biases
     )
-    size = save_data(RunData.of(data.dataset, data.split), folder, best.data)
+    size = save_data(RunData.of(dataset, split, biases), folder, best.data)
     log.info("%s: %.1f MB, so that the run can recommend without its ratings", DATA, size / 1e6)
     metrics = outcome["metrics"]
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
-from recsys.data.ids import IdMap
+from recsys.data.ids import MAX_ID_LENGTH, IdMap
 from recsys.errors import RunError
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
@@ -19,8 +19,6 @@ from recsys.runs.folder import FORMAT
 from recsys.runs.network import build_network, check_state, require_format, scorers_from_checkpoint
 from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, unreadable
 from recsys.runs.trust import Trust
-
-MAX_ID_LENGTH = 1000  # characters; an array of text takes the length of the longest for each of them
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ With it, a run answers on any machine, also after its ratings file has changed o
 the ratings again (`recsys.runs.ratings`).
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from recsys.atomic import atomic_write
 from recsys.data.batches import present
-from recsys.data.biases import Biases, fit_biases
+from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import RunError
@@ -52,14 +53,14 @@ class RunData:
     trained_items: Tensor
 
     @classmethod
-    def of(cls, dataset: Dataset, split: Split) -> "RunData":
-        """Collect the data of a run."""
+    def of(cls, dataset: Dataset, split: Split, biases: Biases) -> "RunData":
+        """Collect the data of a run; `biases` are those of the training set."""
         n_users, n_items = len(dataset.user_ids), len(dataset.item_ids)
         return cls(
             dataset.name,
             dataset.item_table,
             Seen.of(dataset.users, dataset.items, n_users),
-            fit_biases(dataset, split.train),
+            biases,
             present(dataset.users[split.train], n_users),
             present(dataset.items[split.train], n_items),
         )
@@ -89,12 +90,13 @@ def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
     years = data.item_table["year"].fillna(NO_YEAR).to_numpy(np.int16)
     n_items = len(data.item_table)
     index_type = next(kind for kind in INDEX_TYPES if n_items - 1 <= torch.iinfo(kind).max)
+    # The texts are JSON: torch reads a text of a list as slowly as a tensor.
     content = {
         "format": FORMAT,
         "data": list(fingerprints),
         "name": data.name,
-        "titles": data.item_table["title"].tolist(),
-        "genres": data.item_table["genres"].tolist(),
+        "titles": json.dumps(data.item_table["title"].tolist()),
+        "genres": json.dumps(data.item_table["genres"].tolist()),
         "years": torch.from_numpy(years),
         "seen_items": data.seen.items.to(index_type),
         "seen_starts": data.seen.starts,
@@ -133,7 +135,7 @@ def load_data(folder: Path, fingerprints: Sequence[str], n_users: int, n_items: 
         if content["data"] != list(fingerprints):
             raise RunError(f"{path}: belongs to another run than its checkpoint")
         return _parse(content, n_users, n_items)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise unreadable(path, error) from None
 
 
@@ -153,7 +155,7 @@ def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
         raise ValueError("an item index is out of range")
     if int(starts[0]) != 0 or int(starts[-1]) != len(items) or (starts.diff() < 0).any():
         raise ValueError("seen_starts are not ascending from 0 to the number of ratings")
-    titles, genres = (_texts(content[key], n_items) for key in ("titles", "genres"))
+    titles, genres = (_texts(json.loads(content[key]), n_items) for key in ("titles", "genres"))
     years = pd.Series(column("years", n_items, torch.int16).numpy().astype(np.int32))
     if not isinstance(mean := content["mean"], float) or not math.isfinite(mean):
         raise ValueError("the mean is not a finite number")

@@ -40,7 +40,7 @@ def split(dataset: Dataset) -> Split:
 
 
 def test_round_trip(dataset: Dataset, split: Split, tmp_path: Path) -> None:
-    size = save_data(RunData.of(dataset, split), tmp_path, FINGERPRINTS)
+    size = save_data(RunData.of(dataset, split, fit_biases(dataset, split.train)), tmp_path, FINGERPRINTS)
     assert size == (tmp_path / DATA).stat().st_size
     loaded = load_data(tmp_path, FINGERPRINTS, N_USERS, N_ITEMS)
     assert loaded.name == "tiny"
@@ -67,7 +67,8 @@ def test_a_rating_takes_the_fewest_bytes_that_hold_an_item_index(
     ratings = pd.DataFrame({"user": items % 50, "item": items, "rating": 3.0, "timestamp": 0})
     table = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
     dataset = encode("many", ratings, table, (1, 5))
-    save_data(RunData.of(dataset, RandomSplit()(dataset)), tmp_path, FINGERPRINTS)
+    split = RandomSplit()(dataset)
+    save_data(RunData.of(dataset, split, fit_biases(dataset, split.train)), tmp_path, FINGERPRINTS)
     stored = torch.load(tmp_path / DATA, weights_only=True)["seen_items"]
     assert (stored.dtype.itemsize, len(stored)) == (size, n_items)
     loaded = load_data(tmp_path, FINGERPRINTS, 50, n_items)
@@ -80,8 +81,10 @@ def test_a_rating_takes_the_fewest_bytes_that_hold_an_item_index(
         (lambda content: content.update(format=1), "format 1"),
         (lambda content: content.update(data=["a1", "c3"]), "belongs to another run"),
         (lambda content: content.pop("titles"), "titles"),
-        (lambda content: content.update(titles=["x"] * 3), "a list of 12 texts"),
-        (lambda content: content.update(genres=[1] * N_ITEMS), "a list of 12 texts"),
+        (lambda content: content.update(titles='["x"]'), "a list of 12 texts"),
+        (lambda content: content.update(genres=str([1] * N_ITEMS)), "a list of 12 texts"),
+        (lambda content: content.update(genres="[" * 10**5), "recursion"),
+        (lambda content: content.update(genres="{"), "damaged"),
         (lambda content: content.update(name=7), "texts"),
         (lambda content: content.update(mean=float("nan")), "mean"),
         (lambda content: content["seen_items"].fill_(N_ITEMS), "out of range"),
@@ -99,7 +102,7 @@ def test_content_that_was_tampered_with_is_refused(
     split: Split,
     tmp_path: Path,
 ) -> None:
-    save_data(RunData.of(dataset, split), tmp_path, FINGERPRINTS)
+    save_data(RunData.of(dataset, split, fit_biases(dataset, split.train)), tmp_path, FINGERPRINTS)
     content = torch.load(tmp_path / DATA, weights_only=True)
     change(content)
     torch.save(content, tmp_path / DATA)

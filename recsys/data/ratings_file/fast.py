@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pyarrow import compute, csv
 from tqdm import tqdm
 
-from recsys.data.ratings_file.format import COLUMNS, MAX_ID_LENGTH, RatingsFormat, TextSource
+from recsys.data.ids import MAX_ID_LENGTH
+from recsys.data.ratings_file.format import COLUMNS, RatingsFormat, TextSource
 from recsys.data.ratings_file.lines import split_fields
 
 MAX_WAITING = 2 * pa.cpu_count()  # blocks that are read but not parsed yet
@@ -248,10 +249,11 @@ def _count_lines(buffer: bytearray, size: int) -> int:
     for start in range(0, size, COUNTED):
         chunk = letters[start : start + COUNTED + 1]  # one more byte shows whether a CR is that of a CRLF
         line_feeds = chunk == ord("\n")
-        count += np.count_nonzero(line_feeds[:COUNTED])
+        count += int(np.count_nonzero(line_feeds[:COUNTED]))
         if has_returns:
             returns = chunk == ord("\r")
-            count += np.count_nonzero(returns[:COUNTED]) - np.count_nonzero(returns[:-1] & line_feeds[1:])
+            count += int(np.count_nonzero(returns[:COUNTED]))
+            count -= int(np.count_nonzero(returns[:-1] & line_feeds[1:]))
     return count
 
 

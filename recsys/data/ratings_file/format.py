@@ -6,7 +6,6 @@ from typing import IO, Literal
 
 OnBadRows = Literal["error", "drop"]
 COLUMNS = ["user", "item", "rating", "timestamp"]
-MAX_ID_LENGTH = 1000  # characters of a text id: a numpy array has room for the longest id in every element
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recsys.data.ids import MAX_ID_LENGTH
 from recsys.data.ratings_file.format import (
     COLUMNS,
-    MAX_ID_LENGTH,
     OnBadRows,
     RatingsFormat,
     TextSource,
