@@ -5,10 +5,11 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
-PositiveInt = Annotated[int, Gt(0)]
-NonNegativeInt = Annotated[int, Ge(0)]
+PositiveInt = Annotated[int, Gt(0), Le(2**31 - 1)]  # indices of users and items are int32
+NonNegativeInt = Annotated[int, Ge(0), Le(2**63 - 1)]
+Epochs = Annotated[int, Gt(0), Le(1_000_000)]  # schedules list the epochs of a run
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Gt(0), Lt(1)]

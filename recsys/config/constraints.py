@@ -6,6 +6,7 @@ yields one message per error: the key, its value, what is allowed and what to do
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,8 @@ def _hardware_exists(cfg: Config, objects: Objects) -> Iterator[str]:
     elif on_gpu and devices > (n_gpus := torch.cuda.device_count()):
         use = f"hardware.devices={n_gpus}" if n_gpus else "hardware=cpu"
         yield f"hardware.devices={devices}: torch finds {n_gpus} GPU(s); use {use}"
+    elif not on_gpu and devices > (n_cores := os.cpu_count() or 1):  # each would be a process
+        yield f"hardware.devices={devices}: this machine has {n_cores} CPU core(s); use hardware.devices={n_cores}"
     if accelerator == "mps" and not torch.backends.mps.is_available():
         yield "hardware.accelerator=mps: torch finds no Apple GPU; use hardware=auto"
     if hardware["precision"] == "16-mixed" and not on_gpu:

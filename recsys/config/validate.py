@@ -7,6 +7,7 @@ libraries leave open have their types below. Constraints across several values a
 
 import inspect
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, Literal, get_type_hints
@@ -19,7 +20,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from recsys.config.constraints import Config, constraint_errors, data_errors
 from recsys.errors import ConfigError, first_line
-from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from recsys.types import Epochs, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class Optimizer(BaseModel):
@@ -70,7 +71,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
     seed: NonNegativeInt
     batch_size: PositiveInt
-    max_epochs: PositiveInt
+    max_epochs: Epochs
     patience: PositiveInt
     snapshots: PositiveInt
     l2: Penalty
@@ -92,6 +93,7 @@ class TrainConfig(BaseModel):
     logger: Config
 
 
+MAX_SHOWN = 100  # characters of a value in a message
 GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
 
 
@@ -102,7 +104,11 @@ def validate(cfg: DictConfig) -> None:
         ConfigError: one line per error, each with the key, its value and what is allowed.
     """
     config = _resolve(cfg)
-    errors = list(_type_errors("", TrainConfig, config))
+    errors = list(
+        _non_finite("", OmegaConf.to_container(cfg))
+    )  # not resolved: an interpolated value has another key
+    _raise(errors)
+    errors += _type_errors("", TrainConfig, config)
     for group in GROUPS:
         if isinstance(config.get(group), dict):
             errors += target_errors(group, config[group])
@@ -116,6 +122,7 @@ def validate_data(cfg: DictConfig) -> None:
         ConfigError: as `validate`.
     """
     data = _resolve(cfg)["data"]
+    _raise(list(_non_finite("data", data)))
     _raise(list(target_errors("data", data)) or list(data_errors(data)))
 
 
@@ -126,6 +133,7 @@ def validate_ranking(k: int | None, threshold: float | None) -> None:
         ConfigError: as `validate`.
     """
     given = {"k": 0 if k is None else k, "threshold": threshold}
+    _raise(list(_non_finite("ranking", given)))
     _raise(list(_type_errors("ranking", Ranking, given)))
 
 
@@ -142,6 +150,18 @@ def _resolve(cfg: DictConfig) -> Config:
 def _raise(errors: list[str]) -> None:
     if errors:
         raise ConfigError("\n".join(dict.fromkeys(errors)))
+
+
+def _non_finite(key: str, node: Any) -> Iterator[str]:
+    """Yield an error for each number of a node that is infinite or NaN: no key of a configuration allows these."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _non_finite(f"{key}.{name}" if key else str(name), value)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _non_finite(f"{key}[{index}]", value)
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield f"{key}={node}: must be a finite number"
 
 
 def target_errors(key: str, node: Config) -> Iterator[str]:
@@ -207,4 +227,10 @@ def _messages(key: str, value: Any, error: ValidationError, is_model: bool) -> I
         message = "no such key" if detail["type"] == "extra_forbidden" else message
         found.setdefault(path, (detail["input"] if is_model else value, []))[1].append(message)
     for path, (given, messages) in found.items():
-        yield f"{path}={given}: {' or '.join(dict.fromkeys(messages))}"
+        yield f"{path}={_shortened(given)}: {' or '.join(dict.fromkeys(messages))}"
+
+
+def _shortened(value: Any) -> str:
+    """Return a value as text, without the rest of a long one."""
+    text = str(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -155,6 +155,8 @@ class Constant(Schedule):
 
 
 def _cycle_ends(length: float, factor: int, max_epochs: int) -> set[int]:
+    if length <= 1 and factor == 1:  # a cycle ends in every epoch; the loop would run once per cycle
+        return set(range(1, max_epochs + 1))
     ends, end = {max_epochs}, float(length)
     while end < max_epochs:
         ends.add(max(1, math.floor(end)))

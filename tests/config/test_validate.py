@@ -1,7 +1,7 @@
 """Errors of a configuration: one line each, with the key, its value and what is allowed."""
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from recsys.config.validate import validate, validate_data, validate_ranking
 from recsys.errors import ConfigError
@@ -153,7 +153,69 @@ def test_more_devices_than_gpus_are_an_error(
     (message,) = errors(compose(*ddp, "hardware.devices=3"))
     assert message.startswith("hardware.devices=3: ")
     assert "finds 2 GPU(s); use hardware.devices=2" in message
-    validate(compose("hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=3"))
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "auto"])
+def test_more_devices_than_cores_are_an_error(
+    compose, accelerator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each device of a CPU is a process."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    ddp = ["hardware=ddp", f"hardware.accelerator={accelerator}"]
+    validate(compose(*ddp, "hardware.devices=4"))
+    (message,) = errors(compose(*ddp, "hardware.devices=100000"))
+    assert message == ("hardware.devices=100000: this machine has 4 CPU core(s); use hardware.devices=4")
+
+
+def float_keys(node: dict, prefix: str = "") -> list[str]:
+    """Return the keys of all numbers that may have a fraction, and of the lists of such numbers."""
+    keys = []
+    for name, value in node.items():
+        if isinstance(value, dict):
+            keys += float_keys(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999"])
+def test_no_number_may_be_infinite_or_nan(compose, value: str) -> None:
+    groups = ["data=synthetic", "schedule=triangular", "loss=softmax", "snapshots=1", "averaging=ema"]
+    node = OmegaConf.to_container(compose(*groups))
+    keys = [*float_keys(node), "gradient_clip", "ranking.threshold", "batch_size"]
+    assert {"optimizer.lr", "data.noise", "l2.vectors", "schedule.floor", "model.embedding_dropout"} <= set(
+        keys
+    )
+    messages = errors(compose(*groups, *(f"{key}={value}" for key in keys), "+optimizer.betas=[0.9,nan]"))
+    assert sorted(message.split("=")[0] for message in messages) == sorted([*keys, "optimizer.betas[1]"])
+    assert all(message.endswith(": must be a finite number") for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("max_epochs=1000001", "max_epochs=1000001: should be less than or equal to 1000000"),
+        ("max_epochs=1000000000000000000", "max_epochs=1000000000000000000: should be less than"),
+        ("batch_size=1000000000000", "batch_size=1000000000000: should be less than or equal to 2147483647"),
+        ("patience=1000000000000000000", "patience=1000000000000000000: should be less than"),
+        ("snapshots=1000000000000", "snapshots=1000000000000: should be less than"),
+        ("model.embedding_dim=1000000000000", "model.embedding_dim=1000000000000: should be less than"),
+        ("model.hidden=[1000000000000]", "model.hidden=[1000000000000]: should be less than"),
+        ("seed=1000000000000000000000000000000", "seed=1000000000000000000000000000000: should be less than"),
+        (f"seed=-{'1' * 4000}", f"seed=-{'1' * 99}...: should be greater than or equal to 0"),
+        ("hardware.num_nodes=1000000000000", "hardware.num_nodes=1000000000000: should be less than"),
+    ],
+)
+def test_absurd_numbers_are_refused_with_the_limit(compose, override: str, message: str) -> None:
+    (found,) = errors(compose(override))
+    assert found.startswith(message)
+
+
+def test_the_largest_numbers_are_valid(compose) -> None:
+    most = 2**31 - 1
+    limits = [f"{key}={most}" for key in ("batch_size", "patience", "snapshots", "ranking.k")]
+    validate(compose(*limits, "max_epochs=1000000", f"seed={2**63 - 1}", "schedule.cycle_epochs=1e300"))
 
 
 def test_data_alone_can_be_validated(compose) -> None:
@@ -161,6 +223,7 @@ def test_data_alone_can_be_validated(compose) -> None:
     for override, message in (
         ("data.users=0", "data.users=0: "),
         ("data.ratings=999999", "data.ratings=999999: "),
+        ("data.noise=nan", "data.noise=nan: must be a finite number"),
     ):
         with pytest.raises(ConfigError, match=message):
             validate_data(compose("data=synthetic", override, name="prepare"))
@@ -171,3 +234,5 @@ def test_ranking_keys_alone_can_be_validated() -> None:
     validate_ranking(0, 3.5)
     with pytest.raises(ConfigError, match=r"ranking\.k=-1: "):
         validate_ranking(-1, None)
+    with pytest.raises(ConfigError, match=r"ranking\.threshold=nan: must be a finite number"):
+        validate_ranking(None, float("nan"))

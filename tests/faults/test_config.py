@@ -22,7 +22,7 @@ GROUPS = {
     group: [file.stem for file in sorted(Path(conf_dir(), group).glob("*.yaml"))]
     for group in ("split", "model", "loss", "optimizer", "schedule", "averaging", "hardware", "logger")
 }
-ANYTHING = """0 -1 1 2 3 0.5 1.5 -0.1 1e-3 .nan .inf -.inf 1e400 true false null '' abc [] [1] [0] [4,-4]
+ANYTHING = """0 -1 1 2 3 0.5 1.5 -0.1 1e-3 .nan nan inf -inf 1e400 true false null '' abc [] [1] [0] [4,-4]
 [4,4] {} {a:1} '1' '0.1' [null] [[1]] auto gpu ddp u1 r1 ordinal sigmoid ${seed} ${nothing} ???"""
 VALUES = ANYTHING.split()
 # Keys that choose the folder, make the run long, or use the network.
@@ -81,6 +81,7 @@ def test_any_override_is_a_run_or_an_error_message(tmp_path_factory: pytest.Temp
         (["batch_size=0"], r"batch_size=0: .*greater than 0"),
         (["hardware=gpu"], "hardware.accelerator=gpu: torch finds no GPU"),
         (["ranking.k=51"], "ranking.k=51: synthetic has 50 items"),
+        (["ranking.k=1000000000000"], "ranking.k=1000000000000: synthetic has 50 items"),
         (["model.embedding_dim=1000000000"], "not enough memory with batch_size=500: .*model.embedding_dim"),
     ],
 )
@@ -90,3 +91,12 @@ def test_impossible_combinations_are_refused_before_training(
     with pytest.raises(UserError, match=message):
         train(composed(*overrides), tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_the_largest_numbers_train(tmp_path: Path) -> None:
+    most = 2**31 - 1
+    limits = [f"{key}={most}" for key in ("batch_size", "patience", "snapshots")]
+    limits += ["schedule.cycle_epochs=1e300", f"seed={2**63 - 1}", f"split.seed={2**63 - 1}"]
+    result = train(composed("model=bias", "l2.biases=1e-3", *limits), tmp_path / "run").result
+    assert result["time"]["epochs"] == 1

@@ -104,6 +104,16 @@ def test_cycles_end_where_the_rate_is_lowest(schedule: Schedule, max_epochs: int
     assert schedule.cycle_ends(max_epochs) == ends
 
 
+@pytest.mark.parametrize("cycle_epochs", [1e-300, 1e-9, 0.3, 1])
+def test_cycles_of_at_most_one_epoch_end_in_every_epoch(cycle_epochs: float) -> None:
+    for schedule in (CosineRestarts(cycle_epochs=cycle_epochs), Triangular(cycle_epochs=cycle_epochs)):
+        assert schedule.cycle_ends(10**5) == set(range(1, 10**5 + 1))
+
+
+def test_growing_cycles_may_begin_small() -> None:
+    assert max(CosineRestarts(cycle_epochs=1e-300, cycle_mult=2).cycle_ends(9)) == 9
+
+
 @pytest.mark.parametrize(("epochs", "cycle", "cycles"), [(10, 2, 5), (10, 6, 2), (1, 6, 1), (10, 0.5, 10)])
 def test_patience_is_rounded_up_to_whole_cycles(epochs: int, cycle: float, cycles: int) -> None:
     assert CosineRestarts(cycle_epochs=cycle).patience_in_cycles(epochs) == cycles

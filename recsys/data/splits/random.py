@@ -11,7 +11,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits.base import Split, SplitMethod
 from recsys.data.splits.draw import draw_labels, hold_out, split_by_labels
 from recsys.errors import DataError
-from recsys.types import Fraction, NonNegativeInt
+from recsys.types import Fraction, NonNegativeInt, PositiveInt
 
 
 def check_shares(val: float, test: float) -> Iterator[str]:
@@ -57,7 +57,7 @@ class KFoldSplit(SplitMethod):
     """
 
     name: ClassVar[str] = "kfold"
-    k: Annotated[int, Ge(2)] = 5
+    k: Annotated[PositiveInt, Ge(2)] = 5
     fold: NonNegativeInt = 0
     seed: NonNegativeInt = 0
     val: Fraction = 0.05
