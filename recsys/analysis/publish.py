@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from recsys.analysis.curves import FIGURES
 from recsys.analysis.figures.style import styled, to_files
@@ -15,13 +16,14 @@ from recsys.atomic import atomic_write
 from recsys.errors import RunError
 from recsys.runs.load import LoadedRun
 
-PAGE = "explore.html"
+PAGE, LOCK = "explore.html", ".explore.lock"
 
 
 def publish(report: Report, run: LoadedRun) -> Path:
     """Write the page and the folder of figures; an earlier report is replaced.
 
-    Both are written under temporary names and then renamed, so a killed process leaves no partial report.
+    Both are written under temporary names and then renamed, so a killed process leaves no partial report. A lock makes
+    sure that the temporary names found here are those of killed processes, which are removed.
 
     Returns:
         The path of the page.
@@ -29,22 +31,39 @@ def publish(report: Report, run: LoadedRun) -> Path:
     Raises:
         RunError: the run folder cannot be written to.
     """
+    try:
+        with FileLock(run.folder / LOCK):
+            try:
+                _remove_leftovers(run.folder)
+                return _publish(report, run)
+            finally:
+                (run.folder / LOCK).unlink(missing_ok=True)
+    except OSError as problem:
+        raise RunError(f"{run.folder}: cannot be written to ({problem.strerror})") from None
+
+
+def _publish(report: Report, run: LoadedRun) -> Path:
     folder, page = run.folder / FIGURES, run.folder / PAGE
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        try:
-            temporary.mkdir()
-            svgs = write_figures(report, temporary)
-            write_tensorboard(report, temporary)
-            with atomic_write(page) as temporary_page:
-                temporary_page.write_text(render_report(report, svgs, run.result), encoding="utf-8")
-                shutil.rmtree(folder, ignore_errors=True)
-                temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as problem:
-        raise RunError(f"{run.folder}: cannot be written to ({problem.strerror})") from None
+        temporary.mkdir()
+        svgs = write_figures(report, temporary)
+        write_tensorboard(report, temporary)
+        with atomic_write(page) as temporary_page:
+            temporary_page.write_text(render_report(report, svgs, run.result), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return page
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary folders and pages of killed processes; other processes wait for the lock."""
+    for leftover in folder.glob(f".{FIGURES}.[0-9]*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in folder.glob(f".[0-9]*.{PAGE}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_figures(report: Report, folder: Path) -> list[str]:

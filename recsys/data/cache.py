@@ -1,5 +1,6 @@
 """A cache of encoded datasets: a data set is read and encoded once, then mapped into memory."""
 
+import glob
 import hashlib
 import logging
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save
+from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save, temporary_prefix
 from recsys.errors import os_error_as_data_error
 
 log = logging.getLogger(__name__)
@@ -55,5 +56,9 @@ def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) 
                 except (ValueError, KeyError, FileNotFoundError) as problem:
                     log.warning("%s: damaged, encoded again (%s)", folder, problem)
                     shutil.rmtree(folder)
+            for leftover in folder.parent.glob(
+                f"{glob.escape(temporary_prefix(folder))}*"
+            ):  # of killed processes
+                shutil.rmtree(leftover, ignore_errors=True)
             save(build(), folder)
             return load(folder)

@@ -130,7 +130,7 @@ def _encode_user_table(user_table: pd.DataFrame | None, ids: IdMap) -> pd.DataFr
 def save(dataset: Dataset, folder: Path) -> None:
     """Write a dataset to `folder` atomically: under a temporary name, then renamed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=temporary_prefix(folder)))
     try:
         columns = {column: getattr(dataset, column) for column in ("users", "items", "ratings", "timestamps")}
         # One uncompressed record batch: `load` can then map each column into memory as one array.
@@ -149,6 +149,11 @@ def save(dataset: Dataset, folder: Path) -> None:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_prefix(folder: Path) -> str:
+    """Return how the names of the temporary folders begin in which `save` writes a dataset."""
+    return f".{folder.name}.writing-"
 
 
 def load(folder: Path) -> Dataset:
