@@ -50,7 +50,7 @@ class Pruned(Exception):
 
 
 def shortened(value: object, limit: int = 60, quoted: bool = True) -> str:
-    """Return a value for an error message: quoted, and cut after `limit` characters.
+    """Return a value for an error message: cut after `limit` characters, in quotes if `quoted` or not printable.
 
     >>> print(shortened("heat"), shortened("9" * 5000, 5), shortened(17, quoted=False))
     'heat' '99999...' (5,000 characters) 17
@@ -61,7 +61,7 @@ def shortened(value: object, limit: int = 60, quoted: bool = True) -> str:
         text = f"{value:#x}"
     cut = text if len(text) <= limit else f"{text[:limit]}..."
     length = "" if cut == text else f" ({len(text):,} characters)"
-    return (repr(cut) if quoted else cut) + length
+    return (repr(cut) if quoted or not cut.isprintable() else cut) + length
 
 
 def listed(names: Sequence[object], limit: int = 20) -> str:

@@ -25,7 +25,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from recsys.atomic import NO_ROOM
 from recsys.cli.help import help_of
-from recsys.errors import ConfigError, Pruned, Stopped, UserError
+from recsys.errors import ConfigError, Pruned, Stopped, UserError, shortened
 from recsys.paths import conf_dir, conf_initialised
 from recsys.runs.folder import hydra_quoted
 from recsys.runs.start import timestamp
@@ -106,15 +106,18 @@ def _sweep_folder(name: str | None, *chosen: str | int | None) -> str:
 
 
 def check_choices(overrides: Iterable[str]) -> None:
-    """Check overrides that choose the option of a config group, such as `split=0`.
+    """Check overrides that choose the option of a config group, such as `split=0`, and numbers of many digits.
 
     Hydra reports them as a ValueError that does not name the override.
 
     Raises:
-        ConfigError: the value is not a name; the message lists the options.
+        ConfigError: the value is not a name, and the message lists the options; or the number is too long.
     """
     for override in overrides:
-        group = Path(conf_dir(), override.split("=")[0])
+        key, _, digits = override.partition("=")
+        if re.fullmatch(r"[+-]?[0-9_]{4300,}", digits):  # Python converts no more
+            raise ConfigError(f"{key}={shortened(digits, quoted=False)}: too many digits for a number")
+        group = Path(conf_dir(), key)
         if not re.fullmatch(r"[a-z/]+=.*", override) or not group.is_dir():
             continue
         with suppress(HydraException):  # Hydra reports syntax errors itself
@@ -125,9 +128,10 @@ def check_choices(overrides: Iterable[str]) -> None:
 
 
 def quote_for_hydra(override: str) -> str:
-    """Quote the value of `item=` and `genres=`, in which commas and quotes are ordinary characters.
+    """Quote the value of `item=`, `user=` and `genres=`, in which commas and quotes are ordinary characters.
 
-    Item titles contain characters that have a meaning in Hydra's grammar, and users do not know that grammar.
+    Titles and ids contain characters that have a meaning in Hydra's grammar, and users do not know that grammar:
+    without quotes, the user ids 1_0 and 1e1 would become 10.
 
     >>> quote_for_hydra("item=Postino, Il (1994)"), quote_for_hydra("genres=[Sci-Fi,Children's]")
     ("item='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
@@ -135,8 +139,8 @@ def quote_for_hydra(override: str) -> str:
     key, _, value = override.partition("=")
     if not value or value[0] in "'\"" or value == "null":
         return override
-    if key == "item":
-        return f"item={hydra_quoted(value.strip())}"
+    if key in ("item", "user"):
+        return f"{key}={hydra_quoted(value.strip())}"
     if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
         return f"genres=[{','.join(hydra_quoted(name.strip()) for name in value[1:-1].split(',') if name)}]"
     return override

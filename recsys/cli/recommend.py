@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import atomic_write
 from recsys.cli.app import quote_for_hydra, run_command
-from recsys.errors import ConfigError, DataError, UnknownIdError
+from recsys.errors import ConfigError, DataError, UnknownIdError, listed, shortened
 from recsys.tables import check_format, print_rows
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
         return _recommend_to_new_user(recommender, Path(str(cfg.ratings)), item, options)
     if cfg.user is None:
         assert item is not None
-        title = recommender.catalogue.titles.titles[recommender.catalogue.to_index(item)]
+        title = recommender.catalogue.items["title"][recommender.catalogue.to_index(item)]
         return recommender.similar_items(item, cfg.k), f"similar to {title}"
     user = recommender.user_id(cfg.user)
     if item is not None:
@@ -114,18 +114,21 @@ def _read_users(file: Path, recommender: "Recommender") -> list[Any]:
     Raises:
         DataError: the file cannot be read, has no such column or no users, or a user is unknown.
     """
-    import pandas as pd
+    from recsys.inference.csv_rows import csv_rows
 
-    try:
-        table = pd.read_csv(file.expanduser(), dtype=str, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise DataError(f"users={file}: {getattr(error, 'strerror', None) or error}") from None
-    if "user" not in table:
-        raise DataError(f"{file} line 1: no column 'user'; the file has {', '.join(map(repr, table))}")
+    rows = csv_rows(file, "users")
+    line, header = next(rows, (1, []))
+    if "user" not in header:
+        raise DataError(f"{file} line {line}: no column 'user'; the file has {listed(header) or 'none'}")
     users = []
-    for line, user in enumerate(table["user"], 2):
+    for line, fields in rows:
+        if len(fields) != len(header):
+            raise DataError(
+                f"{file} line {line}: {len(header)} fields expected, {len(fields)} found "
+                f"({shortened(','.join(fields))})"
+            )
         try:
-            users.append(recommender.user_id(user))
+            users.append(recommender.user_id(fields[header.index("user")]))
         except UnknownIdError as error:
             raise DataError(f"{file} line {line}: {error}") from None
     if not users:

@@ -18,7 +18,7 @@ from pyarrow import feather
 from recsys.atomic import flush
 from recsys.data.ids import CHUNK, IdMap
 
-CACHE_FORMAT = 3  # increase it when the files written by `save` change: older ones are then encoded again
+CACHE_FORMAT = 4  # increase it when `save` or a reader changes: older files are then encoded again
 USER_COLUMNS = ["gender", "age", "occupation"]  # text; empty if unknown
 
 
@@ -111,12 +111,17 @@ def _encode_item_table(item_table: pd.DataFrame, ids: IdMap) -> pd.DataFrame:
     """Return one row per item index."""
     known = item_table.drop_duplicates("item").set_index("item")[["title", "year", "genres"]]
     table = known.reindex(ids.ids).reset_index(drop=True)
-    default_title = pd.Series([f"item {id}" for id in ids.ids])
-    for column, default in (("title", default_title), ("genres", "")):
+    default_titles = pd.Series([default_title(id) for id in ids.ids])
+    for column, default in (("title", default_titles), ("genres", "")):
         values = table[column].astype(object)  # the columns of an empty table have no usable type
         table[column] = values.where(values.notna(), default).astype(str)
     table["year"] = table["year"].astype("Int32")
     return table
+
+
+def default_title(id: object) -> str:
+    """Return the title of an item without one."""
+    return f"item {id}"
 
 
 def _encode_user_table(user_table: pd.DataFrame | None, ids: IdMap) -> pd.DataFrame:

@@ -2,15 +2,18 @@
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.errors import UnknownIdError
+from recsys.data.ratings_file.numbers import parse_integer
+from recsys.errors import UnknownIdError, shortened
 
 MAX_ID_LENGTH = 1000  # characters of a text id: a numpy array has room for the longest id in every element
+NUMBERS = "whole numbers"
 CHUNK = 1 << 17  # ids looked up at once; the temporary arrays then fit into the CPU cache
 
 
@@ -53,12 +56,12 @@ class IdMap:
         Raises:
             UnknownIdError: an id is not in the map, or is text although the ids are numbers (or the reverse).
         """
-        wanted = np.asarray(ids)
+        wanted = as_array(ids)
         if wanted.size == 0:
             return np.zeros(wanted.shape, dtype=np.int32)
         if (kind := _kind(self.ids)) != _kind(wanted):
             first = wanted.reshape(-1)[:1].tolist()[0]
-            raise UnknownIdError(f"{self.name} ids are {kind} here, which {first!r} is not")
+            raise UnknownIdError(self._describe_wrong_kind(first, kind))
         indices, known = self._find(wanted)
         if not known.all():
             raise UnknownIdError(self._describe_unknown(np.unique(wanted[~known])))
@@ -66,19 +69,31 @@ class IdMap:
 
     def find(self, ids: ArrayLike) -> NDArray[np.int32]:
         """Return the indices of raw `ids`, in the same shape, with -1 for unknown ids."""
-        wanted = np.asarray(ids)
+        wanted = as_array(ids)
         if wanted.size == 0 or _kind(wanted) != _kind(self.ids):
             return np.full(wanted.shape, -1, dtype=np.int32)
         indices, known = self._find(wanted)
         return np.where(known, indices, np.int32(-1))
 
     def from_text(self, text: str) -> int | str:
-        """Return an id that was typed, or read from a file, as the type of the raw ids; it may be unknown."""
-        is_number = self.ids.dtype.kind in "iu" and re.fullmatch(r"-?[0-9]+", text.strip())
-        return int(text) if is_number else text
+        """Return an id that was typed, or read from a file, as the type of the raw ids; it may be unknown.
+
+        If the ids are numbers, other notations of numbers (+1, 1_0, other digits) and numbers that do not fit into
+        64 bits remain text, which is no id.
+        """
+        if self.ids.dtype.kind not in "iu" or not re.fullmatch(r"-?[0-9]+", text.strip()):
+            return text
+        try:
+            return parse_integer(text)
+        except ValueError:
+            return text
 
     def _find(self, wanted: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return indices, and whether each one is valid, that is, whether its id is in the map."""
+        if self.ids.dtype.kind in "iu" and wanted.dtype.kind in "Ou":  # some do not fit into 64 bits
+            fits = np.array([-(2**63) <= id < 2**63 for id in wanted.ravel().tolist()]).reshape(wanted.shape)
+            indices, known = self._find(np.where(fits, wanted, 0).astype(np.int64))
+            return indices, known & fits
         if self._lookup is not None:
             inside = (wanted >= 0) & (wanted < len(self._lookup))
             indices = self._lookup[wanted if inside.all() else np.where(inside, wanted, 0)]
@@ -96,21 +111,56 @@ class IdMap:
         return table
 
     def _describe_unknown(self, unknown: NDArray) -> str:
-        shown = ", ".join(str(id) for id in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        shown = ", ".join(shortened(id, quoted=False) for id in unknown[:5]) + ", ..." * (len(unknown) > 5)
         plural = "s" if len(unknown) > 1 else ""
         message = f"unknown {self.name} id{plural}: {shown}"
         if self.ids.dtype.kind in "iu":
-            position = int(np.searchsorted(self.ids, unknown[0]))
-            near = self.ids[max(position - 1, 0) : position + 1].tolist()
-        else:
-            near = difflib.get_close_matches(str(unknown[0]), self.ids.tolist(), n=3)
-        return message + (f" (the nearest known: {', '.join(map(str, near))})" if near else "")
+            return message + self._nearest_to(int(unknown[0]))
+        return message + _list_of(difflib.get_close_matches(str(unknown[0]), self.ids.tolist(), n=3))
+
+    def _describe_wrong_kind(self, wanted: object, kind: str) -> str:
+        """Return the error message for an id that is not of the `kind` of the map."""
+        shown, near = shortened(wanted, quoted=isinstance(wanted, str)), ""
+        if kind == NUMBERS and isinstance(wanted, str):
+            # The first number in the text, in any notation, shows which ids are near.
+            plain = unicodedata.normalize("NFKD", wanted).replace("\N{MINUS SIGN}", "-")
+            number = re.search(r"-?\d+", plain)
+            near = self._nearest_to(int(number[0][:30])) if number else ""
+            if re.fullmatch("-?[0-9]{19,}", wanted.strip()):  # does not fit into 64 bits
+                return f"unknown {self.name} id: {shortened(wanted.strip(), quoted=False)}{near}"
+        return f"{self.name} ids are {kind} here, which {shown} is not{near}"
+
+    def _nearest_to(self, number: int) -> str:
+        position = int(np.searchsorted(self.ids, np.clip(number, self.ids[0], self.ids[-1])))
+        position += number > int(self.ids[-1])
+        return _list_of(self.ids[max(position - 1, 0) : position + 1].tolist())
+
+
+def as_array(ids: ArrayLike) -> NDArray:
+    """Return ids as an array that distinguishes the same ids as Python does.
+
+    numpy removes NUL characters from the end of text, which makes it another text, and converts a list with
+    integers of more than 64 bits to floats. Such ids become an array of objects.
+    """
+    array = np.asarray(ids)
+    if array is ids or array.dtype.kind not in "Uf":
+        return array
+    objects = np.asarray(ids, dtype=object)
+    if array.dtype.kind == "U":
+        return objects if any("\0" in str(id) for id in objects.flat) else array
+    return objects if _kind(objects) == NUMBERS else array
+
+
+def _list_of(near: list) -> str:
+    return f" (the nearest known: {', '.join(shortened(id, quoted=False) for id in near)})" if near else ""
 
 
 def _kind(ids: NDArray) -> str:
     """Return the kind of ids, as error messages call it: "whole numbers", "text", or "neither"."""
     if ids.dtype.kind in "iu":
-        return "whole numbers"
+        return NUMBERS
+    if ids.size and all(type(id) is int for id in ids.flat):
+        return NUMBERS
     is_text = ids.dtype.kind == "U" or all(isinstance(id, str) for id in ids.flat)
     return "text" if is_text else "neither"
 

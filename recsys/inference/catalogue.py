@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys.data.ids import IdMap
+from recsys.data.dataset import default_title
+from recsys.data.ids import IdMap, as_array
 from recsys.errors import DataError
-from recsys.inference.titles import Titles
+from recsys.inference.titles import Titles, is_number
 
 
 class Catalogue:
@@ -39,13 +40,14 @@ class Catalogue:
         """Return the item indices of raw ids or titles, in the same shape.
 
         Args:
-            items: raw ids or titles. A text that is an id counts as an id.
+            items: raw ids or titles. A text that is an id counts as an id. The default titles of items without one
+                ("item 7") are not searched.
             missing_ok: whether unknown items get the index -1.
 
         Raises:
             UnknownIdError: an item is unknown, or several items match a title; lists the nearest ones.
         """
-        values = np.asarray(items)
+        values = as_array(items)
         if values.dtype.kind not in "UO":
             return self.ids.find(values) if missing_ok else self.ids.to_indices(values)
         indices = (self.to_index(item, missing_ok) for item in values.ravel().tolist())
@@ -55,13 +57,16 @@ class Catalogue:
         """Return the item index of one raw id or title; see `to_indices`."""
         if not isinstance(item, str):
             return int(self.ids.find(item) if missing_ok else self.ids.to_indices(item))
-        index = int(self.ids.find(self.ids.from_text(item)))
+        id = self.ids.from_text(item)
+        index = int(self.ids.find(id))
         if index >= 0:
             return index
-        if not missing_ok:
-            return self.titles.find(item)
         matches = self.titles.matches(item)
-        return matches[0] if len(matches) == 1 else -1
+        if len(matches) == 1 or missing_ok:
+            return matches[0] if len(matches) == 1 else -1
+        if not matches and (is_number(item) or not self.titles):
+            return int(self.ids.to_indices(id))  # raises the error for an unknown id
+        return self.titles.find(item)
 
     def allowed(
         self, genres: Any = None, years: Any = None, min_ratings: int = 0
@@ -114,8 +119,11 @@ class Catalogue:
 
     @cached_property
     def titles(self) -> Titles:
-        """The items by title."""
-        return Titles(self.items["title"].tolist(), self.ids.ids.tolist())
+        """The items by title; those with a default title have none."""
+        pairs = list(zip(self.items["title"].tolist(), self.ids.ids.tolist(), strict=True))
+        return Titles(
+            [None if title == default_title(id) else title for title, id in pairs], self.ids.ids.tolist()
+        )
 
     def _has_genre(self, genres: Sequence[str]) -> NDArray[np.bool_]:
         """Return which items have at least one of the genres: bool (n_items,)."""

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.errors import DataError
+from recsys.data.ratings_file.numbers import parse_number
+from recsys.errors import DataError, shortened
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Posterior, Prior
 from recsys.models.scoring import Seen, predict_pairs, top_items, top_k
@@ -97,20 +98,26 @@ def index_ratings(
     """Return ratings by item index.
 
     Args:
-        ratings: from raw item ids or titles to ratings.
+        ratings: from raw item ids or titles to ratings, which are numbers or text with a number.
         catalogue: the items and the scale.
 
     Raises:
         UnknownIdError: an item is unknown, or several items match a title.
-        DataError: a rating is off the scale, or an item is rated twice.
+        DataError: a rating is not a number or off the scale, or an item is rated twice.
     """
     by_index: dict[int, float] = {}
     low, high = catalogue.scale
     for item, rating in ratings.items() if isinstance(ratings, Mapping) else ratings:
         index = catalogue.to_index(item)
-        if not low <= float(rating) <= high:
-            raise DataError(f"item {item}: rating {rating} must be between {low:g} and {high:g}")
+        given, shown = (shortened(value, quoted=False) for value in (item, rating))
+        try:
+            # Text is parsed as in a file; float() accepts more, such as 0_5.
+            value = parse_number(rating) if isinstance(rating, str) else float(rating)
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(f"item {given}: rating {shortened(rating)} is not a number") from None
+        if not low <= value <= high:
+            raise DataError(f"item {given}: rating {shown} must be between {low:g} and {high:g}")
         if index in by_index:
-            raise DataError(f"item {item}: rated twice ({catalogue.titles.titles[index]}); keep one rating")
-        by_index[index] = float(rating)
+            raise DataError(f"item {given}: rated twice ({catalogue.items['title'][index]}); keep one rating")
+        by_index[index] = value
     return by_index

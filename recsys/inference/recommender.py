@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.biases import Biases
+from recsys.data.ids import as_array
 from recsys.errors import RunError
 from recsys.inference.bias_fallback import predict_biases, top_items_by_bias
 from recsys.inference.catalogue import Catalogue
@@ -147,7 +148,7 @@ class Recommender:
             raise ValueError(f"k={k}: must be at least 1")
         if candidates not in get_args(Precision):
             raise ValueError(f"candidates={candidates!r}: must be one of {', '.join(get_args(Precision))}")
-        asked = np.asarray(users)
+        asked = as_array(users)
         indices = self._user_indices(np.atleast_1d(asked), on_unknown)
         allowed = self.catalogue.allowed(genres, years, min_ratings)
         known = indices >= 0

@@ -125,8 +125,27 @@ def test_many_users_are_written_to_a_file(
     [
         (["user=999"], "unknown user id: 999 (the nearest known: 200)"),
         (["user=eve"], "user ids are whole numbers here, which 'eve' is not"),
-        (["user=9", "item=121"], "item='121': no item has this title"),
+        (["user=9", "item=121"], "unknown item id: 121 (the nearest known: 120)"),
         (["user=9", "item=synthetic movi 12"], "Synthetic Item 12"),
+        (["user=9", "item=-1"], "unknown item id: -1 (the nearest known: 1)"),
+        (["user=9", "item=+1"], "item ids are whole numbers here, which '+1' is not (the nearest known: 1)"),
+        (["item=①"], "item ids are whole numbers here, which '①' is not (the nearest known: 1)"),
+        (["item=" + "9" * 5000], "99... (5,000 characters) (the nearest known: 120)"),
+        (["user=" + "9" * 5000], "99... (5,000 characters) (the nearest known: 200)"),
+        (["user=+9"], "user ids are whole numbers here, which '+9' is not (the nearest known: 8, 9)"),
+        (["user=1_0"], "user ids are whole numbers here, which '1_0' is not (the nearest known: 1)"),
+        (["user=1e1"], "user ids are whole numbers here, which '1e1' is not"),
+        (["users=long.csv", "output=items.csv"], "long.csv line 1: no column 'user'; the file has 'xxx"),
+        (["users=two.csv", "output=items.csv"], "two.csv line 2: 2 fields expected, 3 found ('9,1,2')"),
+        (
+            ["users=quote.csv", "output=items.csv"],
+            "quote.csv line 3: a quote is not closed in this line ('\"4')",
+        ),
+        (
+            ["users=/dev/zero", "output=items.csv"],
+            "users=/dev/zero: is a device; give the path of a CSV file",
+        ),
+        (["users=.", "output=items.csv"], "users=.: Is a directory"),
         (["user=9", "users=all"], "user= and users=: cannot be combined"),
         (["k=3"], "give user=, users=, ratings= or item="),
         (["users=all"], "users=: needs output=<file.csv or .parquet>"),
@@ -150,11 +169,15 @@ def test_mistakes_are_refused_and_leave_no_files(
 ) -> None:
     (tmp_path / "bad.csv").write_text("user\n9\n999\n")
     (tmp_path / "empty.csv").write_text("user\n")
+    (tmp_path / "long.csv").write_text("x" * 100_000)
+    (tmp_path / "two.csv").write_text("user,note\n9,1,2\n")
+    (tmp_path / "quote.csv").write_text('user\n9\n"4\n9\n')
     before = set(tmp_path.iterdir())
     with pytest.raises(UserError) as caught:
         recommend(*overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
     assert set(tmp_path.iterdir()) == before
 
 
@@ -165,6 +188,12 @@ def test_mistakes_are_refused_and_leave_no_files(
 def test_hydra_accepts_any_title(title: str) -> None:
     with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
         assert hydra.compose("recommend", [quote_for_hydra(f"item={title}")]).item == title
+
+
+@pytest.mark.parametrize("user", ["1e1", "1_0", "+1", "a,b", "true", "①", "9" * 5000, "it's"])
+def test_hydra_accepts_any_user_id(user: str) -> None:
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+        assert hydra.compose("recommend", [quote_for_hydra(f"user={user}")]).user == user
 
 
 def test_hydra_accepts_genres() -> None:
@@ -178,7 +207,7 @@ def test_hydra_accepts_genres() -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", ["item=null", 'genres=["a"]', "genres=[]", "item='a'", "item=", "user=9", "--help"]
+    "argument", ["item=null", 'genres=["a"]', "genres=[]", "item='a'", "item=", "user=null", "k=9", "--help"]
 )
 def test_other_arguments_are_not_quoted(argument: str) -> None:
     assert quote_for_hydra(argument) == argument

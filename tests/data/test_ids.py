@@ -1,3 +1,6 @@
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,3 +97,48 @@ def test_find_returns_minus_one_for_unknown_ids() -> None:
 def test_an_unknown_text_id_is_reported_with_similar_ids() -> None:
     with pytest.raises(UnknownIdError, match=r"unknown user id: anna \(the nearest known: hanna, ann"):
         IdMap.from_values(["hanna", "ann", "bob"], "user").to_indices("anna")
+
+
+@pytest.mark.parametrize("wrap", [str, lambda id: [id], lambda id: pd.Series([id]), lambda id: (id, "u1")])
+def test_an_id_with_a_nul_character_is_not_the_id_without_it(wrap: Callable) -> None:
+    ids = IdMap.from_values(["u0", "u1"], "user")
+    assert ids.find(wrap("u0\0")).ravel()[0] == -1
+    with pytest.raises(UnknownIdError, match=r"unknown user id: 'u0\\x00' \(the nearest known: u0"):
+        ids.to_indices(wrap(ids.from_text("u0\0")))
+    assert ids.to_indices(wrap("u0")).ravel()[0] == 0
+
+
+TOO_LARGE = [2**63, -(2**63) - 1, 10**30, 10**5000]
+
+
+@pytest.mark.parametrize("values", [[10, 20], [10, 20, 10**12]], ids=["table", "search"])
+@pytest.mark.parametrize("id", TOO_LARGE, ids=["2**63", "-2**63-1", "10**30", "10**5000"])
+def test_integers_of_more_than_64_bits_are_unknown(id: int, values: list[int]) -> None:
+    ids = IdMap.from_values(values, "user")
+    assert ids.find(id) == -1
+    assert ids.find([20, id, 10]).tolist() == [1, -1, 0]
+    near = max(values) if id > 0 else 10
+    with pytest.raises(
+        UnknownIdError, match=rf"^unknown user id: .* \(the nearest known: {near}\)$"
+    ) as error:
+        ids.to_indices([20, id])
+    assert len(str(error.value)) < 150
+
+
+@pytest.mark.parametrize("text", ["9" * 19, "9" * 5000, "-" + "9" * 5000, " 9" * 1 + "9" * 30])
+def test_typed_numbers_of_more_than_64_bits_are_unknown(text: str) -> None:
+    ids = IdMap.from_values([10, 20], "user")
+    with pytest.raises(UnknownIdError, match=r"^unknown user id: -?9999.* \(the nearest known: ") as error:
+        ids.to_indices(ids.from_text(text))
+    assert len(str(error.value)) < 150
+
+
+@pytest.mark.parametrize(
+    "text", ["+1", "\N{CIRCLED DIGIT ONE}", "\N{FULLWIDTH DIGIT ONE}", "1_0", "1.0", "1 0"]
+)
+def test_numbers_in_another_notation_are_unknown(text: str) -> None:
+    ids = IdMap.from_values([1, 10], "item")
+    assert ids.find(ids.from_text(text)) == -1
+    message = f"item ids are whole numbers here, which '{text}' is not (the nearest known: 1)"
+    with pytest.raises(UnknownIdError, match=re.escape(message)):
+        ids.to_indices(ids.from_text(text))

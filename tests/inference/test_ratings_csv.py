@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_a_file_may_be_empty(text: str, tmp_path: Path) -> None:
         ("item,rating\nheat,5\nstar wars,6\n", 3, ["rating 6", "between 1 and 5"]),
         ("item,rating\nheat,nan\n", 2, ["rating nan"]),
         ("item,rating\nheat,good\n", 2, ["rating 'good'", "number"]),
+        ("item,rating\nheat,0_5\n", 2, ["rating '0_5' is not a number"]),
+        ("item,rating\nheat,٤\n", 2, ["rating '٤' is not a number"]),
+        ("item,rating\nheat,\uff14\n", 2, ["rating '\uff14' is not a number"]),
+        ("item,rating\nheat," + "9" * 5000, 2, ["rating 9999", "(5,000 characters) must be between 1 and 5"]),
+        ("item,rating\nheat,x" + "9" * 5000, 2, ["rating 'x999", "(5,001 characters) is not a number"]),
+        ("item,rating\n" + "9" * 5000 + ",4\n", 2, ["item='9999", "(5,000 characters)"]),
+        ("item,rating\nheat" + ",4" * 5000, 2, ["2 fields expected, 5001 found", "(10,004 characters)"]),
+        ("item" + ",x" * 50_000 + "\nheat,4\n", 1, ["no column 'rating'", "(50001 in total)"]),
+        ("x" * 100_000 + "\nheat,4\n", 1, ["no item column", "(100,000 characters)"]),
+        ('item,rating\nheat,"4\nstar wars,5\n', 2, ["a quote is not closed in this line ('heat,\"4')"]),
+        ('item,rating\n"heat\n",4\nstar wars,5\n', 2, ["a quote is not closed in this line"]),
         ("item,rating\nheat,\n", 2, ["rating ''", "number"]),
         ("item,rating\nheat,4\n\nHeat (1995),5\n", 4, ["item 'Heat (1995)'", "line 2"]),
         ("item,rating\nhaet,4\n", 2, ["item='haet'", "no item has this title", "Heat (1995) [2]"]),
@@ -56,6 +68,26 @@ def test_names_file_line_and_value(text: str, line: int, facts: list[str], tmp_p
     assert f"eve.csv line {line}: " in message
     assert all(fact in message for fact in facts), message
     assert "\n" not in message
+    assert len(message) < 600
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"item,rating\nheat,4\n")
+    os.close(write_end)
+    try:
+        assert read_ratings_csv(Path(f"/dev/fd/{read_end}"), TITLES.find, (1, 5)) == {2: 4}
+    finally:
+        os.close(read_end)
+
+
+def test_devices_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"^ratings=/dev/zero: is a device; give the path of a CSV file or a pipe$"
+    ):
+        read_ratings_csv(Path("/dev/zero"), TITLES.find, (1, 5))
+    with pytest.raises(DataError, match=r"^ratings=.*: Is a directory; give the path of a CSV file$"):
+        read_ratings_csv(tmp_path, TITLES.find, (1, 5))
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import doctest
+import re
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,10 @@ def test_a_new_user_is_predicted_from_ratings(recommender: Recommender, truth: n
 def test_wrong_ratings_of_a_new_user(recommender: Recommender) -> None:
     with pytest.raises(DataError, match="item 3: rating 6 must be between 1 and 5"):
         recommender.fold_in({3: 6})
+    for rating in ("0_5", "٤", "four", None, [4]):
+        with pytest.raises(DataError, match=rf"item 3: rating '?{re.escape(str(rating))}'? is not a number"):
+            recommender.fold_in([(3, rating)])
+    assert recommender.fold_in({3: "4"}).predict(5) == recommender.fold_in({3: 4}).predict(5)
     with pytest.raises(DataError, match="item 3: rating nan"):
         recommender.fold_in({3: float("nan")})
     with pytest.raises(DataError, match=r"item 3: rated twice \(Synthetic Item 3"):
@@ -197,7 +202,7 @@ def test_ids_may_be_text(tmp_path: Path) -> None:
     recommender = Recommender.load(finished_run(tmp_path / "run", overrides))
     assert isinstance(recommender.predict("u3", "m7"), float)
     assert recommender.predict(["u3", "u4"], "m7").shape == (2,)
-    assert len(recommender.fold_in({"m3": 5, "item m4": 2}).seen) == 2
+    assert len(recommender.fold_in({"m3": 5, "m4": 2}).seen) == 2
     with pytest.raises(UnknownIdError, match=r"unknown user id: u33 \(the nearest known: u3"):
         recommender.recommend("u33")
     assert recommender.user_id("u3") == "u3"

@@ -35,10 +35,7 @@ def read_ratings(
     Raises:
         DataError: there are no rows, a column is missing, or a row is bad; with file, line and value.
     """
-    header = None
-    if fmt.header:
-        header = _read_header(text, fmt)
-        fmt = _match_columns(text, fmt, header)
+    header, fmt = match_header(text, fmt)
     table, dropped = read_columns(text, fmt, header, scale), 0
     if table is None:
         table, dropped = read_rows(text, fmt, header, scale, on_bad_rows)
@@ -51,6 +48,18 @@ def read_ratings(
     if dropped:
         log.warning("%s: %d bad rows dropped (data.on_bad_rows=drop)", text.name, dropped)
     return table, dropped
+
+
+def match_header(text: TextSource, fmt: RatingsFormat) -> tuple[list[str] | None, RatingsFormat]:
+    """Return the names in the header, and the format with the name that the item column has there.
+
+    Raises:
+        DataError: a column is missing, or two have the same name.
+    """
+    if not fmt.header:
+        return None, fmt
+    header = _read_header(text, fmt)
+    return header, _match_columns(text, fmt, header)
 
 
 def _read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:

@@ -3,8 +3,6 @@
 Files are read inside the archive and never unpacked, so a malicious path in an archive has no effect.
 """
 
-import csv
-import io
 import re
 import zipfile
 import zlib
@@ -16,8 +14,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
+from recsys.data.ratings_file.lines import lines_of, split_fields
+from recsys.data.ratings_file.numbers import parse_integer
 from recsys.data.ratings_file.read import read_ratings
-from recsys.errors import DataError
+from recsys.errors import DataError, listed
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # raised by reading a damaged archive
 MAX_MEMBER_SIZE = 4 * 2**30  # bytes; the largest real file, ratings.csv of ml-32m, has 0.9 GB
@@ -81,8 +81,14 @@ def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows
     with _open(archive) as file:
         ratings, dropped = _ratings(file, f"{folder}/ratings.csv", fmt, scale, on_bad_rows)
         items = _decode(_read(file, f"{folder}/movies.csv"))
-    rows = list(csv.reader(io.StringIO(items, newline="")))[1:]
-    return Tables(ratings, _items(rows, f"{archive.name}: {folder}/movies.csv", header=1), dropped)
+    where = f"{archive.name}: {folder}/movies.csv"
+    rows = []
+    for number, line in enumerate(lines_of(items), 1):
+        try:
+            rows.append(split_fields(line))
+        except ValueError as problem:
+            raise DataError(f"{where} line {number}: {problem}") from None
+    return Tables(ratings, _items(rows[1:], where, header=1), dropped)
 
 
 def year_of(title: str) -> int | None:
@@ -102,8 +108,8 @@ def _items(rows: list, where: str, header: int = 0) -> pd.DataFrame:
     ids, titles, genres = [], [], []
     for number, row in enumerate(rows, 1 + header):
         if len(row) != 3 or not row[0].strip().isdecimal():
-            raise DataError(f"{where} line {number}: id, title and genres expected, found {row!r:.80}")
-        ids.append(int(row[0]))
+            raise DataError(f"{where} line {number}: id, title and genres expected, found {listed(row, 4)}")
+        ids.append(_parse_id(row[0], f"{where} line {number}"))
         titles.append(row[1].strip())
         genres.append("" if row[2] == "(no genres listed)" else row[2].strip())
     years = pd.array([year_of(title) for title in titles], dtype="Int32")
@@ -119,8 +125,15 @@ def _users(file: zipfile.ZipFile, member: str, separator: str, columns: list[str
         fields = line.split(separator)
         if len(fields) != len(columns) + 1 or not fields[0].isdecimal():
             raise DataError(f"{file.filename}: {member} line {number}: {len(columns) + 1} fields expected")
-        rows.append((int(fields[0]), *fields[1:-1]))
+        rows.append((_parse_id(fields[0], f"{file.filename}: {member} line {number}"), *fields[1:-1]))
     return pd.DataFrame(rows, columns=columns)
+
+
+def _parse_id(text: str, where: str) -> int:
+    try:
+        return parse_integer(text)
+    except ValueError as problem:
+        raise DataError(f"{where}: id {problem}") from None
 
 
 def _open(archive: Path) -> zipfile.ZipFile:

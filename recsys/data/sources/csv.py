@@ -3,7 +3,7 @@
 import dataclasses
 import stat
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ import pandas as pd
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
-from recsys.data.ratings_file.read import read_ratings
+from recsys.data.ratings_file.read import match_header, read_ratings
+from recsys.data.sources.archive import year_of
 from recsys.data.sources.base import Source, check_scale
 from recsys.errors import DataError, os_error_as_data_error, shortened
 
@@ -31,7 +32,8 @@ class CsvFile(Source):
         path: the file.
         name: the name of the data set in results.
         user: the column of user ids (numbers or text).
-        item: the column of item ids (numbers or text). The default also finds "movie", "movieId" and "title".
+        item: the column of item ids (numbers or text). The default also finds "movie", "movieId" and "title". Ids in a
+            column called "title" are also the titles of the items.
         rating: the column of ratings.
         timestamp: the column of times in seconds since 1970; None if there is none.
         separator: the character between fields, one of ASCII; see NO_SEPARATORS for those that cannot be one.
@@ -111,6 +113,10 @@ class CsvFile(Source):
         scale = (float(self.scale[0]), float(self.scale[1]))
         with self._file_errors():
             text = TextSource(self.path, file.stat().st_size, lambda: file.open("rb"))
+            _, fmt = match_header(text, fmt)
             ratings, dropped = read_ratings(text, fmt, scale, self.on_bad_rows)
-        no_items = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
-        return encode(self.name, ratings, no_items, scale, dropped)
+        ids: Iterable = ratings["item"].unique() if fmt.columns[1] == "title" else []
+        titles = [str(id) for id in ids]
+        years = pd.array([year_of(title) for title in titles], dtype="Int32")
+        items = pd.DataFrame({"item": list(ids), "title": titles, "year": years, "genres": ""})
+        return encode(self.name, ratings, items, scale, dropped)

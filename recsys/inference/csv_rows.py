@@ -1,0 +1,36 @@
+"""Small CSV files of a user: new ratings, or a list of users."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from recsys.data.ratings_file.lines import lines_of, split_fields
+from recsys.errors import DataError, os_error_as_data_error
+
+
+def csv_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and fields of every line that is not empty, the header included.
+
+    Args:
+        path: UTF-8 text; a file or a pipe, which is read once.
+        key: the key that names the file, for error messages.
+
+    Raises:
+        DataError: the file cannot be read, or a line cannot be split into fields.
+    """
+    path = path.expanduser()
+    try:
+        with os_error_as_data_error(f"{key}={path}", "; give the path of a CSV file"):
+            mode = path.stat().st_mode
+            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # it may have no end
+                raise DataError(f"{key}={path}: is a device; give the path of a CSV file or a pipe")
+            text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{key}={path}: not UTF-8 text; save the file as UTF-8") from None
+    for number, line in enumerate(lines_of(text), 1):
+        try:
+            fields = split_fields(line, skipinitialspace=True)
+        except ValueError as problem:
+            raise DataError(f"{path} line {number}: {problem}") from None
+        if fields:
+            yield number, [field.strip() for field in fields]
