@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.archives import CSV_ITEMS, colons_members, csv_members, sample_ratings, tabs_members, zipped
+from support.damage import damaged
 
 from recsys.data.dataset import encode
 from recsys.data.sources.archive import read_colons, read_csv, read_tabs
@@ -68,32 +68,6 @@ def expected(fmt: Format, data: bytes) -> list[tuple[int, int, float, int]] | No
     return rows
 
 
-SPECIAL = r"""\x00 \xff\xfe \xef\xbb\xbf \r \r\n \n \n\n \t , :: : ; \x20 " ' - -1 0 nan inf 1e3 0x1F 1_0
-9223372036854775807 9223372036854775808 99999999999999999999999 \xc3\x9cn\xc3\xafcode \x1a 2524608000"""
-TOKENS = [token.encode().decode("unicode_escape").encode("latin-1") for token in SPECIAL.split()]
-
-
-@st.composite
-def damaged(draw: st.DrawFn, fmt: Format) -> bytes:
-    """A valid file after one to three random changes."""
-    data = fmt.valid
-    for _ in range(draw(st.integers(1, 3))):
-        start = draw(st.integers(0, len(data)))
-        end = start + draw(st.sampled_from([0, 0, 1, 2, 5, 30]))
-        change = draw(st.sampled_from(["truncate", "replace", "repeat", "newlines", "separators"]))
-        if change == "truncate":
-            data = data[:start]
-        elif change == "replace":
-            data = data[:start] + draw(st.sampled_from(TOKENS) | st.binary(max_size=3)) + data[end:]
-        elif change == "repeat":
-            data = data + data[start:end]
-        elif change == "newlines":
-            data = data.replace(b"\r\n", b"\n").replace(b"\n", draw(st.sampled_from([b"\r\n", b"\n", b"\r"])))
-        else:
-            data = data.replace(fmt.separator, draw(st.sampled_from([b",", b"\t", b"::", b";", b"|"])), 3)
-    return data
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_file_is_read_correctly_or_is_an_error(name: str, tmp_path_factory) -> None:
@@ -102,7 +76,7 @@ def test_a_damaged_file_is_read_correctly_or_is_an_error(name: str, tmp_path_fac
     assert read(fmt, fmt.valid, folder) == expected(fmt, fmt.valid)
 
     @settings(max_examples=400)
-    @given(damaged(fmt))
+    @given(damaged(fmt.valid, fmt.separator))
     def check(data: bytes) -> None:
         try:
             found = read(fmt, data, folder)
@@ -125,7 +99,7 @@ def test_damaged_items_and_users_are_an_error_or_have_no_effect(member: str, tmp
     valid = valid if isinstance(valid, bytes) else valid.encode()
 
     @settings(max_examples=150)
-    @given(damaged(Format(member, b"|", {member: valid}, None)))
+    @given(damaged(valid, b"|"))
     def check(data: bytes) -> None:
         (folder / "tiny.zip").write_bytes(zipped({**members, f"ml-100k/{member}": data}))
         try:
