@@ -1,6 +1,5 @@
 """Report what a trained network has learned: `recsys-explore`."""
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from recsys.cli.app import run_command
 from recsys.errors import ConfigError
 from recsys.runs.load import load_run
 from recsys.tables import check_format, print_rows
+from recsys.terminal import print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,9 +75,9 @@ def _task(cfg: DictConfig) -> None:
     elif rows := _strongest_rows(report.correlations):
         print_rows(rows, "table", "Strongest correlations of each component")
     elif len(report.correlations):
-        print("No correlation of a component is significant.")
+        print_line("No correlation of a component is significant.")
     for line in (*report.notes, f"report: {page}", f"watch: tensorboard --logdir {page.parent}"):
-        print(line, file=sys.stdout if cfg.format == "table" else sys.stderr)
+        print_line(line, is_error=cfg.format != "table")
 
 
 def _strongest_rows(correlations: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
-from recsys.tables import check_format, print_rows, shown
+from recsys.tables import TextTable, check_format, print_rows, shown
+from recsys.terminal import can_print, print_line
 
 if TYPE_CHECKING:
     from recsys.data.dataset import Dataset
@@ -64,29 +65,27 @@ def _task(cfg: DictConfig) -> None:
 
 def _print_histogram(histogram: dict[str, int]) -> None:
     highest = max(histogram.values())
-    print("\nRatings")
+    block = "█" if can_print("█") else "#"
+    print_line("\nRatings")
     for rating, count in histogram.items():
-        print(f"{rating:>5}  {'█' * round(40 * count / highest):<40} {count:>10,}")
+        print_line(f"{rating:>5}  {block * round(40 * count / highest):<40} {count:>10,}")
 
 
 def _print_cross_table(dataset: "Dataset") -> None:
     import numpy as np
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from recsys.analysis.figures.cross_table import cross_table
 
     values, users, items = cross_table(dataset, 10)
-    print("\nThe most rated items (rows) and the most active users (columns)")
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("item", max_width=40, no_wrap=True)
+    missing = "·" if can_print("·") else "."
+    print_line("\nThe most rated items (rows) and the most active users (columns)")
+    table = TextTable(box=None)
+    table.add_column("item", max_width=40, no_wrap=True, overflow="ellipsis")
     for id in dataset.user_ids.to_ids(users):
-        table.add_column(Text(str(id)), justify="right")
+        table.add_column(str(id), is_number=True)
     for title, row in zip(dataset.item_table["title"].iloc[items], values.T, strict=True):
-        cells = ("·" if np.isnan(value) else f"{value:.3g}" for value in row)
-        table.add_row(Text(title), *cells)  # Text: square brackets in a title are not markup
-    Console().print(table)
+        table.add_row([title, *(missing if np.isnan(value) else f"{value:.3g}" for value in row)])
+    table.print()
 
 
 if __name__ == "__main__":

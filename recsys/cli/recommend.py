@@ -1,6 +1,5 @@
 """`recsys-recommend`: recommendations, predictions and similar items from a finished run."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import atomic_write
-from recsys.cli.app import quote_for_hydra, run_command
+from recsys.cli.app import run_command
 from recsys.errors import ConfigError, DataError, UnknownIdError, listed, shortened
 from recsys.tables import check_format, print_rows
+from recsys.terminal import print_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}  # from the suffix of out
 
 def main() -> None:
     """Run `recsys-recommend`."""
-    run_command("recommend", _task, quote_for_hydra)
+    run_command("recommend", _task)
 
 
 def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
@@ -145,13 +145,13 @@ def _task(cfg: DictConfig) -> None:
     if cfg.output is not None:
         file = Path(str(cfg.output)).expanduser()
         _write(items, file)
-        print(f"{title}: {len(items)} rows in {file}", file=sys.stderr)
+        print_line(f"{title}: {len(items)} rows in {file}", is_error=True)
         return
     rows = [_row(row, cfg.format == "table") for row in items.astype(object).to_dict("records")]
     if cfg.format != "table":
-        print(title, file=sys.stderr)  # stdout is for the program that reads it
+        print_line(title, is_error=True)  # stdout is for the program that reads it
     elif not rows:
-        print(f"{title}: no items left")
+        print_line(f"{title}: no items left")
         return
     print_rows(rows, cfg.format, title)
 

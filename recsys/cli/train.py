@@ -1,6 +1,5 @@
 """Train a network, or resume a run: the command `recsys-train`."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from recsys.runs.record import recorded_config, recorded_overrides, without_star
 from recsys.runs.resume import can_resume, check_overrides, find_run_to_resume
 from recsys.runs.trust import check_trusted, targets
 from recsys.sweeps.job import end_with_parent
+from recsys.terminal import print_line
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def _task(cfg: DictConfig) -> float | None:
     if resume:
         folder, is_finished = _folder_to_resume(cfg, folder)
         if is_finished:  # not an error: a scheduler may start the command once more
-            print(f"output_dir={cfg.output_dir}: this run has already finished", file=sys.stderr)
+            print_line(f"output_dir={cfg.output_dir}: this run has already finished", is_error=True)
             return None
         cfg, overrides = _resumed(cfg, folder, overrides)
     run = train(cfg, folder, overrides, pruning_callbacks(cfg, folder, trust or not resume), resume)

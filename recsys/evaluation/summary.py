@@ -7,9 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from recsys.data.batches import Batch, count_cold
 from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
@@ -21,6 +18,8 @@ from recsys.evaluation.rating_metrics import rating_metrics
 from recsys.models.scorer import Scorer
 from recsys.paths import git_commit
 from recsys.runs.checkpoint import LoadedCheckpoint
+from recsys.tables import TextTable
+from recsys.terminal import print_line
 
 
 def describe_outcome(
@@ -130,17 +129,16 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
     if ranking is not None and "test" in ranking["users"]:
         title += f", top {ranking['k']} of {data['items']:,} items for {ranking['users']['test']:,} users"
         columns += [f"test/{name}@{ranking['k']}" for name in ("ndcg", "recall")]
-    table = Table(title=title, title_justify="left")
+    table = TextTable(title)
     table.add_column("model", no_wrap=True)
     for column in (*columns, selected_by):
-        table.add_column(_heading(column), justify="right")
+        table.add_column(_heading(column), is_number=True)
     for name, metrics in (result["baselines"] | {result["model"]["name"]: result["metrics"]}).items():
         cells = (f"{metrics[column]:.4f}" if column in metrics else "" for column in (*columns, selected_by))
-        table.add_row(name, *cells, style="bold" if metrics is result["metrics"] else None)
-    console = Console()
-    console.print(table)
+        table.add_row([name, *cells], is_bold=metrics is result["metrics"])
+    table.print()
     for line in (_facts(result), f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        print_line(line)
 
 
 def _facts(result: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from recsys.leaderboard.ranking import Configuration, compare_with_best, rank
 from recsys.leaderboard.runs import RunRecord, read_runs
 from recsys.leaderboard.table import table
 from recsys.tables import print_rows
+from recsys.terminal import print_line
 
 # Short column names for a terminal.
 SHORT = {
@@ -46,7 +47,7 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
         except OSError as error:
             raise ConfigError(f"html={page}: {error.strerror}; choose a file in an existing folder") from None
     if form == "markdown":
-        print(markdown(rows))
+        print_line(markdown(rows))
     elif form != "table":
         print_rows(rows, form)  # type: ignore[arg-type]
     else:
@@ -55,20 +56,20 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
             print_rows(shorten_columns(rows), "table", title)
         _print_notes(configurations, unfinished)
         if page is not None and configurations:
-            print(f"page: {page}")
+            print_line(f"page: {page}")
 
 
 def _print_notes(configurations: Sequence[Configuration], unfinished: Sequence[RunRecord]) -> None:
     """Print the explanations, failures and best command below the table."""
     for sentence in explain(compare_with_best(configurations)):
-        print(sentence)
+        print_line(sentence)
     for run in unfinished:
         if not run.pruned:
-            print(f"failed: job {run.name}: {run.content['error']}")
+            print_line(f"failed: job {run.name}: {run.content['error']}")
     if pruned := [run.name for run in unfinished if run.pruned]:
-        print(f"pruned by the search: job {', '.join(pruned)}")
+        print_line(f"pruned by the search: job {', '.join(pruned)}")
     if configurations:
-        print(f"best: {best_command(configurations)}")
+        print_line(f"best: {best_command(configurations)}")
 
 
 def shorten_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ import weakref
 from collections.abc import Sequence
 from typing import IO, NoReturn
 
+from recsys.terminal import print_line
+
 AVAILABLE = sys.platform == "linux"
 # The modules that every training imports at some point.
 MODULES = (
@@ -221,7 +223,7 @@ def _run_command(command: list[str], stdin: int, output: int, end: _EndWithoutTe
         traceback.print_exc()
         code = 1
     if not isinstance(code, int):
-        print(code, file=sys.stderr)
+        print_line(code, is_error=True)
         code = 1
     end.code = code
     sys.exit(code)

@@ -1,7 +1,6 @@
 """Build data module, module and trainer from a configuration."""
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ from recsys.models.base import RatingNetwork
 from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
 from recsys.seeds import seed_for
+from recsys.terminal import is_terminal
 from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
 from recsys.training.callbacks.metadata import CheckpointMetadata
 from recsys.training.callbacks.progress import EpochBar, EpochLog
@@ -120,7 +120,7 @@ def build_callbacks(
         ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
         # The module raises on a metric that is not finite; EarlyStopping would end the run as if it was complete.
         CycleEndEarlyStopping(patience=patience, check_finite=False, **selection),
-        EpochBar(refresh_rate=20) if sys.stdout.isatty() else EpochLog(),
+        EpochBar(refresh_rate=20) if is_terminal() else EpochLog(),
         Threads(cfg.batch_size),
     ]
     if cfg.snapshots > 1:
@@ -162,7 +162,7 @@ def build_trainer(
         callbacks=list(callbacks),
         plugins=plugins,
         default_root_dir=folder,
-        enable_progress_bar=sys.stdout.isatty(),
+        enable_progress_bar=is_terminal(),
         log_every_n_steps=10,
         # Ranking metrics do not use the validation batches; one batch keeps Lightning's validation hooks running.
         limit_val_batches=1.0 if build_loss(cfg).predicts_ratings else 1,

@@ -1,0 +1,52 @@
+"""Text for terminals and logs: characters that would control a terminal are shown instead of sent to it."""
+
+import logging
+import re
+import sys
+
+# Control characters except newline and tab; separators and directions of Unicode that reorder or break lines; and
+# surrogates, which stand for the bytes of a file name that is not UTF-8.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: object) -> str:
+    r"""Return text in which a terminal shows every character, for ids, titles, paths and messages of others.
+
+    >>> visible("Heat\x1b[2J (1995)")
+    'Heat\\x1b[2J (1995)'
+    """
+    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def json_escaped(text: str) -> str:
+    """Return JSON in which the control characters that JSON allows in strings are escaped as well."""
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def print_line(text: object = "", is_error: bool = False) -> None:
+    """Print a line, with its control characters shown, to standard output or standard error."""
+    stream = sys.stderr if is_error else sys.stdout
+    if stream is not None:  # None: the program was started without it
+        stream.write(f"{visible(text)}\n")
+
+
+def can_print(text: str) -> bool:
+    """Return whether the encoding of standard output has all characters of a text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+class LogFormatter(logging.Formatter):
+    """Formats log records with their control characters shown."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return visible(super().format(record))
