@@ -32,7 +32,7 @@ def git_commit() -> str | None:
         return None
     command = ["git", "-C", str(root), "rev-parse", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(command, capture_output=True, check=True, timeout=10).stdout.decode().strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

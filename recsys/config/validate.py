@@ -202,7 +202,9 @@ def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
     try:
         adapter = TypeAdapter(kind, config=None if is_model else ConfigDict(arbitrary_types_allowed=True))
         # Strict JSON rules: 3 is a float and a list is a tuple, but "3" and true are not numbers.
-        adapter.validate_json(json.dumps(value, default=str), strict=True)
+        # A surrogate stands for a byte of a file name that is not UTF-8; pydantic refuses it.
+        text = json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "replace")
+        adapter.validate_json(text, strict=True)
     except PydanticSchemaGenerationError:
         return
     except ValidationError as error:

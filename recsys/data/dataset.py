@@ -148,7 +148,7 @@ def save(dataset: Dataset, folder: Path) -> None:
         items = dataset.item_table.assign(id=dataset.item_ids.ids)
         feather.write_feather(items, str(temporary / "items.arrow"))
         facts = {key: getattr(dataset, key) for key in ("name", "scale", "sha256", "dropped")}
-        (temporary / "dataset.json").write_text(json.dumps(facts))
+        (temporary / "dataset.json").write_text(json.dumps(facts), "utf-8")
         for file in temporary.iterdir():
             flush(file)
         temporary.rename(folder)
@@ -163,7 +163,7 @@ def temporary_prefix(folder: Path) -> str:
 
 def load(folder: Path) -> Dataset:
     """Load a dataset written by `save`. The rating columns are memory-mapped: they are read when used."""
-    facts = json.loads((folder / "dataset.json").read_text())
+    facts = json.loads((folder / "dataset.json").read_text("utf-8"))
     table = feather.read_table(str(folder / "ratings.arrow"), memory_map=True)
     columns = {name: table[name].chunk(0).to_numpy() for name in table.column_names} if len(table) else {}
     users = feather.read_feather(str(folder / "users.arrow"))

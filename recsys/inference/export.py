@@ -69,7 +69,7 @@ def export(checkpoint: LoadedCheckpoint, path: Path) -> Path:
     module = ExportedScorer(checkpoint.scorer).eval()
     ids = {"users": checkpoint.user_ids.ids.tolist(), "items": checkpoint.item_ids.ids.tolist()}
     with atomic_write(path) as model_file, atomic_write(path.with_suffix(".ids.json")) as ids_file:
-        ids_file.write_text(json.dumps({**ids, "scale": list(checkpoint.scorer.scale)}) + "\n")
+        ids_file.write_text(json.dumps({**ids, "scale": list(checkpoint.scorer.scale)}) + "\n", "utf-8")
         with _without_exporter_output():
             _write(module, model_file)
             _check(module, model_file, path)

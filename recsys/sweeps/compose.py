@@ -111,7 +111,7 @@ def _refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]
     for override in sorted(chosen):
         for folder in dict.fromkeys([conf_dir(), *_config_folders(config)]):
             file = Path(folder, *override.split("=", 1)).with_suffix(".yaml")
-            content = yaml.safe_load(file.read_text()) if file.is_file() else {}
+            content = yaml.safe_load(file.read_text("utf-8")) if file.is_file() else {}
             if content.get("hydra", {}).get("sweeper", {}).get("params"):
                 sweeping.append(override)
     if len(sweeping) > 1:

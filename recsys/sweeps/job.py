@@ -169,7 +169,7 @@ class Process:
             content = read_json(folder / FAILED)
             reason = str(content.get("error", "unknown"))
             return Outcome(self.job, None, reason, seconds, content.get("status") == "pruned")
-        last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+        last = self.log.read_text("utf-8", errors="replace").strip().splitlines()[-1:]
         error = error or ": ".join([f"ended with code {code} and without a result", *last])
         if code not in INTERRUPTED_CODES:  # an interrupted job can be resumed
             write_failed(self.job, error)

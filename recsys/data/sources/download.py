@@ -176,7 +176,7 @@ def _copy_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--timeout=20", "--retries=1", "--dest", str(copy.parent), requirement]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
     except subprocess.TimeoutExpired:
         raise DownloadError("pip did not finish within 300 seconds") from None
     wheels = list(copy.parent.glob("*.whl"))
