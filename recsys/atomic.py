@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Errors of a file system that accepts no more data: full, over quota, file too large, read-only.
@@ -18,14 +18,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Args:
         path: the file to write; its folder must exist.
+
+    Raises:
+        OSError: of the block or of the rename; its `filename` is `path` if it was the temporary file or missing.
     """
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # some writers choose the format by the suffix
     try:
         yield temporary
         flush(temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary), temporary):  # a failed write does not name its file
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the file system has failed, and the first error says how
+            temporary.unlink(missing_ok=True)
 
 
 def flush(file: Path) -> None:

@@ -9,7 +9,7 @@ from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.runs import RunRecord, read_runs
 from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, write_json
 from recsys.runs.outcome import Loaded, read_record
-from recsys.runs.start import open_run
+from recsys.runs.start import open_run, write_errors
 
 
 def average(
@@ -48,9 +48,6 @@ def average(
                 f"output_dir={folder}: is inside {member}, which is averaged; choose another folder"
             )
 
-    import torch
-
-    from recsys.atomic import atomic_write
     from recsys.data.biases import fit_biases
     from recsys.evaluation.ranking_metrics import ranking_tasks
     from recsys.evaluation.summary import describe_outcome
@@ -59,16 +56,15 @@ def average(
     from recsys.runs.join import join_checkpoints
     from recsys.runs.load import load_run
     from recsys.runs.ratings import load_ratings
+    from recsys.training.checkpoint_io import write_checkpoint
 
     content = join_checkpoints([checkpoint_in(member) for member in folders], trust)
     first = load_run(str(folders[0]), trust=trust)
     ratings = load_ratings(first, trust)
     config = {"runs": [str(member.absolute()) for member in folders]}
-    with open_run(chosen, config, overrides or []) as opened:
+    with open_run(chosen, config, overrides or []) as opened, write_errors(opened):
         path = checkpoint_in(opened)
-        path.parent.mkdir()
-        with atomic_write(path) as temporary:
-            torch.save(content, temporary)
+        write_checkpoint(content, path)
         checkpoint = load_checkpoint(path, trust)
         ranking = checkpoint.config["ranking"]
         tasks = ranking_tasks(ratings.dataset, ratings.split, ranking["k"], ranking["threshold"])

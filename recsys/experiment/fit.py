@@ -77,11 +77,14 @@ def fit(
         log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
     elif not swept:  # the jobs of a sweep would all log the same figure
         log_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
     except SIGTERMException:  # raised by Lightning in a run of several processes
         raise stopped(signal.SIGTERM, trainer.global_step, folder) from None
-    except SystemExit:  # raised by Lightning on Ctrl-C
+    except SystemExit:  # raised by Lightning on Ctrl-C, which it then ignores for good
+        if signal.getsignal(signal.SIGINT) is not on_interrupt:
+            signal.signal(signal.SIGINT, on_interrupt)
         raise KeyboardInterrupt from None
     if not trainer.is_global_zero:
         return {}

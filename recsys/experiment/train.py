@@ -7,11 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from recsys.atomic import NO_ROOM
-from recsys.errors import ConfigError, RunError
+from recsys.errors import ConfigError
 from recsys.runs.folder import RESULT, Run, checkpoint_in, resume_command, write_json
 from recsys.runs.record import resolve_config
-from recsys.runs.start import open_run
+from recsys.runs.start import open_run, write_errors
 from recsys.training.memory import explain_out_of_memory
 
 
@@ -53,17 +52,10 @@ def train(
     chosen = None if folder is None else Path(str(folder)).expanduser().absolute()
     config = resolve_config(cfg)
     with open_run(chosen, config, overrides or [], resume) as opened, explain_out_of_memory(cfg.batch_size):
-        try:
-            # Not `opened`, which in further processes of a distributed run is a scratch folder.
-            last = checkpoint_in(chosen, "last") if resume and chosen is not None else None
+        # Not `opened`, which in further processes of a distributed run is a scratch folder.
+        last = checkpoint_in(chosen, "last") if resume and chosen is not None else None
+        with write_errors(opened, resume_command(opened)):
             result = fit(DictConfig(config), opened, overrides or [], callbacks, last, start)
             if result:
                 write_json(opened / RESULT, result)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            raise RunError(
-                f"{opened}: cannot be written ({error.strerror}); saved checkpoints are intact: "
-                f"free some space, then {resume_command(opened)}"
-            ) from error
         return Run(opened, result.get("metrics", {}), result)

@@ -51,10 +51,12 @@ def refuse_used(folder: Path, given: object) -> None:
     Raises:
         ConfigError: it is used.
     """
-    for name in (RESULT, FAILED, HYDRA, SWEEP, MULTIRUN, LOG):
+    for name in (RESULT, FAILED, SWEEP, MULTIRUN, HYDRA, LOG):
         if (folder / name).exists():
+            is_unfinished = name == HYDRA and (folder / HYDRA / "config.yaml").is_file()
+            then = f"continue it with {resume_command(folder)}, or " if is_unfinished else ""
             raise ConfigError(
-                f"output_dir={given}: already holds a run or sweep ({name}); choose another folder"
+                f"output_dir={given}: already holds a run or sweep ({name}); {then}choose another folder"
             )
 
 
@@ -101,7 +103,7 @@ def _reason(failed: Path) -> str:
 
 def resume_command(folder: Path) -> str:
     """Return the shell command that resumes a run."""
-    is_plain = re.fullmatch(r"[\w./-]+", str(folder))
+    is_plain = re.fullmatch(r"[\w./-]+", str(folder), re.ASCII)
     return f"recsys-train {shlex.quote(f'run={folder if is_plain else hydra_quoted(folder)}')} resume=true"
 
 
@@ -132,7 +134,7 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -11,15 +11,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.atomic import remove_leftovers
+from recsys.atomic import NO_ROOM, remove_leftovers
 from recsys.errors import ConfigError, RunError, Stopped
-from recsys.runs.folder import CHECKPOINTS, FAILED, HYDRA, LOG, RESULT, refuse_used, write_failure
+from recsys.runs.folder import (
+    CHECKPOINTS,
+    FAILED,
+    HYDRA,
+    LOG,
+    RESULT,
+    checkpoint_in,
+    refuse_used,
+    write_failure,
+)
 from recsys.runs.lock import lock_folder
 from recsys.runs.processes import process_rank
 from recsys.runs.record import has_begun, write_record
 from recsys.runs.resume import check_unchanged
+from recsys.terminal import LogFormatter
 
-LOG_FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+LOG_FORMAT = LogFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+# What Lightning's loggers write: TensorBoard events, the arguments of the module, and metrics as CSV.
+LOGGER_FILES = ("events.*", "hparams.yaml", "metrics.csv")
 
 
 @contextmanager
@@ -28,7 +40,8 @@ def open_run(
 ) -> Iterator[Path]:
     """Create and lock a run folder for the duration of the `with` block; write failed.json if the block raises.
 
-    A stopped run gets no failed.json. After a ConfigError, the record and the log of a new run are removed.
+    A stopped run gets no failed.json. A new run that ends with a ConfigError, or with Ctrl-C before its first
+    checkpoint, leaves nothing behind. Nothing happens to a run that has finished when the block raises.
     Processes of a distributed run with a rank above 0 get a temporary folder, which is removed at the end.
 
     Args:
@@ -40,7 +53,7 @@ def open_run(
     Raises:
         ConfigError: the folder cannot be created, another process uses it, it holds another run, or the run
             to resume has another configuration.
-        RunError: the run to resume has finished.
+        RunError: the run to resume has finished, or a file of the run cannot be written.
     """
     if process_rank() > 0:
         with tempfile.TemporaryDirectory(prefix="recsys-") as scratch:
@@ -50,23 +63,27 @@ def open_run(
     try:
         with lock_folder(folder, f"output_dir={folder}: another process is running in this folder"):
             starts_new_run = not (resume and has_begun(folder))
-            if starts_new_run:
-                _check_unused(folder, resume)
-                write_record(folder, config, overrides)
-            else:
-                _prepare_resuming(folder, config)
+            with write_errors(folder):
+                if starts_new_run:
+                    _check_unused(folder, resume)
+                else:
+                    _prepare_resuming(folder, config)
+            before = set(folder.iterdir())
             try:
+                if starts_new_run:
+                    with write_errors(folder):
+                        write_record(folder, config, overrides)
                 with log_to(folder / LOG):
                     yield folder
-            except (Stopped, KeyboardInterrupt):  # unfinished, not failed
-                raise
-            except ConfigError:
-                if starts_new_run:
-                    shutil.rmtree(folder / HYDRA)
-                    (folder / LOG).unlink(missing_ok=True)
-                raise
             except BaseException as error:
-                write_failure(folder, error, list(overrides))
+                is_worthless = starts_new_run and not checkpoint_in(folder, "last").exists()
+                is_ended_by_user = isinstance(error, ConfigError | KeyboardInterrupt)
+                if (folder / RESULT).is_file():
+                    raise
+                if is_worthless and (is_ended_by_user or not has_begun(folder)):
+                    _discard(folder, before)
+                elif not is_ended_by_user and not isinstance(error, Stopped):
+                    write_failure(folder, error, list(overrides))
                 raise
     finally:
         remove_empty(created)
@@ -82,7 +99,8 @@ def log_to(file: Path) -> Iterator[None]:
     """Append log lines to a file during the block; also to stderr if the program has not set up logging."""
     root, package = logging.getLogger(), logging.getLogger("recsys")
     level = package.level
-    handlers: list[logging.Handler] = [logging.FileHandler(file)]
+    with write_errors(file.parent):
+        handlers: list[logging.Handler] = [LogFile(file, encoding="utf-8")]
     if not root.handlers:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
@@ -96,7 +114,41 @@ def log_to(file: Path) -> Iterator[None]:
         package.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # LogFile says why
+                handler.close()
+
+
+class LogFile(logging.FileHandler):
+    """A log file that ignores failed writes: on a full disk, the write of the next checkpoint reports the error."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Print no traceback."""
+
+
+@contextmanager
+def write_errors(folder: Path, command: str | None = None) -> Iterator[None]:
+    """Convert an error of the file system inside the block to a RunError that names the file.
+
+    Args:
+        folder: the run folder. An OSError of a file in another folder is not converted unless the disk is full.
+        command: the command that resumes the run.
+
+    Raises:
+        RunError: a file cannot be written; the message has the reason and the next step.
+    """
+    try:
+        yield
+    except OSError as error:
+        file = Path(error.filename) if isinstance(error.filename, str) else None
+        is_full = error.errno in NO_ROOM
+        if not is_full and (file is None or not file.is_relative_to(folder)):
+            raise
+        step = (
+            f"{'free some space' if is_full else 'make it writable'}{f', then {command}' if command else ''}"
+        )
+        if checkpoint_in(folder, "last").is_file():
+            step = f"saved checkpoints are intact: {step}"
+        raise RunError(f"{file or folder}: cannot be written ({error.strerror}); {step}") from error
 
 
 def missing_folders(folder: Path) -> list[Path]:
@@ -137,6 +189,16 @@ def _create(folder: Path | None) -> tuple[Path, list[Path]]:
     except OSError as error:
         raise _cannot_create(folder, error) from None
     return folder, created
+
+
+def _discard(folder: Path, before: set[Path]) -> None:
+    """Remove the files of a run that were not in its folder before."""
+    for pattern in (HYDRA, LOG, CHECKPOINTS, FAILED, *LOGGER_FILES):
+        for path in set(folder.glob(pattern)) - before:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _cannot_create(folder: Path, error: OSError) -> ConfigError:

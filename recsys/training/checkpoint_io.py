@@ -1,7 +1,7 @@
-"""Atomic writes of Lightning checkpoints."""
+"""Atomic writes of checkpoints."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
@@ -29,7 +29,40 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             OSError: the disk is full, or the folder is not writable.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        write_checkpoint(checkpoint, Path(path))
+
+
+def write_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Write the content of a checkpoint atomically.
+
+    Args:
+        content: what `torch.save` accepts.
+        path: file to write; its folder is created if missing.
+
+    Raises:
+        OSError: the disk is full, or the folder is not writable.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        writer = _Writer(file)
+        try:
+            torch.save(content, writer)  # type: ignore[arg-type]  # needs write() and flush() only
+        except RuntimeError:
+            if writer.error is None:
+                raise
+            raise writer.error from None
+
+
+class _Writer:
+    """A file that remembers the error of a failed write, which torch replaces with a RuntimeError."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.flush = file, file.flush
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
