@@ -1,0 +1,14 @@
+"""The commands. Their process is prepared here, before the first slow import."""
+
+import sys
+from pathlib import Path
+
+from recsys.cli.interrupts import exit_on_interrupt
+from recsys.cli.streams import set_up_streams
+
+# Not when a program imports a command: signals and standard streams are its own.
+if Path(sys.argv[0]).name.startswith("recsys-") or any(
+    word.startswith("recsys.cli.") for word in sys.orig_argv
+):
+    set_up_streams()
+    exit_on_interrupt()

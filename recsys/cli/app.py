@@ -6,6 +6,7 @@ Nothing slow is imported here, so that --help, --cfg and tab completion answer a
 import atexit
 import difflib
 import gc
+import logging
 import os
 import re
 import sys
@@ -25,42 +26,60 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from recsys.atomic import NO_ROOM
 from recsys.cli.help import help_of
+from recsys.cli.interrupts import INTERRUPTED, INTERRUPTED_CODE, Interrupts
+from recsys.cli.quoting import quote_for_hydra
+from recsys.cli.streams import output_error, set_up_streams
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, shortened
 from recsys.paths import conf_dir, conf_initialised
-from recsys.runs.folder import hydra_quoted
 from recsys.runs.start import timestamp
+from recsys.terminal import print_line
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
-def run_command(name: str, task: Callable[[DictConfig], Any], quote: Callable[[str], str] = str) -> None:
+def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
     """Run conf/<name>.yaml as a Hydra app.
+
+    Ends with exit code 0, or with a message: 1 after an error, 128 + number of the signal that stopped the command.
+    A reader of standard output that ends early, as in `| head -1`, is not an error.
 
     Args:
         name: the primary configuration.
         task: called with the composed configuration; in a sweep, with that of each job.
-        quote: converts a command-line argument to Hydra's grammar.
     """
+    set_up_streams()
+    interrupts = Interrupts()
+    try:
+        with interrupts.handled():
+            _run(name, task, interrupts)
+    except (KeyboardInterrupt, Exception) as error:
+        if not isinstance(error, KeyboardInterrupt) and not interrupts.received:
+            raise
+        # torch logs statistics at exit if its import was interrupted.
+        logging.getLogger("torch").setLevel(logging.WARNING)
+        _exit(INTERRUPTED, INTERRUPTED_CODE)
+    if error := output_error():
+        _exit(f"standard output: cannot be written ({error.strerror}); the command has done everything else")
+
+
+def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -> None:
+    """Convert the arguments to what Hydra accepts, run the Hydra app, and print errors of the user."""
     register_resolvers()
     _set_up_process()
+    arguments = [quote_for_hydra(word) for word in sys.argv[1:] if word not in MULTIRUN_FLAGS]
+    flags = [word for word in sys.argv[1:] if word in MULTIRUN_FLAGS]
+    overrides = [word for word in arguments if not word.startswith("-")]
 
     def job(cfg: DictConfig) -> Any:
         try:
             return task(cfg)
-        except Stopped as end:
-            _exit(str(end), 128 + end.number)  # the exit code of a process that a signal ended
-        except (UserError, Pruned) as error:
-            if HydraConfig.get().mode is RunMode.MULTIRUN:  # leave it to the launcher: other jobs may follow
-                raise
-            _exit(str(error))
-        except OmegaConfBaseException as error:  # a value that cannot be resolved, such as seed=${nope}
-            if HydraConfig.get().mode is RunMode.MULTIRUN:
-                raise
-            _exit(_explain(error, name, overrides))
+        except Exception as error:
+            if interrupts.received and not isinstance(error, Stopped):
+                raise KeyboardInterrupt from None
+            if HydraConfig.get().mode is RunMode.MULTIRUN and not isinstance(error, Stopped):
+                raise  # leave it to the launcher: other jobs may follow
+            _exit_for(error, name, overrides)  # here, because Hydra would add a line of its own
 
-    arguments = [quote(word) for word in sys.argv[1:] if word not in MULTIRUN_FLAGS]
-    flags = [word for word in sys.argv[1:] if word in MULTIRUN_FLAGS]
-    overrides = [word for word in arguments if not word.startswith("-")]
     if flags and name != "train":
         _exit(f"recsys-{name} {flags[0]}: only recsys-train has sweeps")
     if {"--cfg", "-c"} & set(arguments):
@@ -69,24 +88,26 @@ def run_command(name: str, task: Callable[[DictConfig], Any], quote: Callable[[s
     sys.argv[1:] = flags + arguments
     try:
         if {"--help", "-h"} & set(arguments) and len(arguments) == len(overrides) + 1:
-            print(help_of(name, conf_dir(), overrides))
+            print_line(help_of(name, conf_dir(), overrides))
             return
         check_choices(overrides)
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=name)(job)()
-    except Stopped as end:  # from a sweep
-        _exit(str(end), 128 + end.number)
-    except UserError as error:
-        _exit(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _exit(_explain(error, name, overrides))
-    except KeyboardInterrupt:
-        _exit("stopped by the keyboard", 130)
-    except BrokenPipeError:  # the reader of a pipe has ended (| head)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        _exit(f"{error.filename or 'outputs'}: cannot be written ({error.strerror})")
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        _exit_for(error, name, overrides)
+
+
+def _exit_for(error: Exception, name: str, overrides: list[str]) -> NoReturn:
+    """Print an error that the user can fix, and exit; raise any other."""
+    match error:
+        case Stopped():
+            _exit(str(error), 128 + error.number)  # the exit code of a process that a signal ended
+        case UserError() | Pruned():
+            _exit(str(error))
+        case HydraException() | OmegaConfBaseException():  # for example seed=${nope}
+            _exit(_explain(error, name, overrides))
+        case OSError() if error.errno in NO_ROOM:
+            _exit(f"{error.filename or 'a file'}: cannot be written ({error.strerror})")
+    raise error
 
 
 def register_resolvers() -> None:
@@ -127,25 +148,6 @@ def check_choices(overrides: Iterable[str]) -> None:
                 raise ConfigError(f"{override}: choose {options}")
 
 
-def quote_for_hydra(override: str) -> str:
-    """Quote the value of `item=`, `user=` and `genres=`, in which commas and quotes are ordinary characters.
-
-    Titles and ids contain characters that have a meaning in Hydra's grammar, and users do not know that grammar:
-    without quotes, the user ids 1_0 and 1e1 would become 10.
-
-    >>> quote_for_hydra("item=Postino, Il (1994)"), quote_for_hydra("genres=[Sci-Fi,Children's]")
-    ("item='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
-    """
-    key, _, value = override.partition("=")
-    if not value or value[0] in "'\"" or value == "null":
-        return override
-    if key in ("item", "user"):
-        return f"{key}={hydra_quoted(value.strip())}"
-    if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
-        return f"genres=[{','.join(hydra_quoted(name.strip()) for name in value[1:-1].split(',') if name)}]"
-    return override
-
-
 def _set_up_process() -> None:
     # Let Hydra raise errors instead of printing them itself.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -159,7 +161,7 @@ def _set_up_process() -> None:
 
 
 def _exit(message: str, code: int = 1) -> NoReturn:
-    print(message, file=sys.stderr)
+    print_line(message, is_error=True)
     sys.exit(code)
 
 

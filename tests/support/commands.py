@@ -28,3 +28,15 @@ def modules_in(folder: Path) -> dict[str, str]:
 def result_in(folder: Path) -> dict:
     """Return the content of result.json of a run folder."""
     return json.loads((folder / "result.json").read_text())
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `recsys <command>` starts a command; the exit code is that of the first process."""
+    line = f'recsys() {{ {sys.executable} -m recsys.cli."$@"; }}; {line}; exit ${{PIPESTATUS[0]}}'
+    return subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, **environment},
+    )
