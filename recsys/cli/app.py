@@ -58,8 +58,8 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
         # torch logs statistics at exit if its import was interrupted.
         logging.getLogger("torch").setLevel(logging.WARNING)
         _exit(INTERRUPTED, INTERRUPTED_CODE)
-    if error := output_error():
-        _exit(f"standard output: cannot be written ({error.strerror}); the command has done everything else")
+    if problem := output_error():
+        _exit(f"standard output: cannot be written ({problem.strerror}); the command has done everything else")
 
 
 def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -> None:

@@ -11,7 +11,7 @@ from support.commands import run as command
 from support.finished import finished_run
 
 from recsys.cli import recommend as module
-from recsys.cli.app import quote_for_hydra
+from recsys.cli.quoting import quote_for_hydra
 from recsys.errors import UserError
 from recsys.inference.ratings_csv import read_ratings_csv
 from recsys.inference.recommender import Recommender
