@@ -42,4 +42,4 @@ def draw(run: Path) -> Figure:
 if __name__ == "__main__":
     target = Path(__file__).parent / "images" / "zaitsev-2018.png"
     draw(find_run(sys.argv[1])).savefig(target, dpi=110)
-    sys.stdout.write(f"{target}\n")
+    print(target)
