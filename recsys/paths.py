@@ -1,5 +1,6 @@
 """Where the package and its configuration files are, and Hydra's access to these files from Python."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,11 @@ def conf_dir() -> str:
         if (folder / "train.yaml").is_file():
             return str(folder)
     raise UserError(f"no conf folder in {package} or next to it: reinstall recsys")
+
+
+def expanded(path: object) -> Path:
+    """Return a path that a user gave, with ~ replaced by the home folder; ~name of an unknown user is kept."""
+    return Path(os.path.expanduser(str(path)))  # Path.expanduser would raise a RuntimeError
 
 
 def git_commit() -> str | None:

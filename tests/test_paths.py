@@ -19,3 +19,10 @@ def test_the_commit_is_that_of_the_checkout(tmp_path: Path, monkeypatch: pytest.
     assert paths.git_commit() == head
     monkeypatch.setenv("PATH", "")
     assert paths.git_commit() is None, "no git"
+
+
+def test_the_home_of_an_unknown_user_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert [str(paths.expanded(path)) for path in ("~/a", "~no-such-user/a", "b", 7)] == [
+        *("/home/me/a", "~no-such-user/a", "b", "7")
+    ]

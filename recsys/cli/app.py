@@ -30,7 +30,7 @@ from recsys.cli.interrupts import INTERRUPTED, INTERRUPTED_CODE, Interrupts
 from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, shortened
-from recsys.paths import conf_dir, conf_initialised
+from recsys.paths import conf_dir, conf_initialised, expanded
 from recsys.runs.start import timestamp
 from recsys.terminal import print_line
 
@@ -59,7 +59,9 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
         logging.getLogger("torch").setLevel(logging.WARNING)
         _exit(INTERRUPTED, INTERRUPTED_CODE)
     if problem := output_error():
-        _exit(f"standard output: cannot be written ({problem.strerror}); the command has done everything else")
+        _exit(
+            f"standard output: cannot be written ({problem.strerror}); the command has done everything else"
+        )
 
 
 def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -> None:
@@ -122,7 +124,7 @@ def _sweep_folder(name: str | None, *chosen: str | int | None) -> str:
     """Return the first chosen folder that is not null, or a name made of the time and the sweep's name."""
     for folder in chosen:
         if folder is not None:
-            return str(Path(str(folder)).expanduser())
+            return str(expanded(folder))
     return f"outputs/sweeps/{timestamp()}" + (f"_{name}" if name else "")
 
 

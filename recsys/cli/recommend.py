@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from recsys.atomic import atomic_write
 from recsys.cli.app import run_command
 from recsys.errors import ConfigError, DataError, UnknownIdError, listed, shortened
+from recsys.paths import expanded
 from recsys.tables import check_format, print_rows
 from recsys.terminal import print_line
 
@@ -143,7 +144,7 @@ def _plain(value: Any) -> Any:
 def _task(cfg: DictConfig) -> None:
     items, title = recommend(cfg)
     if cfg.output is not None:
-        file = Path(str(cfg.output)).expanduser()
+        file = expanded(cfg.output)
         _write(items, file)
         print_line(f"{title}: {len(items)} rows in {file}", is_error=True)
         return

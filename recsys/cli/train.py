@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from recsys.cli.app import run_command
 from recsys.errors import ConfigError
 from recsys.experiment.train import train
+from recsys.paths import expanded
 from recsys.runs.folder import RESULT, checkpoint_in
 from recsys.runs.record import recorded_config, recorded_overrides, without_start_keys
 from recsys.runs.resume import can_resume, check_overrides, find_run_to_resume
@@ -30,7 +31,7 @@ def _task(cfg: DictConfig) -> float | None:
     in_process = hydra.mode is RunMode.MULTIRUN  # a sweep whose launcher runs the jobs in this process
     _check_sweep(cfg, in_process)
     overrides = without_start_keys(hydra.overrides.task)
-    folder = None if cfg.output_dir is None else Path(str(cfg.output_dir)).expanduser().absolute()
+    folder = None if cfg.output_dir is None else expanded(cfg.output_dir).absolute()
     if in_process:
         folder = Path(hydra.runtime.output_dir)
     resume, trust = bool(cfg.resume), cfg.trust is True

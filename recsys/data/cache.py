@@ -15,13 +15,14 @@ from filelock import FileLock
 
 from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save, temporary_prefix
 from recsys.errors import os_error_as_data_error
+from recsys.paths import expanded
 
 log = logging.getLogger(__name__)
 
 
 def data_folder() -> Path:
     """Return the folder for archives and encoded data: RECSYS_DATA, or the user's cache folder."""
-    return Path(os.environ.get("RECSYS_DATA") or platformdirs.user_cache_dir("recsys")).expanduser()
+    return expanded(os.environ.get("RECSYS_DATA") or platformdirs.user_cache_dir("recsys"))
 
 
 def data_folder_errors() -> AbstractContextManager[None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.runs import RunRecord, read_runs
+from recsys.paths import expanded
 from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, write_json
 from recsys.runs.outcome import Loaded, read_record
 from recsys.runs.start import open_run, write_errors
@@ -35,7 +36,7 @@ def average(
             cases nothing is written.
     """
     start = time.perf_counter()
-    chosen = None if folder is None else Path(str(folder)).expanduser().absolute()
+    chosen = None if folder is None else expanded(folder).absolute()
     folders = list(dict.fromkeys(find_run(str(run)) for run in runs))
     if len(folders) < 2:
         found = ", ".join(map(str, folders)) or "none"

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from recsys.errors import ConfigError
+from recsys.paths import expanded
 from recsys.runs.folder import RESULT, Run, checkpoint_in, resume_command, write_json
 from recsys.runs.record import resolve_config
 from recsys.runs.start import open_run, write_errors
@@ -49,7 +50,7 @@ def train(
     folder = folder if folder is not None else cfg.output_dir
     if resume and folder is None:
         raise ConfigError("train(resume=True): needs folder or cfg.output_dir")
-    chosen = None if folder is None else Path(str(folder)).expanduser().absolute()
+    chosen = None if folder is None else expanded(folder).absolute()
     config = resolve_config(cfg)
     with open_run(chosen, config, overrides or [], resume) as opened, explain_out_of_memory(cfg.batch_size):
         # Not `opened`, which in further processes of a distributed run is a scratch folder.

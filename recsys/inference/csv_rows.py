@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recsys.data.ratings_file.lines import lines_of, split_fields
 from recsys.errors import DataError, os_error_as_data_error
+from recsys.paths import expanded
 
 
 def csv_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
@@ -18,7 +19,7 @@ def csv_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
     Raises:
         DataError: the file cannot be read, or a line cannot be split into fields.
     """
-    path = path.expanduser()
+    path = expanded(path)
     try:
         with os_error_as_data_error(f"{key}={path}", "; give the path of a CSV file"):
             mode = path.stat().st_mode

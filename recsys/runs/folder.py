@@ -11,6 +11,7 @@ from typing import Any
 
 from recsys.atomic import atomic_write
 from recsys.errors import ConfigError, Pruned, RunError, first_line, named_line
+from recsys.paths import expanded
 
 FORMAT = 2  # of checkpoints and result.json; raised when their keys change
 RESULT, FAILED = "result.json", "failed.json"  # how the run ended; neither: it has not finished
@@ -80,7 +81,7 @@ def find_run(run: str) -> Path:
         if not results:
             raise RunError("run=latest: no finished run under ./outputs; train one with recsys-train")
         return results[-1].parent
-    folder = Path(run).expanduser()
+    folder = expanded(run)
     if (folder / RESULT).is_file():
         return folder
     if not folder.is_dir():

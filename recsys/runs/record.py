@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recsys.atomic import atomic_write
 from recsys.errors import RunError
+from recsys.paths import expanded
 from recsys.runs.folder import HYDRA
 
 # Keys that concern one start of the command and not the run: they are neither recorded nor compared.
@@ -30,7 +31,7 @@ def resolve_config(cfg: DictConfig) -> dict[str, Any]:
     for key in getattr(get_class(config["data"]["_target_"]), "local_paths", ()):
         value = config["data"].get(key)
         if isinstance(value, str) and value not in ("", "???") and "://" not in value:
-            config["data"][key] = str(Path(value).expanduser().absolute())
+            config["data"][key] = str(expanded(value).absolute())
     return config
 
 

@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, RunError
+from recsys.paths import expanded
 from recsys.runs.folder import CHECKPOINTS, HYDRA, RESULT
 from recsys.runs.record import (
     has_begun,
@@ -35,7 +36,7 @@ def find_run_to_resume(run: str) -> Path:
         if not unfinished:
             raise RunError("run=latest: no unfinished run under ./outputs/runs")
         return max(unfinished, key=lambda folder: (folder / HYDRA).stat().st_mtime_ns).absolute()
-    folder = Path(run).expanduser().absolute()
+    folder = expanded(run).absolute()
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")
     if (folder / RESULT).is_file():

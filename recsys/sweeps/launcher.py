@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, RunError, Stopped, TrainingError
 from recsys.leaderboard.report import compare
+from recsys.paths import expanded
 from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, write_json
 from recsys.runs.lock import lock_folder
 from recsys.runs.processes import STOP_SIGNALS, external_launcher
@@ -101,7 +102,7 @@ def check_sweep(config: DictConfig) -> None:
                 )
     resumed, chosen = config.sweep.resume, config.output_dir
     if resumed is not None:
-        if not (Path(str(resumed)).expanduser() / SWEEP).is_file():
+        if not (expanded(resumed) / SWEEP).is_file():
             raise ConfigError(f"sweep.resume={resumed}: not the folder of a sweep (no {SWEEP})")
     elif chosen is not None:
         refuse_used(Path(config.hydra.sweep.dir), chosen)

@@ -17,6 +17,7 @@ from recsys.data.ratings_file.read import match_header, read_ratings
 from recsys.data.sources.archive import year_of
 from recsys.data.sources.base import Source, check_scale
 from recsys.errors import DataError, os_error_as_data_error, shortened
+from recsys.paths import expanded
 
 ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if data.item is not set
 NO_SEPARATORS = frozenset(
@@ -61,7 +62,7 @@ class CsvFile(Source):
         """
         for problem in self.check():
             raise DataError(problem)
-        file = Path(self.path).expanduser().absolute()
+        file = expanded(self.path).absolute()
         with self._file_errors():
             status = file.stat()
         resolved = dataclasses.replace(self, path=str(file))  # the same key for relative paths
@@ -74,7 +75,7 @@ class CsvFile(Source):
     def check(self) -> Iterator[str]:
         """Yield an error message if there is no such file, or the scale or the separator is not possible."""
         try:
-            mode = Path(self.path).expanduser().stat().st_mode
+            mode = expanded(self.path).stat().st_mode
         except OSError as error:
             yield f"data.path={shortened(self.path, 200, quoted=False)}: {error.strerror}"
         else:

@@ -23,6 +23,7 @@ from filelock import FileLock
 from recsys.atomic import NO_ROOM, flush
 from recsys.data.sources.transfer import received_bytes, transfer
 from recsys.errors import DownloadError, first_line, named_line
+from recsys.paths import expanded
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
         target = folder / "unverified" / f"{archive.name}-{origin}.zip"
     mirror_file = None
     if mirror is not None and not _is_url(mirror):
-        mirror_file = Path(mirror).expanduser() / f"{archive.name}.zip"
+        mirror_file = expanded(mirror) / f"{archive.name}.zip"
     use_existing = has_checksum or mirror_file is None or not os.path.isfile(mirror_file)
     if use_existing and _is_intact(target, archive, verify):
         return target
