@@ -30,7 +30,9 @@ def lock_folder(folder: Path, refusal: str) -> Iterator[None]:
     except Timeout:
         raise ConfigError(refusal) from None
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be locked ({error.strerror}); choose another folder") from None
+        raise ConfigError(
+            f"{folder}: cannot be locked ({error.strerror}); make it writable, or choose another folder"
+        ) from None
     try:
         yield
     finally:

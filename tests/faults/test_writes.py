@@ -1,6 +1,7 @@
 """Interrupted writes: a file is either the old or the complete new one."""
 
 import os
+import re
 import resource
 import signal
 import time
@@ -9,12 +10,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 from support.interrupted import RUN
-from support.processes import killed_after, limited
+from support.processes import killed_after, limited, on_small_disk, without_privileges
+from support.tiny import QUICK
 
 from recsys.atomic import atomic_write, remove_leftovers
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
+from recsys.errors import Stopped
+from recsys.experiment.compose import compose
+from recsys.experiment.train import train
+from recsys.runs.folder import read_json
 
 pytestmark = pytest.mark.slow
 
@@ -66,9 +74,78 @@ def test_a_full_disk_is_reported_and_checkpoints_are_kept(tmp_path: Path, start)
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
     done = limited(resource.RLIMIT_FSIZE, 20_000, f"run={tmp_path / 'run'}", "resume=true")
     assert done.returncode == 1
-    assert "run: cannot be written (File too large); saved checkpoints are intact" in done.stderr
+    assert re.search(
+        r"run/\S+: cannot be written \(File too large\); saved checkpoints are intact", done.stderr
+    )
     assert "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+
+
+def test_a_full_disk_at_the_first_checkpoint_is_reported(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    large = [*QUICK, "model.embedding_dim=4000", f"output_dir={disk / 'run'}"]
+    done, files = on_small_disk(disk, "600k", *large)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert re.match(
+        rf"{disk}/run/checkpoints/\w+\.ckpt: cannot be written \(No space left on device\); free", last
+    )
+    assert last.endswith(f"recsys-train run={disk / 'run'} resume=true")
+    assert "Traceback" not in done.stderr
+    names = {Path(name).name for name in files.splitlines()}
+    assert names == {"config.yaml", "hydra.yaml", "overrides.yaml", "train.log", "failed.json"}
+
+
+def test_a_file_that_may_not_grow_at_the_first_checkpoint_is_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = limited(resource.RLIMIT_FSIZE, 50_000, *QUICK, "model.embedding_dim=400", f"output_dir={folder}")
+    assert done.returncode == 1
+    assert re.search(
+        rf"^{folder}/checkpoints/\w+\.ckpt: cannot be written \(File too large\)", done.stderr, re.M
+    )
+    assert "checkpoints/" in read_json(folder / "failed.json")["error"]
+    assert list((folder / "checkpoints").iterdir()) == []
+
+
+def test_a_full_disk_at_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    done, files = on_small_disk(disk, "4k", *QUICK, f"output_dir={disk / 'run'}")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"{disk}/run/\S+: cannot be \w+ \(No space left on device\); .*\n", done.stderr)
+    assert files == ""
+
+
+class StopAfterOneEpoch(Callback):
+    """Ends a run as a signal does."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            raise Stopped("enough", signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", [".", "checkpoints", "train.log", "train.log is a folder"])
+def test_a_run_that_may_not_be_written_is_not_resumed(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(Stopped):
+        train(compose(*QUICK), folder, callbacks=[StopAfterOneEpoch()])
+    path, mode = folder / name.split()[0], 0
+    if "folder" in name:
+        path.unlink()
+        path.mkdir()
+    else:
+        mode = path.stat().st_mode
+        path.chmod(mode & ~0o222)
+    done = without_privileges(f"run={folder}", "resume=true")
+    if mode:
+        path.chmod(mode)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if " INFO " not in line and " WARNING " not in line]
+    assert len(errors) == 1, done.stderr
+    assert errors[0].startswith(str(path))
+    assert "make it writable" in errors[0]
+    if "folder" in name:
+        path.rmdir()
+    assert train(compose(*QUICK), folder, resume=True).result["status"] == "completed"
 
 
 def test_a_full_disk_is_reported_when_data_is_encoded(tmp_path: Path) -> None:

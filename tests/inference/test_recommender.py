@@ -9,7 +9,7 @@ import torch
 from support.datasets import write_own_ratings
 from support.finished import LEARNED, finished_run
 
-import recsys.cli.app
+import recsys.cli.quoting
 import recsys.inference.recommender
 import recsys.inference.titles
 from recsys.data.sources.synthetic import Synthetic
@@ -39,7 +39,7 @@ def truth() -> np.ndarray:
 
 @pytest.mark.slow
 def test_docstring_examples(run: Path) -> None:
-    for module in (recsys.cli.app, recsys.inference.recommender, recsys.inference.titles):
+    for module in (recsys.cli.quoting, recsys.inference.recommender, recsys.inference.titles):
         results = doctest.testmod(module, extraglobs={"run": str(run), "load_run": load_run})
         assert results.attempted > 0
         assert results.failed == 0

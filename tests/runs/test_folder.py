@@ -152,6 +152,20 @@ def test_a_failure_is_recorded_but_a_stopped_run_is_unfinished(
         assert read_json(failed)["overrides"] == ["seed=1"]
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), ConfigError("late"), KeyboardInterrupt()]
+)
+def test_a_finished_run_is_not_touched_by_a_later_error(error: BaseException, tmp_path: Path) -> None:
+    def finish_and_fail() -> None:
+        with open_run(tmp_path / "run", CONFIG, []) as folder:
+            write_json(folder / "result.json", {})
+            raise error
+
+    with pytest.raises(type(error)):
+        finish_and_fail()
+    assert names(tmp_path / "run") == {".hydra", "train.log", "result.json"}
+
+
 def test_pruning_is_not_an_error_of_the_user() -> None:
     assert not issubclass(Pruned, UserError)
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tqdm import tqdm
 
 from recsys.sweeps.forkserver import Forked, Server
@@ -35,6 +37,29 @@ def killed_after(seconds: float, work: Callable[[], None]) -> None:
     time.sleep(seconds)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+
+
+def without_privileges(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run recsys-train as a user whom file permissions concern, which root is only without its capabilities."""
+    prefix = ["unshare", "--user"] if os.geteuid() == 0 else []
+    if prefix and subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+        pytest.skip("root, and no user namespaces")
+    command = [*prefix, sys.executable, "-m", "recsys.cli.train", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def on_small_disk(disk: Path, size: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run recsys-train with a folder that is a file system of a certain size; also return the names of its files."""
+    prefix = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size={size} tmpfs {shlex.quote(str(disk))}"
+    if subprocess.run([*prefix, mount], capture_output=True).returncode != 0:
+        pytest.skip("no user namespaces with mounts")
+    train = shlex.join([sys.executable, "-m", "recsys.cli.train", *arguments])
+    names = f"find {shlex.quote(str(disk))} -type f"
+    line = f"{mount} && {{ {train}; code=$?; {names}; exit $code; }}"
+    done = subprocess.run([*prefix, line], capture_output=True, text=True, timeout=120)
+    return done, done.stdout
 
 
 def limited(kind: int, most: int, *arguments: str) -> subprocess.CompletedProcess[str]:
