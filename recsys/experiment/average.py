@@ -57,7 +57,7 @@ def average(
     from recsys.runs.join import join_checkpoints
     from recsys.runs.load import load_run
     from recsys.runs.ratings import load_ratings
-    from recsys.training.checkpoint_io import write_checkpoint
+    from recsys.runs.torch_file import write_torch_file
 
     content = join_checkpoints([checkpoint_in(member) for member in folders], trust)
     first = load_run(str(folders[0]), trust=trust)
@@ -65,7 +65,7 @@ def average(
     config = {"runs": [str(member.absolute()) for member in folders]}
     with open_run(chosen, config, overrides or []) as opened, write_errors(opened):
         path = checkpoint_in(opened)
-        write_checkpoint(content, path)
+        write_torch_file(content, path)
         checkpoint = load_checkpoint(path, trust)
         ranking = checkpoint.config["ranking"]
         tasks = ranking_tasks(ratings.dataset, ratings.split, ranking["k"], ranking["threshold"])

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recsys.atomic import atomic_write
 from recsys.data.batches import present
 from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
@@ -25,7 +24,7 @@ from recsys.data.splits import Split
 from recsys.errors import RunError
 from recsys.models.scoring import Seen
 from recsys.runs.folder import FORMAT
-from recsys.runs.torch_file import check_tensor, read_torch_file, unreadable
+from recsys.runs.torch_file import check_tensor, read_torch_file, unreadable, write_torch_file
 
 DATA = "data.pt"
 NO_YEAR = -(2**15)
@@ -106,8 +105,7 @@ def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
         "trained_users": data.trained_users,
         "trained_items": data.trained_items,
     }
-    with atomic_write(folder / DATA) as temporary:
-        torch.save(content, temporary)
+    write_torch_file(content, folder / DATA)
     return (folder / DATA).stat().st_size
 
 

@@ -1,14 +1,18 @@
-"""Read files of `torch.save` that may come from anywhere: plain values and whole tensors, in bounded memory."""
+"""Write files of `torch.save` atomically, and read those that may come from anywhere.
+
+What is read is plain values and whole tensors, in bounded memory.
+"""
 
 import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
+from recsys.atomic import atomic_write
 from recsys.errors import RunError, named_line
 
 MAX_VALUES = 1_000_000  # in the metadata of a file, where a list can contain the same list many times
@@ -37,6 +41,42 @@ def read_torch_file(path: Path, mmap: bool = False) -> Any:
         raise
     except Exception as error:  # damage causes many kinds of errors
         raise unreadable(path, error) from None
+
+
+def write_torch_file(content: Any, path: Path) -> None:
+    """Write a file with `torch.save` atomically.
+
+    Args:
+        content: what `torch.save` accepts.
+        path: file to write; its folder is created if missing.
+
+    Raises:
+        OSError: the disk is full, or the folder is not writable.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        writer = _Writer(file)
+        try:
+            torch.save(content, writer)  # type: ignore[arg-type]  # needs write() and flush() only
+        except RuntimeError:
+            if writer.error is None:
+                raise
+            raise writer.error from None
+
+
+class _Writer:
+    """A file that remembers the error of a failed write, which torch replaces with a RuntimeError."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.flush = file, file.flush
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def unreadable(path: Path, error: Exception) -> RunError:

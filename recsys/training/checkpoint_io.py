@@ -1,12 +1,11 @@
 """Atomic writes of checkpoints."""
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from recsys.atomic import atomic_write
+from recsys.runs.torch_file import write_torch_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -29,40 +28,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             OSError: the disk is full, or the folder is not writable.
         """
-        write_checkpoint(checkpoint, Path(path))
-
-
-def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write the content of a checkpoint atomically.
-
-    Args:
-        content: what `torch.save` accepts.
-        path: file to write; its folder is created if missing.
-
-    Raises:
-        OSError: the disk is full, or the folder is not writable.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        writer = _Writer(file)
-        try:
-            torch.save(content, writer)  # type: ignore[arg-type]  # needs write() and flush() only
-        except RuntimeError:
-            if writer.error is None:
-                raise
-            raise writer.error from None
-
-
-class _Writer:
-    """A file that remembers the error of a failed write, which torch replaces with a RuntimeError."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.flush = file, file.flush
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
+        write_torch_file(checkpoint, Path(path))
