@@ -3,6 +3,10 @@
 import logging
 import re
 import sys
+import traceback
+import warnings
+from types import TracebackType
+from typing import Any
 
 # Control characters except newline and tab; separators and directions of Unicode that reorder or break lines; and
 # surrogates, which stand for the bytes of a file name that is not UTF-8.
@@ -42,6 +46,23 @@ def can_print(text: str) -> bool:
 def is_terminal() -> bool:
     """Return whether standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def set_up_tracebacks_and_warnings() -> None:
+    """Let Python print the messages of uncaught errors and of warnings with their control characters shown."""
+    sys.excepthook = _print_traceback
+    warnings.formatwarning = _format_warning
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print_line("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), is_error=True)
+
+
+_DEFAULT_FORMAT = warnings.formatwarning
+
+
+def _format_warning(*arguments: Any, **options: Any) -> str:
+    return visible(_DEFAULT_FORMAT(*arguments, **options))
 
 
 class LogFormatter(logging.Formatter):

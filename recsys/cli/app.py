@@ -32,7 +32,7 @@ from recsys.cli.streams import output_error, set_up_streams
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, shortened
 from recsys.paths import conf_dir, conf_initialised, expanded
 from recsys.runs.start import timestamp
-from recsys.terminal import print_line
+from recsys.terminal import print_line, set_up_tracebacks_and_warnings
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
@@ -151,6 +151,7 @@ def check_choices(overrides: Iterable[str]) -> None:
 
 
 def _set_up_process() -> None:
+    set_up_tracebacks_and_warnings()
     # Let Hydra raise errors instead of printing them itself.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # OpenMP threads that spin while they wait slow down a shared machine several times. torch, which is

@@ -220,7 +220,7 @@ def _run_command(command: list[str], stdin: int, output: int, end: _EndWithoutTe
     except SystemExit as problem:
         code = problem.code or 0
     except BaseException:
-        traceback.print_exc()
+        print_line(traceback.format_exc(), is_error=True)
         code = 1
     if not isinstance(code, int):
         print_line(code, is_error=True)

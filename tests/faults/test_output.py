@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support.commands import result_in, shell
+from support.commands import modules_in, result_in, shell
 from support.run_records import write_failed, write_run
 from support.tiny import QUICK
 
@@ -134,6 +134,22 @@ def test_names_of_data_and_folders_do_not_control_the_terminal(arguments: str) -
     assert done.returncode == 0, done.stdout
     assert done.stdout.replace("\n", "").isprintable()
     assert ("a[/b]\\x1b[2J, 300 test" if "[/b]" in arguments else "k[red]\\x9b, 300 test") in done.stdout
+
+
+def test_tracebacks_and_warnings_do_not_control_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(
+        "import warnings\n"
+        "from recsys.data.sources.synthetic import Synthetic\n"
+        "class Source(Synthetic):\n"
+        "    def load(self):\n"
+        "        warnings.warn('old\\x1b[2J')\n"
+        "        raise ZeroDivisionError('none\\x1b[2J')\n"
+    )
+    done = shell(f"{TRAIN} data._target_=failing.Source", **modules_in(tmp_path))
+    assert done.returncode == 1
+    assert "UserWarning: old\\x1b[2J" in done.stderr
+    assert done.stderr.endswith("ZeroDivisionError: none\\x1b[2J\n")
+    assert "\x1b" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["train data=csv data.path", "recommend user=1 run", "compare dir"])

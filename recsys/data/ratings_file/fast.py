@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from recsys.data.ids import MAX_ID_LENGTH
 from recsys.data.ratings_file.format import COLUMNS, RatingsFormat, TextSource
-from recsys.data.ratings_file.lines import split_fields
+from recsys.data.ratings_file.lines import has_fields_over_lines
+from recsys.terminal import visible
 
 MAX_WAITING = 2 * pa.cpu_count()  # blocks that are read but not parsed yet
 BLOCK_SIZE = 4 * 2**20  # bytes of text: the columns fit into the CPU cache, and the cost per block is small
-COUNTED = 1 << 16  # bytes in which line ends are counted at once; the temporary arrays stay in the cache
 PROGRESS_SIZE = 50_000_000  # bytes of text from which a progress bar is shown
 
 
@@ -108,7 +108,9 @@ class _Table:
 def _progress_bar(text: TextSource) -> tqdm:
     """Return a progress bar in bytes, visible for long texts if standard error is a terminal."""
     disable = None if text.size > PROGRESS_SIZE else True  # None: disabled unless on a terminal
-    return tqdm(total=text.size, desc=text.name, unit="B", unit_scale=True, leave=False, disable=disable)
+    return tqdm(
+        total=text.size, desc=visible(text.name), unit="B", unit_scale=True, leave=False, disable=disable
+    )
 
 
 def _read_blocks(file: IO[bytes], progress: tqdm) -> Iterator[tuple[bytearray, int, bool]]:
@@ -198,8 +200,9 @@ def _parse(
             null_values=[""],
         ),
     )
-    if fmt.quoted and contains(b'"'):
-        _check_quotes(buffer, size, len(table) + bool(header and first), fmt.delimiter)
+    rows = len(table) + bool(header and first)
+    if fmt.quoted and contains(b'"') and has_fields_over_lines(buffer, size, rows, fmt.delimiter):
+        raise pa.ArrowInvalid("a quoted field spans lines")
     found = table.columns[: len(wanted)]
     if not len(table) or any(column.null_count for column in found):
         raise pa.ArrowInvalid("no rows, or a value is missing")
@@ -212,49 +215,6 @@ def _parse(
     if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (timestamps < 0).any():
         raise pa.ArrowInvalid("a rating or a timestamp is out of range")
     return Block([users, items, ratings, timestamps], size, _is_ascending(users, items))
-
-
-def _check_quotes(buffer: bytearray, size: int, rows: int, delimiter: str) -> None:
-    """Check that every quoted field ends in the line in which it begins.
-
-    pyarrow accepts line ends in quotes. A text without them has as many rows as lines, and its last line has
-    no open quote.
-
-    Args:
-        buffer: whole lines.
-        size: the number of bytes used.
-        rows: the number of rows that pyarrow found, with the header.
-        delimiter: the character between fields.
-
-    Raises:
-        pa.ArrowInvalid: a quoted field spans lines.
-    """
-    end = size
-    while end and buffer[end - 1] in b"\r\n":
-        end -= 1
-    start = 1 + max(buffer.rfind(b"\n", 0, end), buffer.rfind(b"\r", 0, end))
-    try:
-        split_fields(buffer[start:end].decode("utf-8", errors="replace"), delimiter)
-    except ValueError as problem:
-        raise pa.ArrowInvalid(str(problem)) from None
-    if rows != _count_lines(buffer, size):
-        raise pa.ArrowInvalid("a quoted field spans lines")
-
-
-def _count_lines(buffer: bytearray, size: int) -> int:
-    """Return the number of lines in the first `size` bytes; they end with LF, CRLF or CR."""
-    letters = np.frombuffer(buffer, dtype=np.uint8, count=size)
-    has_returns = buffer.find(b"\r", 0, size) >= 0
-    count = int(buffer[size - 1] not in b"\r\n")
-    for start in range(0, size, COUNTED):
-        chunk = letters[start : start + COUNTED + 1]  # one more byte shows whether a CR is that of a CRLF
-        line_feeds = chunk == ord("\n")
-        count += int(np.count_nonzero(line_feeds[:COUNTED]))
-        if has_returns:
-            returns = chunk == ord("\r")
-            count += int(np.count_nonzero(returns[:COUNTED]))
-            count -= int(np.count_nonzero(returns[:-1] & line_feeds[1:]))
-    return count
 
 
 def _to_ids(column: pa.ChunkedArray) -> NDArray:
