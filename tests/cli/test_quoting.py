@@ -40,7 +40,7 @@ def test_hydra_gets_the_text_that_the_user_typed(text: str) -> None:
     [
         "user='ü'",
         'user="ü"',
-        "user=[ü]",
+        "data.name=[ü]",
         "data={name:ü}",
         "run=${oc.env:HOME}/ü",
         "seed=choice(1,ü)",

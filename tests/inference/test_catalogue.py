@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from support.catalogues import catalogue_of
 
-from recsys.data.dataset import Dataset, encode
+from recsys.data.dataset import encode
 from recsys.errors import DataError, UnknownIdError
 from recsys.inference.catalogue import Catalogue
 
@@ -13,11 +14,6 @@ ITEMS = [
     (7, "2001: A Space Odyssey (1968)", 1968, "Sci-Fi"),
     (8, "50 First Dates", 2004, ""),
 ]
-
-
-def catalogue_of(dataset: Dataset) -> Catalogue:
-    counts = np.bincount(dataset.items, minlength=len(dataset.item_ids))
-    return Catalogue(dataset.item_ids, dataset.item_table, counts, dataset.scale)
 
 
 @pytest.fixture

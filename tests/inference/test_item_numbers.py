@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from support.catalogues import catalogue_of
 
 from recsys.data.dataset import encode
 from recsys.errors import UnknownIdError
@@ -46,7 +47,7 @@ def catalogue(ids: list, titles: list[str] | None = None) -> Catalogue:
     users = np.arange(len(ids))
     ratings = pd.DataFrame({"user": users, "item": ids, "rating": 3.0, "timestamp": 0})
     items = pd.DataFrame({"item": ids if titles else [], "title": titles or []})
-    return Catalogue(encode("items", ratings, items.assign(year=None, genres=""), (1, 5)))
+    return catalogue_of(encode("items", ratings, items.assign(year=None, genres=""), (1, 5)))
 
 
 @pytest.fixture(scope="module")

@@ -212,7 +212,7 @@ def run_as_trial(
     (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": pruner}))
     open_study(tmp_path, options(1)).ask()
     cfg = compose(*QUICK, "max_epochs=5", "schedule.cycle_epochs=2", *overrides)
-    return train(cfg, tmp_path / "0", callbacks=pruning_callbacks(cfg, tmp_path / "0")).result
+    return train(cfg, tmp_path / "0", callbacks=pruning_callbacks(cfg, tmp_path / "0", trust=True)).result
 
 
 def test_a_trial_reports_at_cycle_ends(tmp_path: Path, compose) -> None:
