@@ -40,7 +40,7 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str = "") ->
     Args:
         rows: one dict per row; the keys are the columns.
         form: "json" prints a list of objects, in ASCII if standard output cannot encode all characters; "csv"
-            prints a header and one line per row, in UTF-8 whatever the locale.
+            prints a header and one line per row, in UTF-8 with any locale.
         title: title of the table.
     """
     if sys.stdout is None:  # the program was started without it

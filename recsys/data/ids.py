@@ -79,7 +79,7 @@ class IdMap:
         """Return an id that was typed, or read from a file, as the type of the raw ids; it may be unknown.
 
         If the ids are numbers, other notations of numbers (+1, 1_0, other digits) and numbers that do not fit into
-        64 bits remain text, which is no id.
+        64 bits remain text, which is not an id here.
         """
         if self.ids.dtype.kind not in "iu" or not re.fullmatch(r"-?[0-9]+", text.strip()):
             return text

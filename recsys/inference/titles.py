@@ -1,7 +1,7 @@
 """Titles: find items by title, without year, commas, quotes, parentheses, accents or capitals.
 
-A number must be written as in the title: no rule turns -1 or another digit, such as a superscript, into 1. The year
-alone is no title.
+A number must be written as in the title: no rule turns -1 or another digit, such as a superscript, into 1. A title
+is not found by its year alone.
 """
 
 import difflib

@@ -7,8 +7,6 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -21,6 +19,7 @@ import requests
 from filelock import FileLock
 
 from recsys.atomic import NO_ROOM, flush
+from recsys.data.sources.package import copy_from_package
 from recsys.data.sources.transfer import received_bytes, transfer
 from recsys.errors import DownloadError, first_line, named_line
 from recsys.paths import expanded
@@ -156,7 +155,7 @@ def _locations(
         locations.append(
             (
                 f"Python package {requirement}",
-                lambda copy: _copy_package(requirement, sha256, archive.name, copy),
+                lambda copy: copy_from_package(requirement, sha256, archive.name, copy),
             )
         )
     return locations
@@ -170,54 +169,6 @@ def _copy_file(file: Path, copy: Path) -> None:
     if not file.is_file():
         raise DownloadError("no such file")
     shutil.copyfile(file, copy)
-
-
-def _copy_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
-    """Build the archive from the copy in a Python package, which is neither installed nor run."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary=:all:", "--timeout=20", "--retries=1", "--dest", str(copy.parent), requirement]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
-    except subprocess.TimeoutExpired:
-        raise DownloadError("pip did not finish within 300 seconds") from None
-    wheels = list(copy.parent.glob("*.whl"))
-    if done.returncode or not wheels:
-        lines = done.stderr.strip().splitlines() or ["pip found no package"]
-        raise DownloadError(lines[-1])
-    if (actual := _digest(wheels[0].open("rb"), "sha256")) != sha256:
-        raise DownloadError(f"the wheel has sha256 {actual}, {sha256} expected")
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        tables = {
-            suffix: wheel.read(f"recbole/dataset_example/{name}/{name}.{suffix}")
-            for suffix in ("inter", "item", "user")
-        }
-    with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as built:
-        for member, data in _official_layout(tables).items():
-            built.writestr(f"{name}/{member}", data)
-
-
-def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:
-    """Convert the three tables of the package to the files of ml-100k.
-
-    The tables have a header line and separate columns for title, year and genres. They have no release dates,
-    and spell the unknown movie "unkonwn".
-    """
-    users = tables["user"].split(b"\n", 1)[1].replace(b"\t", b"|")
-    items = [line.split("\t") for line in tables["item"].decode().splitlines()[1:]]
-    genres = sorted(
-        {genre for item in items for genre in item[3].split(" ")}, key=lambda g: (g != "unknown", g)
-    )
-    lines = []
-    for number, name, year, item_genres in items:
-        title = "unknown" if year == "unkonwn" else f"{name} ({year})"  # the year of a video is "V"
-        flags = ["1" if genre in item_genres.split(" ") else "0" for genre in genres]
-        lines.append("|".join([number, title, "", "", "", *flags]))
-    return {
-        "u.data": tables["inter"].split(b"\n", 1)[1],
-        "u.item": ("\n".join(lines) + "\n").encode("latin-1"),
-        "u.genre": "".join(f"{genre}|{index}\n" for index, genre in enumerate(genres)).encode(),
-        "u.user": users,
-    }
 
 
 def _verify(copy: Path, archive: Archive, verify: bool) -> str:

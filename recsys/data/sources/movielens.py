@@ -15,6 +15,8 @@ from recsys.data.ratings_file.format import OnBadRows
 from recsys.data.sources.archive import Tables
 from recsys.data.sources.base import Source, check_scale
 from recsys.data.sources.download import MAX_SIZE, Archive, fetch
+from recsys.data.sources.package import is_pinned
+from recsys.errors import shortened
 from recsys.types import PositiveInt
 
 log = logging.getLogger(__name__)
@@ -76,9 +78,11 @@ class MovieLens(Source):
         return dataclasses.replace(self, mirror=os.environ.get("RECSYS_MIRROR") or self.mirror)
 
     def check(self) -> Iterator[str]:
-        """Yield an error message if the name cannot be that of a file, or the scale is not ascending."""
+        """Yield an error message if the name, the package or the scale is not possible."""
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
             yield f"data.name={self.name!r:.80}: letters, digits, '.', '_' and '-' only; <name>.zip is the archive"
+        if self.package is not None and not is_pinned(self.package[0]):
+            yield f"data.package={shortened(self.package[0])}: must be name==version, and the sha256 of its wheel"
         yield from check_scale(self.scale)
 
     def _fetch(self) -> Path:

@@ -362,3 +362,15 @@ def test_the_data_folder_is_recsys_data_or_the_user_cache(
     assert data_folder() == tmp_path / "items"
     monkeypatch.setenv("RECSYS_DATA", "")
     assert data_folder() == Path(platformdirs.user_cache_dir("recsys"))
+
+
+def test_a_package_that_is_not_pinned_is_never_given_to_pip(tmp_path: Path) -> None:
+    """pip runs the code of a source distribution or a repository to find out its version."""
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    known = Archive(
+        "tiny", "http://127.0.0.1:1/tiny.zip", package=(f"evil @ file://{tmp_path}/evil", "0" * 64)
+    )
+    with pytest.raises(DownloadError, match="a package is given as name==version"):
+        fetch(known, tmp_path / "archives")
+    assert not (tmp_path / "ran").exists()

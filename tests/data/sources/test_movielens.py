@@ -190,3 +190,21 @@ def test_a_name_that_leaves_the_data_folder_is_refused(name: str, source: MovieL
         f"data.name={name!r}"
     ]
     assert not list(source.check())
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "recbole",
+        "git+file:///tmp/x",
+        "x @ file:///tmp/x.tar.gz",
+        "--index-url=http://127.0.0.1",
+        "./x",
+        "-e.",
+        "x==1;y",
+    ],
+)
+def test_a_package_that_pip_would_have_to_build_is_refused(requirement: str, source: MovieLens) -> None:
+    (error,) = dataclasses.replace(source, package=(requirement, "0" * 64)).check()
+    assert error == f"data.package={requirement!r}: must be name==version, and the sha256 of its wheel"
+    assert not list(dataclasses.replace(source, package=("recbole==1.2.1", "0" * 64)).check())

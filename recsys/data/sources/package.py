@@ -1,0 +1,85 @@
+"""The copy of a MovieLens archive in a Python package, for networks that reach a package index only."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from recsys.errors import DownloadError
+
+
+def is_pinned(requirement: str) -> bool:
+    """Return whether a requirement is a name and a version, such as recbole==1.2.1."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*==[\w.]+", requirement, re.ASCII) is not None
+
+
+def copy_from_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
+    """Build an archive from the copy of the data in a Python package, which is neither installed nor run.
+
+    Args:
+        requirement: name==version. pip would build anything else, such as a URL, by running its code.
+        sha256: of the wheel.
+        name: of the data set.
+        copy: the archive to write.
+
+    Raises:
+        DownloadError: the requirement is not name==version, pip fails, or the wheel is not the expected one.
+    """
+    if not is_pinned(requirement):
+        raise DownloadError("a package is given as name==version")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += [
+        "--only-binary=:all:",
+        "--timeout=20",
+        "--retries=1",
+        "--dest",
+        str(copy.parent),
+        "--",
+        requirement,
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
+    except subprocess.TimeoutExpired:
+        raise DownloadError("pip did not finish within 300 seconds") from None
+    wheels = list(copy.parent.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = done.stderr.strip().splitlines() or ["pip found no package"]
+        raise DownloadError(lines[-1])
+    with wheels[0].open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != sha256:
+        raise DownloadError(f"the wheel has sha256 {actual}, {sha256} expected")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        tables = {
+            suffix: wheel.read(f"recbole/dataset_example/{name}/{name}.{suffix}")
+            for suffix in ("inter", "item", "user")
+        }
+    with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as built:
+        for member, data in _official_layout(tables).items():
+            built.writestr(f"{name}/{member}", data)
+
+
+def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:
+    """Convert the three tables of the package to the files of ml-100k.
+
+    The tables have a header line and separate columns for title, year and genres. They have no release dates,
+    and spell the unknown movie "unkonwn".
+    """
+    users = tables["user"].split(b"\n", 1)[1].replace(b"\t", b"|")
+    items = [line.split("\t") for line in tables["item"].decode().splitlines()[1:]]
+    genres = sorted(
+        {genre for item in items for genre in item[3].split(" ")}, key=lambda g: (g != "unknown", g)
+    )
+    lines = []
+    for number, name, year, item_genres in items:
+        title = "unknown" if year == "unkonwn" else f"{name} ({year})"  # the year of a video is "V"
+        flags = ["1" if genre in item_genres.split(" ") else "0" for genre in genres]
+        lines.append("|".join([number, title, "", "", "", *flags]))
+    return {
+        "u.data": tables["inter"].split(b"\n", 1)[1],
+        "u.item": ("\n".join(lines) + "\n").encode("latin-1"),
+        "u.genre": "".join(f"{genre}|{index}\n" for index, genre in enumerate(genres)).encode(),
+        "u.user": users,
+    }
