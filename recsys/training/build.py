@@ -17,6 +17,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch.optim import Optimizer
 
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.errors import ConfigError
 from recsys.models.base import RatingNetwork
 from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
@@ -176,6 +177,9 @@ def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
     """Return the logger.
 
     A resumed run keeps what it logged before: TensorBoard shows it up to `step`; a CSV file is renamed.
+
+    Raises:
+        ConfigError: the logger would write outside of `folder`, which the configuration of a stranger may try.
     """
     change: dict[str, Any] = {}
     if step is not None and issubclass(get_class(cfg.logger._target_), TensorBoardLogger):
@@ -183,7 +187,10 @@ def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
     if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
         number = 1 + len(list(folder.glob("metrics-*.csv")))
         metrics.replace(folder / f"metrics-{number}.csv")
-    return instantiate(cfg.logger, save_dir=str(folder), **change)
+    logger = instantiate(cfg.logger, save_dir=str(folder), **change)
+    if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"logger: would write to {logger.log_dir}, which is outside of the run folder")
+    return logger
 
 
 def _compile(network: RatingNetwork, accelerator: str) -> None:

@@ -283,3 +283,13 @@ def test_a_gpu_trains_as_well_as_a_cpu(compose, tmp_path: Path) -> None:
     on_cpu = train_result(compose(*options, "hardware=cpu"), tmp_path / "cpu")
     on_gpu = train_result(compose(*options, "hardware=gpu"), tmp_path / "gpu")
     assert on_gpu["metrics"]["test/rmse"] == pytest.approx(on_cpu["metrics"]["test/rmse"], abs=0.02)
+
+
+@pytest.mark.parametrize("key", ["name", "version"])
+@pytest.mark.parametrize("logger", ["tensorboard", "csv"])
+def test_a_logger_writes_into_the_run_folder_only(logger: str, key: str, compose, tmp_path: Path) -> None:
+    """The configuration of a run of someone else may try to write elsewhere when it is resumed."""
+    cfg = compose(*QUICK, f"logger={logger}", f"++logger.{key}=../../elsewhere")
+    with pytest.raises(ConfigError, match=r"logger: would write to .*elsewhere/?, which is outside"):
+        train_result(cfg, tmp_path / "run")
+    assert not (tmp_path / "elsewhere").exists()
