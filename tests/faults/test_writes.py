@@ -107,6 +107,19 @@ def test_a_file_that_may_not_grow_at_the_first_checkpoint_is_reported(tmp_path: 
     assert list((folder / "checkpoints").iterdir()) == []
 
 
+def test_a_full_disk_after_training_is_reported_and_the_run_can_be_resumed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    many = ["data.ratings=100000", "data.users=1000", "data.items=400", "model=bias", "batch_size=50000"]
+    done = limited(resource.RLIMIT_FSIZE, 100_000, *QUICK, *many, f"output_dir={folder}")
+    assert done.returncode == 1
+    assert re.search(
+        rf"^{folder}/data\.pt: cannot be written \(File too large\).*resume=true", done.stderr, re.M
+    )
+    assert not {"data.pt", "result.json"} & {path.name for path in folder.iterdir()}
+    assert train(compose(*QUICK, *many), folder, resume=True).result["status"] == "completed"
+    assert (folder / "data.pt").stat().st_size > 100_000
+
+
 def test_a_full_disk_at_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     done, files = on_small_disk(disk, "4k", *QUICK, f"output_dir={disk / 'run'}")
