@@ -15,7 +15,7 @@ from torch import Tensor
 from recsys.atomic import atomic_write
 from recsys.errors import RunError, named_line
 
-MAX_VALUES = 1_000_000  # in the metadata of a file, where a list can contain the same list many times
+MAX_VALUES = 100_000  # in the metadata of a file, where a list can contain the same list many times
 MAX_PICKLE = 1 << 28  # bytes of everything but tensors; text ids of a million users take 20 MB
 
 

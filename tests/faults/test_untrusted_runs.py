@@ -103,6 +103,7 @@ def test_the_class_of_a_network_is_not_imported(name: object, run: Path) -> None
         Recommender.load(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["data", "hardware"])
 def test_code_in_the_configuration_of_a_run_folder_is_not_run_by_resuming(
     place: str, run: Path, code: dict[str, Any], tmp_path: Path
