@@ -96,7 +96,8 @@ class TextTable:
 def _text(value: str) -> Text:
     """Return a cell. What standard output cannot encode is escaped here, so that columns stay aligned."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return Text(visible(value).encode(encoding, "backslashreplace").decode(encoding))
+    line = visible(value).replace("\n", "\\n")
+    return Text(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _is_utf8(encoding: str | None) -> bool:

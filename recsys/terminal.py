@@ -22,6 +22,11 @@ def visible(text: object) -> str:
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def without_control_characters(value: Any) -> Any:
+    """Return a value of a template with its control characters shown; markup, which is no text of others, as it is."""
+    return visible(value) if type(value) is str else value
+
+
 def json_escaped(text: str) -> str:
     """Return JSON in which the control characters that JSON allows in strings are escaped as well."""
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

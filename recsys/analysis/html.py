@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from recsys.analysis.report import Report
 from recsys.analysis.text import format_correlation, format_p_value
+from recsys.terminal import without_control_characters
 
 
 def render_report(report: Report, svgs: Sequence[str], result: dict[str, Any]) -> str:
@@ -24,6 +25,7 @@ def render_report(report: Report, svgs: Sequence[str], result: dict[str, Any]) -
     environment = Environment(
         loader=PackageLoader("recsys.analysis"),
         autoescape=True,
+        finalize=without_control_characters,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -94,6 +94,14 @@ class IdMap:
             fits = np.array([-(2**63) <= id < 2**63 for id in wanted.ravel().tolist()]).reshape(wanted.shape)
             indices, known = self._find(np.where(fits, wanted, 0).astype(np.int64))
             return indices, known & fits
+        if (
+            self.ids.dtype.kind == wanted.dtype.kind == "U"
+            and wanted.dtype.itemsize > self.ids.dtype.itemsize
+        ):
+            # numpy would compare copies of all ids that are as long as the longest wanted one.
+            fits = np.char.str_len(wanted) <= self.ids.dtype.itemsize // 4
+            indices, known = self._find(np.where(fits, wanted, "").astype(self.ids.dtype))
+            return indices, known & fits
         if self._lookup is not None:
             inside = (wanted >= 0) & (wanted < len(self._lookup))
             indices = self._lookup[wanted if inside.all() else np.where(inside, wanted, 0)]

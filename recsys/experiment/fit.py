@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -14,19 +15,22 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.biases import fit_biases
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import RunError
+from recsys.errors import RunError, UserError
 from recsys.evaluation.ranking_metrics import ranking_tasks
 from recsys.evaluation.summary import describe_outcome
 from recsys.leaderboard.names import job_name, swept_keys
-from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint
+from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint, read_checkpoint
 from recsys.runs.data import DATA, RunData, save_data
 from recsys.runs.folder import checkpoint_in
 from recsys.runs.network import class_path
+from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
 from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
 from recsys.training.callbacks.signals import StopOnSignal, stopped
 from recsys.training.callbacks.tensorboard import log_figure, log_hparams
 from recsys.training.callbacks.throughput import Throughput
+from recsys.training.module import RatingModule
+from recsys.training.training_state import check_training_state
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +61,13 @@ def fit(
     """
     data = build_data(cfg)
     data.setup()
+    own_class = {class_path(get_class(cfg.model._target_))}  # the user has named it, so it is trusted
+    content, resumed = None, None
+    if last is not None and last.is_file():
+        content, resumed = _load_last(last, data, cfg, own_class)
     module = build_module(cfg, data)
-    own_class = {class_path(module.network)}  # the user has named it, so it is trusted
-    resumed = _load_last(last, data, own_class) if last is not None and last.is_file() else None
+    if content is not None and last is not None:
+        _check_state(last, content, module, cfg.max_epochs)
     loss = module.loss
     k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
@@ -82,6 +90,10 @@ def fit(
         trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
     except SIGTERMException:  # raised by Lightning in a run of several processes
         raise stopped(signal.SIGTERM, trainer.global_step, folder) from None
+    except Exception as error:
+        if resumed is None or last is None or module.has_started or isinstance(error, UserError | OSError):
+            raise
+        raise unreadable(last, error) from error  # while the state was restored
     except SystemExit:  # raised by Lightning on Ctrl-C, which it then ignores for good
         if signal.getsignal(signal.SIGINT) is not on_interrupt:
             signal.signal(signal.SIGINT, on_interrupt)
@@ -114,16 +126,33 @@ def fit(
     }
 
 
-def _load_last(path: Path, data: MovieLensDataModule, trust: Trust) -> LoadedCheckpoint:
-    """Load the checkpoint to resume from, and check that the data is the same.
+def _load_last(
+    path: Path, data: MovieLensDataModule, cfg: DictConfig, trust: Trust
+) -> tuple[dict[str, Any], LoadedCheckpoint]:
+    """Load the checkpoint to resume from, and check that its data and its configuration are those of the run.
 
     Raises:
-        RunError: the checkpoint cannot be read, or the ratings or their split have changed.
+        RunError: the checkpoint cannot be read, belongs to another configuration, or the ratings or their split have
+            changed.
     """
-    checkpoint = load_checkpoint(path, trust)
+    content, checkpoint = read_checkpoint(path, trust)
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    arguments = content["network"]["arguments"]
+    options = {key: value for key, value in config["model"].items() if key != "_target_"}
+    if checkpoint.config != config or any(arguments.get(key) != value for key, value in options.items()):
+        raise RunError(
+            f"{path}: belongs to another configuration than that of the run folder; start a new run"
+        )
     if checkpoint.data != (data.dataset.sha256, data.split.fingerprint):
         raise RunError(
             f"{path}: the ratings or their split have changed since the run was started, or another version of recsys "
             "drew the split; start a new run"
         )
-    return checkpoint
+    return content, checkpoint
+
+
+def _check_state(path: Path, content: dict[str, Any], module: RatingModule, max_epochs: int) -> None:
+    try:
+        check_training_state(content, module, max_epochs)
+    except Exception as error:  # a file that was tampered with causes many kinds of errors
+        raise unreadable(path, error) from None

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys.data.dataset import default_title
-from recsys.data.ids import IdMap, as_array
-from recsys.errors import DataError
+from recsys.data.ids import MAX_ID_LENGTH, IdMap, as_array
+from recsys.errors import DataError, UnknownIdError, shortened
 from recsys.inference.titles import Titles, is_number
 
 
@@ -57,14 +57,20 @@ class Catalogue:
         """Return the item index of one raw id or title; see `to_indices`."""
         if not isinstance(item, str):
             return int(self.ids.find(item) if missing_ok else self.ids.to_indices(item))
+        if len(item) > MAX_ID_LENGTH:  # slow to compare
+            if missing_ok:
+                return -1
+            raise UnknownIdError(
+                f"item={shortened(item)}: ids and titles have at most {MAX_ID_LENGTH} characters"
+            )
         id = self.ids.from_text(item)
         index = int(self.ids.find(id))
         if index >= 0:
             return index
-        matches = self.titles.matches(item)
+        matches = [] if "\0" in item else self.titles.matches(item)
         if len(matches) == 1 or missing_ok:
             return matches[0] if len(matches) == 1 else -1
-        if not matches and (is_number(item) or not self.titles):
+        if not matches and (is_number(item) or "\0" in item or not self.titles):
             return int(self.ids.to_indices(id))  # raises the error for an unknown id
         return self.titles.find(item)
 

@@ -12,11 +12,12 @@ from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.biases import Biases
 from recsys.data.ids import as_array
-from recsys.errors import RunError
+from recsys.errors import RunError, first_line
 from recsys.inference.bias_fallback import predict_biases, top_items_by_bias
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Prior
@@ -205,7 +206,7 @@ class Recommender:
         Raises:
             UserError: an item is unknown, a rating is off the scale, or the run does not predict ratings.
         """
-        return NewUser.from_ratings(index_ratings(ratings, self.catalogue), self.catalogue, self._prior)
+        return self._new_user(index_ratings(ratings, self.catalogue))
 
     def fold_in_file(self, path: str | Path) -> NewUser:
         """Return a new user described by a CSV file; see `recsys.inference.ratings_csv`.
@@ -214,7 +215,7 @@ class Recommender:
             UserError: the file cannot be read, a line is wrong, or the run does not predict ratings.
         """
         ratings = read_ratings_csv(Path(path), self.catalogue.to_index, self.scorer.scale)
-        return NewUser.from_ratings(ratings, self.catalogue, self._prior)
+        return self._new_user(ratings)
 
     def export(self, path: str | Path) -> Path:
         """Write the scorer as ONNX or torch.export file and return its path; see `recsys.inference.export`."""
@@ -241,6 +242,14 @@ class Recommender:
     def biases(self) -> Biases:
         """The bias model of the training set."""
         return self.run.data.biases
+
+    def _new_user(self, ratings: Mapping[int, float]) -> NewUser:
+        try:
+            return NewUser.from_ratings(ratings, self.catalogue, self._prior)
+        except (ValueError, torch.linalg.LinAlgError) as error:  # absurd weights
+            raise RunError(
+                f"run={self.run.folder}: its weights do not allow fold-in ({first_line(error):.200})"
+            ) from None
 
     @cached_property
     def _prior(self) -> Prior:

@@ -16,6 +16,7 @@ from recsys.leaderboard.paired_test import explain
 from recsys.leaderboard.ranking import Configuration, compare_with_best
 from recsys.leaderboard.runs import RunRecord
 from recsys.tables import shown
+from recsys.terminal import without_control_characters
 
 
 def write_page(
@@ -49,6 +50,7 @@ def render_page(
     environment = Environment(
         loader=PackageLoader("recsys.leaderboard"),
         autoescape=True,
+        finalize=without_control_characters,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -24,6 +24,7 @@ from recsys.data.splits import Split
 from recsys.errors import RunError
 from recsys.models.scoring import Seen
 from recsys.runs.folder import FORMAT
+from recsys.runs.network import require_format
 from recsys.runs.torch_file import check_tensor, read_torch_file, unreadable, write_torch_file
 
 DATA = "data.pt"
@@ -126,10 +127,7 @@ def load_data(folder: Path, fingerprints: Sequence[str], n_users: int, n_items: 
         raise RunError(f"{path}: missing, so the run cannot recommend; train again, or copy the whole folder")
     content = read_torch_file(path)
     try:
-        if content["format"] != FORMAT:
-            raise RunError(
-                f"{path}: has format {content['format']!r:.20}, this version reads format {FORMAT}: train again"
-            )
+        require_format(path, content)
         if content["data"] != list(fingerprints):
             raise RunError(f"{path}: belongs to another run than its checkpoint")
         return _parse(content, n_users, n_items)

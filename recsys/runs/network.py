@@ -18,12 +18,12 @@ def describe_network(network: RatingNetwork) -> dict[str, Any] | None:
     """Return what rebuilds a network: its class and arguments; None if it was not built with `from_data`."""
     if network.arguments is None:
         return None
-    return {"class": class_path(network), "arguments": network.arguments}
+    return {"class": class_path(type(network)), "arguments": network.arguments}
 
 
-def class_path(value: object) -> str:
-    """Return the module and the name of the class of an object."""
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+def class_path(kind: type) -> str:
+    """Return the module and the name of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def network_from_checkpoint(path: Path, trust: Trust = False) -> RatingNetwork:
@@ -114,9 +114,7 @@ def require_format(path: Path, metadata: Any) -> None:
     Raises:
         RunError: it is another than that of this version, or there is none.
     """
-    try:
-        found = metadata["format"]
-    except (KeyError, TypeError) as error:
-        raise unreadable(path, error) from None
+    if not isinstance(metadata, dict) or type(found := metadata.get("format")) is not int:
+        raise unreadable(path, ValueError("no format"))
     if found != FORMAT:
         raise RunError(f"{path}: has format {found!r:.20}, this version reads format {FORMAT}: train again")

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from recsys.errors import RunError
 from recsys.runs.folder import FORMAT, parse_json, read_bytes
 
-Text = Annotated[str, StringConstraints(max_length=10_000)]
+# One line: it is printed, and a second line could pass for a line of the command.
+Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\r\n]*$")]
 MetricName = Annotated[str, StringConstraints(pattern=r"^val/[\w@.+-]{1,100}$")]
 Metric = Annotated[float, Ge(-1e100), Le(1e100)]  # so that sums and squares are finite
 Count = Annotated[int, Ge(0), Lt(2**63)]

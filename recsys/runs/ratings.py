@@ -9,7 +9,7 @@ from recsys.data.batches import EVALUATION_BATCH, Batches, to_tensors
 from recsys.data.dataset import Dataset
 from recsys.data.sources.base import Source
 from recsys.data.splits import Split, SplitMethod
-from recsys.errors import RunError, first_line
+from recsys.errors import RunError, first_line, named_line
 from recsys.runs.load import LoadedRun
 from recsys.runs.trust import Trust, check_trusted
 
@@ -49,10 +49,17 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
     check_trusted(config, run.folder, trust)
     source = _build(run, "data", Source)  # type: ignore[type-abstract]
     split_method = _build(run, "split", SplitMethod)  # type: ignore[type-abstract]
-    for problem in source.check():
-        raise RunError(f"run={run.folder}: {problem}")
-    dataset = source.on_this_machine().load()
-    split = split_method(dataset)
+    try:
+        for problem in (*source.check(), *split_method.check(getattr(source, "name", None))):
+            raise RunError(f"run={run.folder}: {problem}")
+        dataset = source.on_this_machine().load()
+        split = split_method(dataset)
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:  # values of wrong types
+        if trust is True:
+            raise
+        raise RunError(
+            f"run={run.folder}: its configuration of data or split is not valid ({named_line(error):.300})"
+        ) from None
     if run.checkpoint.data != (dataset.sha256, split.fingerprint):
         raise RunError(
             f"run={run.folder}: the ratings of {dataset.name} or their split have changed since the run was trained, "
@@ -71,7 +78,7 @@ def _build(run: LoadedRun, key: str, kind: type[T]) -> T:
         built = instantiate(run.checkpoint.config[key], _convert_="all")
     except Exception as error:  # a configuration that was tampered with causes many kinds of errors
         raise RunError(
-            f"run={run.folder}: its configuration of {key} is not valid ({first_line(error):.300})"
+            f"run={run.folder}: its configuration of {key} is not valid ({first_line(error.__cause__ or error):.300})"
         ) from None
     if not isinstance(built, kind):
         raise RunError(f"run={run.folder}: its {key} is a {type(built).__name__}, not a {kind.__name__}")

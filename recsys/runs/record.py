@@ -18,6 +18,7 @@ from recsys.runs.folder import HYDRA
 
 # Keys that concern one start of the command and not the run: they are neither recorded nor compared.
 START_KEYS = ("run", "resume", "trust", "output_dir", "sweep.resume")
+MAX_SIZE = 1_000_000  # bytes of a file; config.yaml has some thousand
 START_NODES = {"run": None, "resume": False, "trust": False, "output_dir": None, "sweep": {"resume": None}}
 
 
@@ -87,7 +88,12 @@ def recorded_choices(folder: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path, name: str) -> DictConfig | ListConfig | None:
+    path = folder / HYDRA / name
     try:
-        return OmegaConf.load(folder / HYDRA / name)
+        if path.stat().st_size > MAX_SIZE:
+            return None
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(path.read_text("utf-8"))):
+            return None  # a run never writes aliases; nested ones are endless
+        return OmegaConf.load(path)
     except (OSError, yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException):
         return None

@@ -7,6 +7,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
 import torch
@@ -39,6 +40,10 @@ def read_torch_file(path: Path, mmap: bool = False) -> Any:
         raise RunError(f"{path}: no such file") from None
     except RunError:
         raise
+    except UnpicklingError:  # torch's message recommends to load the file without this protection
+        raise RunError(
+            f"{path}: damaged, or contains code instead of plain values; nothing was run"
+        ) from None
     except Exception as error:  # damage causes many kinds of errors
         raise unreadable(path, error) from None
 
@@ -103,7 +108,7 @@ def check_tensor(tensor: Any, shape: tuple[int | None, ...], dtypes: tuple[torch
     )
     if not fits:
         raise ValueError(f"a tensor of shape {tuple(tensor.shape)} instead of {shape}")
-    if not tensor.is_contiguous() or tensor.is_meta:
+    if not tensor.is_contiguous() or tensor.is_meta or tensor.requires_grad:
         raise ValueError(f"a tensor of shape {tuple(tensor.shape)} that is not stored completely")
     if tensor.is_floating_point() and not tensor.isfinite().all():
         raise ValueError("values that are not finite (nan or inf)")

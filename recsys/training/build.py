@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch.optim import Optimizer
@@ -23,7 +23,7 @@ from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
 from recsys.seeds import seed_for
 from recsys.terminal import is_terminal
-from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
+from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping, LastCheckpoint
 from recsys.training.callbacks.metadata import CheckpointMetadata
 from recsys.training.callbacks.progress import EpochBar, EpochLog
 from recsys.training.callbacks.snapshots import SnapshotEnsemble
@@ -118,7 +118,7 @@ def build_callbacks(
     callbacks: list[Callback] = [
         CheckpointMetadata(metadata),
         CycleEndCheckpoint(dirpath=checkpoints, filename="best", enable_version_counter=False, **selection),
-        ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
+        LastCheckpoint(checkpoints),
         # The module raises on a metric that is not finite; EarlyStopping would end the run as if it was complete.
         CycleEndEarlyStopping(patience=patience, check_finite=False, **selection),
         EpochBar(refresh_rate=20) if is_terminal() else EpochLog(),
@@ -151,7 +151,7 @@ def build_trainer(
     reuse_freed_memory()
     hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
     hardware.pop("compile")
-    plugins: list[Any] = [AtomicCheckpointIO()]
+    plugins: list[Any] = [AtomicCheckpointIO(folder)]
     if SLURMEnvironment.detect():
         # Lightning's automatic requeue would resume from any checkpoint in the run folder.
         plugins.append(SLURMEnvironment(auto_requeue=False))

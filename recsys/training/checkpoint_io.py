@@ -13,7 +13,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning writes to the system's temporary folder. If that is on another disk, the last step is a copy,
     and a crash leaves an incomplete checkpoint.
+
+    Args:
+        folder: the run folder; nothing outside of it is removed.
     """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -29,3 +36,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             OSError: the disk is full, or the folder is not writable.
         """
         write_torch_file(checkpoint, Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint of the run folder; ignore any other path, such as one that a stranger's file names."""
+        resolved = Path(path).resolve()
+        if resolved.is_relative_to(self.folder.resolve()) and resolved.is_file():
+            resolved.unlink()

@@ -71,8 +71,9 @@ class RatingModule(pl.LightningModule):
         self._loss_count = 0
         self._errors: RatingErrors | None = None
         self._tasks: dict[str, RankingTask] = {}
+        self.has_started = False  # whether training has begun, after the state of a checkpoint was restored
         self._resumed: Mapping[str, Any] = {}  # state of a checkpoint that is applied when training starts
-        if getattr(self._make_optimizer([Parameter(torch.zeros(1))]), "sparse_gradients", False):
+        if getattr(self.make_optimizer([Parameter(torch.zeros(1))]), "sparse_gradients", False):
             network.use_sparse_gradients()
 
     @classmethod
@@ -107,7 +108,7 @@ class RatingModule(pl.LightningModule):
         Raises:
             ConfigError: the Trainer limits neither epochs nor steps, so the schedule has no end.
         """
-        optimizer = self._make_optimizer(list(self.network.parameters()))
+        optimizer = self.make_optimizer(list(self.network.parameters()))
         scheduler = self.schedule(optimizer, *self._length())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -138,6 +139,7 @@ class RatingModule(pl.LightningModule):
             batches.load_state_dict(self._resumed["batches"])
         self._resumed = {}
         self.snapshots = [scorer.to(self.device) for scorer in self.snapshots]
+        self.has_started = True
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch plus its penalty."""
@@ -243,7 +245,8 @@ class RatingModule(pl.LightningModule):
         self._loss_sum = loss.to(self.device)
         self.snapshots = scorers_from_checkpoint(checkpoint, self.network, expected)[:-1]
 
-    def _make_optimizer(self, parameters: list[Parameter]) -> Optimizer:
+    def make_optimizer(self, parameters: list[Parameter]) -> Optimizer:
+        """Return a new optimizer of parameters, with the learning rate of the module."""
         return self.optimizer(parameters, lr=self.lr)
 
     def _start_evaluation(self) -> None:

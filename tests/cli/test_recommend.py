@@ -130,7 +130,7 @@ def test_many_users_are_written_to_a_file(
         (["user=9", "item=-1"], "unknown item id: -1 (the nearest known: 1)"),
         (["user=9", "item=+1"], "item ids are whole numbers here, which '+1' is not (the nearest known: 1)"),
         (["item=①"], "item ids are whole numbers here, which '①' is not (the nearest known: 1)"),
-        (["item=" + "9" * 5000], "99... (5,000 characters) (the nearest known: 120)"),
+        (["item=" + "9" * 5000], "(5,000 characters): ids and titles have at most 1000"),
         (["user=" + "9" * 5000], "99... (5,000 characters) (the nearest known: 200)"),
         (["user=+9"], "user ids are whole numbers here, which '+9' is not (the nearest known: 8, 9)"),
         (["user=1_0"], "user ids are whole numbers here, which '1_0' is not (the nearest known: 1)"),

@@ -92,3 +92,11 @@ def test_a_table_clips_only_predictions(catalogue: Catalogue) -> None:
     }
     similarities = catalogue.table(indices, values, "similarity")["similarity"]
     assert similarities.tolist() == pytest.approx([5.5, 0.2])
+
+
+def test_a_query_that_is_too_long_is_refused_before_it_is_compared(catalogue: Catalogue) -> None:
+    with pytest.raises(
+        UnknownIdError, match=r"^item='x+\.\.\.' \(100,000 characters\): ids and titles have at most"
+    ):
+        catalogue.to_index("x" * 100_000)
+    assert catalogue.to_index("x" * 100_000, missing_ok=True) == -1

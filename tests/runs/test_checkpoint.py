@@ -119,6 +119,8 @@ def refusal(path: Path, content: Content) -> str:
             "has format 3, this version reads format 2: train again",
         ),
         (lambda content: content["recsys"].pop("format"), "damaged"),
+        (lambda content: content["recsys"].update(format=torch.zeros(3)), "no format"),
+        (lambda content: content.update(recsys=torch.tensor(3)), "no format"),
         (lambda content: content["recsys"].pop("item_ids"), "damaged"),
         (
             lambda content: content["recsys"].update(user_ids=content["recsys"]["user_ids"][:-1]),

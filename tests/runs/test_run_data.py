@@ -79,6 +79,8 @@ def test_a_rating_takes_the_fewest_bytes_that_hold_an_item_index(
     ("change", "message"),
     [
         (lambda content: content.update(format=1), "format 1"),
+        (lambda content: content.update(format=torch.zeros(3)), "no format"),
+        (lambda content: content["user_biases"].requires_grad_(), "not stored"),
         (lambda content: content.update(data=["a1", "c3"]), "belongs to another run"),
         (lambda content: content.pop("titles"), "titles"),
         (lambda content: content.update(titles='["x"]'), "a list of 12 texts"),

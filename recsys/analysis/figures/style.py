@@ -1,6 +1,7 @@
 """Common style of all figures, in colours that colour-blind readers can tell apart (Okabe and Ito 2008)."""
 
 import io
+import warnings
 
 import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap
@@ -51,6 +52,8 @@ def shorten(title: str, length: int = 36) -> str:
 @styled
 def fix_layout(figure: Figure) -> None:
     """Compute the layout and keep it: elements added later do not move the others."""
+    # A title may have characters that the font lacks; they are drawn as boxes.
+    warnings.filterwarnings("ignore", message="Glyph .* missing from font")
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 

@@ -175,9 +175,14 @@ def _member(file: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
     except KeyError:
         held = ", ".join(file.namelist()[:8])
         raise DataError(f"{file.filename}: holds no {member} (it holds {held})") from None
-    if info.file_size > min(MAX_MEMBER_SIZE, MAX_COMPRESSION_RATIO * (info.compress_size + 1000)):
+    if file.namelist().count(member) > 1:
         raise DataError(
-            f"{file.filename}: {member} claims to unpack {info.compress_size} bytes to {info.file_size}, "
+            f"{file.filename}: holds {member} more than once. Delete the file to download it again"
+        )
+    compressed = min(info.compress_size, Path(str(file.filename)).stat().st_size)  # it may claim to be larger
+    if info.file_size > min(MAX_MEMBER_SIZE, MAX_COMPRESSION_RATIO * (compressed + 1000)):
+        raise DataError(
+            f"{file.filename}: {member} claims to unpack {compressed} bytes to {info.file_size}, "
             "which no MovieLens archive does. Delete the file to download it again"
         )
     return info
@@ -189,8 +194,9 @@ def _report_damage(file: zipfile.ZipFile, member: str) -> Iterator[None]:
     try:
         yield
     except (OSError, *DAMAGED) as problem:
+        reason = str(problem) or type(problem).__name__
         raise DataError(
-            f"{file.filename}: {member} is damaged ({problem}). Delete the file to download it again"
+            f"{file.filename}: {member} is damaged ({reason}). Delete the file to download it again"
         ) from None
 
 

@@ -6,6 +6,9 @@ from typing import ClassVar
 
 from recsys.data.dataset import Dataset
 
+MAX_RATING = 1e9  # its square is exact enough in float32
+MAX_NAME_LENGTH = 100  # characters; it is part of the name of a folder
+
 
 class Source(ABC):
     """Base class of data sources: where ratings come from, and how to read them.
@@ -42,7 +45,9 @@ class Source(ABC):
 
 
 def check_scale(scale: Sequence[float]) -> Iterator[str]:
-    """Yield an error message if the lowest rating is not below the highest."""
+    """Yield an error message if the lowest rating is not below the highest, or one is too large."""
     low, high = scale
+    if max(abs(low), abs(high)) > MAX_RATING:
+        yield f"data.scale={list(scale)}: ratings must be between -{MAX_RATING:g} and {MAX_RATING:g}"
     if not low < high:
         yield f"data.scale={list(scale)}: the lowest rating comes first, the highest second"

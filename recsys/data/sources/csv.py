@@ -15,7 +15,7 @@ from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.read import match_header, read_ratings
 from recsys.data.sources.archive import year_of
-from recsys.data.sources.base import Source, check_scale
+from recsys.data.sources.base import MAX_NAME_LENGTH, Source, check_scale
 from recsys.errors import DataError, os_error_as_data_error, shortened
 from recsys.paths import expanded
 
@@ -88,6 +88,8 @@ class CsvFile(Source):
                     f"data.path={self.path}: not a regular file, but a pipe or a device, which cannot be read "
                     "several times; save the ratings to a file first"
                 )
+        if len(self.name) > MAX_NAME_LENGTH:
+            yield f"data.name={shortened(self.name)}: at most {MAX_NAME_LENGTH} characters"
         yield from check_scale(self.scale)
         if len(self._separator) != 1 or not self._separator.isascii() or self._separator in NO_SEPARATORS:
             yield (

@@ -79,7 +79,7 @@ class MovieLens(Source):
 
     def check(self) -> Iterator[str]:
         """Yield an error message if the name, the package or the scale is not possible."""
-        if not re.fullmatch(r"[\w-][\w.-]*", self.name):
+        if not re.fullmatch(r"[\w-][\w.-]{,99}", self.name):
             yield f"data.name={self.name!r:.80}: letters, digits, '.', '_' and '-' only; <name>.zip is the archive"
         if self.package is not None and not is_pinned(self.package[0]):
             yield f"data.package={shortened(self.package[0])}: must be name==version, and the sha256 of its wheel"

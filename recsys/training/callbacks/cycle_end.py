@@ -5,10 +5,14 @@ cycles, every epoch is a cycle end.
 """
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from recsys.runs.torch_file import check_tensor
 
 
 class CycleEndCheckpoint(ModelCheckpoint):
@@ -29,16 +33,40 @@ class CycleEndCheckpoint(ModelCheckpoint):
             super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score, also if the run's folder was moved.
+        """Restore the best score, with the path that the file has now.
 
-        Lightning forgets the score if `dirpath` has changed. It has no public way to replace the paths in the
-        state; tests/training/callbacks/test_cycle_end.py fails if the keys change.
+        The paths of the state are not used: the folder may have been moved, and Lightning removes the file or folder
+        that they name when a better epoch is saved. Lightning has no public way to replace them;
+        tests/training/callbacks/test_cycle_end.py fails if the keys change.
         """
-        moved = str(state_dict["dirpath"]), str(self.dirpath)
-        best = state_dict["best_model_path"].replace(*moved)
-        scores = {path.replace(*moved): score for path, score in state_dict["best_k_models"].items()}
-        now = {"dirpath": self.dirpath, "best_model_path": best, "best_k_models": scores}
-        super().load_state_dict(state_dict | now | {"kth_best_model_path": best})
+        score = state_dict["best_model_score"]
+        if score is None:
+            return
+        check_tensor(score, (), (torch.float32, torch.float64))
+        path = str(Path(str(self.dirpath), f"{self.filename}.ckpt"))
+        own = {
+            "dirpath": self.dirpath,
+            "best_model_path": path,
+            "best_k_models": {path: score},
+            "kth_best_model_path": path,
+            "kth_value": score,
+            "last_model_path": "",
+        }
+        super().load_state_dict(state_dict | own)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps the weights of the last epoch.
+
+    Args:
+        dirpath: folder of the file.
+    """
+
+    def __init__(self, dirpath: Path) -> None:
+        super().__init__(dirpath, "last", enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore nothing: the state has paths only, which Lightning would remove."""
 
 
 class CycleEndEarlyStopping(EarlyStopping):

@@ -198,6 +198,32 @@ def test_a_zip_bomb_is_refused_without_reading_it(archive: Path, monkeypatch: py
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
+def test_a_zip_bomb_that_claims_to_be_large_is_refused_without_reading_it(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(archive, {**tabs_members(ROWS), "ml-100k/u.data": b"1" * 20_000_000})
+    data = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as file:
+        names = file.namelist()
+    entry = data.index(b"PK\x01\x02")
+    for _ in range(names.index("ml-100k/u.data")):
+        entry = data.index(b"PK\x01\x02", entry + 4)
+    data[entry + 20 : entry + 24] = (2**31 - 1).to_bytes(4, "little")  # the compressed size
+    archive.write_bytes(data)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("read"))
+    with pytest.raises(DataError, match=r"u\.data claims to unpack \d+ bytes to 20000000"):
+        read_tabs(archive, "ml-100k", SCALE, "error")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_that_an_archive_holds_twice_is_refused(archive: Path) -> None:
+    pack(archive, tabs_members(ROWS))
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("ml-100k/u.data", "1\t1\t5\t0\n")
+    with pytest.raises(DataError, match=r"holds ml-100k/u\.data more than once"):
+        read_tabs(archive, "ml-100k", SCALE, "error")
+
+
 def test_a_file_above_the_size_limit_is_refused(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = tabs_members(ROWS)
     pack(archive, members)

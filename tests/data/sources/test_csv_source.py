@@ -201,3 +201,18 @@ def test_edge_cases_are_read(data: str, tmp_path: Path) -> None:
     lines = [f"{user},{item},3,{time}\n" for user in range(users) for item in range(items)]
     dataset = load_text(tmp_path, "user,item,rating,time\n" + "".join(lines), timestamp="time")
     assert (len(dataset), len(dataset.user_ids), len(dataset.item_ids)) == (users * items, users, items)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"scale": (-1e308, 1e308)},
+            "data.scale=[-1e+308, 1e+308]: ratings must be between -1e+09 and 1e+09",
+        ),
+        ({"name": "n" * 300}, f"data.name='{'n' * 60}...' (300 characters): at most 100 characters"),
+    ],
+)
+def test_values_that_fit_no_file_or_number_are_refused(options: dict, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user,item,rating\n1,1,3\n", "utf-8")
+    assert list(CsvFile(str(tmp_path / "a.csv"), **options).check()) == [message]
