@@ -153,6 +153,7 @@ def test_a_failed_run_records_the_error(tmp_path: Path) -> None:
     assert "already holds a run" in run("train", *QUICK, f"output_dir={tmp_path / 'run'}", code=1).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_a_description_and_examples(command: str) -> None:
     text = run(command, "--help").stdout

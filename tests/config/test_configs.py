@@ -68,6 +68,7 @@ def test_the_header_describes_the_file_and_shows_a_command(file: Path) -> None:
         assert any(file.stem in line for line in commands), "no command names the file"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), options_of(*GROUPS - {"sweep"}))
 def test_every_option_is_valid(compose, group: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

@@ -44,6 +44,7 @@ def test_options_are_found() -> None:
     assert ("model", "history") not in OPTIONS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_a_yaml_file_has_the_defaults_of_its_class(compose, group: str, option: str) -> None:
     node: dict[str, Any] = OmegaConf.to_container(compose(f"{group}={option}"), resolve=True)[group]

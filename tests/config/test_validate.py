@@ -192,6 +192,7 @@ def test_no_number_may_be_infinite_or_nan(compose, value: str) -> None:
     assert all(message.endswith(": must be a finite number") for message in messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [

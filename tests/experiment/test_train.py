@@ -79,6 +79,7 @@ def test_trained_biases_equal_fitted_biases(compose, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["embedding-net", "matrix-factorization", "bias", "neumf"])
 def test_every_network_learns_with_an_ordinal_head(compose, model: str, tmp_path: Path) -> None:
     options = [f"model={model}", "model.head=ordinal", "data.step=1", "max_epochs=6", "optimizer.lr=0.01"]
@@ -164,6 +165,7 @@ class FusedSGD(torch.optim.SGD):
         super().__init__(*arguments, fused=fused, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [[], ["+optimizer.fused=true"], [f"optimizer._target_={__name__}.FusedSGD"]]
 )

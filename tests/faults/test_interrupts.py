@@ -75,6 +75,7 @@ class Press(Callback):
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["tensorboard", "csv"])
 def test_a_run_without_a_checkpoint_leaves_nothing_behind(logger: str, tmp_path: Path) -> None:
     cfg = compose(*QUICK, f"logger={logger}")

@@ -44,6 +44,7 @@ def resumed(run: Path) -> dict[str, Any]:
     return train(compose(*RUN), run, resume=True).result
 
 
+@pytest.mark.slow
 def test_a_run_that_was_copied_can_be_resumed(run: Path) -> None:
     """So the tests below would notice."""
     assert resumed(run)["status"] == "completed"
@@ -83,6 +84,7 @@ def cut_generators(content: dict[str, Any]) -> None:
     content["generators"] = {name: states[:, :10] for name, states in content["generators"].items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "edit",
     [

@@ -181,6 +181,7 @@ def test_wrong_ratings_of_a_new_user(recommender: Recommender) -> None:
         recommender.fold_in({500: 4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["bias", "matrix-factorization", "history"])
 def test_every_model_can_be_queried(model: str, tmp_path: Path) -> None:
     common = [override for override in LEARNED if not override.startswith(("model", "max_epochs"))]

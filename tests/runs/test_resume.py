@@ -173,6 +173,7 @@ def begin(folder: Path, *overrides: str) -> None:
         raise Stopped("killed", 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "message"),
     [

@@ -88,6 +88,7 @@ def test_an_invalid_space_is_refused(typed: str, message: str) -> None:
         split_space(parsed(typed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "changed"),
     [
