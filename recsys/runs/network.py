@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.utils import get_class
 
 from recsys.errors import RunError
@@ -42,6 +43,10 @@ def network_from_checkpoint(path: Path, trust: Trust = False) -> RatingNetwork:
     if not isinstance(content, dict) or not content.get("network"):
         raise RunError(f"{path}: does not describe its network; pass network=..., or build it with from_data")
     try:
+        with torch.device("meta"):  # the description of a huge network must not take its memory
+            shapes = build_network(content["network"], path, trust).state_dict()
+        for name, tensor in shapes.items():
+            check_tensor(content["state_dict"][f"network.{name}"], tuple(tensor.shape), (tensor.dtype,))
         return build_network(content["network"], path, trust)
     except RunError:
         raise

@@ -93,7 +93,10 @@ class RatingModule(pl.LightningModule):
         """
         if "network" not in arguments:
             arguments["network"] = network_from_checkpoint(Path(checkpoint_path), trust)
-        return super().load_from_checkpoint(checkpoint_path, weights_only=True, **arguments)
+        # Some versions of Lightning call the function that `_instantiator` in the file names.
+        return super().load_from_checkpoint(
+            checkpoint_path, weights_only=True, _instantiator=None, **arguments
+        )
 
     def setup(self, stage: str) -> None:
         """Set up the network from the training set, unless `from_data` has already done so."""

@@ -23,6 +23,7 @@ from recsys.experiment.average import average
 from recsys.experiment.evaluate import evaluate
 from recsys.inference.recommender import Recommender
 from recsys.runs.checkpoint import load_checkpoint
+from recsys.training.module import RatingModule
 
 
 class Code:
@@ -236,3 +237,26 @@ def test_a_run_answers_without_its_ratings(tmp_path: Path) -> None:
     assert answers(Path(shutil.move(run, tmp_path / "elsewhere"))) == before
     with pytest.raises(RunError, match=r"data\.path=.*No such file"):
         evaluate(str(tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda content: content["network"].update({"class": "torch.nn.Linear"}), "not part of recsys"),
+        (lambda content: content["network"]["arguments"].update(n_users=10**11), "instead of"),
+        (lambda content: content["state_dict"].popitem(), "KeyError"),
+        (lambda content: next(iter(content["state_dict"].values())).fill_(torch.nan), "not finite"),
+    ],
+)
+def test_a_module_is_rebuilt_from_consistent_files_only(
+    edit: Callable[[dict[str, Any]], object], message: str, run: Path
+) -> None:
+    assert RatingModule.load_from_checkpoint(best(run)).network.n_users == 60
+    change(best(run), edit)
+    with pytest.raises(RunError, match=message):
+        RatingModule.load_from_checkpoint(best(run))
+
+
+def test_a_module_calls_no_function_that_the_file_names(run: Path) -> None:
+    change(best(run), lambda content: content["hyper_parameters"].update(_instantiator="os.mkdir"))
+    assert RatingModule.load_from_checkpoint(best(run)).network.n_users == 60
