@@ -8,13 +8,13 @@ import warnings
 from types import TracebackType
 from typing import Any
 
-# Control characters except newline and tab; separators and directions of Unicode that reorder or break lines; and
+# Control characters except newline and tab; Unicode line separators and bidirectional control characters; and
 # surrogates, which stand for the bytes of a file name that is not UTF-8.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: object) -> str:
-    r"""Return text in which a terminal shows every character, for ids, titles, paths and messages of others.
+    r"""Return text with its control characters shown, so that ids, titles and messages cannot control a terminal.
 
     >>> visible("Heat\x1b[2J (1995)")
     'Heat\\x1b[2J (1995)'
@@ -23,7 +23,7 @@ def visible(text: object) -> str:
 
 
 def without_control_characters(value: Any) -> Any:
-    """Return a value of a template with its control characters shown; markup, which is no text of others, as it is."""
+    """Return a value of a template; control characters of a plain string are shown, and markup is returned as it is."""
     return visible(value) if type(value) is str else value
 
 

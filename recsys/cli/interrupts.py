@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-INTERRUPTED = "stopped by the keyboard"
+INTERRUPTED = "interrupted by Ctrl-C"
 INTERRUPTED_CODE = 128 + signal.SIGINT
 
 
@@ -28,8 +28,8 @@ def _exit_at_once(number: int, frame: FrameType | None) -> None:
 class Interrupts:
     """Raises KeyboardInterrupt on Ctrl-C, and remembers it.
 
-    Imports lose the exception: C extensions replace it with an ImportError, and Python prints and drops it in
-    callbacks of the garbage collector.
+    The exception can get lost: C extensions that are being imported replace it with an ImportError, and Python only
+    prints exceptions that are raised in callbacks of the garbage collector.
 
     Attributes:
         received: whether Ctrl-C was pressed.

@@ -11,9 +11,9 @@ from recsys.runs.folder import hydra_quoted
 def quote_for_hydra(override: str) -> str:
     """Quote a value that Hydra cannot parse, such as the folder `Jürgen's runs (1)`.
 
-    Lists, dicts, functions such as choice(), interpolations and values with quotes are left to Hydra. Commas separate
-    the values of a sweep, except those of `item=` and `user=`. These two and the names in `genres=` are always quoted:
-    without quotes, the user ids 1_0 and 1e1 would become 10.
+    Lists, dicts, functions such as choice(), interpolations and quoted values are left to Hydra. Commas separate
+    the values of a sweep, except those of `item=` and `user=`. These two and the names in `genres=[...]` are quoted in
+    any case: without quotes, the user ids 1_0 and 1e1 would become 10.
 
     >>> quote_for_hydra("output_dir=ünï"), quote_for_hydra("data.path=a.csv,ö.csv")
     ("output_dir='ünï'", "data.path=a.csv,'ö.csv'")
@@ -38,7 +38,7 @@ def quote_for_hydra(override: str) -> str:
         return override
     values = [_quoted(part.strip(" \t")) for part in re.split(r"(?<!\\),", value)]
     quoted = f"{key}={','.join(values)}"
-    return quoted if _can_parse(quoted) else override  # Hydra's message then has what the user typed
+    return quoted if _can_parse(quoted) else override  # Hydra's error message then shows what the user typed
 
 
 def _quoted(value: str) -> str:
@@ -46,7 +46,7 @@ def _quoted(value: str) -> str:
         return value
     return hydra_quoted(
         re.sub(r"\\([\\()\[\]{}:=,\s])", r"\1", value)
-    )  # what Hydra's grammar lets one escape
+    )  # the characters that can be escaped in Hydra's grammar
 
 
 def _can_parse(override: str) -> bool:

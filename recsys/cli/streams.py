@@ -10,7 +10,7 @@ from typing import Any
 def set_up_streams() -> None:
     """Prepare standard input, output and error; a second call changes nothing.
 
-    Characters that the encoding of a stream does not have are written as escapes.
+    Characters that the encoding of a stream cannot represent are written as backslash escapes.
     """
     for number in range(3):
         try:

@@ -1,7 +1,7 @@
-"""Titles: find items by title, without year, commas, quotes, parentheses, accents or capitals.
+"""Titles: find items by title, ignoring year, commas, quotes, parentheses, accents and capitals.
 
-A number must be written as in the title: no rule turns -1 or another digit, such as a superscript, into 1. A title
-is not found by its year alone.
+Numbers in a query are not converted: -1 or a superscript 1 never matches a plain 1. A title is not found by its year
+alone.
 """
 
 import difflib
@@ -53,8 +53,8 @@ class Titles:
         them in any order. Each stage compares without the year first, then with it. The first stage with a
         match decides.
 
-        A query of digits alone matches titles that are this number or begin with it. Any other query with a number
-        and without letters, such as "-1", matches titles that are written in the same way.
+        A query of digits alone matches titles that are this number; if there are none, those that begin with it. Any
+        other query with a number and without letters, such as "-1", matches titles that are written in the same way.
         """
         if is_number(query):
             written = _as_written(query)
@@ -149,7 +149,7 @@ def _normalised_titles(title: str) -> tuple[list[str], list[str]]:
 
 
 def _written_numbers(title: str) -> list[str]:
-    """Return those names of an item that have a number and no letters, also with the year, as they are written."""
+    """Return the names of an item that have digits and no letters, with and without the year, not normalised."""
     names, years = _parts(title)
     numbers = [name for name in map(_as_written, names) if is_number(name)]
     with_year = [

@@ -1,7 +1,7 @@
-"""data.pt: what recommending needs of a run's ratings, saved in the run folder.
+"""data.pt: the items, which items each user has rated, and biases, saved in the run folder for recommending.
 
-With it, a run answers on any machine, also after its ratings file has changed or gone. Only evaluation reads
-the ratings again (`recsys.runs.ratings`).
+With it, a run can recommend on any machine, even if its ratings file was changed or deleted. Evaluating and resuming
+read the ratings again (`recsys.runs.ratings`).
 """
 
 import json
@@ -80,17 +80,17 @@ def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
     """Write data.pt atomically, and return its size in bytes.
 
     The size is 1, 2 or 4 bytes per rating for at most 256, 65,536 or more items, 17 bytes per user, and 11 bytes
-    and the title per item.
+    plus title and genres per item.
 
     Args:
-        data: of the run.
+        data: the data of the run.
         folder: the run folder.
-        fingerprints: of the ratings and of their split, as in the checkpoints.
+        fingerprints: those of the ratings and of their split, as in the checkpoints.
     """
     years = data.item_table["year"].fillna(NO_YEAR).to_numpy(np.int16)
     n_items = len(data.item_table)
     index_type = next(kind for kind in INDEX_TYPES if n_items - 1 <= torch.iinfo(kind).max)
-    # The texts are JSON: torch reads a text of a list as slowly as a tensor.
+    # One JSON string for all titles, and one for all genres: torch reads each string of a list as slowly as a tensor.
     content = {
         "format": FORMAT,
         "data": list(fingerprints),
@@ -178,5 +178,5 @@ def _texts(values: Any, length: int) -> list[str]:
         or len(values) != length
         or not all(isinstance(text, str) for text in values)
     ):
-        raise ValueError(f"a list of {length} texts expected")
+        raise ValueError(f"a list of {length} strings expected")
     return values

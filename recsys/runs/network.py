@@ -16,7 +16,7 @@ from recsys.runs.trust import Trust, require_trusted
 
 
 def describe_network(network: RatingNetwork) -> dict[str, Any] | None:
-    """Return what rebuilds a network: its class and arguments; None if it was not built with `from_data`."""
+    """Return class and arguments, from which a network can be rebuilt; None if it was not built with `from_data`."""
     if network.arguments is None:
         return None
     return {"class": class_path(type(network)), "arguments": network.arguments}
@@ -77,8 +77,8 @@ def scorers_from_checkpoint(
     """Return the scorers of a checkpoint: snapshots, the oldest first, then the current one.
 
     Args:
-        content: of the checkpoint.
-        network: of the class and arguments that the scorers were made of.
+        content: the content of the checkpoint.
+        network: built with the class and the arguments in the checkpoint.
         predicts_ratings: whether the loss trains ratings.
 
     Raises:
@@ -101,7 +101,7 @@ def check_state(state: dict[str, Any], scorer: Scorer) -> None:
     """Check that the weights in a file are those of a scorer, which may be on the meta device.
 
     Raises:
-        RunError: a name or a shape differs, or a weight is not finite.
+        RunError: a name, a shape or a type differs, or a weight is not finite.
     """
     expected = scorer.state_dict()
     if different := sorted(state.keys() ^ expected.keys(), key=str):
@@ -117,7 +117,7 @@ def require_format(path: Path, metadata: Any) -> None:
     """Check the format in the metadata of a checkpoint.
 
     Raises:
-        RunError: it is another than that of this version, or there is none.
+        RunError: it is missing, or differs from that of this version.
     """
     if not isinstance(metadata, dict) or type(found := metadata.get("format")) is not int:
         raise unreadable(path, ValueError("no format"))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from recsys.errors import RunError
 from recsys.runs.folder import FORMAT, parse_json, read_bytes
 
-# One line: it is printed, and a second line could pass for a line of the command.
+# A single line, because the text is printed: a line break could fake another line of the output.
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\r\n]*$")]
 MetricName = Annotated[str, StringConstraints(pattern=r"^val/[\w@.+-]{1,100}$")]
 Metric = Annotated[float, Ge(-1e100), Le(1e100)]  # so that sums and squares are finite
@@ -47,7 +47,9 @@ class Data(Record):
     @classmethod
     def _is_of_this_format(cls, data: Any) -> Any:
         if isinstance(data, dict) and "movies" in data:
-            raise ValueError(f"format 1 of version 0.1.0, this version reads format {FORMAT}: train again")
+            raise ValueError(
+                f"written by version 0.1.0 in format 1, but this version reads format {FORMAT}; train again"
+            )
         return data
 
 
@@ -58,19 +60,19 @@ class Model(Record):
 
 
 class Time(Record):
-    """The cost of a run."""
+    """The training time of a run."""
 
     seconds: Annotated[float, Ge(0), Le(1e15)]
 
 
 class WithObjective(Record):
-    """What a sweeper reads of result.json."""
+    """The keys of result.json that a sweeper reads."""
 
     objective: Objective
 
 
 class Completed(WithObjective):
-    """What the leaderboard reads of result.json."""
+    """The keys of result.json that the leaderboard reads."""
 
     status: Literal["completed"]
     seed: int
@@ -84,37 +86,37 @@ class Completed(WithObjective):
     def _has_measured_its_objective(self) -> Self:
         for name in (self.objective.name, self.objective.name.replace("val/", "test/")):
             if name not in self.metrics:
-                raise ValueError(f"metrics has no {name}, which is the objective")
+                raise ValueError(f"metrics: {name} is missing, but the objective is {self.objective.name}")
         return self
 
 
 class LoadedData(Data):
-    """The name and the size of the data, in addition."""
+    """`Data` with the name of the data set and the number of ratings."""
 
     name: Text
     ratings: Count
 
 
 class LoadedModel(Model):
-    """The name of the network, in addition."""
+    """`Model` with the name of the network."""
 
     name: Text
 
 
 class LoadedTime(Time):
-    """The number of epochs, in addition."""
+    """`Time` with the number of epochs."""
 
     epochs: Count
 
 
 class LoadedObjective(Objective):
-    """The epoch of the best weights, in addition."""
+    """`Objective` with the epoch of the best weights."""
 
     epoch: Count
 
 
 class Loaded(Completed):
-    """What commands that load a run read of result.json."""
+    """The keys of result.json that commands read when they load a run."""
 
     objective: LoadedObjective
     baselines: dict[Text, dict[Text, Metric]]
@@ -124,7 +126,7 @@ class Loaded(Completed):
 
 
 class Failed(Record):
-    """What the leaderboard reads of failed.json."""
+    """The keys of failed.json that the leaderboard reads."""
 
     status: Literal["failed", "pruned"]
     error: Text
@@ -132,7 +134,7 @@ class Failed(Record):
 
 
 class Sweep(Record):
-    """What jobs read of sweep.json."""
+    """The keys of sweep.json that jobs read."""
 
     swept: list[Text]
     pruner: dict[str, Any] | None = None

@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class RunRatings:
-    """What a run was trained and tested on.
+    """The ratings and the split of a run.
 
     Attributes:
         dataset: the ratings.
-        split_method: made the split.
-        split: of the run.
+        split_method: the method that made the split.
+        split: the split of the run.
     """
 
     dataset: Dataset
@@ -31,7 +31,7 @@ class RunRatings:
     split: Split
 
     def batches(self, subset: str) -> Batches:
-        """Return all of a subset ("train", "val" or "test") in order."""
+        """Return batches of all ratings of a subset ("train", "val" or "test"), in order."""
         return Batches(to_tensors(self.dataset, getattr(self.split, subset), "cpu"), EVALUATION_BATCH)
 
 
@@ -72,7 +72,7 @@ def _build(run: LoadedRun, key: str, kind: type[T]) -> T:
     """Return the object that a node of the run's configuration describes.
 
     Raises:
-        RunError: it is not what belongs there.
+        RunError: it cannot be built, or is not a `kind`.
     """
     try:
         built = instantiate(run.checkpoint.config[key], _convert_="all")

@@ -1,6 +1,6 @@
 """Write files of `torch.save` atomically, and read those that may come from anywhere.
 
-What is read is plain values and whole tensors, in bounded memory.
+Only plain values and completely stored tensors are accepted, and the memory is bounded by the size of the file.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor
 from recsys.atomic import atomic_write
 from recsys.errors import RunError, named_line
 
-MAX_VALUES = 100_000  # in the metadata of a file, where a list can contain the same list many times
+MAX_VALUES = 100_000  # of metadata: a small file can describe many, by references to the same list
 MAX_PICKLE = 1 << 28  # bytes of everything but tensors; text ids of a million users take 20 MB
 
 
@@ -31,7 +31,7 @@ def read_torch_file(path: Path, mmap: bool = False) -> Any:
         mmap: map the file into memory instead of reading it, and do not verify its checksums.
 
     Raises:
-        RunError: the file is missing, damaged, or not of `torch.save`.
+        RunError: the file is missing, damaged, or was not written by `torch.save`.
     """
     try:
         _check_archive(path, verify=not mmap)
@@ -40,7 +40,7 @@ def read_torch_file(path: Path, mmap: bool = False) -> Any:
         raise RunError(f"{path}: no such file") from None
     except RunError:
         raise
-    except UnpicklingError:  # torch's message recommends to load the file without this protection
+    except UnpicklingError:  # torch's message recommends loading the file without this protection
         raise RunError(
             f"{path}: damaged, or contains code instead of plain values; nothing was run"
         ) from None
@@ -85,7 +85,7 @@ class _Writer:
 
 
 def unreadable(path: Path, error: Exception) -> RunError:
-    """Return the error for a file that cannot be read, or not understood."""
+    """Return the error for a file that cannot be read or parsed."""
     return RunError(f"{path}: damaged, or not written by recsys ({named_line(error):.300})")
 
 
@@ -98,11 +98,12 @@ def check_tensor(tensor: Any, shape: tuple[int | None, ...], dtypes: tuple[torch
         dtypes: the allowed types.
 
     Raises:
-        ValueError: it is not a tensor of this shape and type, is not finite, or repeats one value in memory to
-            appear larger than the file.
+        ValueError: it is not a tensor of this shape and type, has values that are not finite, or is not stored
+            completely: a view with stride 0 claims more values than the file has.
     """
     if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.dtype not in dtypes:
-        raise ValueError(f"{_kind(tensor)} where a tensor of type {dtypes[0]} belongs")
+        expected_types = " or ".join(map(str, dtypes))
+        raise ValueError(f"{_kind(tensor)}; a dense tensor of type {expected_types} belongs here")
     fits = len(tensor.shape) == len(shape) and all(
         expected in (None, actual) for expected, actual in zip(shape, tensor.shape, strict=True)
     )
@@ -116,16 +117,16 @@ def check_tensor(tensor: Any, shape: tuple[int | None, ...], dtypes: tuple[torch
 
 
 def check_plain(value: Any) -> None:
-    """Check that a nested value contains finite numbers, texts and booleans only, and not too many.
+    """Check that a nested value contains only finite numbers, strings, booleans and None, and not too many.
 
     Raises:
         ValueError: it does not.
     """
     for leaf in _leaves(value):
         if isinstance(leaf, float) and not math.isfinite(leaf):
-            raise ValueError(f"the number {leaf}")
+            raise ValueError(f"{leaf}, which is not a finite number")
         if not isinstance(leaf, str | int | float | None):
-            raise ValueError(f"{_kind(leaf)} where a number or a text belongs")
+            raise ValueError(f"{_kind(leaf)} where a number or a string belongs")
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -147,7 +148,7 @@ def _kind(value: Any) -> str:
 
 
 def _check_archive(path: Path, verify: bool) -> None:
-    """Check the table of contents of a file, and the checksums of its parts, which torch ignores.
+    """Check the table of contents of a file and, if `verify`, the checksums of its parts, which torch does not check.
 
     Raises:
         RunError: the file was made to take more memory than its size, or a checksum does not match.
@@ -161,12 +162,14 @@ def _check_archive(path: Path, verify: bool) -> None:
         is_compressed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
         unpacked = sum(max(part.file_size, part.compress_size) for part in parts)
         pickles = sum(part.file_size for part in parts if part.filename.endswith(".pkl"))
-        if is_compressed or unpacked > size or pickles > MAX_PICKLE:
+        if is_compressed or unpacked > size:
             raise RunError(
-                f"{path}: refused, because its parts claim to unpack to {unpacked:,} bytes from a file of {size:,} "
-                "bytes, which torch.save never writes"
+                f"{path}: refused, because its parts are compressed or claim to unpack to {unpacked:,} bytes from a "
+                f"file of {size:,} bytes, which torch.save never writes"
             )
+        if pickles > MAX_PICKLE:
+            raise RunError(f"{path}: has {pickles:,} bytes of metadata; at most {MAX_PICKLE:,} are allowed")
         if archive.comment or len({part.filename for part in parts}) < len(parts):
-            raise zipfile.BadZipFile("two parts of the same name, or a comment")
+            raise zipfile.BadZipFile("the archive has two parts of the same name, or a comment")
         if verify and (damaged := archive.testzip()) is not None:
             raise RunError(f"{path}: damaged (checksum of {damaged} does not match)")

@@ -1,4 +1,4 @@
-"""Which code the files of a run may name.
+"""The classes and functions that the files of a run may name.
 
 The configuration in a checkpoint or a run folder names classes (`_target_`), a checkpoint names the class of its
 network, and the record of a sweep names its pruner. A file from someone else could name any function of any installed
@@ -10,7 +10,7 @@ from typing import Any
 
 from recsys.errors import RunError
 
-MAX_NODES = 100_000  # of a configuration, in which a list can contain the same list many times
+MAX_NODES = 100_000  # of a configuration: a small file can describe many, by references to the same list
 
 TRUSTED = frozenset(
     {
@@ -71,7 +71,7 @@ Trust = bool | Collection[str]  # whether any name may be used, or which names i
 
 
 def check_trusted(config: Any, origin: object, trust: Trust = False) -> None:
-    """Check that a configuration names trusted code only, and has no interpolations, such as of the environment.
+    """Check that a configuration names only trusted code, and has no interpolations such as `${oc.env:HOME}`.
 
     Args:
         config: nested dicts and lists, which may be untrusted.
@@ -79,7 +79,7 @@ def check_trusted(config: Any, origin: object, trust: Trust = False) -> None:
         trust: True: any code; or names that are trusted in addition to `TRUSTED`.
 
     Raises:
-        RunError: it names other code, or is not a plain configuration.
+        RunError: it names other code, has an interpolation, or has too many values.
     """
     if trust is True:
         return
@@ -98,8 +98,8 @@ def require_trusted(name: object, origin: object, trust: Trust = False) -> None:
     if trust is True or (isinstance(name, str) and (name in TRUSTED or (trust and name in trust))):
         return
     raise RunError(
-        f"{origin}: uses {name!r:.200}, which is not part of recsys and could be any code; add trust=true if you "
-        "trust the author of this run (in Python: trust=True)"
+        f"{origin}: uses {name!r:.200}, which is not part of recsys and could be any code; if this is a run of your "
+        "own, add trust=true (in Python: trust=True)"
     )
 
 
@@ -120,4 +120,4 @@ def _entries(config: Any) -> Iterator[tuple[object, Any]]:
         elif isinstance(node, list | tuple):
             waiting += ((None, element) for element in node)
         if (count := count + 1) + len(waiting) > MAX_NODES:
-            raise RunError(f"a configuration of more than {MAX_NODES:,} values")
+            raise RunError(f"the configuration of the run has more than {MAX_NODES:,} values")

@@ -1,6 +1,6 @@
 """Check the state of training in a checkpoint before a run is resumed from it.
 
-Fused optimizers do not check the shapes of their state: a wrong one reads and writes outside of the memory of a tensor.
+Fused optimizers do not check the shapes of their state: with a wrong one, they read and write out of bounds.
 """
 
 import math
@@ -17,12 +17,14 @@ def check_training_state(content: dict[str, Any], module: RatingModule, max_epoc
     """Check the states of the optimizer and of the schedule against those of a new run.
 
     Args:
-        content: of the checkpoint, which may be untrusted.
-        module: of the run.
-        max_epochs: of the run.
+        content: the content of the checkpoint, which may be untrusted.
+        module: the module of the run.
+        max_epochs: the number of epochs of the run.
 
     Raises:
-        ValueError: a state is missing, or a value has another type or shape than in a new run.
+        ValueError: a state is missing, or a value has another type than in a new run, or, for a fused optimizer,
+            another shape.
+        LookupError: a key is missing, or the optimizer has a state of an unknown parameter.
     """
     parameters = list(module.network.parameters())
     optimizer = module.make_optimizer(parameters)
@@ -47,7 +49,7 @@ def check_training_state(content: dict[str, Any], module: RatingModule, max_epoc
 
 
 def _check_like(expected: Any, found: Any, key: str) -> None:
-    """Check that a nested value has the keys, types and lengths of another one; None may stand for any value.
+    """Check that `found` has no keys that `expected` lacks, and the same types and lengths; None matches any value.
 
     Raises:
         ValueError: it does not; the message has the key.

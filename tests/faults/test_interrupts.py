@@ -33,7 +33,7 @@ def test_ctrl_c_during_imports_is_one_line(module: str) -> None:
                 process.send_signal(signal.SIGINT)
                 break
         others = [line for line in process.stderr if not line.startswith("import time:")]
-    assert others == ["stopped by the keyboard\n"]
+    assert others == ["interrupted by Ctrl-C\n"]
     assert process.returncode == 130
     assert not Path("run").exists()
 
@@ -46,7 +46,7 @@ def test_ctrl_c_that_an_import_turns_into_another_error_stops_the_command(tmp_pa
         "except KeyboardInterrupt:\n    raise ImportError('multiarray failed to import') from None\n"
     )
     done = run("train", *QUICK, "data._target_=interrupting.Source", code=130, **modules_in(tmp_path))
-    assert done.stderr.endswith("\nstopped by the keyboard\n")
+    assert done.stderr.endswith("\ninterrupted by Ctrl-C\n")
     assert "Traceback" not in done.stderr
 
 

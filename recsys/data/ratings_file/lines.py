@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.errors import shortened
 
-COUNTED = 1 << 16  # bytes in which line ends are counted at once; the temporary arrays stay in the cache
+COUNTED = 1 << 16  # bytes in which line ends are counted at once; the temporary arrays fit into the CPU cache
 
 
 def lines_of(text: str) -> Iterator[str]:
@@ -46,14 +46,14 @@ def split_fields(
 
 
 def has_fields_over_lines(buffer: bytearray, size: int, rows: int, delimiter: str) -> bool:
-    """Return whether a quoted field of a text spans lines, which pyarrow accepts.
+    """Return whether a quoted field of a text spans lines. pyarrow accepts such fields.
 
     If none does, the text has as many rows as lines, and no quote is open in its last line.
 
     Args:
         buffer: whole lines.
         size: the number of bytes used.
-        rows: the number of rows that pyarrow found, with the header.
+        rows: the number of rows that pyarrow found, including the header.
         delimiter: the character between fields.
     """
     end = size

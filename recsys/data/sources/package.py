@@ -1,4 +1,4 @@
-"""The copy of a MovieLens archive in a Python package, for networks that reach a package index only."""
+"""The copy of a MovieLens archive in a Python package, for networks that can reach only a package index."""
 
 import hashlib
 import re
@@ -20,15 +20,15 @@ def copy_from_package(requirement: str, sha256: str, name: str, copy: Path) -> N
 
     Args:
         requirement: name==version. pip would build anything else, such as a URL, by running its code.
-        sha256: of the wheel.
-        name: of the data set.
+        sha256: the checksum of the wheel.
+        name: the name of the data set.
         copy: the archive to write.
 
     Raises:
         DownloadError: the requirement is not name==version, pip fails, or the wheel is not the expected one.
     """
     if not is_pinned(requirement):
-        raise DownloadError("a package is given as name==version")
+        raise DownloadError("the package must be given as name==version, such as recbole==1.2.1")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += [
         "--only-binary=:all:",
@@ -65,7 +65,7 @@ def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:
     """Convert the three tables of the package to the files of ml-100k.
 
     The tables have a header line and separate columns for title, year and genres. They have no release dates,
-    and spell the unknown movie "unkonwn".
+    and the year of the unknown movie is "unkonwn".
     """
     users = tables["user"].split(b"\n", 1)[1].replace(b"\t", b"|")
     items = [line.split("\t") for line in tables["item"].decode().splitlines()[1:]]

@@ -13,15 +13,15 @@ from recsys.errors import DownloadError
 
 CHUNK_SIZE = 1 << 14  # bytes written at once; at most this much is lost if the connection breaks
 MAX_REDIRECTS = 10
-MAX_DIGITS = 18  # of a length; Python refuses to read numbers of more than 4,300 digits
-STRONG_ETAG = re.compile(r'"[!#-~]{1,200}"')  # anything else may not be possible to send back
+MAX_DIGITS = 18  # of a Content-Length; int() refuses more than 4,300
+STRONG_ETAG = re.compile(r'"[!#-~]{1,200}"')  # others may not be valid in an If-Range header
 
 
 class _Session(requests.Session):
     """Leaves redirects to `_request`: requests would read the body of each into memory, however long it is."""
 
     def get_redirect_target(self, resp: Any) -> None:
-        """Return that there is no redirect to follow."""
+        """Return None, so that requests does not follow redirects."""
 
 
 def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float], max_size: int) -> None:
@@ -39,7 +39,8 @@ def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float]
 
     Raises:
         requests.RequestException: the server cannot be reached or refuses, or the connection breaks.
-        DownloadError: the server redirects to something that is not a URL, sends a compressed or too large file.
+        DownloadError: the server redirects too often or to something other than an http or https URL, or sends a
+            compressed or too large file.
         Exception: of any other type, from a library that cannot parse a malformed response.
     """
     try:
@@ -78,7 +79,7 @@ def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float
 
 
 def received_bytes(address: str, parts: Path) -> int:
-    """Return how many bytes of an interrupted download can be resumed from."""
+    """Return how many bytes of an interrupted download have been received."""
     return sum(part.stat().st_size for part in parts.glob(f"{_digest(address)}-*"))
 
 
@@ -96,7 +97,7 @@ def _request(
         if not response.is_redirect:
             return response
         with response:
-            # Headers arrive decoded as latin-1; the rest of the world writes UTF-8.
+            # requests decodes headers as latin-1, and most servers send UTF-8.
             location = response.headers["Location"].encode("latin-1").decode("utf-8", "replace")
         address = _redirected(address, location)
     raise DownloadError(f"more than {MAX_REDIRECTS} redirects")

@@ -66,7 +66,7 @@ class LastCheckpoint(ModelCheckpoint):
         super().__init__(dirpath, "last", enable_version_counter=False)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore nothing: the state has paths only, which Lightning would remove."""
+        """Restore nothing: the state has only paths, and Lightning would remove the files that they name."""
 
 
 class CycleEndEarlyStopping(EarlyStopping):
@@ -87,6 +87,6 @@ class CycleEndEarlyStopping(EarlyStopping):
             super().on_validation_end(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop at once if the run had been stopped when it was interrupted."""
+        """Stop at once if early stopping had ended the run before it was interrupted."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True

@@ -371,6 +371,6 @@ def test_a_package_that_is_not_pinned_is_never_given_to_pip(tmp_path: Path) -> N
     known = Archive(
         "tiny", "http://127.0.0.1:1/tiny.zip", package=(f"evil @ file://{tmp_path}/evil", "0" * 64)
     )
-    with pytest.raises(DownloadError, match="a package is given as name==version"):
+    with pytest.raises(DownloadError, match="the package must be given as name==version"):
         fetch(known, tmp_path / "archives")
     assert not (tmp_path / "ran").exists()
