@@ -41,7 +41,7 @@ def test_a_result_of_version_0_1_0_is_skipped_with_the_reason(
     content["data"] = {"movies": 3}
     file.write_text(json.dumps(content))
     assert [run.name for run in read_runs(tmp_path)] == ["1"]
-    assert f"{file}: not a valid record (data: format 1 of version 0.1.0, this version reads" in caplog.text
+    assert f"{file}: not a valid record (data: written by version 0.1.0 in format 1, but this" in caplog.text
 
 
 def test_latest_is_the_newest_sweep_with_results(tmp_path: Path) -> None:
