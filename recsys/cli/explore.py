@@ -1,5 +1,6 @@
 """Report what a trained network has learned: `recsys-explore`."""
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,11 @@ def _task(cfg: DictConfig) -> None:
         print_rows(rows, "table", "Strongest correlations of each component")
     elif len(report.correlations):
         print_line("No correlation of a component is significant.")
-    for line in (*report.notes, f"report: {page}", f"watch: tensorboard --logdir {page.parent}"):
+    for line in (
+        *report.notes,
+        f"report: {page}",
+        f"watch: tensorboard --logdir {shlex.quote(str(page.parent))}",
+    ):
         print_line(line, is_error=cfg.format != "table")
 
 

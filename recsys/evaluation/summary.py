@@ -1,6 +1,7 @@
 """The outcome of a run: the content of result.json, and the table printed at the end."""
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
@@ -137,7 +138,11 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
         cells = (f"{metrics[column]:.4f}" if column in metrics else "" for column in (*columns, selected_by))
         table.add_row([name, *cells], is_bold=metrics is result["metrics"])
     table.print()
-    for line in (_facts(result), f"run: {folder}", f"watch: tensorboard --logdir {folder.parent}"):
+    for line in (
+        _facts(result),
+        f"run: {folder}",
+        f"watch: tensorboard --logdir {shlex.quote(str(folder.parent))}",
+    ):
         print_line(line)
 
 

@@ -67,8 +67,7 @@ def average(
         path = checkpoint_in(opened)
         write_torch_file(content, path)
         checkpoint = load_checkpoint(path, trust)
-        ranking = checkpoint.config["ranking"]
-        tasks = ranking_tasks(ratings.dataset, ratings.split, ranking["k"], ranking["threshold"])
+        tasks = ranking_tasks(ratings.dataset, ratings.split, *checkpoint.ranking)
         biases = fit_biases(ratings.dataset, ratings.split.train)
         outcome = describe_outcome(
             checkpoint,

@@ -45,8 +45,8 @@ def evaluate(
     from recsys.runs.ratings import load_ratings
 
     ratings = load_ratings(loaded, trust)
-    ranking = loaded.checkpoint.config["ranking"]
-    k, threshold = ranking["k"] if k is None else k, ranking["threshold"] if threshold is None else threshold
+    own_k, own_threshold = loaded.checkpoint.ranking
+    k, threshold = own_k if k is None else k, own_threshold if threshold is None else threshold
     validate_ranking(k, threshold)
     task = ranking_task(ratings.dataset, ratings.split, subset, k, threshold)
     rows = baseline_metrics(ratings.dataset, ratings.split, subset, task)

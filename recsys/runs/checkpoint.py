@@ -46,6 +46,21 @@ class LoadedCheckpoint:
     data: tuple[str, str]
     model: dict[str, Any]
 
+    @property
+    def ranking(self) -> tuple[int, float | None]:
+        """How the run measured rankings: k and the lowest relevant rating, None for the default.
+
+        Raises:
+            RunError: the configuration does not say so, because it was tampered with.
+        """
+        ranking = self.config.get("ranking")
+        k, threshold = (
+            (ranking.get("k"), ranking.get("threshold")) if isinstance(ranking, dict) else (None, None)
+        )
+        if type(k) is not int or k < 0 or not isinstance(threshold, int | float | None):
+            raise RunError(f"ranking={ranking!r:.100}: not valid in the configuration of the checkpoint")
+        return k, threshold
+
 
 def make_metadata(
     network: RatingNetwork, predicts_ratings: bool, dataset: Dataset, fingerprint: str, config: dict
@@ -120,15 +135,22 @@ def check_format(path: Path) -> None:
 
 def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trust: Trust) -> LoadedCheckpoint:
     check_plain([metadata["model"], metadata["scale"], metadata["data"], content["epoch"]])
-    network, predicts_ratings = content["network"], bool(metadata["predicts_ratings"])
+    network, predicts_ratings = content["network"], metadata["predicts_ratings"]
+    if not isinstance(predicts_ratings, bool):
+        raise ValueError("predicts_ratings: true or false is needed")
     with torch.device("meta"):  # the description of a huge network must not take its memory
         empty = build_network(network, path, trust).empty_scorer(predicts_ratings)
     for state in content["scorers"]:
         check_state(state, empty)
     scorers = scorers_from_checkpoint(content, build_network(network, path, trust), predicts_ratings)
     low, high = scorers[-1].scale
-    if not low < high:
-        raise RunError(f"its scale is {low} to {high}, which is not ascending")
+    if not low < high or metadata["scale"] != [low, high]:
+        raise RunError(f"its scale is {metadata['scale']!r:.100}, and that of its network {low} to {high}")
+    model = metadata["model"]
+    if not isinstance(model["name"], str) or type(model["parameters"]) is not int:
+        raise ValueError("model: a name and a number of parameters are needed")
+    if not isinstance(metadata["config"], dict):
+        raise ValueError("config: not a configuration")
     user_ids = _parse_ids(metadata["user_ids"], "user", scorers[-1].n_users)
     item_ids = _parse_ids(metadata["item_ids"], "item", scorers[-1].n_items)
     members = content.get("members", [len(scorers)])

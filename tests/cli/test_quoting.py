@@ -90,3 +90,10 @@ def test_a_sweep_over_names_outside_hydras_grammar() -> None:
     names = [result_in(Path("swéep (1)", job))["data"]["name"] for job in "01"]
     assert names == ["ünï", "b"]
     assert shell("recsys compare 'dir=swéep (1)'").returncode == 0
+
+
+def test_ids_and_titles_are_utf_8_in_any_locale() -> None:
+    """With LC_ALL=POSIX, Python replaces the bytes of an argument that are not ASCII by surrogates."""
+    argument = "user=ü9".encode().decode("ascii", "surrogateescape")
+    assert argument != "user=ü9"
+    assert quote_for_hydra(argument) == quote_for_hydra("user=ü9") == "user='ü9'"

@@ -260,3 +260,13 @@ def test_a_module_is_rebuilt_from_consistent_files_only(
 def test_a_module_calls_no_function_that_the_file_names(run: Path) -> None:
     change(best(run), lambda content: content["hyper_parameters"].update(_instantiator="os.mkdir"))
     assert RatingModule.load_from_checkpoint(best(run)).network.n_users == 60
+
+
+@pytest.mark.parametrize("ranking", ["x", None, 5, {}, [1], {"k": "x"}, {"k": 10, "threshold": "x"}])
+def test_a_ranking_that_cannot_be_measured_is_refused(ranking: object, run: Path) -> None:
+    change(best(run), lambda content: content["recsys"]["config"].update(ranking=ranking))
+    with pytest.raises(RunError, match=r"ranking=.*: not valid in the configuration of the checkpoint"):
+        evaluate(str(run))
+    second = shutil.copytree(run, run.with_name("second"))
+    with pytest.raises(RunError, match="ranking="):
+        average([run, second], run.with_name("average"))

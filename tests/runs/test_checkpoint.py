@@ -141,6 +141,11 @@ def refusal(path: Path, content: Content) -> str:
         ),
         (lambda content: content["network"]["arguments"].update(scale=["a", None]), "damaged"),
         (lambda content: content["network"]["arguments"].update(scale=[5.0, 1.0]), "scale"),
+        (lambda content: content["recsys"].update(scale=["a", None]), "its scale is ['a', None]"),
+        (lambda content: content["recsys"].update(model={}), "name"),
+        (lambda content: content["recsys"].update(model={"name": 5, "parameters": "x"}), "model: a name"),
+        (lambda content: content["recsys"].update(predicts_ratings="maybe"), "predicts_ratings"),
+        (lambda content: content["recsys"].update(config="x"), "config: not a configuration"),
         (lambda content: content["network"]["arguments"].update(scale=[1.0, float("inf")]), "inf"),
         (lambda content: content["network"]["arguments"].update(mean=float("nan")), "nan"),
         (
