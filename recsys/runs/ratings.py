@@ -63,7 +63,8 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
     if run.checkpoint.data != (dataset.sha256, split.fingerprint):
         raise RunError(
             f"run={run.folder}: the ratings of {dataset.name} or their split have changed since the run was trained, "
-            f"or another version of recsys drew the split ({len(dataset)} ratings now); the run can still recommend"
+            f"or another version of recsys drew the split ({len(dataset)} ratings now, {run.result['data']['ratings']} "
+            "then); the run can still recommend"
         )
     return RunRatings(dataset, split_method, split)
 
