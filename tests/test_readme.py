@@ -92,6 +92,7 @@ def test_training_commands_of_the_readme_run(command: str, compose, tmp_path: Pa
     assert (tmp_path / "run" / "result.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", split_by_page(is_training))
 def test_training_commands_are_valid(command: str, compose) -> None:
     create_files(one_run(command))

@@ -190,6 +190,7 @@ def test_hydra_accepts_any_title(title: str) -> None:
         assert hydra.compose("recommend", [quote_for_hydra(f"item={title}")]).item == title
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["1e1", "1_0", "+1", "a,b", "true", "①", "9" * 5000, "it's"])
 def test_hydra_accepts_any_user_id(user: str) -> None:
     with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):

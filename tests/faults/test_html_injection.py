@@ -67,6 +67,7 @@ def leaderboard(folder: Path, text: str, name: str) -> str:
     return render_page(text, configurations, table(configurations), failed)
 
 
+@pytest.mark.slow
 def test_the_leaderboard_shows_every_string_as_text(tmp_path: Path) -> None:
     evil = Outline(leaderboard(tmp_path / "evil", EVIL, NAME))
     assert_same_outline(evil, Outline(leaderboard(tmp_path / "plain", "plainword", "plainword")))

@@ -50,6 +50,7 @@ def test_a_run_that_was_copied_can_be_resumed(run: Path) -> None:
     assert resumed(run)["status"] == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["{folder}/victim", "local://{folder}/victim", "/none/../{folder}/victim"])
 def test_paths_in_the_state_of_callbacks_are_not_used(path: str, run: Path, tmp_path: Path) -> None:
     """Lightning removes the file or folder that was the best checkpoint when a better epoch is saved."""

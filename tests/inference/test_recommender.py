@@ -45,6 +45,7 @@ def test_docstring_examples(run: Path) -> None:
         assert results.failed == 0
 
 
+@pytest.mark.slow
 def test_predictions_are_near_the_noiseless_ratings(recommender: Recommender, truth: np.ndarray) -> None:
     users, items = np.arange(1, 201), np.arange(1, 121)
     predicted = recommender.predict(users[:, None], items)

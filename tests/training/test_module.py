@@ -80,6 +80,7 @@ def test_trains_and_is_measured_by_any_trainer(tmp_path: Path) -> None:
 HISTORY = {"embedding_dim": 4, "hidden": [8], "history": True, "features": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network_class", "options"),
     [(EmbeddingNet, {"hidden": [8]}), (HybridNet, HISTORY), (OwnNetwork, {}), (Bias, {"head": "ordinal"})],
