@@ -16,8 +16,8 @@ from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
 from recsys.runs.folder import FORMAT
-from recsys.runs.network import build_network, check_state, require_format, scorers_from_checkpoint
-from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, unreadable
+from recsys.runs.network import build_network, build_scorers, check_state
+from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, require_format, unreadable
 from recsys.runs.trust import Trust
 
 
@@ -142,7 +142,8 @@ def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trus
         empty = build_network(network, path, trust).empty_scorer(predicts_ratings)
     for state in content["scorers"]:
         check_state(state, empty)
-    scorers = scorers_from_checkpoint(content, build_network(network, path, trust), predicts_ratings)
+    template = build_network(network, path, trust).empty_scorer(predicts_ratings)
+    scorers = build_scorers(content["scorers"], template)
     low, high = scorers[-1].scale
     if not low < high or metadata["scale"] != [low, high]:
         raise RunError(f"its scale is {metadata['scale']!r:.100}, and that of its network {low} to {high}")

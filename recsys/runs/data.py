@@ -24,8 +24,7 @@ from recsys.data.splits import Split
 from recsys.errors import RunError
 from recsys.models.scoring import Seen
 from recsys.runs.folder import FORMAT
-from recsys.runs.network import require_format
-from recsys.runs.torch_file import check_tensor, read_torch_file, unreadable, write_torch_file
+from recsys.runs.torch_file import check_tensor, read_torch_file, require_format, unreadable, write_torch_file
 
 DATA = "data.pt"
 NO_YEAR = -(2**15)

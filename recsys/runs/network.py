@@ -1,6 +1,7 @@
 """The network of a checkpoint, as the checkpoint describes it: its class, its arguments and its weights."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ from hydra.utils import get_class
 from recsys.errors import RunError
 from recsys.models.base import RatingNetwork
 from recsys.models.scorer import Scorer
-from recsys.runs.folder import FORMAT
-from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, unreadable
+from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, require_format, unreadable
 from recsys.runs.trust import Trust, require_trusted
 
 
@@ -88,12 +88,16 @@ def scorers_from_checkpoint(
     if not states:
         return []
     template = network.empty_scorer(predicts_ratings)
-    scorers = []
     for state in states:
         check_state(state, template)
-        scorer = copy.deepcopy(template)
+    return build_scorers(states, template)
+
+
+def build_scorers(states: Sequence[dict[str, Any]], template: Scorer) -> list[Scorer]:
+    """Return copies of a scorer with the given weights, which `check_state` has accepted."""
+    scorers = [copy.deepcopy(template) for _ in states]
+    for scorer, state in zip(scorers, states, strict=True):
         scorer.load_state_dict(state)
-        scorers.append(scorer)
     return scorers
 
 
@@ -111,15 +115,3 @@ def check_state(state: dict[str, Any], scorer: Scorer) -> None:
             check_tensor(state[name], tuple(tensor.shape), (tensor.dtype,))
         except ValueError as error:
             raise RunError(f"weights do not fit the network ({name}: {error})") from None
-
-
-def require_format(path: Path, metadata: Any) -> None:
-    """Check the format in the metadata of a checkpoint.
-
-    Raises:
-        RunError: it is missing, or differs from that of this version.
-    """
-    if not isinstance(metadata, dict) or type(found := metadata.get("format")) is not int:
-        raise unreadable(path, ValueError("no format"))
-    if found != FORMAT:
-        raise RunError(f"{path}: has format {found!r:.20}, this version reads format {FORMAT}: train again")

@@ -5,7 +5,6 @@ Only plain values and completely stored tensors are accepted, and the memory is 
 
 import math
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
@@ -15,8 +14,10 @@ from torch import Tensor
 
 from recsys.atomic import atomic_write
 from recsys.errors import RunError, named_line
+from recsys.runs.folder import FORMAT
+from recsys.runs.walk import walk
 
-MAX_VALUES = 100_000  # of metadata: a small file can describe many, by references to the same list
+MAX_VALUES = 50_000  # of metadata: a small file can describe many, by references to the same list
 MAX_PICKLE = 1 << 28  # bytes of everything but tensors; text ids of a million users take 20 MB
 
 
@@ -89,6 +90,18 @@ def unreadable(path: Path, error: Exception) -> RunError:
     return RunError(f"{path}: damaged, or not written by recsys ({named_line(error):.300})")
 
 
+def require_format(path: Path, metadata: Any) -> None:
+    """Check the format in the metadata of a file.
+
+    Raises:
+        RunError: it is missing, or differs from that of this version.
+    """
+    if not isinstance(metadata, dict) or type(found := metadata.get("format")) is not int:
+        raise unreadable(path, ValueError("no format"))
+    if found != FORMAT:
+        raise RunError(f"{path}: has format {found!r:.20}, this version reads format {FORMAT}: train again")
+
+
 def check_tensor(tensor: Any, shape: tuple[int | None, ...], dtypes: tuple[torch.dtype, ...]) -> Tensor:
     """Return a tensor from a file after checking that it is what is expected.
 
@@ -122,25 +135,12 @@ def check_plain(value: Any) -> None:
     Raises:
         ValueError: it does not.
     """
-    for leaf in _leaves(value):
-        if isinstance(leaf, float) and not math.isfinite(leaf):
-            raise ValueError(f"{leaf}, which is not a finite number")
-        if not isinstance(leaf, str | int | float | None):
-            raise ValueError(f"{_kind(leaf)} where a number or a string belongs")
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """Yield keys and values of nested dicts and lists in any order, and None for each container."""
-    waiting, count = [value], 0  # not recursive: the nesting may be deep
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            waiting += [*node.keys(), *node.values()]
-        elif isinstance(node, list | tuple):
-            waiting += node
-        if (count := count + 1) + len(waiting) > MAX_VALUES:
-            raise ValueError(f"more than {MAX_VALUES:,} values")
-        yield None if isinstance(node, dict | list | tuple) else node
+    for key, node in walk(value, MAX_VALUES):
+        for leaf in (key, None if isinstance(node, dict | list | tuple) else node):
+            if isinstance(leaf, float) and not math.isfinite(leaf):
+                raise ValueError(f"{leaf}, which is not a finite number")
+            if not isinstance(leaf, str | int | float | None):
+                raise ValueError(f"{_kind(leaf)} where a number or a string belongs")
 
 
 def _kind(value: Any) -> str:

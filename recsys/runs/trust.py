@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from recsys.errors import RunError
+from recsys.runs.walk import walk
 
 MAX_NODES = 100_000  # of a configuration: a small file can describe many, by references to the same list
 
@@ -83,7 +84,7 @@ def check_trusted(config: Any, origin: object, trust: Trust = False) -> None:
     """
     if trust is True:
         return
-    for key, value in _entries(config):
+    for key, value in _entries(config, origin):
         if key == "_target_":
             require_trusted(value, origin, trust)
         elif isinstance(value, str) and "${" in value:
@@ -105,19 +106,11 @@ def require_trusted(name: object, origin: object, trust: Trust = False) -> None:
 
 def targets(config: Any) -> set[str]:
     """Return the names that a configuration uses as `_target_`."""
-    return {str(value) for key, value in _entries(config) if key == "_target_"}
+    return {str(value) for key, value in walk(config, MAX_NODES) if key == "_target_"}
 
 
-def _entries(config: Any) -> Iterator[tuple[object, Any]]:
-    """Yield every key with its value, and every element of a list without a key, in any order."""
-    waiting: list[tuple[object, Any]] = [(None, config)]  # not recursive: the nesting may be deep
-    count = 0
-    while waiting:
-        key, node = waiting.pop()
-        yield key, node
-        if isinstance(node, dict):
-            waiting += node.items()
-        elif isinstance(node, list | tuple):
-            waiting += ((None, element) for element in node)
-        if (count := count + 1) + len(waiting) > MAX_NODES:
-            raise RunError(f"the configuration of the run has more than {MAX_NODES:,} values")
+def _entries(config: Any, origin: object) -> Iterator[tuple[Any, Any]]:
+    try:
+        yield from walk(config, MAX_NODES)
+    except ValueError as error:
+        raise RunError(f"{origin}: its configuration has {error}") from None
