@@ -42,7 +42,7 @@ def flush(file: Path) -> None:
         os.fsync(opened.fileno())
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder."""
-    for file in folder.glob(".[0-9]*.*"):
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove the temporary files of `atomic_write` that killed processes left in a folder, for files of this name."""
+    for file in folder.glob(f".[0-9]*.{name}"):
         file.unlink(missing_ok=True)

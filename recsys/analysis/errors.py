@@ -5,14 +5,19 @@ import pandas as pd
 import torch
 
 from recsys.analysis.components import NORMAL_95
-from recsys.data.biases import user_item_bias
+from recsys.data.biases import Biases
 from recsys.models.scorer import Scorer
 from recsys.runs.ratings import RunRatings
 
 
 @torch.no_grad()
-def predict_test_set(scorer: Scorer, ratings: RunRatings) -> pd.DataFrame:
+def predict_test_set(scorer: Scorer, ratings: RunRatings, biases: Biases) -> pd.DataFrame:
     """Predict all ratings of the test set.
+
+    Args:
+        scorer: the scorer of the run.
+        ratings: the ratings of the run and their split.
+        biases: the bias model of the training set.
 
     Returns:
         One row per test rating: true, predicted, baseline (user + item bias, clipped to the scale), and the
@@ -28,7 +33,9 @@ def predict_test_set(scorer: Scorer, ratings: RunRatings) -> pd.DataFrame:
         {
             "true": dataset.ratings[split.test].astype(np.float64),
             "predicted": torch.cat(predicted).numpy().astype(np.float64),
-            "baseline": user_item_bias(dataset, split.train, split.test).clip(*dataset.scale),
+            "baseline": biases.predict(dataset.users[split.test], dataset.items[split.test]).clip(
+                *dataset.scale
+            ),
             **counts,
         }
     )

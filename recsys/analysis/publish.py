@@ -12,7 +12,7 @@ from recsys.analysis.curves import FIGURES
 from recsys.analysis.figures.style import styled, to_files
 from recsys.analysis.html import render_report
 from recsys.analysis.report import Report
-from recsys.atomic import atomic_write
+from recsys.atomic import atomic_write, remove_leftovers
 from recsys.errors import RunError
 from recsys.runs.load import LoadedRun
 
@@ -62,8 +62,7 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove the temporary folders and pages of killed processes; other processes wait for the lock."""
     for leftover in folder.glob(f".{FIGURES}.[0-9]*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    for leftover in folder.glob(f".[0-9]*.{PAGE}"):
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(folder, PAGE)
 
 
 def write_figures(report: Report, folder: Path) -> list[str]:

@@ -66,7 +66,7 @@ def build_report(
     report.figures += bias_figures(biases, report.items["title"], pd.Series(names, users))
     if scorer.predicts_ratings:
         _add_curves(report, scorer, run)
-        report.figures += error_figures(predict_test_set(scorer, ratings), scorer.scale)
+        report.figures += error_figures(predict_test_set(scorer, ratings, run.data.biases), scorer.scale)
     else:
         report.notes.append(
             "the network ranks items and does not predict ratings: no RMSE curves, calibration or errors"

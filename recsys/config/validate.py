@@ -104,11 +104,9 @@ def validate(cfg: DictConfig) -> None:
         ConfigError: one line per error, each with the key, its value and what is allowed.
     """
     config = _resolve(cfg)
-    errors = list(
-        _non_finite("", OmegaConf.to_container(cfg))
-    )  # not resolved: an interpolated value has another key
-    _raise(errors)
-    errors += _type_errors("", TrainConfig, config)
+    # Not resolved: an interpolated value has another key.
+    _raise(list(_non_finite("", OmegaConf.to_container(cfg))))
+    errors = list(_type_errors("", TrainConfig, config))
     for group in GROUPS:
         if isinstance(config.get(group), dict):
             errors += target_errors(group, config[group])

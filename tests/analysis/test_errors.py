@@ -13,7 +13,7 @@ from recsys.runs.ratings import load_ratings
 def test_predictions_have_the_rmse_in_result_json(run_folder: Path) -> None:
     run = load_run(str(run_folder))
     ratings = load_ratings(run)
-    predictions = predict_test_set(run.checkpoint.scorer, ratings)
+    predictions = predict_test_set(run.checkpoint.scorer, ratings, run.data.biases)
     for column, metrics in (
         ("predicted", run.result["metrics"]),
         ("baseline", run.result["baselines"]["user-item-bias"]),
