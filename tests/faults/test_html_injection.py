@@ -19,6 +19,7 @@ from recsys.leaderboard.ranking import rank
 from recsys.leaderboard.runs import RunRecord, read_runs
 from recsys.leaderboard.table import table
 from recsys.runs.load import load_run
+from recsys.runs.ratings import load_ratings
 
 EVIL = "\"'><script>alert(1)</script>&lt;&--!>--><img src=x onerror=alert(2) $\\frac$ {{ 7 * 7 }} ]]>"
 NAME = EVIL.replace("/", "").replace("=", "")  # of a folder or a key
@@ -81,7 +82,8 @@ def test_the_leaderboard_shows_every_string_as_text(tmp_path: Path) -> None:
 def report(folder: Path, text: str) -> str:
     """Return the page of a run in which every title, genre, id and name is `text` with a number."""
     run = load_run(folder)
-    data = run.dataset
+    ratings = load_ratings(run)
+    data = ratings.dataset
     items = data.item_table.assign(title=[f"{text} {n:03}" for n in range(len(data.item_ids))])
     items["genres"] = np.where(items.index % 2 == 0, f"{text}a", f"{text}b")
     users = IdMap(np.array([f"{text} {n:03}" for n in range(len(data.user_ids))]), "user")
@@ -90,9 +92,11 @@ def report(folder: Path, text: str) -> str:
         "model": run.result["model"] | {"name": text},
         "baselines": {text: {"test/rmse": 1.0}},
     }
-    dataset = dataclasses.replace(data, name=text, item_table=items, user_ids=users)
-    evil = dataclasses.replace(run, dataset=dataset, result=result)
-    return publish(build_report(evil, 1000, 2, (1, 2)), evil).read_text(encoding="utf-8")
+    checkpoint = dataclasses.replace(run.checkpoint, user_ids=users)
+    evil = dataclasses.replace(run, checkpoint=checkpoint, result=result)
+    evil_data = dataclasses.replace(data, name=text, item_table=items, user_ids=users)
+    evil_ratings = dataclasses.replace(ratings, dataset=evil_data)
+    return publish(build_report(evil, evil_ratings, 1000, 2, (1, 2)), evil).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
