@@ -30,6 +30,7 @@ class JobsLauncher(Launcher):
     """
 
     has_typed_arguments = True  # annotations say which values are valid
+    on_this_machine = True  # False: the jobs run on other machines, whose devices are unknown here
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -80,20 +81,23 @@ class PoolLauncher(JobsLauncher):
 
     def __init__(
         self,
-        jobs_per_gpu: PositiveInt,
+        jobs_per_gpu: PositiveInt | None,
+        gb_per_job: PositiveFloat,
         jobs: PositiveInt | None,
         timeout: PositiveFloat | None,
         fail_fast: bool,
     ) -> None:
-        super().__init__(jobs_per_gpu=jobs_per_gpu, jobs=jobs, timeout=timeout, fail_fast=fail_fast)
+        super().__init__(
+            jobs_per_gpu=jobs_per_gpu, gb_per_job=gb_per_job, jobs=jobs, timeout=timeout, fail_fast=fail_fast
+        )
 
     @cached_property
     def slots(self) -> Sequence[Any]:
         """The slots of this machine, kept from one batch of a search to the next."""
         from recsys.sweeps.pool import slots_of_this_machine
 
-        hardware, options = self.config.hardware, self.options
-        return slots_of_this_machine(hardware, options["jobs_per_gpu"], options["jobs"])
+        options = {name: self.options[name] for name in ("jobs_per_gpu", "gb_per_job", "jobs")}
+        return slots_of_this_machine(self.config.hardware, **options)
 
     def prepare(self) -> None:
         """Start the processes that import torch and fork the jobs."""
@@ -116,11 +120,13 @@ class PoolLauncher(JobsLauncher):
 class RayLauncher(JobsLauncher):
     """Run jobs as tasks of a Ray cluster; see conf/hydra/launcher/ray.yaml."""
 
+    on_this_machine = False
+
     def __init__(
         self,
         address: str | None,
         num_cpus: NonNegativeFloat,
-        num_gpus: NonNegativeFloat,
+        num_gpus: NonNegativeFloat | None,
         max_retries: NonNegativeInt,
         timeout: PositiveFloat | None,
     ) -> None:
@@ -132,20 +138,29 @@ class RayLauncher(JobsLauncher):
         """Run jobs on the cluster, and return their outcomes."""
         from recsys.sweeps.ray import run_jobs
 
-        return run_jobs(jobs, **self.options)
+        return run_jobs(jobs, cfg.hardware, **self.options)
 
 
 class SlurmLauncher(JobsLauncher):
     """Run jobs as jobs of Slurm; see conf/hydra/launcher/slurm.yaml."""
+
+    on_this_machine = False
 
     def __init__(
         self,
         cluster: Literal["slurm", "local"],
         poll_seconds: PositiveFloat,
         timeout: PositiveFloat | None,
+        gpus_per_node: NonNegativeInt | None,
         **parameters: Any,
     ) -> None:
-        super().__init__(cluster=cluster, poll_seconds=poll_seconds, timeout=timeout, **parameters)
+        super().__init__(
+            cluster=cluster,
+            poll_seconds=poll_seconds,
+            timeout=timeout,
+            gpus_per_node=gpus_per_node,
+            **parameters,
+        )
 
     def run(self, jobs: Sequence[Any], cfg: DictConfig) -> list[Any]:
         """Submit jobs to the queue, wait, and return their outcomes."""

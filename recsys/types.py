@@ -1,9 +1,9 @@
-"""Types with ranges, for the annotations of constructor arguments.
+"""Types of constructor arguments and configuration keys: ranges and names.
 
 `recsys.config.validate` reads the annotations and checks the configuration against them.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -14,3 +14,4 @@ PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Gt(0), Lt(1)]
 DropoutRate = Annotated[float, Ge(0), Lt(1)]
+Accelerator = Literal["auto", "cpu", "gpu", "mps"]

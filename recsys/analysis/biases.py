@@ -28,6 +28,6 @@ def displayed_biases(scorer: Scorer, run: LoadedRun) -> DisplayedBiases:
     """Return the scorer's biases if they are in rating points, else those of the baseline user-item-bias."""
     users, items = scorer.biases("user"), scorer.biases("item")
     if users is not None and items is not None:
-        return DisplayedBiases(users.double().numpy(), items.double().numpy(), "the network")
+        return DisplayedBiases(users.cpu().double().numpy(), items.cpu().double().numpy(), "the network")
     source = "the baseline user-item-bias, because the network has no biases in rating points"
     return DisplayedBiases(run.data.biases.users, run.data.biases.items, source)

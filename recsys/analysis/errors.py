@@ -2,15 +2,14 @@
 
 import numpy as np
 import pandas as pd
-import torch
 
 from recsys.analysis.components import NORMAL_95
 from recsys.data.biases import Biases
 from recsys.models.scorer import Scorer
+from recsys.models.scoring import predict_pairs
 from recsys.runs.ratings import RunRatings
 
 
-@torch.no_grad()
 def predict_test_set(scorer: Scorer, ratings: RunRatings, biases: Biases) -> pd.DataFrame:
     """Predict all ratings of the test set.
 
@@ -24,7 +23,7 @@ def predict_test_set(scorer: Scorer, ratings: RunRatings, biases: Biases) -> pd.
         number of training ratings of its user (`activity`) and of its item (`popularity`).
     """
     dataset, split = ratings.dataset, ratings.split
-    predicted = [scorer.predict(users, items) for users, items, _ in ratings.batches("test")]
+    predicted = predict_pairs(scorer, dataset.users[split.test], dataset.items[split.test])
     counts = {
         name: np.bincount(column[split.train], minlength=int(column.max()) + 1)[column[split.test]]
         for name, column in (("activity", dataset.users), ("popularity", dataset.items))
@@ -32,7 +31,7 @@ def predict_test_set(scorer: Scorer, ratings: RunRatings, biases: Biases) -> pd.
     return pd.DataFrame(
         {
             "true": dataset.ratings[split.test].astype(np.float64),
-            "predicted": torch.cat(predicted).numpy().astype(np.float64),
+            "predicted": predicted.astype(np.float64),
             "baseline": biases.predict(dataset.users[split.test], dataset.items[split.test]).clip(
                 *dataset.scale
             ),

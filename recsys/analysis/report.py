@@ -84,7 +84,7 @@ def _add_components(
     if len(items) < MIN_ITEMS:
         report.notes.append(f"no components: at least {MIN_ITEMS} rated items are needed, not {len(items)}")
         return
-    vectors = learned.double().numpy()
+    vectors = learned.cpu().double().numpy()
     report.vectors = vectors[items.index]
     found = principal_components(vectors, items, components)
     known = properties(items)

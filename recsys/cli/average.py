@@ -7,6 +7,7 @@ from omegaconf import DictConfig, ListConfig
 
 from recsys.cli.app import run_command
 from recsys.cli.compare import find_sweep
+from recsys.config.hardware import device_for
 from recsys.errors import ConfigError
 from recsys.experiment.average import average, members_in
 from recsys.runs.record import without_start_keys
@@ -32,7 +33,8 @@ def _task(cfg: DictConfig) -> None:
         raise ConfigError(f"dir={cfg.dir} and runs={cfg.runs}: give only one of them")
     else:
         runs = [Path(str(run)) for run in cfg.runs]
-    run = average(runs, None if cfg.output_dir is None else str(cfg.output_dir), overrides, cfg.trust is True)
+    folder = None if cfg.output_dir is None else str(cfg.output_dir)
+    run = average(runs, folder, overrides, cfg.trust is True, device_for(cfg.hardware))
     from recsys.evaluation.summary import print_summary
 
     print_summary(run.result, run.folder)

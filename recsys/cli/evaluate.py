@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
+from recsys.config.hardware import device_for
 from recsys.experiment.evaluate import evaluate
 from recsys.runs.folder import find_run
 from recsys.tables import check_format, print_rows
@@ -19,7 +20,13 @@ def _task(cfg: DictConfig) -> None:
     # "latest" is resolved once: a run that finishes now must not be measured under the title of this one.
     ranking = cfg.ranking
     rows = evaluate(
-        str(folder.absolute()), cfg.part, cfg.checkpoint, ranking.k, ranking.threshold, cfg.trust is True
+        str(folder.absolute()),
+        cfg.part,
+        cfg.checkpoint,
+        ranking.k,
+        ranking.threshold,
+        cfg.trust is True,
+        device_for(cfg.hardware),
     )
     if cfg.format == "table":  # the title names the subset, which keeps the columns narrow
         rows = [{key.removeprefix(f"{cfg.part}/"): value for key, value in row.items()} for row in rows]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
+from recsys.config.hardware import device_for
 from recsys.errors import ConfigError
 from recsys.runs.load import load_run
 from recsys.tables import check_format, print_rows
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    import torch
 
     from recsys.analysis.report import Report
 
@@ -32,6 +34,7 @@ def explore(
     components: int = 5,
     axes: Sequence[int] = (1, 2),
     trust: bool = False,
+    device: "torch.device | str" = "cpu",
 ) -> "tuple[Report, Path]":
     """Build the report of a run and write it to the run folder.
 
@@ -42,6 +45,7 @@ def explore(
         components: number of principal components of their vectors.
         axes: the horizontal and the vertical component of the map.
         trust: whether the configuration and the network of the run may name any code; see docs/security.md.
+        device: where the scorer computes.
 
     Returns:
         The report and the path of its HTML page.
@@ -55,7 +59,7 @@ def explore(
     given = list(axes) if isinstance(axes, Sequence) else [axes]
     if len(given) != 2 or given[0] == given[1] or not all(map(_is_positive_int, given)):
         raise ConfigError(f"map={given}: should be two different components, such as [1,2]")
-    loaded = load_run(run, checkpoint, trust)
+    loaded = load_run(run, checkpoint, trust, device)
     from recsys.analysis.publish import publish
     from recsys.analysis.report import build_report
     from recsys.runs.ratings import load_ratings
@@ -70,7 +74,10 @@ def _is_positive_int(value: object) -> bool:
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
-    report, page = explore(cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map, cfg.trust is True)
+    device = device_for(cfg.hardware)
+    report, page = explore(
+        cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map, cfg.trust is True, device
+    )
     if cfg.format != "table":
         print_rows(_all_rows(report.correlations), cfg.format)
     elif rows := _strongest_rows(report.correlations):

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import atomic_write
 from recsys.cli.app import run_command
+from recsys.config.hardware import device_for
 from recsys.errors import ConfigError, DataError, UnknownIdError, listed, shortened
 from recsys.paths import expanded
 from recsys.tables import check_format, print_rows
@@ -35,7 +36,7 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
     _check(cfg)
     from recsys.inference.recommender import Recommender
 
-    recommender = Recommender.load(str(cfg.run), cfg.trust is True)
+    recommender = Recommender.load(str(cfg.run), cfg.trust is True, device_for(cfg.hardware))
     options = {"k": cfg.k, "filter_seen": cfg.filter_seen, "min_ratings": cfg.min_ratings}
     options |= {"genres": _plain(cfg.genres), "years": _plain(cfg.years)}
     item = None if cfg.item is None else str(cfg.item)

@@ -1,4 +1,4 @@
-"""Constraints on combinations of config values, and on the available hardware.
+"""Constraints on combinations of config values.
 
 `recsys.config.validate` checks each value first, then these constraints. They use the instantiated objects, not names
 in the configuration: for example `loss.predicts_ratings`, `split.check` and `network.compile_obstacle`. A constraint
@@ -6,15 +6,14 @@ yields one message per error: the key, its value, what is allowed and what to do
 """
 
 import inspect
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra.utils import get_class, instantiate
 
+from recsys.config.hardware import Config, hardware_errors, runs_on_gpu
 from recsys.errors import first_line
-from recsys.runs.processes import external_launcher
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from recsys.models.base import RatingNetwork
     from recsys.training.losses import Loss
     from recsys.training.schedules import Schedule
-
-Config = dict[str, Any]
 
 
 @dataclass
@@ -40,8 +37,13 @@ class Objects:
     network: "RatingNetwork"
 
 
-def constraint_errors(cfg: Config) -> Iterator[str]:
-    """Yield the errors of a training configuration whose individual values are valid."""
+def constraint_errors(cfg: Config, on_this_machine: bool = True) -> Iterator[str]:
+    """Yield the errors of a training configuration whose individual values are valid.
+
+    Args:
+        cfg: the configuration.
+        on_this_machine: see `recsys.config.hardware.hardware_errors`.
+    """
     objects: dict[str, Any] = {}
     builders: tuple[tuple[str, str, Callable[[Config], Any]], ...] = (
         ("source", "data", _build),
@@ -59,6 +61,7 @@ def constraint_errors(cfg: Config) -> Iterator[str]:
             broken = True
             yield f"{key}: {first_line(error.__cause__ or error)}"  # Hydra wraps the constructor's error
     if not broken:
+        yield from hardware_errors(cfg["hardware"], on_this_machine)
         for constraint in CONSTRAINTS:
             yield from constraint(cfg, Objects(**objects))
 
@@ -98,51 +101,6 @@ def _build_network(node: Config) -> Any:
         return network_class(**{name: fact for name, fact in facts.items() if name in accepted} | options)
 
 
-def _runs_on_gpu(hardware: Config) -> bool:
-    import torch
-
-    accelerator = hardware["accelerator"]
-    return accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
-
-
-def _hardware_exists(cfg: Config, objects: Objects) -> Iterator[str]:
-    import torch
-
-    hardware = cfg["hardware"]
-    accelerator, devices, on_gpu = hardware["accelerator"], hardware["devices"], _runs_on_gpu(hardware)
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        yield "hardware.accelerator=gpu: torch finds no GPU; use hardware=auto"
-    elif on_gpu and devices > (n_gpus := torch.cuda.device_count()):
-        use = f"hardware.devices={n_gpus}" if n_gpus else "hardware=cpu"
-        yield f"hardware.devices={devices}: torch finds {n_gpus} GPU(s); use {use}"
-    elif not on_gpu and devices > (n_cores := os.cpu_count() or 1):  # each would be a process
-        yield f"hardware.devices={devices}: this machine has {n_cores} CPU core(s); use hardware.devices={n_cores}"
-    if accelerator == "mps" and not torch.backends.mps.is_available():
-        yield "hardware.accelerator=mps: torch finds no Apple GPU; use hardware=auto"
-    if hardware["precision"] == "16-mixed" and not on_gpu:
-        yield "hardware.precision=16-mixed: needs a GPU; bf16-mixed runs everywhere"
-    if devices > 1 and hardware["strategy"] == "auto":
-        yield f"hardware.devices={devices}: several devices need hardware.strategy=ddp (hardware=ddp)"
-
-
-def _processes_match(cfg: Config, objects: Objects) -> Iterator[str]:
-    hardware, started = cfg["hardware"], external_launcher()
-    nodes, needed = hardware["num_nodes"], hardware["num_nodes"] * hardware["devices"]
-    if nodes > 1 and hardware["strategy"] == "auto":
-        yield f"hardware.num_nodes={nodes}: several machines need hardware.strategy=ddp (hardware=ddp)"
-    elif nodes > 1 and started is None:
-        yield (
-            f"hardware.num_nodes={nodes}: nothing has started the processes on the other machines; use srun, or run on "
-            f"each machine: torchrun --nnodes={nodes} --nproc-per-node={hardware['devices']} --rdzv-backend=c10d "
-            "--rdzv-endpoint=<first machine>:29500 --no-python recsys-train ..."
-        )
-    elif started is not None and started[1] != needed and (started[1] > 1 or nodes > 1):
-        yield (
-            f"hardware.num_nodes={nodes} and hardware.devices={hardware['devices']}: {started[0]} started "
-            f"{started[1]} process(es), {needed} needed; change one of the three"
-        )
-
-
 def _sparse_gradients_are_supported(cfg: Config, objects: Objects) -> Iterator[str]:
     if not getattr(objects.optimizer, "sparse_gradients", False):
         return
@@ -151,7 +109,7 @@ def _sparse_gradients_are_supported(cfg: Config, objects: Objects) -> Iterator[s
             f"gradient_clip={cfg['gradient_clip']}: not possible with sparse gradients (optimizer=sparse-adam); "
             "use gradient_clip=0, or optimizer=adam"
         )
-    if cfg["hardware"]["strategy"] == "ddp" and _runs_on_gpu(cfg["hardware"]):
+    if cfg["hardware"]["strategy"] == "ddp" and runs_on_gpu(cfg["hardware"]):
         yield (
             "hardware.strategy=ddp: GPUs (NCCL) cannot sum sparse gradients (optimizer=sparse-adam); "
             "use optimizer=adam, or hardware.accelerator=cpu"
@@ -213,8 +171,6 @@ def _name(component: object) -> str:
 
 Constraint = Callable[[Config, Objects], Iterator[str]]
 CONSTRAINTS: tuple[Constraint, ...] = (
-    _hardware_exists,
-    _processes_match,
     _sparse_gradients_are_supported,
     _split_is_possible,
     _ranking_can_be_measured,

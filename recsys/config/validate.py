@@ -20,7 +20,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from recsys.config.constraints import Config, constraint_errors, data_errors
 from recsys.errors import ConfigError, first_line
-from recsys.types import Epochs, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from recsys.types import Accelerator, Epochs, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class Optimizer(BaseModel):
@@ -34,7 +34,7 @@ class Hardware(BaseModel):
     """How training runs; all but `compile` are arguments of Lightning's Trainer."""
 
     model_config = ConfigDict(extra="forbid")
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    accelerator: Accelerator
     devices: PositiveInt
     num_nodes: PositiveInt
     strategy: Literal["auto", "ddp"]
@@ -97,8 +97,12 @@ MAX_SHOWN = 100  # characters of a value in a message
 GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
 
 
-def validate(cfg: DictConfig) -> None:
+def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
     """Validate a composed training configuration.
+
+    Args:
+        cfg: the configuration.
+        on_this_machine: whether training starts in this process; see `recsys.config.hardware.hardware_errors`.
 
     Raises:
         ConfigError: one line per error, each with the key, its value and what is allowed.
@@ -110,7 +114,9 @@ def validate(cfg: DictConfig) -> None:
     for group in GROUPS:
         if isinstance(config.get(group), dict):
             errors += target_errors(group, config[group])
-    _raise(errors or list(constraint_errors(config)))  # constraints assume valid single values
+    _raise(
+        errors or list(constraint_errors(config, on_this_machine))
+    )  # constraints assume valid single values
 
 
 def validate_data(cfg: DictConfig) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.runs import RunRecord, read_runs
@@ -12,12 +12,16 @@ from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, write_json
 from recsys.runs.outcome import Loaded, read_record
 from recsys.runs.start import open_run, write_errors
 
+if TYPE_CHECKING:
+    import torch
+
 
 def average(
     runs: Sequence[str | Path],
     folder: str | Path | None = None,
     overrides: Sequence[str] | None = None,
     trust: bool = False,
+    device: "torch.device | str" = "cpu",
 ) -> Run:
     """Create a run that predicts the mean of the predictions of other runs.
 
@@ -30,6 +34,7 @@ def average(
         folder: the new run folder; None: a new one under ./outputs/runs.
         overrides: what the user typed, for the record.
         trust: whether the configurations and networks of the runs may name any code; see docs/security.md.
+        device: where the average is measured.
 
     Raises:
         UserError: there are fewer than two runs, they cannot be averaged, or their data has changed. In these
@@ -67,6 +72,7 @@ def average(
         path = checkpoint_in(opened)
         write_torch_file(content, path)
         checkpoint = load_checkpoint(path, trust)
+        checkpoint.scorer.to(device)
         tasks = ranking_tasks(ratings.dataset, ratings.split, *checkpoint.ranking)
         biases = fit_biases(ratings.dataset, ratings.split.train)
         outcome = describe_outcome(

@@ -1,9 +1,12 @@
 """Measure a finished run again."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys.errors import ConfigError
 from recsys.runs.load import load_run
+
+if TYPE_CHECKING:
+    import torch
 
 SUBSETS = ("train", "val", "test")
 
@@ -15,6 +18,7 @@ def evaluate(
     k: int | None = None,
     threshold: float | None = None,
     trust: bool = False,
+    device: "torch.device | str" = "cpu",
 ) -> list[dict[str, Any]]:
     """Return the metrics of a run's scorer and of the baselines, for the same ratings and users.
 
@@ -25,6 +29,7 @@ def evaluate(
         k: number of recommendations per user; None: as in the run, 0: no ranking metrics.
         threshold: the lowest relevant rating; None: as in the run.
         trust: whether the configuration and the network of the run may name any code; see docs/security.md.
+        device: where the scorer computes.
 
     Returns:
         One row per model: {"model": name, "<subset>/rmse": ..., "<subset>/mae": ..., "<subset>/ndcg@<k>": ...};
@@ -38,7 +43,7 @@ def evaluate(
     validate_ranking(k, threshold)
     if subset not in SUBSETS:
         raise ConfigError(f"part={subset}: must be one of {', '.join(SUBSETS)}")
-    loaded = load_run(run, checkpoint, trust)
+    loaded = load_run(run, checkpoint, trust, device)
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.ranking_metrics import ranking_task
     from recsys.evaluation.summary import measure

@@ -67,17 +67,20 @@ class Recommender:
         )
 
     @classmethod
-    def load(cls, run: str | Path = "latest", trust: bool = False) -> "Recommender":
+    def load(
+        cls, run: str | Path = "latest", trust: bool = False, device: torch.device | str = "cpu"
+    ) -> "Recommender":
         """Load a run from its folder, which is all it needs, or the newest completed run under ./outputs.
 
         Args:
             run: a run folder, or "latest".
             trust: whether its network may be of any class, not only of one of recsys; see docs/security.md.
+            device: where it computes; a GPU is worth it for many users.
 
         Raises:
             UserError: there is no such run, or its files are damaged or not trusted.
         """
-        return cls(load_run(run, trust=trust))
+        return cls(load_run(run, trust=trust, device=device))
 
     @overload
     def predict(  # type: ignore[overload-overlap]

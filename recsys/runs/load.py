@@ -10,6 +10,8 @@ from recsys.runs.folder import RESULT, checkpoint_in, find_run
 from recsys.runs.trust import Trust
 
 if TYPE_CHECKING:
+    import torch
+
     from recsys.runs.checkpoint import LoadedCheckpoint
     from recsys.runs.data import RunData
 
@@ -41,7 +43,12 @@ class LoadedRun:
         return load_data(self.folder, checkpoint.data, len(checkpoint.user_ids), len(checkpoint.item_ids))
 
 
-def load_run(run: str | Path = "latest", checkpoint: str = "best", trust: Trust = False) -> LoadedRun:
+def load_run(
+    run: str | Path = "latest",
+    checkpoint: str = "best",
+    trust: Trust = False,
+    device: "torch.device | str" = "cpu",
+) -> LoadedRun:
     """Load a finished run, which may come from someone else.
 
     Everything is read from its folder, so it works on any machine; the ratings and their split are not needed.
@@ -50,6 +57,7 @@ def load_run(run: str | Path = "latest", checkpoint: str = "best", trust: Trust 
         run: a run folder, or "latest" for the newest completed one under ./outputs.
         checkpoint: "best" or "last".
         trust: whether the class of the network may be any code, not only one of recsys; see docs/security.md.
+        device: where the scorer computes.
 
     Raises:
         UserError: there is no such run, or its files are damaged or not trusted.
@@ -61,4 +69,5 @@ def load_run(run: str | Path = "latest", checkpoint: str = "best", trust: Trust 
     from recsys.runs.outcome import Loaded, read_record
 
     loaded = load_checkpoint(checkpoint_in(folder, checkpoint), trust)
+    loaded.scorer.to(device)
     return LoadedRun(folder, loaded, read_record(folder / RESULT, Loaded))

@@ -39,9 +39,12 @@ def compose_jobs(
     _refuse_two_sweeps(config, job_overrides)
     from recsys.config.validate import target_errors, validate
 
+    on_this_machine = True
     for node in ("launcher", "sweeper"):
         plain: Any = OmegaConf.to_container(config.hydra[node])
-        if getattr(get_class(plain["_target_"]), "has_typed_arguments", False):
+        plugin = get_class(plain["_target_"])
+        on_this_machine &= getattr(plugin, "on_this_machine", True)
+        if getattr(plugin, "has_typed_arguments", False):
             errors_of_node = list(target_errors(f"hydra.{node}", plain))
             if errors_of_node:
                 raise ConfigError("\n".join(errors_of_node))
@@ -64,7 +67,7 @@ def compose_jobs(
         with open_dict(task):
             task.pop("hydra")
         try:
-            validate(task)
+            validate(task, on_this_machine)
         except ConfigError as error:
             for line in str(error).splitlines():
                 errors.setdefault(line, number)

@@ -1,6 +1,5 @@
 """Run the jobs of a sweep as processes on the GPUs or cores of this machine."""
 
-import itertools
 import logging
 import os
 import queue
@@ -12,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from recsys.sweeps import forkserver
+from recsys.sweeps.gpus import jobs_on_each_gpu, visible_gpus
 from recsys.sweeps.job import Job, Outcome, Process
 from recsys.sweeps.progress import Progress
 from recsys.sweeps.slot import Slot, job_environment
@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 10.0  # between SIGINT and SIGKILL when a sweep is stopped
 
 
-def make_slots(devices: int, on_gpu: bool, jobs_per_gpu: int = 1, jobs: int | None = None) -> list[Slot]:
+def make_slots(
+    devices: int, gpus: Sequence[str] = (), jobs_per_gpu: int = 1, jobs: int | None = None
+) -> list[Slot]:
     """Return slots that together use all GPUs, or all cores.
 
     Each job sees only the GPUs of its slot and uses an equal share of the cores, because more threads than cores slow
@@ -29,43 +31,49 @@ def make_slots(devices: int, on_gpu: bool, jobs_per_gpu: int = 1, jobs: int | No
 
     Args:
         devices: number of devices of one job.
-        on_gpu: whether jobs run on GPUs.
+        gpus: names of the GPUs; without any, jobs run on the CPU.
         jobs_per_gpu: number of jobs that share a GPU.
         jobs: number of jobs at once on a CPU; None: the number of cores divided by `devices`.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if on_gpu:
-        visible = visible_gpus()
-        groups = [visible[start : start + devices] for start in range(0, len(visible) - devices + 1, devices)]
-        gpus = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups for _ in range(jobs_per_gpu)]
+    if gpus:
+        groups = [gpus[start : start + devices] for start in range(0, len(gpus) - devices + 1, devices)]
+        own = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups for _ in range(jobs_per_gpu)]
     else:
-        gpus = [{} for _ in range(jobs or max(1, cores // devices))]
-    threads = max(1, cores // (max(1, len(gpus)) * devices))
-    environments = [{**own, **thread_variables(threads)} for own in gpus]
-    servers = {str(own): forkserver.Server(job_environment(own)) for own in environments}
-    return [Slot(own, servers[str(own)] if forkserver.AVAILABLE else None) for own in environments]
+        own = [{} for _ in range(jobs or max(1, count_cores() // devices))]
+    threads = max(1, count_cores() // (max(1, len(own)) * devices))
+    environments = [{**variables, **thread_variables(threads)} for variables in own]
+    servers = {str(variables): forkserver.Server(job_environment(variables)) for variables in environments}
+    return [Slot(one, servers[str(one)] if forkserver.AVAILABLE else None) for one in environments]
 
 
-def slots_of_this_machine(hardware: Any, jobs_per_gpu: int, jobs: int | None) -> list[Slot]:
-    """Return the slots for jobs with these hardware.* keys: on GPUs if the jobs use them and there are any."""
-    on_gpu = hardware.accelerator in ("auto", "gpu") and bool(visible_gpus())
-    return make_slots(hardware.devices, on_gpu, jobs_per_gpu, jobs)
+def slots_of_this_machine(
+    hardware: Any, jobs_per_gpu: int | None, gb_per_job: float, jobs: int | None
+) -> list[Slot]:
+    """Return the slots for jobs with these hardware.* keys: on GPUs if the jobs use them and there are any.
+
+    Args:
+        hardware: the keys.
+        jobs_per_gpu: see `jobs_on_each_gpu`.
+        gb_per_job: GPU memory of one job.
+        jobs: see `make_slots`.
+
+    Raises:
+        ConfigError: `jobs_per_gpu` jobs do not fit into the memory of a GPU.
+    """
+    gpus = visible_gpus() if hardware.accelerator in ("auto", "gpu") else []
+    if not gpus:
+        return make_slots(hardware.devices, jobs=jobs)
+    return make_slots(hardware.devices, gpus, jobs_on_each_gpu(jobs_per_gpu, gb_per_job, gpus, count_cores()))
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def thread_variables(threads: int) -> dict[str, str]:
     """Return the environment variables that limit a job's threads; torch reads them when it is imported."""
     return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
-
-
-def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    if (set_by_user := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        names = [name.strip() for name in set_by_user.split(",") if name.strip()]
-        # CUDA ignores what follows -1.
-        return list(itertools.takewhile(lambda name: not name.startswith("-"), names))
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def run_jobs(

@@ -5,8 +5,9 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from recsys.errors import named_line
+from recsys.errors import ConfigError, named_line
 from recsys.runs.processes import process_rank
 from recsys.sweeps.job import Job, Outcome, write_failed
 from recsys.sweeps.slot import Slot
@@ -44,6 +45,28 @@ def run_job(job: Job, context: RemoteContext) -> Outcome:
         return slot.start(job).wait(context.timeout)
     with tempfile.TemporaryDirectory(prefix="recsys-") as logs:
         return slot.start(dataclasses.replace(job, log_folder=Path(logs))).wait(context.timeout)
+
+
+def gpus_of_job(key: str, asked: float | None, hardware: Any) -> float:
+    """Return the number of GPUs to reserve for a job on each machine.
+
+    Args:
+        key: the name of the number in conf/hydra/launcher/.
+        asked: the number that the user wants; None: one per device with hardware.accelerator=gpu, otherwise none.
+        hardware: the hardware.* keys of the jobs.
+
+    Raises:
+        ConfigError: the jobs need GPUs, and too few are reserved.
+    """
+    needed = hardware.devices if hardware.accelerator == "gpu" else 0
+    if asked is None:
+        return needed
+    if needed and (asked == 0 or asked < needed > 1):
+        raise ConfigError(
+            f"hydra.launcher.{key}={asked:g}: hardware.accelerator=gpu with hardware.devices={needed} needs {needed} "
+            f"GPU(s) on each machine; use hydra.launcher.{key}={needed}"
+        )
+    return asked
 
 
 def lost(job: Job, error: BaseException) -> Outcome:

@@ -1,5 +1,6 @@
 """Run the jobs of a sweep as jobs of Slurm, with submitit."""
 
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from recsys.errors import ConfigError
 from recsys.sweeps.job import Job, Outcome
 from recsys.sweeps.pool import thread_variables
 from recsys.sweeps.progress import Progress
-from recsys.sweeps.remote import RemoteContext, lost, run_job
+from recsys.sweeps.remote import RemoteContext, gpus_of_job, lost, run_job
 
 
 class Requeued:
@@ -30,6 +31,7 @@ def run_jobs(
     cluster: str,
     poll_seconds: float,
     timeout: float | None,
+    gpus_per_node: int | None = None,
     **parameters: Any,
 ) -> list[Outcome]:
     """Submit jobs as one array, and wait for them.
@@ -40,22 +42,26 @@ def run_jobs(
         cluster: "slurm", or "local" for processes on this machine, for testing.
         poll_seconds: how often the queue is checked.
         timeout: seconds after which a job is killed and counted as failed.
+        gpus_per_node: GPUs of a job on each machine; None: see `gpus_of_job`.
         parameters: arguments of `submitit.AutoExecutor.update_parameters`; None: the default of the cluster.
 
     Returns:
         The outcomes in the order of `jobs`.
 
     Raises:
-        ConfigError: submitit is not installed, or it refuses a parameter.
+        ConfigError: submitit is not installed, it refuses a parameter, or the jobs need more GPUs.
     """
+    parameters["gpus_per_node"] = int(gpus_of_job("gpus_per_node", gpus_per_node, hardware))
     try:
         import submitit
         from submitit.helpers import as_completed
     except ImportError:
         raise ConfigError("hydra/launcher=slurm needs submitit: pip install submitit") from None
     given = {name: value for name, value in parameters.items() if value is not None}
+    scripts = jobs[0].folder.parent / ".submitit"
+    is_new = not scripts.exists()
     try:
-        executor = submitit.AutoExecutor(folder=jobs[0].folder.parent / ".submitit", cluster=cluster)
+        executor = submitit.AutoExecutor(folder=scripts, cluster=cluster)
         if executor.cluster == "slurm":  # on a local "cluster", a job starts its further processes itself
             given |= {"nodes": hardware.num_nodes, "tasks_per_node": hardware.devices}
         executor.update_parameters(**given)
@@ -64,8 +70,13 @@ def run_jobs(
     context = RemoteContext.of_this_process(thread_variables(given.get("cpus_per_task", 1)), timeout)
     with Progress(jobs, len(jobs)) as progress:
         unfinished = progress.unfinished
-        with executor.batch():
-            submitted = [executor.submit(Requeued(), job, context) for job in unfinished]
+        try:
+            with executor.batch():
+                submitted = [executor.submit(Requeued(), job, context) for job in unfinished]
+        except RuntimeError as error:  # submitit repeats what sbatch wrote
+            if is_new:
+                shutil.rmtree(scripts)
+            raise ConfigError(f"hydra.launcher: sbatch refused the jobs ({str(error).strip()})") from None
         pending = dict(zip([task.job_id for task in submitted], unfinished, strict=True))
         try:
             for task in as_completed(submitted, poll_frequency=poll_seconds):

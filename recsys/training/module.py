@@ -15,7 +15,7 @@ from torch.optim import AdamW, Optimizer
 
 from recsys.data.batches import Batch, Batches
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import ConfigError, TrainingError
+from recsys.errors import ConfigError, RunError, TrainingError
 from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
 from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.models.base import RatingNetwork
@@ -128,7 +128,17 @@ class RatingModule(pl.LightningModule):
         return steps_per_epoch, max(1, math.ceil(steps / steps_per_epoch))
 
     def on_train_start(self) -> None:
-        """Seed the generators of dropout and loss, differently in every process, or restore them."""
+        """Seed the generators of dropout and loss, differently in every process, or restore them.
+
+        Raises:
+            RunError: the training that is resumed ran on another type of device, which draws other random numbers.
+        """
+        device, before = self.device.type, self._resumed.get("device", self.device.type)
+        if before != device:
+            raise RunError(
+                f"cannot continue on {device}: the run was trained on {before!r:.20}, which draws other random "
+                "numbers; resume it on a machine with such a device, or start a new run"
+            )
         torch.manual_seed(seed_for(self.seed, "dropout", self.global_rank))
         seed = seed_for(self.seed, "negatives", self.global_rank)
         self._generator = Generator(self.device).manual_seed(seed)
@@ -218,6 +228,7 @@ class RatingModule(pl.LightningModule):
                 "dropout": self._default_generator().get_rng_state(),
                 "negatives": self._generator.get_state(),
             }
+            checkpoint["device"] = self.device.type
             checkpoint["generators"] = {
                 name: torch.as_tensor(self.all_gather(state.to(self.device))).view(
                     self.trainer.world_size, -1
@@ -243,7 +254,8 @@ class RatingModule(pl.LightningModule):
                 f"loss={type(self.loss).__name__}: the checkpoint was trained with a "
                 f"{'rating' if trained else 'ranking'} loss; pass loss=..., the loss that it was trained with"
             )
-        self._resumed = {key: checkpoint[key] for key in ("generators", "batches") if key in checkpoint}
+        kept = ("generators", "device", "batches")
+        self._resumed = {key: checkpoint[key] for key in kept if key in checkpoint}
         loss, self._loss_count = checkpoint.get("epoch_loss", (torch.zeros(()), 0))
         self._loss_sum = loss.to(self.device)
         self.snapshots = scorers_from_checkpoint(checkpoint, self.network, expected)[:-1]

@@ -142,6 +142,19 @@ def test_hardware_that_does_not_exist_is_an_error(
     assert "hardware=auto" in message
 
 
+def test_a_job_of_a_cluster_is_not_checked_against_this_machine(
+    compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    nodes = ["hardware=ddp", "hardware.accelerator=gpu", "hardware.num_nodes=2", "hardware.devices=64"]
+    for overrides in (["hardware=gpu"], [*nodes, "hardware.precision=16-mixed"]):
+        validate(compose(*overrides), on_this_machine=False)
+    with pytest.raises(
+        ConfigError, match=r"hardware.num_nodes=2: several machines need hardware.strategy=ddp"
+    ):
+        validate(compose("hardware.num_nodes=2"), on_this_machine=False)
+
+
 @pytest.mark.parametrize("accelerator", ["gpu", "auto"])
 def test_more_devices_than_gpus_are_an_error(
     compose, accelerator: str, monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,17 @@ def test_paths_in_the_state_of_callbacks_are_not_used(path: str, run: Path, tmp_
     assert (victim / "important.txt").is_file()
 
 
+@pytest.mark.slow
+def test_a_run_of_another_type_of_device_is_not_continued(run: Path) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        state = torch.zeros(1, 16, dtype=torch.uint8)  # seed and offset of a generator of CUDA
+        content.update(device="cuda", generators={"dropout": state, "negatives": state})
+
+    change(run, edit)
+    with pytest.raises(RunError, match="cannot continue on cpu: the run was trained on 'cuda', which draws"):
+        resumed(run)
+
+
 def short(content: dict[str, Any]) -> None:
     for state in content["optimizer_states"][0]["state"].values():
         state.update(exp_avg=torch.zeros(1), exp_avg_sq=torch.zeros(1))

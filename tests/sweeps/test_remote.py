@@ -70,6 +70,29 @@ def test_a_machine_without_slurm_is_reported(tmp_path: Path) -> None:
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_gpu_sweep_is_submitted_from_a_machine_without_a_gpu(tmp_path: Path) -> None:
+    """The program sbatch of this test keeps the script that it should queue, and refuses it."""
+    pytest.importorskip("submitit", reason="pip install submitit")
+    (tmp_path / "bin").mkdir()
+    for name, line in (
+        ("srun", "exit 0"),
+        ("sbatch", f'cp "$1" {tmp_path / "script"}; echo no GPUs left >&2; exit 1'),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    sweep = ["train", "-m", *COMMON, "seed=1,2", "hydra/launcher=slurm"]
+    ddp = ["hardware=ddp", "hardware.accelerator=gpu", "hardware.devices=3"]
+    error = run(*sweep, *ddp, code=1, PATH=path).stderr
+    assert "hydra.launcher: sbatch refused the jobs (no GPUs left)" in error
+    script = (tmp_path / "script").read_text()
+    assert "#SBATCH --gpus-per-node=3\n" in script
+    assert "#SBATCH --ntasks-per-node=3\n" in script
+    assert not (tmp_path / "outputs").exists()
+    error = run(*sweep, *ddp, "hydra.launcher.gpus_per_node=1", code=1, PATH=path).stderr
+    assert "hydra.launcher.gpus_per_node=1: " in error
+
+
 def test_ray_restarts_the_job_of_a_lost_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason="pip install ray")
     from ray.cluster_utils import Cluster

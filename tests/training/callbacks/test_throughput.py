@@ -11,9 +11,11 @@ from recsys.training.callbacks.throughput import WARM_UP_STEPS, Throughput
 from recsys.training.module import RatingModule
 
 
-def measured(folder: Path, throughput: Throughput, max_epochs: int, *callbacks: pl.Callback) -> Throughput:
-    """Train biases in epochs of 8 steps, of 100 ratings each."""
-    data = synthetic_data(batch_size=100)
+def measured(
+    folder: Path, throughput: Throughput, max_epochs: int, *callbacks: pl.Callback, batch_size: int = 100
+) -> Throughput:
+    """Train biases in epochs of 800 ratings."""
+    data = synthetic_data(batch_size=batch_size)
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=max_epochs,
@@ -32,6 +34,12 @@ def test_steps_after_the_warm_up_are_counted(tmp_path: Path) -> None:
     throughput = measured(tmp_path, Throughput(), 4)
     assert throughput.ratings == (4 * 8 - WARM_UP_STEPS) * 100
     assert throughput.ratings_per_second == throughput.ratings / throughput.seconds
+
+
+def test_the_first_batch_of_another_length_is_not_counted(tmp_path: Path) -> None:
+    """Epochs of 11 steps: ten of 75 ratings, then 50. A compiled network is compiled again for the last one."""
+    throughput = measured(tmp_path, Throughput(), 3, batch_size=75)
+    assert throughput.ratings == 2 * 800
 
 
 def test_a_run_that_is_too_short_has_no_speed(tmp_path: Path) -> None:
