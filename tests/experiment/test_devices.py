@@ -40,9 +40,7 @@ def test_answers_are_the_same(run: Path) -> None:
     np.testing.assert_allclose(top, expected, atol=1e-4)
     near, expected = (one.similar_items(items, k=5)["similarity"] for one in (on_gpu, on_cpu))
     np.testing.assert_allclose(near, expected, atol=1e-4)
-    new, expected = (
-        one.fold_in({1: 5.0, 2: 1.0}).recommend(k=5)["prediction"] for one in (on_gpu, on_cpu)
-    )
+    new, expected = (one.fold_in({1: 5.0, 2: 1.0}).recommend(k=5)["prediction"] for one in (on_gpu, on_cpu))
     np.testing.assert_allclose(new, expected, atol=1e-3)
 
 
