@@ -1,53 +1,12 @@
 """Encoders: what a user's or an item's vector is the sum of: id embedding, rating history, features."""
 
-from typing import NamedTuple
-
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
 
-from recsys.data.batches import row_starts
 from recsys.data.biases import USER_DAMPING
-from recsys.models.ops.embedding_bag import BagIndex, bag_sums
 from recsys.models.scorer import Table
-
-RATINGS_PER_CHUNK = 1 << 20
-
-
-class Ratings(NamedTuple):
-    """The training ratings, sorted by user and item.
-
-    Attributes:
-        keys: int64 (n,); user index * n_items + item index, ascending.
-        items: int32 (n,); item indices.
-        residuals: float32 (n,); ratings minus the mean and the item bias.
-        starts: int64 (n_users + 1,); the ratings of user u are at `starts[u]` to `starts[u + 1]`.
-        residual_sums: float32 (n_users, 1); the sum of each user's residuals.
-    """
-
-    keys: Tensor
-    items: Tensor
-    residuals: Tensor
-    starts: Tensor
-    residual_sums: Tensor
-
-    @classmethod
-    def of(cls, users: NDArray, items: NDArray, residuals: NDArray, n_users: int, n_items: int) -> "Ratings":
-        """Sort ratings given in any order; user indices, item indices and residuals are all (n,)."""
-        keys = users.astype(np.int64) * n_items + items
-        order = np.argsort(keys, kind="stable")
-        sorted_keys = torch.from_numpy(keys[order])
-        sorted_residuals = torch.from_numpy(residuals[order].astype(np.float32))
-        starts = row_starts(users, n_users)
-        each = torch.arange(len(sorted_residuals))
-        sums = embedding_bag(each, sorted_residuals[:, None], starts[:-1], mode="sum")
-        return cls(sorted_keys, (sorted_keys % n_items).int(), sorted_residuals, starts, sums)
-
-    def to(self, device: torch.device) -> "Ratings":
-        """Return the same ratings on a device."""
-        return Ratings(*(column.to(device) for column in self))
+from recsys.models.user_ratings import RatingLists, Sums, UserRatings
 
 
 class HistoryEncoder(nn.Module):
@@ -72,78 +31,58 @@ class HistoryEncoder(nn.Module):
         nn.init.normal_(self.chosen.weight, std=init_std)
         nn.init.normal_(self.liked.weight, std=init_std)
         # Not a buffer: DDP would broadcast the ratings in every step, and averaged models would copy them.
-        self._ratings: Ratings | None = None
+        self._lists: RatingLists | None = None
+        self._placed: UserRatings | None = None  # the same ratings on the device of the weights
 
     def set_ratings(self, users: NDArray, items: NDArray, residuals: NDArray, n_users: int) -> None:
         """Take the training ratings: user indices, item indices and residuals, all (n,)."""
-        self._ratings = Ratings.of(users, items, residuals, n_users, self.n_items)
+        self._lists = RatingLists.of(users, items, residuals, n_users, self.n_items)
+        self._placed = None
 
     @property
-    def ratings(self) -> Ratings:
+    def ratings(self) -> UserRatings:
         """The training ratings, on the device of the weights.
 
         Raises:
             RuntimeError: they are not set.
         """
-        if self._ratings is None:
+        if self._lists is None:
             raise RuntimeError("no rating history: call network.setup_from_data(dataset, split.train) first")
-        if self._ratings.keys.device != self.liked.weight.device:
-            self._ratings = self._ratings.to(self.liked.weight.device)
-        return self._ratings
+        if self._placed is None or self._placed.device != self.liked.weight.device:
+            self._placed = self._lists.on(self.liked.weight.device)
+        return self._placed
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return h of users (B,), each without the item (B,) in question: (B, d)."""
         ratings = self.ratings
-        distinct, position = users.long().unique(return_inverse=True)
-        chosen, liked, weighted, residual, count = (
-            values.index_select(0, position) for values in self._sums(distinct)
+        sums = ratings.sums(users, self.chosen.weight, self.liked.weight)
+        is_rated, own_residual = ratings.of_pairs(users, items)
+        x = self.liked(items)
+        others = Sums(
+            sums.chosen - is_rated * self.chosen(items),
+            sums.liked - is_rated * x,
+            sums.weighted - own_residual * x,
+            sums.residual - own_residual,
+            sums.n_ratings - is_rated,
         )
-        keys = users.long() * self.n_items + items
-        found = torch.searchsorted(ratings.keys, keys).clamp_max(len(ratings.keys) - 1)
-        is_rated = (ratings.keys[found] == keys).float()[:, None]
-        own_residual, x = is_rated * ratings.residuals[found, None], self.liked(items)
-        return _combine(
-            chosen - is_rated * self.chosen(items),
-            liked - is_rated * x,
-            weighted - own_residual * x,
-            residual - own_residual,
-            count - is_rated,
-        )
+        return _combine(others)
 
     @torch.no_grad()
     def all_users(self) -> Tensor:
         """Return h of all users from all their ratings, the mean for users without any: (n_users, d)."""
         ratings = self.ratings
-        n_users = len(ratings.starts) - 1
-        chunk = max(1, RATINGS_PER_CHUNK * n_users // max(1, len(ratings.keys)))
-        users = torch.arange(n_users, device=ratings.keys.device).split(chunk)
-        vectors = torch.cat([_combine(*self._sums(some)) for some in users])
-        counts = ratings.starts.diff()
-        vectors[counts == 0] = vectors[counts > 0].mean(0)
+        users = torch.arange(len(ratings.counts), device=ratings.device)
+        tables = self.chosen.weight, self.liked.weight
+        chunks = users.split(ratings.users_per_chunk)
+        vectors = torch.cat([_combine(ratings.sums(some, *tables)) for some in chunks])
+        vectors[ratings.counts == 0] = vectors[ratings.counts > 0].mean(0)
         return vectors
 
-    def _sums(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return sums over the ratings of users (U,): of y, of x and of residual * x, each (U, d); the sum of
-        residuals and the number of ratings, each (U, 1)."""
-        ratings = self.ratings
-        first = ratings.starts[users]
-        counts = ratings.starts[users + 1] - first
-        offsets = counts.cumsum(0) - counts
-        rows = torch.arange(int(counts.sum()), device=users.device)
-        rows = rows + (first - offsets).repeat_interleave(counts, output_size=len(rows))
-        # index_select takes a quarter of the time of indexing with brackets for many rows.
-        items, residuals = ratings.items.index_select(0, rows), ratings.residuals.index_select(0, rows)
-        both = torch.cat([self.chosen.weight, self.liked.weight], dim=1)
-        bags = BagIndex(items, offsets.int(), self.n_items)
-        chosen, liked = bag_sums(both, bags).chunk(2, dim=1)
-        weighted = bag_sums(self.liked.weight, bags, residuals)
-        return chosen, liked, weighted, ratings.residual_sums[users], counts[:, None].float()
 
-
-def _combine(chosen: Tensor, liked: Tensor, weighted: Tensor, residual: Tensor, count: Tensor) -> Tensor:
-    """Return h from the sums of `HistoryEncoder._sums`: (B, d)."""
-    bias = residual / (USER_DAMPING + count)
-    return (chosen + weighted - bias * liked) / count.clamp_min(1).sqrt()
+def _combine(sums: Sums) -> Tensor:
+    """Return h of users from the sums over their ratings: (U, d)."""
+    bias = sums.residual / (USER_DAMPING + sums.n_ratings)
+    return (sums.chosen + sums.weighted - bias * sums.liked) / sums.n_ratings.clamp_min(1).sqrt()
 
 
 class FeatureEncoder(nn.Module):
