@@ -20,8 +20,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path: the file to write; its folder must exist.
 
     Raises:
-        OSError: of the block or of the rename; its `filename` is `path` if it was the temporary file or missing.
+        OSError: `path` is a device, a pipe or a socket, which a file must not replace; or an error of the block or of
+            the rename, whose `filename` is `path` if it was the temporary file or missing.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # some writers choose the format by the suffix
     try:
         yield temporary

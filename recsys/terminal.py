@@ -1,4 +1,4 @@
-"""Text for terminals and logs: characters that would control a terminal are shown instead of sent to it."""
+"""Text for terminals, logs and figures: characters that would control a terminal are shown instead of sent to it."""
 
 import logging
 import re
@@ -8,9 +8,9 @@ import warnings
 from types import TracebackType
 from typing import Any
 
-# Control characters except newline and tab; Unicode line separators and bidirectional control characters; and
-# surrogates, which stand for the bytes of a file name that is not UTF-8.
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters except newline and tab; Unicode line separators and bidirectional control characters; surrogates,
+# which stand for the bytes of a file name that is not UTF-8; and two characters that XML does not allow.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def visible(text: object) -> str:
@@ -25,6 +25,12 @@ def visible(text: object) -> str:
 def without_control_characters(value: Any) -> Any:
     """Return a value of a template; control characters of a plain string are shown, and markup is returned as it is."""
     return visible(value) if type(value) is str else value
+
+
+def show_control_characters(figure: Any) -> None:
+    """Show the control characters in all texts of a matplotlib figure: an SVG file cannot have them."""
+    for text in figure.findobj(lambda artist: hasattr(artist, "get_text") and hasattr(artist, "set_text")):
+        text.set_text(visible(text.get_text()))
 
 
 def json_escaped(text: str) -> str:
@@ -57,6 +63,8 @@ def set_up_tracebacks_and_warnings() -> None:
     """Let Python print the messages of uncaught errors and of warnings with their control characters shown."""
     sys.excepthook = _print_traceback
     warnings.formatwarning = _format_warning
+    # A title in a figure may have characters that its font lacks; they are drawn as boxes.
+    warnings.filterwarnings("ignore", message="Glyph .* missing from font")
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

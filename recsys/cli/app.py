@@ -5,6 +5,7 @@ Nothing slow is imported here, so that --help, --cfg and tab completion answer a
 
 import atexit
 import difflib
+import errno
 import gc
 import logging
 import os
@@ -66,6 +67,10 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
 
 def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -> None:
     """Convert the arguments to what Hydra accepts, run the Hydra app, and print errors of the user."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        _exit("the current folder was deleted; change to another one")
     register_resolvers()
     _set_up_process()
     arguments = [quote_for_hydra(word) for word in sys.argv[1:] if word not in MULTIRUN_FLAGS]
@@ -109,6 +114,8 @@ def _exit_for(error: Exception, name: str, overrides: list[str]) -> NoReturn:
             _exit(_explain(error, name, overrides))
         case OSError() if error.errno in NO_ROOM:
             _exit(f"{error.filename or 'a file'}: cannot be written ({error.strerror})")
+        case OSError() if error.errno == errno.ENAMETOOLONG:
+            _exit(f"{shortened(str(error.filename), quoted=False)}: the name of a file or folder is too long")
     raise error
 
 

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, ListConfig
 
 from recsys.cli.app import run_command
 from recsys.cli.compare import find_sweep
+from recsys.cli.values import require_booleans, require_groups
 from recsys.config.hardware import device_for
 from recsys.errors import ConfigError
 from recsys.experiment.average import average, members_in
@@ -19,6 +20,8 @@ def main() -> None:
 
 
 def _task(cfg: DictConfig) -> None:
+    require_booleans(cfg, "trust")
+    require_groups(cfg, "hardware")
     overrides = without_start_keys(HydraConfig.get().overrides.task)
     if cfg.runs is None:
         sweep = find_sweep(str(cfg.dir))

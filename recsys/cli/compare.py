@@ -5,8 +5,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
-from recsys.errors import RunError
+from recsys.cli.values import require_booleans
+from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.report import compare
+from recsys.paths import expanded
 from recsys.runs.folder import RESULT
 from recsys.tables import check_format
 
@@ -40,7 +42,13 @@ def find_sweep(folder: str) -> Path:
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format, "markdown")
-    compare(find_sweep(str(cfg.dir)), cfg.format, cfg.test, Path(str(cfg.html)) if cfg.html else None)
+    require_booleans(cfg, "test")
+    page = None if cfg.html is None else expanded(cfg.html)
+    if (
+        page is not None and page.suffix != ".html"
+    ):  # other files of a run must not be replaced by a typing error
+        raise ConfigError(f"html={cfg.html}: must end with .html")
+    compare(find_sweep(str(cfg.dir)), cfg.format, cfg.test, page)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
+from recsys.cli.values import require_booleans, require_groups
 from recsys.config.hardware import device_for
 from recsys.experiment.evaluate import evaluate
 from recsys.runs.folder import find_run
@@ -16,6 +17,8 @@ def main() -> None:
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
+    require_booleans(cfg, "trust")
+    require_groups(cfg, "ranking", "hardware")
     folder = find_run(str(cfg.run))  # Hydra parses a folder named 0 as a number
     # "latest" is resolved once: a run that finishes now must not be measured under the title of this one.
     ranking = cfg.ranking

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from recsys.cli.app import run_command
+from recsys.cli.values import require_booleans, require_groups
 from recsys.config.hardware import device_for
 from recsys.errors import ConfigError
 from recsys.runs.load import load_run
@@ -74,6 +75,8 @@ def _is_positive_int(value: object) -> bool:
 
 def _task(cfg: DictConfig) -> None:
     check_format(cfg.format)
+    require_booleans(cfg, "trust")
+    require_groups(cfg, "hardware")
     device = device_for(cfg.hardware)
     report, page = explore(
         cfg.run, cfg.checkpoint, cfg.top, cfg.components, cfg.map, cfg.trust is True, device

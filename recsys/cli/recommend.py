@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys.atomic import atomic_write
 from recsys.cli.app import run_command
+from recsys.cli.values import require_booleans, require_groups
 from recsys.config.hardware import device_for
 from recsys.errors import ConfigError, DataError, UnknownIdError, listed, shortened
 from recsys.paths import expanded
@@ -38,7 +39,7 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
 
     recommender = Recommender.load(str(cfg.run), cfg.trust is True, device_for(cfg.hardware))
     options = {"k": cfg.k, "filter_seen": cfg.filter_seen, "min_ratings": cfg.min_ratings}
-    options |= {"genres": _plain(cfg.genres), "years": _plain(cfg.years)}
+    options |= {"genres": _genres(cfg.genres), "years": _plain(cfg.years)}
     item = None if cfg.item is None else str(cfg.item)
     if cfg.users is not None:
         users = recommender.user_ids.ids if cfg.users == "all" else _read_users(Path(cfg.users), recommender)
@@ -97,8 +98,10 @@ def _check(cfg: DictConfig) -> None:
     for key, lowest in (("k", 1), ("min_ratings", 0)):
         if isinstance(cfg[key], bool) or not isinstance(cfg[key], int) or cfg[key] < lowest:
             raise ConfigError(f"{key}={cfg[key]}: must be a whole number of at least {lowest}")
-    if not isinstance(cfg.filter_seen, bool):
-        raise ConfigError(f"filter_seen={cfg.filter_seen}: must be true or false")
+    require_booleans(cfg, "filter_seen", "trust")
+    require_groups(cfg, "hardware")
+    if OmegaConf.is_dict(cfg.genres):
+        raise ConfigError(f"genres={cfg.genres}: must be a genre or a list of genres: genres=[Drama,War]")
     if cfg.candidates not in ("fp32", "bf16", "int8") or (cfg.candidates != "fp32" and cfg.users is None):
         raise ConfigError(f"candidates={cfg.candidates}: must be fp32, or with users= also bf16 or int8")
     years = cfg.years if OmegaConf.is_list(cfg.years) else [] if cfg.years is None else [cfg.years]
@@ -136,6 +139,13 @@ def _read_users(file: Path, recommender: "Recommender") -> list[Any]:
     if not users:
         raise DataError(f"{file}: no users below the header")
     return users
+
+
+def _genres(value: Any) -> list[str] | None:
+    """Return the genres as text; Hydra reads some, such as 5 or null in a list, as other types."""
+    if value is None:
+        return None
+    return [str(genre) for genre in (value if OmegaConf.is_list(value) else [value])]
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys.cli.app import run_command
+from recsys.cli.values import require_booleans, require_groups
 from recsys.errors import ConfigError
 from recsys.experiment.train import train
 from recsys.paths import expanded
@@ -27,6 +28,8 @@ def main() -> None:
 def _task(cfg: DictConfig) -> float | None:
     """Train one run, and return its objective as a value to minimise, for a sweeper."""
     end_with_parent()
+    require_booleans(cfg, "resume", "trust")
+    require_groups(cfg, "sweep", "hardware")
     hydra = HydraConfig.get()
     in_process = hydra.mode is RunMode.MULTIRUN  # a sweep whose launcher runs the jobs in this process
     _check_sweep(cfg, in_process)

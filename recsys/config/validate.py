@@ -230,7 +230,8 @@ def _messages(key: str, value: Any, error: ValidationError, is_model: bool) -> I
         location = [str(part) for part in detail["loc"]] if is_model else []
         path = ".".join([*([key] if key else []), *location])
         message = re.sub("^(Input|List|Tuple) | after validation", "", detail["msg"])
-        message = "no such key" if detail["type"] == "extra_forbidden" else message
+        own = {"extra_forbidden": "no such key", "missing": "is missing"}
+        message = own.get(detail["type"], message)
         found.setdefault(path, (detail["input"] if is_model else value, []))[1].append(message)
     for path, (given, messages) in found.items():
         yield f"{path}={_shortened(given)}: {' or '.join(dict.fromkeys(messages))}"

@@ -65,6 +65,8 @@ def fit(
     content, resumed = None, None
     if last is not None and last.is_file():
         content, resumed = _load_last(last, data, cfg, own_class)
+    elif last is not None and checkpoint_in(folder).exists():
+        log.warning("%s: no such file, so the run starts again from its beginning", last)
     module = build_module(cfg, data)
     if content is not None and last is not None:
         _check_state(last, content, module, cfg.max_epochs)

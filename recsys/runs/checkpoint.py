@@ -134,7 +134,8 @@ def check_format(path: Path) -> None:
 
 
 def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trust: Trust) -> LoadedCheckpoint:
-    check_plain([metadata["model"], metadata["scale"], metadata["data"], content["epoch"]])
+    keys = ("model", "scale", "data", "config")
+    check_plain([content["epoch"], *(metadata[key] for key in keys)])
     network, predicts_ratings = content["network"], metadata["predicts_ratings"]
     if not isinstance(predicts_ratings, bool):
         raise ValueError("predicts_ratings: true or false is needed")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import traceback
@@ -12,6 +13,7 @@ from typing import Any
 from recsys.atomic import atomic_write
 from recsys.errors import ConfigError, Pruned, RunError, first_line, named_line
 from recsys.paths import expanded
+from recsys.runs.entries import check_entries
 
 FORMAT = 2  # of checkpoints and result.json; raised when their keys change
 RESULT, FAILED = "result.json", "failed.json"  # how the run ended; neither: it has not finished
@@ -53,7 +55,7 @@ def refuse_used(folder: Path, given: object) -> None:
         ConfigError: it is used.
     """
     for name in (RESULT, FAILED, SWEEP, MULTIRUN, HYDRA, LOG):
-        if (folder / name).exists():
+        if os.path.lexists(folder / name):  # also a link to nothing
             is_unfinished = name == HYDRA and (folder / HYDRA / "config.yaml").is_file()
             then = f"continue it with {resume_command(folder)}, or " if is_unfinished else ""
             raise ConfigError(
@@ -73,7 +75,7 @@ def find_run(run: str) -> Path:
         run: its path, or "latest" for the newest finished run under ./outputs.
 
     Raises:
-        RunError: there is no such run, or it has failed or not finished.
+        RunError: there is no such run, it has failed or not finished, or its folder contains a pipe or a device.
     """
     if run == "latest":
         found = (path for path in Path("outputs").glob(f"**/{RESULT}") if path.is_file())
@@ -83,6 +85,7 @@ def find_run(run: str) -> Path:
         return results[-1].parent
     folder = expanded(run)
     if (folder / RESULT).is_file():
+        check_entries(folder)
         return folder
     if not folder.is_dir():
         raise RunError(f"run={run}: no such folder")

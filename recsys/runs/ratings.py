@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 from hydra.utils import instantiate
 
 from recsys.data.batches import EVALUATION_BATCH, Batches, to_tensors
@@ -52,9 +53,10 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
     try:
         for problem in (*source.check(), *split_method.check(getattr(source, "name", None))):
             raise RunError(f"run={run.folder}: {problem}")
-        dataset = source.on_this_machine().load()
-        split = split_method(dataset)
-    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:  # values of wrong types
+        with np.errstate(all="ignore"):  # absurd values are reported by the errors that they cause
+            dataset = source.on_this_machine().load()
+            split = split_method(dataset)
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:  # wrong types
         if trust is True:
             raise
         raise RunError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from recsys.atomic import NO_ROOM, remove_leftovers
 from recsys.errors import ConfigError, RunError, Stopped
+from recsys.runs.entries import check_entries
 from recsys.runs.folder import (
     CHECKPOINTS,
     FAILED,
@@ -217,6 +218,7 @@ def _prepare_resuming(folder: Path, config: dict[str, Any]) -> None:
     if (folder / RESULT).is_file():
         raise RunError(f"{folder}: this run has already finished (it has a {RESULT})")
     check_unchanged(folder, config)
+    check_entries(folder, links=False)
     remove_leftovers(folder)
     remove_leftovers(folder / CHECKPOINTS)
     (folder / FAILED).unlink(missing_ok=True)

@@ -153,6 +153,8 @@ def _check_archive(path: Path, verify: bool) -> None:
     Raises:
         RunError: the file was made to take more memory than its size, or a checksum does not match.
     """
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path}: cannot be read (not a regular file)")  # opening a pipe would block
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":  # torch reads other files in an older format, unchecked
             raise zipfile.BadZipFile("not an archive of torch.save")

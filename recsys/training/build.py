@@ -181,6 +181,12 @@ def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
     Raises:
         ConfigError: the logger would write outside of `folder`, which the configuration of a stranger may try.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"output_dir={folder}: the logger needs a name in UTF-8; choose another folder, or logger=none"
+        ) from None
     change: dict[str, Any] = {}
     if step is not None and issubclass(get_class(cfg.logger._target_), TensorBoardLogger):
         change["purge_step"] = step

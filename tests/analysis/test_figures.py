@@ -1,3 +1,6 @@
+import re
+from xml.etree import ElementTree
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +9,7 @@ from matplotlib.figure import Figure
 from recsys.analysis.figures.components import plot_correlations, plot_extremes
 from recsys.analysis.figures.cross_table import cross_table, plot_cross_table
 from recsys.analysis.figures.labels import label_points
-from recsys.analysis.figures.style import fix_layout, shorten
+from recsys.analysis.figures.style import fix_layout, shorten, to_files
 from recsys.data.dataset import Dataset
 
 
@@ -33,6 +36,15 @@ def test_labels_do_not_overlap_and_are_inside_the_axes() -> None:
         assert frame.x0 <= box.x0 < box.x1 <= frame.x1
         assert frame.y0 <= box.y0 < box.y1 <= frame.y1
         assert not any(box.overlaps(other) for other in boxes[:k])
+
+
+def test_control_characters_in_titles_are_shown() -> None:
+    """XML has no control characters, not even escaped ones."""
+    title = "a\x1b[31m\x07\x9b\u202e\ufffe <b>"
+    figure = plot_extremes(pd.Series(np.arange(4.0), [f"{title}{k}" for k in range(4)]), "score", title, 2)
+    svg = to_files(figure)[1]
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ufffe]", svg)
 
 
 def test_bars_show_the_highest_and_the_lowest_values() -> None:

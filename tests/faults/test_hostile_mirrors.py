@@ -13,6 +13,8 @@ from recsys.data.sources.download import Archive, fetch
 from recsys.errors import DownloadError
 
 GOOD = zipped(tabs_members(sample_ratings()))
+ENTRY = GOOD.index(b"PK\x01\x02") + 6  # where the version that is needed to unpack the first file is
+FUTURE = GOOD[:ENTRY] + b"\xff" + GOOD[ENTRY + 1 :]
 MD5 = hashlib.md5(GOOD).hexdigest()
 
 
@@ -54,6 +56,9 @@ RESPONSES = {
     "long version": (ok(ETAG_AND_LENGTH + b'"' + b"1" * 60_000 + b'"'), "the connection was interrupted"),
     "chunk that is not a number": (ok(b"Transfer-Encoding: chunked", body=b"zz\r\n"), "was interrupted"),
     "chunk below 0": (ok(b"Transfer-Encoding: chunked", body=b"-5\r\nx"), NOT_READ),
+    "part of a file": (ok(body=GOOD[500:]).replace(b"200 OK", b"206 Partial"), "the server answered 206"),
+    "unknown status": (ok(body=GOOD).replace(b"200 OK", b"999 Odd"), "the server answered 999 Odd"),
+    "zip of the future": (ok(body=FUTURE), NOT_A_ZIP),
     "compressed": (ok(b"Content-Encoding: gzip"), "'gzip', which was not requested"),
 }
 
@@ -78,6 +83,15 @@ def test_a_malformed_response_is_one_line_and_the_next_location_is_tried(
         assert len(line) < 300
         assert [path for path in (tmp_path / "a").iterdir() if path.suffix != ".lock"] == []
         assert fetch(Archive("tiny", official, MD5), tmp_path / "b", mirror).read_bytes() == GOOD
+
+
+def test_a_malformed_header_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """urllib3 logs the traceback of its parser, with the text of the server."""
+    answer = ok(b"non\x1b[31msense", body=GOOD)
+    with serving(lambda _: iter([answer])) as server:
+        assert fetch(Archive("tiny", f"{server.address}/tiny.zip", MD5), tmp_path).read_bytes() == GOOD
+    assert "Traceback" not in caplog.text
+    assert "nonsense" not in caplog.text
 
 
 def test_an_absurd_content_range_is_not_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

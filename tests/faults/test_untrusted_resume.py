@@ -1,5 +1,6 @@
 """Interrupted runs from someone else: resuming changes nothing outside of the run folder, and trusts no state."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,43 @@ def test_a_run_of_another_type_of_device_is_not_continued(run: Path) -> None:
     change(run, edit)
     with pytest.raises(RunError, match="cannot continue on cpu: the run was trained on 'cuda', which draws"):
         resumed(run)
+
+
+@pytest.mark.parametrize(
+    "name", ["train.log", "checkpoints", "checkpoints/best.ckpt", "events.out.tfevents.1"]
+)
+@pytest.mark.parametrize("exists", [True, False], ids=["target", "no target"])
+def test_nothing_is_written_through_a_link(name: str, exists: bool, run: Path, tmp_path: Path) -> None:
+    """A log line can be a command for the shell whose start file it is appended to."""
+    victim, path = tmp_path / "victim", run / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if exists:
+        victim.mkdir() if name == "checkpoints" else victim.write_text("mine")
+    path.symlink_to(victim)
+    with pytest.raises(RunError, match=rf"{path}: is a symbolic link, and resuming would write to {victim}"):
+        resumed(run)
+    assert victim.exists() == exists
+    assert not victim.is_file() or victim.read_text() == "mine"
+    assert not victim.is_dir() or not list(victim.iterdir())
+
+
+@pytest.mark.parametrize("name", ["train.log", "checkpoints/last.ckpt", ".hydra/overrides.yaml"])
+def test_resuming_does_not_wait_for_a_pipe(name: str, run: Path) -> None:
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    with pytest.raises(RunError, match="a pipe or a device"):
+        resumed(run)
+
+
+@pytest.mark.slow
+def test_a_run_whose_last_checkpoint_is_missing_starts_again_with_a_warning(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run / "checkpoints" / "last.ckpt").unlink()
+    assert resumed(run)["status"] == "completed"
+    assert "last.ckpt: no such file, so the run starts again from its beginning" in caplog.text
 
 
 def short(content: dict[str, Any]) -> None:

@@ -257,6 +257,51 @@ def test_a_module_is_rebuilt_from_consistent_files_only(
         RatingModule.load_from_checkpoint(best(run))
 
 
+@pytest.mark.parametrize(
+    "name", ["checkpoints/best.ckpt", "data.pt", "result.json", "events.out.tfevents.9", ".hydra/config.yaml"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_in_a_run_is_refused(name: str, kind: str, run: Path) -> None:
+    """Reading a pipe waits for ever, and /dev/zero has no end."""
+    (run / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(run / name)
+    else:
+        (run / name).symlink_to("/dev/zero")
+    for command in (
+        Recommender.load,
+        lambda folder: evaluate(str(folder)),
+        lambda folder: explore(str(folder)),
+    ):
+        with pytest.raises(RunError, match=r"a pipe or a device|has not finished"):
+            command(run)
+    if name.endswith(".ckpt"):
+        with pytest.raises(RunError, match="not a regular file"):
+            RatingModule.load_from_checkpoint(run / name)
+
+
+@pytest.mark.parametrize("value", [torch.zeros(3, 3), torch.zeros(0), float("nan")], ids=repr)
+@pytest.mark.parametrize("key", ["data", "split"])
+def test_a_configuration_has_plain_values_only(key: str, value: object, run: Path) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        content["recsys"]["config"][key]["seed"] = value
+
+    change(run / "checkpoints" / "best.ckpt", edit)
+    with pytest.raises(RunError, match=r"where a number or a string belongs|not a finite number"):
+        evaluate(str(run))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("key", "value"), [("noise", 1e308), ("rank", -1), ("rank", 0)])
+def test_absurd_values_are_one_error_without_warnings(key: str, value: float, run: Path) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        content["recsys"]["config"]["data"][key] = value
+
+    change(run / "checkpoints" / "best.ckpt", edit)
+    with pytest.raises(RunError):
+        evaluate(str(run))
+
+
 def test_a_module_calls_no_function_that_the_file_names(run: Path) -> None:
     change(best(run), lambda content: content["hyper_parameters"].update(_instantiator="os.mkdir"))
     assert RatingModule.load_from_checkpoint(best(run)).network.n_users == 60

@@ -44,6 +44,15 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_a_file_does_not_replace_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(OSError, match=r"not a regular file") as caught, atomic_write(tmp_path / "pipe.csv"):
+        pass
+    assert caught.value.filename == str(tmp_path / "pipe.csv")
+    assert (tmp_path / "pipe.csv").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.csv"]
+
+
 def test_encoded_data_is_complete_or_encoded_again(tmp_path: Path) -> None:
     n = 200_000
     row = np.arange(n)

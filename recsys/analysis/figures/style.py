@@ -7,6 +7,8 @@ import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from recsys.terminal import show_control_characters
+
 DPI = 130
 BLUE, ORANGE, GREY, LIGHT = "#0072b2", "#d55e00", "#777777", "#cccccc"
 DIVERGING = LinearSegmentedColormap.from_list("orange-white-blue", [ORANGE, "#ffffff", BLUE])
@@ -64,6 +66,7 @@ def to_files(figure: Figure) -> tuple[bytes, str]:
 
     Text in the SVG is drawn as paths, so it does not depend on installed fonts.
     """
+    show_control_characters(figure)
     fix_layout(figure)
     png, svg = io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png")

@@ -3,6 +3,7 @@
 Files are read inside the archive and never unpacked, so a malicious path in an archive has no effect.
 """
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -19,7 +20,8 @@ from recsys.data.ratings_file.numbers import parse_integer
 from recsys.data.ratings_file.read import read_ratings
 from recsys.errors import DataError, listed
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # raised by reading a damaged archive
+# Raised by reading an archive that is damaged, or packed in a way that zipfile does not support.
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, MemoryError)
 MAX_MEMBER_SIZE = 4 * 2**30  # bytes; the largest real file, ratings.csv of ml-32m, has 0.9 GB
 MAX_COMPRESSION_RATIO = 100  # unpacked to packed size; about 5 for MovieLens files
 
@@ -139,7 +141,7 @@ def _parse_id(text: str, where: str) -> int:
 def _open(archive: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError):
         raise DataError(f"{archive}: not a zip archive. Delete the file to download it again") from None
 
 

@@ -177,8 +177,11 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> str:
     Raises:
         DownloadError: it is not a zip archive, or a checksum does not match.
     """
-    if not zipfile.is_zipfile(copy):
-        raise DownloadError(f"not a zip archive ({copy.stat().st_size} bytes, starts with {_start(copy)!r})")
+    try:
+        zipfile.ZipFile(copy).close()
+    except (zipfile.BadZipFile, NotImplementedError):
+        size = copy.stat().st_size
+        raise DownloadError(f"not a zip archive ({size} bytes, starts with {_start(copy)!r})") from None
     if not verify:
         log.warning("%s: checksum not verified (data.verify=false)", archive.name)
         return "not verified"

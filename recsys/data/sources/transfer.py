@@ -1,6 +1,7 @@
 """Download one file over HTTP, and resume interrupted downloads."""
 
 import hashlib
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float]
 def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float], max_size: int) -> None:
     with _request(address, timeout) as response:
         response.raise_for_status()
+        if response.status_code != requests.codes.ok:  # for example a part of the file that was not asked for
+            raise DownloadError(f"the server answered {response.status_code} {response.reason}")
         _refuse_compressed(response)
         size, version = _content_length(response), response.headers.get("ETag", "")
         if size > max_size:
@@ -91,6 +94,7 @@ def _request(
     The request asks for no compression: compressed bytes cannot be matched with a range.
     """
     headers = {"Accept-Encoding": "identity", **(headers or {})}
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs malformed headers with a traceback
     for _ in range(1 + MAX_REDIRECTS):
         with _Session() as session:
             response = session.get(address, headers=headers, stream=True, timeout=timeout)

@@ -191,6 +191,15 @@ def test_a_file_that_is_not_a_zip_archive_is_reported(archive: Path) -> None:
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
+def test_an_archive_of_an_unknown_version_is_reported(archive: Path) -> None:
+    pack(archive, tabs_members(ROWS))
+    raw = bytearray(archive.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 6] = 255
+    archive.write_bytes(raw)
+    with pytest.raises(DataError, match=r"set\.zip: not a zip archive\. Delete the file"):
+        read_tabs(archive, "ml-100k", SCALE, "error")
+
+
 def test_a_zip_bomb_is_refused_without_reading_it(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack(archive, {**tabs_members(ROWS), "ml-100k/u.data": b"1" * 2_000_000})
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("read"))
@@ -235,13 +244,14 @@ def test_a_file_above_the_size_limit_is_refused(archive: Path, monkeypatch: pyte
         read_tabs(archive, "ml-100k", SCALE, "error")
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_a_damaged_file_is_reported(archive: Path, compression: int) -> None:
     data = str(tabs_members(ROWS)["ml-100k/u.data"]).encode()
     with zipfile.ZipFile(archive, "w", compression) as file:
         file.writestr("ml-100k/u.data", data)
         start = file.start_dir - file.getinfo("ml-100k/u.data").compress_size
     raw = bytearray(archive.read_bytes())
+    start += 9 * (compression == zipfile.ZIP_LZMA)  # after its header
     raw[start : start + 30] = b"\xff" * 30
     archive.write_bytes(raw)
     with pytest.raises(DataError, match=r"ml-100k/u\.data is damaged \(.+\)\. Delete the file"):
