@@ -1,4 +1,4 @@
-"""Text for terminals, logs and figures: characters that would control a terminal are shown instead of sent to it."""
+"""Text for terminals and logs: characters that would control a terminal are shown instead of sent to it."""
 
 import logging
 import re
@@ -25,12 +25,6 @@ def visible(text: object) -> str:
 def without_control_characters(value: Any) -> Any:
     """Return a value of a template; control characters of a plain string are shown, and markup is returned as it is."""
     return visible(value) if type(value) is str else value
-
-
-def show_control_characters(figure: Any) -> None:
-    """Show the control characters in all texts of a matplotlib figure: an SVG file cannot have them."""
-    for text in figure.findobj(lambda artist: hasattr(artist, "get_text") and hasattr(artist, "set_text")):
-        text.set_text(visible(text.get_text()))
 
 
 def json_escaped(text: str) -> str:

@@ -16,7 +16,7 @@ from recsys.leaderboard.paired_test import explain
 from recsys.leaderboard.ranking import Configuration, compare_with_best
 from recsys.leaderboard.runs import RunRecord
 from recsys.tables import shown
-from recsys.terminal import show_control_characters, without_control_characters
+from recsys.terminal import visible, without_control_characters
 
 
 def write_page(
@@ -70,7 +70,6 @@ def render_page(
 def _svg(figure: Figure) -> str:
     """Return a figure as an <svg> element."""
     file = io.StringIO()
-    show_control_characters(figure)
     figure.savefig(file, format="svg")
-    text = file.getvalue()
+    text = visible(file.getvalue())  # comments contain the texts; XML has no control characters
     return text[text.index("<svg") :]  # without the XML declaration

@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from recsys.terminal import show_control_characters
+from recsys.terminal import visible
 
 DPI = 130
 BLUE, ORANGE, GREY, LIGHT = "#0072b2", "#d55e00", "#777777", "#cccccc"
@@ -66,9 +66,9 @@ def to_files(figure: Figure) -> tuple[bytes, str]:
 
     Text in the SVG is drawn as paths, so it does not depend on installed fonts.
     """
-    show_control_characters(figure)
     fix_layout(figure)
     png, svg = io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png")
     figure.savefig(svg, format="svg", metadata={"Date": None})
-    return png.getvalue(), svg.getvalue()[svg.getvalue().index("<svg") :]
+    text = visible(svg.getvalue())  # comments contain the texts; XML has no control characters
+    return png.getvalue(), text[text.index("<svg") :]
