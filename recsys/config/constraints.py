@@ -1,8 +1,8 @@
 """Constraints on combinations of config values.
 
 `recsys.config.validate` checks each value first, then these constraints. They use the instantiated objects, not names
-in the configuration: for example `loss.predicts_ratings`, `split.check` and `network.compile_obstacle`. A constraint
-yields one message per error: the key, its value, what is allowed and what to do.
+in the configuration: for example `loss.predicts_ratings` and `split.check`. A constraint yields one message per error:
+the key, its value, what is allowed and what to do.
 """
 
 import inspect
@@ -133,21 +133,6 @@ def _ranking_can_be_measured(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"ranking.threshold={threshold}: must be between {scale[0]} and {scale[1]} (data.scale)"
 
 
-def _can_be_compiled(cfg: Config, objects: Objects) -> Iterator[str]:
-    if not cfg["hardware"]["compile"]:
-        return
-    if not objects.loss.compilable:
-        yield (
-            f"hardware.compile=true: the loss {_name(objects.loss)} has batches of varying size, and every new "
-            "size would be compiled; use hardware.compile=false"
-        )
-    if obstacle := objects.network.compile_obstacle:
-        yield (
-            f"hardware.compile=true: not possible with model.{obstacle}; use hardware.compile=false, or "
-            "model=embedding-net"
-        )
-
-
 def _one_kind_of_average(cfg: Config, objects: Objects) -> Iterator[str]:
     if not cfg["averaging"]:
         return
@@ -174,7 +159,6 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _sparse_gradients_are_supported,
     _split_is_possible,
     _ranking_can_be_measured,
-    _can_be_compiled,
     _one_kind_of_average,
     _run_is_resumed,
 )

@@ -1,7 +1,10 @@
 """MovieLensDataModule: download, encoding, split and batches as a LightningDataModule."""
 
+from collections.abc import Callable
+
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from recsys.data.batches import EVALUATION_BATCH, Batch, Batches, Shuffle, to_tensors
 from recsys.data.dataset import Dataset
@@ -44,6 +47,8 @@ class MovieLensDataModule(pl.LightningDataModule):
         self.batch_size, self.seed = batch_size, seed
         self.ranking_k, self.ranking_threshold = ranking_k, ranking_threshold
         self.is_set_up = False
+        # Which training ratings batches are made of, given ratings and scale; `RatingModule` sets that of its loss.
+        self.selected: Callable[[Tensor, tuple[float, float]], Tensor | None] | None = None
 
     def prepare_data(self) -> None:
         """Download and encode, if that has not been done on this machine."""
@@ -58,8 +63,20 @@ class MovieLensDataModule(pl.LightningDataModule):
             self.is_set_up = True
 
     def train_dataloader(self) -> Batches:
-        """Return the training set, shuffled in each epoch; each process sees its share."""
+        """Return the training set, shuffled in each epoch; each process sees its share.
+
+        Raises:
+            DataError: no training rating is positive, as a ranking loss needs.
+        """
         columns = self._columns(self.split.train)
+        kept = None if self.selected is None else self.selected(columns.ratings, self.dataset.scale)
+        if kept is not None:
+            columns = Batch(*(column[kept] for column in columns))
+            if not len(columns.ratings):
+                raise DataError(
+                    "ranking.threshold: no rating of the training set is that high, so a ranking loss has nothing to "
+                    "learn; use a lower ranking.threshold, or loss.positives=all"
+                )
         process_rank, world_size = self._process()
         order = Shuffle(len(columns.ratings), self.seed, columns.ratings.device, process_rank, world_size)
         return Batches(columns, self.batch_size, order)

@@ -87,11 +87,6 @@ class RatingNetwork(nn.Module):
         """The name in result tables: "matrix-factorization" for the class MatrixFactorization."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "-", type(self).__name__).lower()
 
-    @property
-    def compile_obstacle(self) -> str | None:
-        """The argument that rules `torch.compile` out, such as "head=ordinal"; None if there is none."""
-        return "head=ordinal" if isinstance(self.head, OrdinalHead) else None
-
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores, which the head converts to ratings: user and item indices (B,) to (B,)."""
         raise NotImplementedError("a network must implement logits(users, items) or forward(users, items)")

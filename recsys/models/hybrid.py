@@ -84,11 +84,6 @@ class HybridNet(RatingNetwork):
         """The name in result tables, as in model=history and model=neumf."""
         return "neumf" if self.user_encoder.history is None else "history"
 
-    @property
-    def compile_obstacle(self) -> str | None:
-        """The argument that rules `torch.compile` out: a history has sums of variable length."""
-        return super().compile_obstacle or ("history=true" if self.user_encoder.history is not None else None)
-
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores of pairs, in training: (B,) and (B,) to (B,)."""
         user, user_bias = self.user_encoder(users, items)

@@ -7,6 +7,7 @@ CUDA graph.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -103,6 +104,7 @@ class RatingLists(UserRatings):
             return RatingMatrix(keys, residuals, n_users, self.n_items)
         return RatingLists(keys, residuals, self.starts.to(device), self.n_items)
 
+    @torch.compiler.disable  # sizes depend on the users
     def sums(self, users: Tensor, chosen: Tensor, liked: Tensor) -> Sums:
         """Return the sums of users (U,); on a CPU, a user that occurs several times is summed up once."""
         if self.device.type != "cpu":  # finding the distinct ones would synchronise with the device
@@ -154,7 +156,10 @@ class RatingMatrix(UserRatings):
     def sums(self, users: Tensor, chosen: Tensor, liked: Tensor) -> Sums:
         """Return the sums of users (U,), as products of their rows (U, n_items) and the tables."""
         rated = self.rated.index_select(0, users).to(liked.dtype)
-        with torch.autocast(users.device.type, enabled=False):  # sums over hundreds of items need float32
+        device = users.device.type
+        is_mixed = device != "meta" and torch.is_autocast_enabled(device)
+        # Sums over hundreds of items need float32.
+        with torch.autocast(device, enabled=False) if is_mixed else nullcontext():
             sums = rated @ torch.cat([chosen, liked], dim=1)
             weighted = self.residuals.index_select(0, users) @ liked
         chosen_sum, liked_sum = sums.chunk(2, dim=1)

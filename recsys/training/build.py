@@ -79,8 +79,6 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
     network_class: type[RatingNetwork] = get_class(options.pop("_target_"))
     torch.manual_seed(seed_for(cfg.seed, "init"))
     network = network_class.from_data(data, **options)
-    if cfg.hardware.compile:
-        _compile(network, cfg.hardware.accelerator)
     return RatingModule(
         network,
         lr=cfg.optimizer.lr,
@@ -88,6 +86,7 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
         schedule=build_schedule(cfg),
         loss=build_loss(cfg),
         seed=cfg.seed,
+        compiled=cfg.hardware.compile,
     )
 
 
@@ -197,17 +196,6 @@ def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
     if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
         raise ConfigError(f"logger: would write to {logger.log_dir}, which is outside of the run folder")
     return logger
-
-
-def _compile(network: RatingNetwork, accelerator: str) -> None:
-    """Compile `forward` in place; the names of weights, and so checkpoints, do not change.
-
-    On a CUDA GPU, steps become CUDA graphs: a step of these small networks is dozens of kernels of a few
-    microseconds, and launching them one by one takes longer than running them. A graph has one shape, so full
-    batches and the last batch of an epoch are two graphs.
-    """
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    network.compile(mode="reduce-overhead" if on_gpu else None, dynamic=False)
 
 
 def _filter_warnings() -> None:

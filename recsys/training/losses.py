@@ -32,11 +32,9 @@ class Loss(ABC):
     Attributes:
         predicts_ratings: whether trained scores are ratings. If not, they only order one user's items, and no
             rating metrics are computed.
-        compilable: whether a network trained with this loss sees batches of one shape, as `torch.compile` needs.
     """
 
     predicts_ratings: ClassVar[bool] = True
-    compilable: ClassVar[bool] = True
 
     def __init__(self, l2: L2Penalty | Mapping[str, Any] | None = None) -> None:
         self.l2 = l2 if isinstance(l2, L2Penalty) else L2Penalty(**(l2 or {}))
@@ -54,6 +52,15 @@ class Loss(ABC):
     def penalty(self, network: RatingNetwork, batch: Batch) -> Tensor | float:
         """Return the L2 penalty of a batch."""
         return self.l2(network, batch) if self.l2 else 0.0
+
+    def selected(self, ratings: Tensor, scale: tuple[float, float]) -> Tensor | None:
+        """Return which training ratings batches are made of: bool (n,); None: all of them.
+
+        Args:
+            ratings: those of the training set (n,).
+            scale: the lowest and the highest rating.
+        """
+        return None
 
     def objective(self, k: int) -> Objective:
         """Return the validation metric that selects weights.
@@ -75,6 +82,9 @@ class Pointwise(Loss):
 class RankingLoss(Loss):
     """The base class of losses that score positive items above sampled ones.
 
+    A `MovieLensDataModule` makes batches of positive ratings only. Other ratings, which a loader of your own may have,
+    get the weight 0; they are not removed, because their number would have to be read from the GPU in every step.
+
     Args:
         negatives: number of items sampled for each positive one, uniformly from the catalogue. Some are items
             that the user has rated: a share as large as the user's share of the catalogue, 6 % in ML-100K and
@@ -85,7 +95,6 @@ class RankingLoss(Loss):
     """
 
     predicts_ratings = False
-    compilable = False  # the number of positives differs from batch to batch
 
     def __init__(
         self,
@@ -97,14 +106,15 @@ class RankingLoss(Loss):
         super().__init__(l2)
         self.negatives, self.positives, self.threshold = negatives, positives, threshold
 
+    def selected(self, ratings: Tensor, scale: tuple[float, float]) -> Tensor | None:
+        """Return which ratings are positive: bool (n,); None: all of them."""
+        return None if self.positives == "all" else ratings >= relevance_threshold(self.threshold, scale)
+
     def scores(
         self, network: RatingNetwork, batch: Batch, generator: Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Return scores of the P positives of a batch, (P, 1), and of their negatives, (P, negatives)."""
-        users, items, ratings = batch
-        if self.positives == "relevant":
-            relevant = ratings >= relevance_threshold(self.threshold, network.scale)
-            users, items = users[relevant], items[relevant]
+        """Return scores of the items of a batch, (B, 1), and of their negatives, (B, negatives)."""
+        users, items, _ = batch
         sampled = torch.randint(
             network.n_items,
             (len(users), self.negatives),
@@ -112,9 +122,16 @@ class RankingLoss(Loss):
             dtype=items.dtype,
             device=items.device,
         )
-        compared = torch.cat([items[:, None], sampled], dim=1)  # (P, 1 + negatives)
+        compared = torch.cat([items[:, None], sampled], dim=1)  # (B, 1 + negatives)
         scores = network(users.repeat_interleave(1 + self.negatives), compared.flatten()).view(compared.shape)
         return scores[:, :1], scores[:, 1:]
+
+    def mean(self, losses: Tensor, network: RatingNetwork, batch: Batch) -> Tensor:
+        """Return the mean of the losses of the positive ratings of a batch, given those of all (B,); 0 without any."""
+        positive = self.selected(batch.ratings, network.scale)
+        if positive is None:
+            return losses.mean()
+        return torch.where(positive, losses, 0.0).sum() / positive.sum().clamp_min(1)
 
 
 class BPR(RankingLoss):
@@ -136,7 +153,7 @@ class BPR(RankingLoss):
     def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
         """Return the mean loss over pairs of positive and negative; 0 if the batch has no positives."""
         positive, negative = self.scores(network, batch, generator)
-        return functional.softplus(negative - positive).sum() / max(negative.numel(), 1)
+        return self.mean(functional.softplus(negative - positive).mean(1), network, batch)
 
 
 class SampledSoftmax(RankingLoss):
@@ -164,5 +181,5 @@ class SampledSoftmax(RankingLoss):
     def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
         """Return the mean loss over positives; 0 if the batch has none."""
         positive, negative = self.scores(network, batch, generator)
-        logits = torch.cat([positive, negative], dim=1) / self.temperature  # (P, 1 + negatives)
-        return -logits.log_softmax(1)[:, 0].sum() / max(len(logits), 1)
+        logits = torch.cat([positive, negative], dim=1) / self.temperature  # (B, 1 + negatives)
+        return self.mean(-logits.log_softmax(1)[:, 0], network, batch)

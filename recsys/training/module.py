@@ -44,6 +44,7 @@ class RatingModule(pl.LightningModule):
         schedule: the learning-rate schedule, stepped per batch.
         loss: what is minimised, including its L2 penalty.
         seed: of dropout masks and of a loss's random draws.
+        compiled: whether loss and penalty are compiled with `torch.compile`.
 
     Raises:
         TrainingError: a loss or a metric is not finite.
@@ -57,10 +58,12 @@ class RatingModule(pl.LightningModule):
         schedule: Schedule | None = None,
         loss: Loss | None = None,
         seed: int = 1,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters("lr", "seed", logger=False)
         self.network, self.lr, self.optimizer, self.seed = network, lr, optimizer, seed
+        self.compiled = compiled
         self.schedule = schedule or CosineRestarts()
         self.loss = loss or Pointwise()
         # Scorers of earlier cycle ends, which are averaged with the current one; see callbacks/snapshots.py.
@@ -102,8 +105,10 @@ class RatingModule(pl.LightningModule):
         """Set up the network from the training set, unless `from_data` has already done so."""
         self._tasks = {}  # the data module may have changed
         data = getattr(self.trainer, "datamodule", None)
-        if self.network.trained_users is None and isinstance(data, MovieLensDataModule):
-            self.network.setup_from_data(data.dataset, data.split.train)
+        if isinstance(data, MovieLensDataModule):
+            data.selected = self.loss.selected
+            if self.network.trained_users is None:
+                self.network.setup_from_data(data.dataset, data.split.train)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return one optimizer for all parameters and a scheduler that is stepped after each optimizer step.
@@ -153,14 +158,30 @@ class RatingModule(pl.LightningModule):
         self._resumed = {}
         self.snapshots = [scorer.to(self.device) for scorer in self.snapshots]
         self.has_started = True
+        if self.compiled:
+            self._compile()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch plus its penalty."""
-        loss = self.loss(self.network, batch, self._generator)
+        loss, penalty = self.losses(batch)
         # Not converted to a number here, which would synchronise with the device.
         self._loss_sum = self._loss_sum + loss.detach() * len(batch.ratings)
         self._loss_count += len(batch.ratings)
-        return loss + self.loss.penalty(self.network, batch)
+        return loss + penalty
+
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor | float]:
+        """Return the loss of a batch and its penalty, as scalars."""
+        return self.loss(self.network, batch, self._generator), self.loss.penalty(self.network, batch)
+
+    def _compile(self) -> None:
+        """Compile `losses`; weights and checkpoints keep their names.
+
+        On a CUDA GPU, a step becomes two CUDA graphs (forward and backward): a step of a small network is dozens of
+        kernels of a few microseconds, and launching them one by one takes longer than running them. A graph has one
+        shape, so full batches and the last batch of an epoch have different graphs.
+        """
+        mode = "reduce-overhead" if self.device.type == "cuda" else None
+        self.losses = torch.compile(self.losses, mode=mode, dynamic=False)  # type: ignore[method-assign]
 
     def on_train_epoch_end(self) -> None:
         """Log the mean loss of the epoch."""

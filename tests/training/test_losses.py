@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from support.tiny import PLAIN, QUICK
-from support.training import train_result
+from support.training import synthetic_data, train_result
 
 from recsys.data.batches import Batch
 from recsys.errors import DataError
@@ -19,7 +20,8 @@ from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.runs.checkpoint import load_checkpoint
 from recsys.runs.folder import checkpoint_in
 from recsys.training.build import build_data
-from recsys.training.losses import BPR, Pointwise, RankingLoss, SampledSoftmax
+from recsys.training.losses import BPR, Loss, Pointwise, RankingLoss, SampledSoftmax
+from recsys.training.module import RatingModule
 
 SCORES = [0.5, -1.0, 2.0]
 
@@ -60,8 +62,9 @@ def test_bpr_equals_its_formula(
     loss = BPR(negatives=4, **options)(network, batch, torch.Generator().manual_seed(7))
     terms = [
         -log(1 / (1 + exp(SCORES[negative] - SCORES[positive])))
-        for positive, negatives in zip(positives, sampled_items((len(positives), 4)).tolist(), strict=True)
+        for positive, negatives in zip([2, 0, 1], sampled_items((3, 4)).tolist(), strict=True)
         for negative in negatives
+        if positive in positives
     ]
     assert loss.item() == pytest.approx(np.mean(terms), rel=1e-5)
 
@@ -71,7 +74,9 @@ def test_sampled_softmax_equals_its_formula(network: RatingNetwork, batch: Batch
     loss = SampledSoftmax(negatives=4, temperature=temperature)
     value = loss(network, batch, torch.Generator().manual_seed(7))
     terms = []
-    for positive, negatives in zip([2, 0], sampled_items((2, 4)).tolist(), strict=True):
+    for positive, negatives in zip(
+        [2, 0], sampled_items((3, 4)).tolist()[:2], strict=True
+    ):  # 1 is not relevant
         weights = [exp(SCORES[item] / temperature) for item in (positive, *negatives)]
         terms.append(-log(weights[0] / sum(weights)))
     assert value.item() == pytest.approx(np.mean(terms), rel=1e-5)
@@ -94,10 +99,40 @@ def test_each_item_is_compared_for_its_own_user(loss: RankingLoss) -> None:
     network = MatrixFactorization(4, 50, [1, 5], 3.0, embedding_dim=3, init_std=1.0)
     batch = Batch(torch.tensor([2, 1]), torch.tensor([5, 6]), torch.tensor([5.0, 1.0]))
     loss(network, batch, torch.Generator().manual_seed(1)).backward()
-    negatives = torch.randint(50, (1, 3), generator=torch.Generator().manual_seed(1))
+    negatives = torch.randint(50, (2, 3), generator=torch.Generator().manual_seed(1))[0]
     assert network.user_embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist() == [2]
     with_gradient = network.item_embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist()
     assert with_gradient == sorted({5, *negatives.flatten().tolist()})
+
+
+@pytest.mark.parametrize(
+    "loss", [BPR(), SampledSoftmax(positives="all"), Pointwise()], ids=["relevant", "all", "ratings"]
+)
+def test_batches_have_the_ratings_that_the_loss_trains(loss: Loss, tmp_path: Path) -> None:
+    data = synthetic_data(batch_size=100)
+    network = MatrixFactorization.from_data(data)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+    )
+    trainer.fit(RatingModule(network, loss=loss), data)
+    trained = torch.cat([batch.ratings for batch in data.train_dataloader()])
+    every = torch.from_numpy(data.dataset.ratings[data.split.train])
+    expected = every[every >= 4] if isinstance(loss, BPR) else every
+    assert torch.equal(trained.sort().values, expected.sort().values)
+
+
+def test_a_training_set_without_positives_is_an_error(compose, tmp_path: Path) -> None:
+    data = synthetic_data()
+    data.selected = BPR(threshold=5.5).selected
+    with pytest.raises(DataError, match=r"no rating of the training set is that high"):
+        data.train_dataloader()
 
 
 def test_a_loss_knows_its_objective() -> None:

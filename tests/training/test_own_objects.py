@@ -39,7 +39,6 @@ class Thermostat(Loss):
     """Ranks: the hinge of a random item's score over that of the item of the batch."""
 
     predicts_ratings = False
-    compilable = False
 
     def __init__(self, tightness: PositiveFloat = 1.0, l2: dict | None = None) -> None:
         super().__init__(l2)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from recsys.models.ops.embedding_bag import BagIndex, bag_sums
+from recsys.models.ops.embedding_bag import BagIndex, bag_sums, sums_in_pieces
 
 TABLE_ROWS = 7
 
@@ -28,6 +28,26 @@ def test_sums_and_gradients_equal_torch_embedding_bag(bags: list[list[int]], wei
     found = bag_sums(table, BagIndex(indices, offsets, TABLE_ROWS), weights)
     expected = functional.embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights)
     assert torch.equal(found, expected)
+    torch.testing.assert_close(
+        table_gradient(found, table), table_gradient(expected, table), rtol=1e-12, atol=1e-12
+    )
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, TABLE_ROWS - 1), max_size=9), min_size=1, max_size=6),
+    st.booleans(),
+    st.integers(1, 4),
+)
+def test_sums_in_pieces_equal_torch_embedding_bag(bags: list[list[int]], weighted: bool, piece: int) -> None:
+    indices = torch.tensor([row for bag in bags for row in bag], dtype=torch.int32)
+    offsets = torch.tensor([0, *(len(bag) for bag in bags[:-1])]).cumsum(0).int()
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(TABLE_ROWS, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(len(indices), generator=generator, dtype=torch.float64) if weighted else None
+    found = sums_in_pieces(table, BagIndex(indices, offsets, TABLE_ROWS), weights, piece)
+    expected = functional.embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(
         table_gradient(found, table), table_gradient(expected, table), rtol=1e-12, atol=1e-12
     )

@@ -1,0 +1,86 @@
+"""A training step needs nothing from its device: it could be queued as a whole, compiled, or captured as a CUDA graph.
+
+Tensors on the device "meta" have no values. Whatever reads one (`.item()`, `unique`, boolean indices) raises an error
+there; on a GPU it would make the step wait for all work that is queued.
+"""
+
+from functools import partial
+
+import pytest
+import torch
+from support.training import synthetic_data
+
+from recsys.data.batches import Batch
+from recsys.data.datamodule import MovieLensDataModule
+from recsys.models.base import RatingNetwork
+from recsys.models.bias import Bias
+from recsys.models.embedding_net import EmbeddingNet
+from recsys.models.hybrid import HybridNet
+from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.training.losses import BPR, Loss, Pointwise, SampledSoftmax
+from recsys.training.module import RatingModule
+from recsys.training.sparse_adam import SparseAdam
+
+NETWORKS = {
+    "bias": Bias,
+    "matrix-factorization": MatrixFactorization,
+    "embedding-net": EmbeddingNet,
+    "neumf": HybridNet,
+    "history": partial(HybridNet.from_data, history=True, features=True),
+}
+HEADS = ("linear", "sigmoid", "ordinal")
+LOSSES = (Pointwise(), BPR(), SampledSoftmax(), SampledSoftmax(positives="all"))
+
+
+@pytest.fixture(scope="module")
+def data() -> MovieLensDataModule:
+    return synthetic_data()
+
+
+def on_meta(name: str, head: str, data: MovieLensDataModule) -> RatingNetwork:
+    build = NETWORKS[name]
+    build = build if isinstance(build, partial) else build.from_data
+    return build(data, head=head).to("meta").train()
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    index = torch.zeros(200, dtype=torch.int32, device="meta")
+    return Batch(index, index, torch.zeros(200, device="meta"))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["pointwise", "bpr", "softmax", "softmax-all"])
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_step_reads_no_values(
+    name: str, head: str, loss: Loss, data: MovieLensDataModule, batch: Batch
+) -> None:
+    module = RatingModule(on_meta(name, head, data), loss=loss, optimizer=torch.optim.AdamW)
+    optimizer = module.make_optimizer(list(module.network.parameters()))
+    for _ in range(2):
+        module.training_step(batch, 0).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("name", ["bias", "matrix-factorization", "embedding-net"])
+def test_a_sparse_step_reads_no_values(name: str, data: MovieLensDataModule, batch: Batch) -> None:
+    module = RatingModule(on_meta(name, "linear", data), optimizer=partial(SparseAdam, fused=False))
+    optimizer = module.make_optimizer(list(module.network.parameters()))
+    for _ in range(2):
+        module.training_step(batch, 0).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES[:1], ids=["pointwise"])
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_loss_and_penalty_are_one_graph(
+    name: str, head: str, loss: Loss, data: MovieLensDataModule, batch: Batch
+) -> None:
+    module = RatingModule(on_meta(name, head, data), loss=loss)
+    torch._dynamo.reset()
+    value, penalty = torch.compile(module.losses, fullgraph=True, backend="eager")(batch)
+    assert value.shape == penalty.shape == ()
