@@ -31,7 +31,7 @@ class Optimizer(BaseModel):
 
 
 class Hardware(BaseModel):
-    """How training runs; all but `compile` are arguments of Lightning's Trainer."""
+    """How training runs; all but the last three are arguments of Lightning's Trainer."""
 
     model_config = ConfigDict(extra="forbid")
     accelerator: Accelerator
@@ -39,6 +39,8 @@ class Hardware(BaseModel):
     num_nodes: PositiveInt
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    tf32: bool
+    cuda_graph: bool
     compile: bool
 
 

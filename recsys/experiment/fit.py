@@ -30,6 +30,7 @@ from recsys.training.callbacks.signals import StopOnSignal, stopped
 from recsys.training.callbacks.tensorboard import log_figure, log_hparams
 from recsys.training.callbacks.throughput import Throughput
 from recsys.training.module import RatingModule
+from recsys.training.precision import tf32
 from recsys.training.training_state import check_training_state
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,8 @@ def fit(
         log_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
+        with tf32(cfg.hardware.tf32):
+            trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
     except SIGTERMException:  # raised by Lightning in a run of several processes
         raise stopped(signal.SIGTERM, trainer.global_step, folder) from None
     except Exception as error:

@@ -87,6 +87,11 @@ class RatingNetwork(nn.Module):
         """The name in result tables: "matrix-factorization" for the class MatrixFactorization."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "-", type(self).__name__).lower()
 
+    @property
+    def is_static(self) -> bool:
+        """Whether a training step has the same operations and sizes for all batches of one length."""
+        return True
+
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores, which the head converts to ratings: user and item indices (B,) to (B,)."""
         raise NotImplementedError("a network must implement logits(users, items) or forward(users, items)")

@@ -16,6 +16,7 @@ from recsys.models.features import item_features, user_features
 from recsys.models.heads import Head
 from recsys.models.ops.mlp import MLP
 from recsys.models.scorer import Scorer, Side, Table, TableScorer
+from recsys.models.user_ratings import RatingMatrix
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 
@@ -83,6 +84,12 @@ class HybridNet(RatingNetwork):
     def name(self) -> str:
         """The name in result tables, as in model=history and model=neumf."""
         return "neumf" if self.user_encoder.history is None else "history"
+
+    @property
+    def is_static(self) -> bool:
+        """Whether a training step has the same sizes for all batches: sums over a matrix have, over lists not."""
+        history = self.user_encoder.history
+        return history is None or isinstance(history.ratings, RatingMatrix)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores of pairs, in training: (B,) and (B,) to (B,)."""

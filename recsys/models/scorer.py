@@ -18,6 +18,7 @@ from recsys.models.ops.mlp import MLP
 Side = Literal["user", "item"]
 Precision = Literal["fp32", "bf16", "int8"]
 PAIRS_PER_CHUNK = 1 << 16  # of a catalogue's scores computed at once: small enough for a processor's cache
+GPU_PAIRS_PER_CHUNK = 1 << 22
 
 
 class Scorer(nn.Module):
@@ -63,7 +64,8 @@ class Scorer(nn.Module):
         """
         every = torch.arange(self.n_items, dtype=users.dtype, device=users.device)
         scores = torch.empty(len(users), self.n_items, device=users.device)
-        chunk = max(1, PAIRS_PER_CHUNK // max(1, len(users)))
+        pairs_per_chunk = PAIRS_PER_CHUNK if users.device.type == "cpu" else GPU_PAIRS_PER_CHUNK
+        chunk = max(1, pairs_per_chunk // max(1, len(users)))
         for items, out in zip(every.split(chunk), scores.split(chunk, dim=1), strict=True):
             pairs = users.repeat_interleave(len(items)), items.repeat(len(users))
             out.copy_(self(*pairs).view(len(users), len(items)))

@@ -34,12 +34,18 @@ class Seen:
         order = np.argsort(users, kind="stable")
         return cls(torch.from_numpy(items[order].astype(np.int64)), row_starts(users, n_users))
 
+    def to(self, device: torch.device) -> "Seen":
+        """Return the same items on a device."""
+        return self if self.items.device == device else Seen(self.items.to(device), self.starts.to(device))
+
     def positions(self, users: Tensor) -> tuple[Tensor, Tensor]:
         """Return rows and columns of the seen items of `users` (B,) in a matrix (B, n_items)."""
-        users = users.long()
+        users, device = users.long(), users.device
         first, counts = self.starts[users], self.starts[users + 1] - self.starts[users]
-        rows = torch.repeat_interleave(torch.arange(len(users)), counts)
-        within = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]  # 0, 1, ... for each user
+        rows = torch.repeat_interleave(torch.arange(len(users), device=device), counts)
+        within = (
+            torch.arange(len(rows), device=device) - (counts.cumsum(0) - counts)[rows]
+        )  # 0, 1, ... for each user
         return rows, self.items[first[rows] + within]
 
 
@@ -93,8 +99,9 @@ def top_items(
     Raises:
         ConfigError: candidates="int8" on a processor without support for it.
     """
-    index = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64)))
     device = scorer.device
+    index = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64))).to(device)
+    seen = None if seen is None else seen.to(device)
     excluded = None if allowed is None else torch.from_numpy(~allowed).to(device)
     k = min(k, scorer.n_items)
     values = np.empty((len(index), k), dtype=np.float32)
@@ -102,17 +109,16 @@ def top_items(
     block = max(1, SCORES_PER_BLOCK // scorer.n_items)
     for start in range(0, len(index), block):
         chunk = index[start : start + block]
-        scores = scorer.score_catalogue(chunk.to(device), candidates).float()
+        scores = scorer.score_catalogue(chunk, candidates).float()
         if seen is not None:
-            rows, columns = seen.positions(chunk)
-            scores[rows.to(device), columns.to(device)] = -torch.inf
+            scores[seen.positions(chunk)] = -torch.inf
         if excluded is not None:
             scores[:, excluded] = -torch.inf
         if candidates == "fp32":
             best, columns = top_k(scores, k)
         else:
             best, columns = top_k(scores, k + SPARE_CANDIDATES)
-            best, columns = _rescore(scorer, chunk.to(device), best, columns, k)
+            best, columns = _rescore(scorer, chunk, best, columns, k)
         values[start : start + block] = best.cpu().numpy()
         items[start : start + block] = columns.cpu().numpy()
     return values, items

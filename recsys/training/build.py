@@ -87,6 +87,7 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
         loss=build_loss(cfg),
         seed=cfg.seed,
         compiled=cfg.hardware.compile,
+        cuda_graph=cfg.hardware.cuda_graph,
     )
 
 
@@ -149,7 +150,8 @@ def build_trainer(
     _filter_warnings()
     reuse_freed_memory()
     hardware: dict[str, Any] = OmegaConf.to_container(cfg.hardware, resolve=True)  # type: ignore[assignment]
-    hardware.pop("compile")
+    for own in ("tf32", "cuda_graph", "compile"):
+        hardware.pop(own)
     plugins: list[Any] = [AtomicCheckpointIO(folder)]
     if SLURMEnvironment.detect():
         # Lightning's automatic requeue would resume from any checkpoint in the run folder.
@@ -205,6 +207,8 @@ def _filter_warnings() -> None:
         ".*does not have many workers.*",  # batches are slices of tensors
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 on torch 2.13
         ".*smaller than the logging interval.*",
+        ".*`training_step` returned `None`.*",  # a CUDA graph has done all work
+        ".*TensorFloat32 tensor cores .* available but not enabled.*",  # hardware.tf32
         ".*sync_dist=True.*",  # metrics are summed over all processes before they are logged
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*dirpath has changed.*",  # a resumed run whose folder was moved; last.ckpt has no score that could be lost

@@ -24,6 +24,7 @@ from recsys.models.scorer import Scorer
 from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
 from recsys.runs.trust import Trust
 from recsys.seeds import seed_for
+from recsys.training.cuda_graph import CapturedStep, captured_step, plain_optimizer_state
 from recsys.training.losses import Loss, Pointwise
 from recsys.training.schedules import CosineRestarts, Schedule
 
@@ -45,6 +46,10 @@ class RatingModule(pl.LightningModule):
         loss: what is minimised, including its L2 penalty.
         seed: of dropout masks and of a loss's random draws.
         compiled: whether loss and penalty are compiled with `torch.compile`.
+        cuda_graph: whether a step is captured as a CUDA graph, where that is possible.
+
+    Attributes:
+        generator: of a loss's random draws; None before training.
 
     Raises:
         TrainingError: a loss or a metric is not finite.
@@ -59,24 +64,28 @@ class RatingModule(pl.LightningModule):
         loss: Loss | None = None,
         seed: int = 1,
         compiled: bool = False,
+        cuda_graph: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters("lr", "seed", logger=False)
         self.network, self.lr, self.optimizer, self.seed = network, lr, optimizer, seed
-        self.compiled = compiled
+        self.compiled, self.cuda_graph = compiled, cuda_graph
         self.schedule = schedule or CosineRestarts()
         self.loss = loss or Pointwise()
         # Scorers of earlier cycle ends, which are averaged with the current one; see callbacks/snapshots.py.
         self.snapshots: list[Scorer] = []
         self._evaluated: list[Scorer] = []  # the current scorer; in a list, it is not a submodule
-        self._generator: Generator | None = None
-        self._loss_sum: Tensor | float = 0.0
+        self.generator: Generator | None = None
+        self._loss_sum = torch.zeros(())
         self._loss_count = 0
+        self._captured: CapturedStep | None = None
         self._errors: RatingErrors | None = None
         self._tasks: dict[str, RankingTask] = {}
         self.has_started = False  # whether training has begun, after the state of a checkpoint was restored
         self._resumed: Mapping[str, Any] = {}  # state of a checkpoint that is applied when training starts
-        if getattr(self.make_optimizer([Parameter(torch.zeros(1))]), "sparse_gradients", False):
+        example = self.make_optimizer([Parameter(torch.zeros(1))])
+        self.has_sparse_gradients = bool(getattr(example, "sparse_gradients", False))
+        if self.has_sparse_gradients:
             network.use_sparse_gradients()
 
     @classmethod
@@ -146,12 +155,12 @@ class RatingModule(pl.LightningModule):
             )
         torch.manual_seed(seed_for(self.seed, "dropout", self.global_rank))
         seed = seed_for(self.seed, "negatives", self.global_rank)
-        self._generator = Generator(self.device).manual_seed(seed)
+        self.generator = Generator(self.device).manual_seed(seed)
         if generators := self._resumed.get("generators"):
             # Clones: set_state reads from the start of the storage, and these states are rows of a matrix.
             states = {name: generators[name][self.global_rank].cpu().clone() for name in generators}
             self._default_generator().set_rng_state(states["dropout"])
-            self._generator.set_state(states["negatives"])
+            self.generator.set_state(states["negatives"])
         if "batches" in self._resumed and (batches := self._train_batches()):
             # Lightning restores only loaders that were created after it read the checkpoint.
             batches.load_state_dict(self._resumed["batches"])
@@ -160,18 +169,27 @@ class RatingModule(pl.LightningModule):
         self.has_started = True
         if self.compiled:
             self._compile()
+        self._captured = captured_step(self) if self.cuda_graph else None
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch plus its penalty."""
-        loss, penalty = self.losses(batch)
-        # Not converted to a number here, which would synchronise with the device.
-        self._loss_sum = self._loss_sum + loss.detach() * len(batch.ratings)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch plus its penalty; None if a captured step has done all work."""
         self._loss_count += len(batch.ratings)
+        if self._captured is not None:
+            self._captured(batch)
+            return None
+        loss, penalty = self.losses(batch)
+        self.add_loss(loss, batch)
         return loss + penalty
+
+    def add_loss(self, loss: Tensor, batch: Batch) -> None:
+        """Add the loss of a batch to the sum of the epoch, on the device: reading it would wait for the step."""
+        if self._loss_sum.device != loss.device:
+            self._loss_sum = self._loss_sum.to(loss.device)
+        self._loss_sum += loss.detach() * len(batch.ratings)
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor | float]:
         """Return the loss of a batch and its penalty, as scalars."""
-        return self.loss(self.network, batch, self._generator), self.loss.penalty(self.network, batch)
+        return self.loss(self.network, batch, self.generator), self.loss.penalty(self.network, batch)
 
     def _compile(self) -> None:
         """Compile `losses`; weights and checkpoints keep their names.
@@ -186,7 +204,8 @@ class RatingModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the mean loss of the epoch."""
         loss = float(self._loss_sum) / max(self._loss_count, 1)
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._loss_sum.zero_()
+        self._loss_count = 0
         self._check_finite({"train/loss": loss})
         self.log("train/loss", loss, sync_dist=True)
 
@@ -244,10 +263,10 @@ class RatingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs to continue exactly (generators of all processes, the epoch's loss), and
         what rebuilds the network and its scorers: snapshots, then the scorer as it was measured last."""
-        if self._generator is not None:
+        if self.generator is not None:
             states = {
                 "dropout": self._default_generator().get_rng_state(),
-                "negatives": self._generator.get_state(),
+                "negatives": self.generator.get_state(),
             }
             checkpoint["device"] = self.device.type
             checkpoint["generators"] = {
@@ -258,7 +277,9 @@ class RatingModule(pl.LightningModule):
             }
         if batches := self._train_batches():
             checkpoint["batches"] = batches.state_dict()
-        checkpoint["epoch_loss"] = torch.as_tensor(self._loss_sum), self._loss_count
+        checkpoint["epoch_loss"] = self._loss_sum.clone(), self._loss_count
+        for state in checkpoint.get("optimizer_states", ()):
+            plain_optimizer_state(state)
         checkpoint["network"] = describe_network(self.network)
         checkpoint["scorers"] = [scorer.state_dict() for scorer in (*self.snapshots, self.scorer)]
         checkpoint["predicts_ratings"] = self.loss.predicts_ratings
@@ -278,7 +299,7 @@ class RatingModule(pl.LightningModule):
         kept = ("generators", "device", "batches")
         self._resumed = {key: checkpoint[key] for key in kept if key in checkpoint}
         loss, self._loss_count = checkpoint.get("epoch_loss", (torch.zeros(()), 0))
-        self._loss_sum = loss.to(self.device)
+        self._loss_sum = loss.to(self.device).clone()
         self.snapshots = scorers_from_checkpoint(checkpoint, self.network, expected)[:-1]
 
     def make_optimizer(self, parameters: list[Parameter]) -> Optimizer:

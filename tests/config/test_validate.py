@@ -58,21 +58,6 @@ def errors(cfg: DictConfig) -> list[str]:
         (["ranking.threshold=6"], "ranking.threshold=6: ", ["1 and 5", "data.scale"]),
         (["+ranking.n=3"], "ranking.n=3: ", ["no such key"]),
         (["loss=bpr", "ranking.k=0"], "ranking.k=0: ", ["BPR", "val/ndcg@10", "ranking.k=10"]),
-        (
-            ["loss=softmax", "hardware.compile=true", "model=embedding-net"],
-            "hardware.compile=true: ",
-            ["SampledSoftmax", "hardware.compile=false"],
-        ),
-        (
-            ["model=history", "model.head=linear", "hardware.compile=true"],
-            "hardware.compile=true: ",
-            ["model.history=true", "model=embedding-net"],
-        ),
-        (
-            ["model=neumf", "model.head=ordinal", "hardware.compile=true"],
-            "hardware.compile=true: ",
-            ["model.head=ordinal"],
-        ),
         (["loss=bpr", "loss.negatives=0"], "loss.negatives=0: ", ["greater than 0"]),
         (["loss=bpr", "loss.positives=some"], "loss.positives=some: ", ["'relevant' or 'all'"]),
         (["loss=softmax", "loss.temperature=0"], "loss.temperature=0: ", ["greater than 0"]),

@@ -239,8 +239,9 @@ def test_a_run_measures_its_speed(compose, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # from inside the compiler
-def test_a_compiled_network_learns_the_same(compose, tmp_path: Path) -> None:
-    options = [*QUICK, "batch_size=1000", "ranking.k=0"]  # 2,400 ratings: the last batch has another shape
+@pytest.mark.parametrize("more", [[], ["model=history"], ["loss=bpr", "ranking.k=5"]], ids=str)
+def test_a_compiled_network_learns_the_same(more: list[str], compose, tmp_path: Path) -> None:
+    options = [*QUICK, "batch_size=1000", "ranking.k=0", *more]  # 2,400 ratings: the last batch has another shape
     plain = train_result(compose(*options), tmp_path / "plain")
     compiled = train_result(compose(*options, "hardware.compile=true"), tmp_path / "compiled")
     assert compiled["metrics"] == pytest.approx(plain["metrics"], rel=1e-4)
@@ -261,6 +262,8 @@ def test_a_step_on_a_gpu_does_not_wait_for_it(compose, compiled: str) -> None:
     data = build_data(cfg)
     data.setup()
     module = build_module(cfg, data).cuda()
+    if module.compiled:
+        module._compile()
     columns = to_tensors(data.dataset, data.split.train, "cuda")
     optimizer = module.optimizer(list(module.network.parameters()), lr=module.lr)
 

@@ -188,7 +188,6 @@ def test_a_network_of_ones_own(compose, tmp_path: Path) -> None:
     [
         ([*RANKING, "loss.tightness=0"], r"loss\.tightness=0: "),
         ([*RANKING, "ranking.k=0"], r"ranking\.k=0: .*Thermostat"),
-        ([*RANKING, "hardware.compile=true"], r"hardware\.compile=true: .*Thermostat"),
         ([*RANKING, "averaging=swa"], r"averaging: .*Thermostat"),
         (["schedule.low_share=0"], r"schedule\.low_share=0: "),
         (["split.nth=x"], r"split\.nth=x: "),

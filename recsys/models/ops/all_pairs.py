@@ -12,6 +12,7 @@ from recsys.models.ops.mlp import MLP
 Precision = Literal["fp32", "int8"]
 
 CHUNK_BYTES = 1 << 21  # activations of one layer in one chunk; fits a processor's cache
+GPU_CHUNK_BYTES = 1 << 28  # enough work for all cores of a GPU, and launches are few
 SAMPLED_PAIRS, EXTREME_ROWS = 1024, 32  # pairs by which the int8 scales are chosen
 
 
@@ -47,7 +48,8 @@ def all_pairs(mlp: MLP, users: Tensor, items: Tensor, precision: Precision = "fp
         user_part, item_part = remaining.quantise(user_part), remaining.quantise(item_part)
     outputs = torch.empty(len(users), len(items), device=users.device)
     max_width = max(layer.out_features for layer in mlp if isinstance(layer, nn.Linear))
-    chunk_pairs = max(1, CHUNK_BYTES // (value_bytes * max_width))
+    chunk_bytes = CHUNK_BYTES if users.device.type == "cpu" else GPU_CHUNK_BYTES
+    chunk_pairs = max(1, chunk_bytes // (value_bytes * max_width))
     chunk_items = min(len(items), chunk_pairs)
     for item_chunk, columns in zip(
         item_part.split(chunk_items), outputs.split(chunk_items, dim=1), strict=True

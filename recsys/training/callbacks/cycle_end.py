@@ -4,6 +4,7 @@ Within a cycle, a validation metric says more about the learning rate than about
 cycles, every epoch is a cycle end.
 """
 
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,30 @@ class CycleEndCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps the weights of the last epoch.
+    """Keeps the state after the last epoch.
+
+    Small states are saved after every epoch. Saving takes at most `SHARE` of the time of a run: after a save of three
+    seconds, the next one is a minute later. The last epoch of a run is always saved.
 
     Args:
         dirpath: folder of the file.
     """
 
+    SHARE = 0.05
+
     def __init__(self, dirpath: Path) -> None:
-        super().__init__(dirpath, "last", enable_version_counter=False)
+        super().__init__(dirpath, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+        self._next = 0.0  # when the next save is due
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, if that is due or if the run ends."""
+        is_end = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        begin = time.monotonic()
+        if not trainer.strategy.reduce_boolean_decision(is_end or begin >= self._next, all=False):
+            return
+        super().on_train_epoch_end(trainer, pl_module)
+        end = time.monotonic()
+        self._next = end + (end - begin) * (1 / self.SHARE - 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore nothing: the state has only paths, and Lightning would remove the files that they name."""

@@ -13,7 +13,7 @@ from support.training import best_score, interrupted, synthetic_data, train_resu
 from recsys.models.bias import Bias
 from recsys.runs.checkpoint import load_checkpoint
 from recsys.runs.folder import checkpoint_in
-from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping
+from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping, LastCheckpoint
 from recsys.training.module import RatingModule
 from recsys.training.schedules import Constant
 
@@ -52,6 +52,37 @@ def test_the_best_weights_are_those_of_a_cycle_end(tmp_path: Path) -> None:
     fit_biases(tmp_path, 5, checkpoint, ModelCheckpoint(tmp_path, "plain", **RMSE))
     saved = {name: torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("best", "plain")}
     assert {name: content["epoch"] + 1 for name, content in saved.items()} == {"best": 4, "plain": 5}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "saved"), [(0.0, [1, 2, 3, 4, 5, 6, 7]), (1.0, [1, 4, 7]), (60.0, [1, 7])]
+)
+def test_a_slow_save_of_the_last_state_is_not_repeated_in_every_epoch(
+    seconds: float, saved: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch takes 7 seconds. After a save of one second, the next one is due 19 seconds later."""
+    now, epochs = [0.0], []
+    monkeypatch.setattr("recsys.training.callbacks.cycle_end.time.monotonic", lambda: now[0])
+
+    class Clock(pl.Callback):
+        def on_train_epoch_start(self, *_: object) -> None:
+            now[0] += 7
+
+        def on_save_checkpoint(self, trainer: pl.Trainer, *_: object) -> None:
+            now[0] += seconds
+            epochs.append(trainer.current_epoch + 1)
+
+    fit_biases(tmp_path, 7, LastCheckpoint(tmp_path), Clock())
+    assert epochs == saved
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 6
+
+
+def test_the_last_state_is_saved_when_a_run_stops_early(tmp_path: Path) -> None:
+    stopping = CycleEndEarlyStopping(range(1, 13), patience=2, min_delta=0.01, **RMSE)
+    last = LastCheckpoint(tmp_path)
+    last._next = float("inf")
+    trainer = fit_biases(tmp_path, 12, stopping, last, lr=1e-12)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] + 1 == trainer.current_epoch == 3
 
 
 def test_early_stopping_counts_cycle_ends(tmp_path: Path) -> None:
