@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from recsys.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from recsys.types import Jobs, NonNegativeFloat, NonNegativeInt, PositiveFloat, Seconds
 
 
 class JobsLauncher(Launcher):
@@ -51,8 +51,10 @@ class JobsLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs of a sweep."""
+        from recsys.sweeps.compose import check_plugins
         from recsys.sweeps.launcher import launch
 
+        check_plugins(self.config)
         self.prepare()
         return launch(self.context, self.config, job_overrides, initial_job_idx, self.run, self.is_search)
 
@@ -81,10 +83,10 @@ class PoolLauncher(JobsLauncher):
 
     def __init__(
         self,
-        jobs_per_gpu: PositiveInt | None,
+        jobs_per_gpu: Jobs | None,
         gb_per_job: PositiveFloat,
-        jobs: PositiveInt | None,
-        timeout: PositiveFloat | None,
+        jobs: Jobs | None,
+        timeout: Seconds | None,
         fail_fast: bool,
     ) -> None:
         super().__init__(
@@ -128,7 +130,7 @@ class RayLauncher(JobsLauncher):
         num_cpus: NonNegativeFloat,
         num_gpus: NonNegativeFloat | None,
         max_retries: NonNegativeInt,
-        timeout: PositiveFloat | None,
+        timeout: Seconds | None,
     ) -> None:
         super().__init__(
             address=address, num_cpus=num_cpus, num_gpus=num_gpus, max_retries=max_retries, timeout=timeout
@@ -149,8 +151,8 @@ class SlurmLauncher(JobsLauncher):
     def __init__(
         self,
         cluster: Literal["slurm", "local"],
-        poll_seconds: PositiveFloat,
-        timeout: PositiveFloat | None,
+        poll_seconds: Seconds,
+        timeout: Seconds | None,
         gpus_per_node: NonNegativeInt | None,
         **parameters: Any,
     ) -> None:

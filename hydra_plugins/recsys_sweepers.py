@@ -46,7 +46,7 @@ class OptunaSweeper(Sweeper):
         """Run the search."""
         from recsys.errors import ConfigError
         from recsys.runs.folder import MULTIRUN
-        from recsys.sweeps.compose import compose_jobs
+        from recsys.sweeps.compose import check_plugins, compose_jobs
         from recsys.sweeps.launcher import hold_sweep, write_leaderboard
         from recsys.sweeps.optuna import check_comparable, probes, search
 
@@ -56,6 +56,7 @@ class OptunaSweeper(Sweeper):
         assert context is not None
         assert config is not None
         assert launcher is not None
+        check_plugins(config)
         typed = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(typed)
         check_comparable(compose_jobs(context, config, probes(overrides)))

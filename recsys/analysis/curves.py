@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from recsys.errors import named_line
 from recsys.models.scorer import Scorer
+
+log = logging.getLogger(__name__)
 
 FIGURES = "figures"  # subfolder of a run for the report; its event files contain images, not curves
 
@@ -17,14 +20,18 @@ def read_curves(folder: Path) -> dict[str, pd.Series]:
     jobs of a sweep log to a subfolder.
 
     Returns:
-        {metric: values indexed by step}; empty if the run logged nothing.
+        {metric: values indexed by step}; empty if the run logged nothing, or, with a warning, if it cannot be read.
     """
     subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name != FIGURES)
     for candidate in (folder, *subfolders):
-        if any(candidate.glob("events.out.tfevents.*")):
-            return _from_events(candidate)
-        if (candidate / "metrics.csv").is_file():
-            return _from_csv(candidate)
+        try:
+            if any(candidate.glob("events.out.tfevents.*")):
+                return _from_events(candidate)
+            if (candidate / "metrics.csv").is_file():
+                return _from_csv(candidate)
+        except Exception as error:  # damaged files cause many kinds of errors
+            log.warning("%s: its curves cannot be read (%.200s)", candidate, named_line(error))
+            return {}
     return {}
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from recsys.cli.help import help_of
 from recsys.cli.interrupts import INTERRUPTED, INTERRUPTED_CODE, Interrupts
 from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
-from recsys.errors import ConfigError, Pruned, Stopped, UserError, shortened
+from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
 from recsys.paths import conf_dir, conf_initialised, expanded
 from recsys.runs.start import timestamp
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
@@ -101,6 +102,16 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=name)(job)()
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         _exit_for(error, name, overrides)
+    except Exception as error:
+        if not _is_raised_by_hydra(error):
+            raise
+        _exit(f"hydra: {named_line(error)}; check the hydra.* keys")
+
+
+def _is_raised_by_hydra(error: Exception) -> bool:
+    """Return whether Hydra itself raised an error; it checks its own keys by assertions."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("hydra.")
 
 
 def _exit_for(error: Exception, name: str, overrides: list[str]) -> NoReturn:

@@ -95,6 +95,9 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("give user=, users=, ratings= or item=; recsys-recommend --help has examples")
     if cfg.users is not None and (cfg.item is not None or cfg.output is None):
         raise ConfigError("users=: needs output=<file.csv or .parquet>, and cannot be combined with item=")
+    for key in ("users", "ratings", "user", "item"):
+        if OmegaConf.is_config(cfg[key]):
+            raise ConfigError(f"{key}={cfg[key]}: must be a single value")
     for key, lowest in (("k", 1), ("min_ratings", 0)):
         if isinstance(cfg[key], bool) or not isinstance(cfg[key], int) or cfg[key] < lowest:
             raise ConfigError(f"{key}={cfg[key]}: must be a whole number of at least {lowest}")

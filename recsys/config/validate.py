@@ -111,7 +111,7 @@ def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
     """
     config = _resolve(cfg)
     # Not resolved: an interpolated value has another key.
-    _raise(list(_non_finite("", OmegaConf.to_container(cfg))))
+    _raise(list(non_finite("", OmegaConf.to_container(cfg))))
     errors = list(_type_errors("", TrainConfig, config))
     for group in GROUPS:
         if isinstance(config.get(group), dict):
@@ -128,7 +128,7 @@ def validate_data(cfg: DictConfig) -> None:
         ConfigError: as `validate`.
     """
     data = _resolve(cfg)["data"]
-    _raise(list(_non_finite("data", data)))
+    _raise(list(non_finite("data", data)))
     _raise(list(target_errors("data", data)) or list(data_errors(data)))
 
 
@@ -139,7 +139,7 @@ def validate_ranking(k: int | None, threshold: float | None) -> None:
         ConfigError: as `validate`.
     """
     given = {"k": 0 if k is None else k, "threshold": threshold}
-    _raise(list(_non_finite("ranking", given)))
+    _raise(list(non_finite("ranking", given)))
     _raise(list(_type_errors("ranking", Ranking, given)))
 
 
@@ -158,14 +158,14 @@ def _raise(errors: list[str]) -> None:
         raise ConfigError("\n".join(dict.fromkeys(errors)))
 
 
-def _non_finite(key: str, node: Any) -> Iterator[str]:
+def non_finite(key: str, node: Any) -> Iterator[str]:
     """Yield an error for each number of a node that is infinite or NaN: no key of a configuration allows these."""
     if isinstance(node, dict):
         for name, value in node.items():
-            yield from _non_finite(f"{key}.{name}" if key else str(name), value)
+            yield from non_finite(f"{key}.{name}" if key else str(name), value)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _non_finite(f"{key}[{index}]", value)
+            yield from non_finite(f"{key}[{index}]", value)
     elif isinstance(node, float) and not math.isfinite(node):
         yield f"{key}={node}: must be a finite number"
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
@@ -69,8 +70,6 @@ def fit(
     elif last is not None and checkpoint_in(folder).exists():
         log.warning("%s: no such file, so the run starts again from its beginning", last)
     module = build_module(cfg, data)
-    if content is not None and last is not None:
-        _check_state(last, content, module, cfg.max_epochs)
     loss = module.loss
     k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
@@ -84,6 +83,8 @@ def fit(
         name=job_name(swept, overrides),
         step=None if resumed is None else resumed.step,
     )
+    if content is not None and last is not None:
+        _check_state(last, content, module, trainer)
     if resumed is not None:
         log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
     elif not swept:  # the jobs of a sweep would all log the same figure
@@ -155,8 +156,8 @@ def _load_last(
     return content, checkpoint
 
 
-def _check_state(path: Path, content: dict[str, Any], module: RatingModule, max_epochs: int) -> None:
+def _check_state(path: Path, content: dict[str, Any], module: RatingModule, trainer: pl.Trainer) -> None:
     try:
-        check_training_state(content, module, max_epochs)
+        check_training_state(content, module, trainer)
     except Exception as error:  # a file that was tampered with causes many kinds of errors
         raise unreadable(path, error) from None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recsys.data.ratings_file.lines import lines_of, split_fields
-from recsys.errors import DataError, os_error_as_data_error
+from recsys.errors import DataError, listed, os_error_as_data_error
 from recsys.paths import expanded
 
 
@@ -33,5 +33,8 @@ def csv_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
             fields = split_fields(line, skipinitialspace=True)
         except ValueError as problem:
             raise DataError(f"{path} line {number}: {problem}") from None
+        fields = [field.strip() for field in fields]
+        if number == 1 and len(set(fields)) < len(fields):
+            raise DataError(f"{path} line 1: two columns have the same name ({listed(fields)})")
         if fields:
-            yield number, [field.strip() for field in fields]
+            yield number, fields

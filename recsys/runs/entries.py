@@ -26,5 +26,10 @@ def check_entries(folder: Path, links: bool = True) -> None:
                     f"{path}: is a symbolic link, and resuming would write to {os.readlink(path)}; replace it by what "
                     "it points to"
                 )
+            if not links and path.is_file() and path.stat().st_nlink > 1:
+                raise RunError(
+                    f"{path}: has another name on this disk (a hard link), and resuming would write to both; replace "
+                    "it by a copy"
+                )
             if path.exists() and not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
                 raise RunError(f"{path}: is neither a file nor a folder, but a pipe or a device; remove it")

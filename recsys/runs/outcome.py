@@ -7,7 +7,7 @@ its readers need; further keys are allowed.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
 from recsys.errors import RunError
@@ -17,6 +17,7 @@ from recsys.runs.folder import FORMAT, parse_json, read_bytes
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\r\n]*$")]
 MetricName = Annotated[str, StringConstraints(pattern=r"^val/[\w@.+-]{1,100}$")]
 Metric = Annotated[float, Ge(-1e100), Le(1e100)]  # so that sums and squares are finite
+Overrides = Annotated[list[Text], Len(max_length=500)]  # each is a column of the leaderboard
 Count = Annotated[int, Ge(0), Lt(2**63)]
 
 
@@ -76,7 +77,7 @@ class Completed(WithObjective):
 
     status: Literal["completed"]
     seed: int
-    overrides: list[Text]
+    overrides: Overrides
     metrics: dict[Text, Metric]
     data: Data
     model: Model
@@ -130,7 +131,7 @@ class Failed(Record):
 
     status: Literal["failed", "pruned"]
     error: Text
-    overrides: list[Text]
+    overrides: Overrides
 
 
 class Sweep(Record):

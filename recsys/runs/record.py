@@ -1,6 +1,7 @@
 """The record of a run's configuration: .hydra/config.yaml, overrides.yaml and hydra.yaml."""
 
 import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from recsys.atomic import atomic_write
 from recsys.errors import RunError
@@ -18,7 +18,8 @@ from recsys.runs.folder import HYDRA
 
 # Keys that concern one start of the command and not the run: they are neither recorded nor compared.
 START_KEYS = ("run", "resume", "trust", "output_dir", "sweep.resume")
-MAX_SIZE = 1_000_000  # bytes of a file; config.yaml has some thousand
+# Limits of the files, far above what a run writes: parsing YAML takes long.
+MAX_SIZE, MAX_DEPTH, MAX_VALUES = 300_000, 30, 10_000
 START_NODES = {"run": None, "resume": False, "trust": False, "output_dir": None, "sweep": {"resume": None}}
 
 
@@ -77,7 +78,9 @@ def recorded_config(folder: Path) -> DictConfig:
 def recorded_overrides(folder: Path) -> list[str] | None:
     """Return the overrides that a run was started with; None if they are unknown."""
     overrides = _read(folder, "overrides.yaml")
-    return list(overrides) if isinstance(overrides, ListConfig) else None
+    if not isinstance(overrides, ListConfig) or not all(isinstance(override, str) for override in overrides):
+        return None
+    return list(overrides)
 
 
 def recorded_choices(folder: Path) -> dict[str, Any]:
@@ -88,12 +91,28 @@ def recorded_choices(folder: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path, name: str) -> DictConfig | ListConfig | None:
+    """Return the content of a file, which may be untrusted; None if it cannot be read."""
     path = folder / HYDRA / name
     try:
-        if path.stat().st_size > MAX_SIZE:
+        if path.stat().st_size > MAX_SIZE or not _is_simple(path.read_text("utf-8")):
             return None
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(path.read_text("utf-8"))):
-            return None  # a run never writes aliases; nested ones are endless
-        return OmegaConf.load(path)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException):
+        content = OmegaConf.load(path)
+        json.dumps(
+            OmegaConf.to_container(content), allow_nan=False
+        )  # values of other types, and endless numbers
+        return content
+    except Exception:  # YAML has many types, whose parsers raise many kinds of errors
         return None
+
+
+def _is_simple(text: str) -> bool:
+    """Return whether YAML has no aliases, which can be endless, and neither too many values nor too deep ones.
+
+    A run never writes aliases.
+    """
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH or number > MAX_VALUES or isinstance(event, yaml.AliasEvent):
+            return False
+    return True

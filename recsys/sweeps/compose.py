@@ -37,17 +37,11 @@ def compose_jobs(
     if not job_overrides:
         raise ConfigError("nothing to run: a swept key has no values")
     _refuse_two_sweeps(config, job_overrides)
-    from recsys.config.validate import target_errors, validate
+    from recsys.config.validate import validate
 
-    on_this_machine = True
-    for node in ("launcher", "sweeper"):
-        plain: Any = OmegaConf.to_container(config.hydra[node])
-        plugin = get_class(plain["_target_"])
-        on_this_machine &= getattr(plugin, "on_this_machine", True)
-        if getattr(plugin, "has_typed_arguments", False):
-            errors_of_node = list(target_errors(f"hydra.{node}", plain))
-            if errors_of_node:
-                raise ConfigError("\n".join(errors_of_node))
+    check_plugins(config)
+    launcher = get_class(config.hydra.launcher["_target_"])
+    on_this_machine = getattr(launcher, "on_this_machine", True)
     configs, errors = [], dict[str, int]()
     for number, overrides in enumerate(job_overrides, first or 0):
         try:
@@ -77,9 +71,28 @@ def compose_jobs(
     return configs
 
 
+def check_plugins(config: DictConfig) -> None:
+    """Check the keys of launcher and sweeper, hydra.launcher.* and hydra.sweeper.*.
+
+    Raises:
+        ConfigError: one line per error.
+    """
+    from recsys.config.validate import non_finite, target_errors
+
+    for node in ("launcher", "sweeper"):
+        plain: Any = OmegaConf.to_container(config.hydra[node])
+        errors = list(non_finite(f"hydra.{node}", plain))
+        if getattr(get_class(plain["_target_"]), "has_typed_arguments", False):
+            errors += target_errors(f"hydra.{node}", plain)
+        if errors:
+            raise ConfigError("\n".join(errors))
+
+
 def swept_overrides(config: DictConfig) -> list[Override]:
     """Return the overrides of a sweep that have several values, from its sweep file and the command line."""
     params = config.hydra.sweeper.get("params") or {}
+    if not OmegaConf.is_dict(params) and params:
+        raise ConfigError(f"hydra.sweeper.params={params}: must have a key for each swept key")
     typed = [*(f"{key}={values}" for key, values in params.items()), *config.hydra.overrides.task]
     parsed = OverridesParser.create().parse_overrides(typed)
     return [override for override in parsed if override.is_sweep_override()]

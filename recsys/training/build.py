@@ -12,12 +12,12 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch.optim import Optimizer
 
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, first_line
 from recsys.models.base import RatingNetwork
 from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
@@ -194,7 +194,14 @@ def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
     if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
         number = 1 + len(list(folder.glob("metrics-*.csv")))
         metrics.replace(folder / f"metrics-{number}.csv")
-    logger = instantiate(cfg.logger, save_dir=str(folder), **change)
+    if "/" in str(cfg.logger.get("filename_suffix", "")):
+        raise ConfigError(f"logger.filename_suffix={cfg.logger.filename_suffix}: must not contain a slash")
+    try:
+        logger = instantiate(cfg.logger, save_dir=str(folder), **change)
+        if not isinstance(logger, Logger):
+            raise TypeError(f"a {type(logger).__name__} is not a logger")
+    except Exception as error:  # arguments of a class of Lightning, which does not check them
+        raise ConfigError(f"logger: {first_line(error.__cause__ or error)}") from None
     if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
         raise ConfigError(f"logger: would write to {logger.log_dir}, which is outside of the run folder")
     return logger

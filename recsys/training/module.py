@@ -15,13 +15,14 @@ from torch.optim import AdamW, Optimizer
 
 from recsys.data.batches import Batch, Batches
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import ConfigError, RunError, TrainingError
+from recsys.errors import ConfigError, RunError, TrainingError, UserError
 from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
 from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
 from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
+from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
 from recsys.seeds import seed_for
 from recsys.training.cuda_graph import CapturedStep, captured_step, plain_optimizer_state
@@ -101,14 +102,23 @@ class RatingModule(pl.LightningModule):
                 checkpoint, which works if it was built with `from_data`.
 
         Raises:
-            RunError: the file is missing or damaged, or does not describe a network that is trusted.
+            RunError: the file is missing or damaged, does not describe a network that is trusted, or has weights that
+                are not finite.
         """
-        if "network" not in arguments:
-            arguments["network"] = network_from_checkpoint(Path(checkpoint_path), trust)
-        # Some versions of Lightning call the function that `_instantiator` in the file names.
-        return super().load_from_checkpoint(
-            checkpoint_path, weights_only=True, _instantiator=None, **arguments
-        )
+        path = Path(checkpoint_path)
+        is_rebuilt = "network" not in arguments
+        if is_rebuilt:
+            arguments["network"] = network_from_checkpoint(path, trust)
+        try:
+            # Some versions of Lightning call the function that `_instantiator` in the file names.
+            module = super().load_from_checkpoint(path, weights_only=True, _instantiator=None, **arguments)
+            if not all(bool(weight.isfinite().all()) for weight in module.state_dict().values()):
+                raise ValueError("weights that are not finite (nan or inf)")
+        except Exception as error:  # damage causes many kinds of errors, and so do arguments of the caller
+            if isinstance(error, UserError) or not is_rebuilt:
+                raise
+            raise unreadable(path, error) from error
+        return module
 
     def setup(self, stage: str) -> None:
         """Set up the network from the training set, unless `from_data` has already done so."""

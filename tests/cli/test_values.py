@@ -87,6 +87,39 @@ def test_a_name_that_is_too_long_is_one_line(command: str, arguments: str) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.launcher=null", "hydra: RuntimeError: Hydra launcher is not configured"),
+        ("hydra.launcher._target_=os.system", "hydra: RuntimeError: Invalid plugin 'os.system'"),
+        ("hydra.sweeper.max_batch_size=0", "hydra: AssertionError"),
+        (
+            "hydra.launcher.jobs=999999999999",
+            "hydra.launcher.jobs=999999999999: should be less than or equal to 1000",
+        ),
+        ("hydra.launcher.timeout=inf", "hydra.launcher.timeout=inf: "),
+        ("hydra.launcher.timeout=1e30", "hydra.launcher.timeout=1e+30: should be less than"),
+        ("hydra/sweeper=optuna hydra.sweeper.params=5", "hydra.sweeper.params=5: "),
+    ],
+)
+def test_absurd_keys_of_hydra_are_one_line(override: str, message: str) -> None:
+    error = run("train", "-m", "data=synthetic", "seed=1,2", *override.split(), code=1).stderr
+    assert error.splitlines()[-1].startswith(message)
+    assert "Traceback" not in error
+    assert not os.path.exists("outputs")
+
+
+@pytest.mark.parametrize("key", ["users", "ratings", "user", "item"])
+@pytest.mark.parametrize("value", ["[1,2]", "{a: 1}"])
+def test_a_query_is_a_single_value(key: str, value: str) -> None:
+    from recsys.cli.recommend import recommend
+
+    more = ["output=x.csv"] if key == "users" else []
+    with pytest.raises(ConfigError, match=f"{key}=.*: must be a single value"):
+        recommend(compose(f"{key}={value}", *more, name="recommend"))
+
+
+@pytest.mark.slow
 def test_a_folder_that_was_deleted_is_one_line() -> None:
     done = shell("mkdir gone; cd gone; rmdir ../gone; recsys evaluate")
     assert done.stderr.splitlines()[-1] == "the current folder was deleted; change to another one"

@@ -241,7 +241,12 @@ def test_a_run_measures_its_speed(compose, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")  # from inside the compiler
 @pytest.mark.parametrize("more", [[], ["model=history"], ["loss=bpr", "ranking.k=5"]], ids=str)
 def test_a_compiled_network_learns_the_same(more: list[str], compose, tmp_path: Path) -> None:
-    options = [*QUICK, "batch_size=1000", "ranking.k=0", *more]  # 2,400 ratings: the last batch has another shape
+    options = [
+        *QUICK,
+        "batch_size=1000",
+        "ranking.k=0",
+        *more,
+    ]  # 2,400 ratings: the last batch has another shape
     plain = train_result(compose(*options), tmp_path / "plain")
     compiled = train_result(compose(*options, "hardware.compile=true"), tmp_path / "compiled")
     assert compiled["metrics"] == pytest.approx(plain["metrics"], rel=1e-4)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from omegaconf import open_dict
 from support.tiny import QUICK
 from support.training import interrupted
 
-from recsys.errors import RunError
+from recsys.errors import ConfigError, RunError
 from recsys.experiment.compose import compose
 from recsys.experiment.train import train
-from recsys.runs.record import recorded_config
+from recsys.runs.record import recorded_choices, recorded_config, recorded_overrides
 
 RUN = [*QUICK, "model=embedding-net", "model.hidden=[4]", "max_epochs=3", "schedule.cycle_epochs=1"]
 
@@ -111,6 +113,70 @@ def test_resuming_does_not_wait_for_a_pipe(name: str, run: Path) -> None:
         resumed(run)
 
 
+def test_a_file_with_two_names_is_not_written(run: Path, tmp_path: Path) -> None:
+    """An archive can create hard links to files that exist."""
+    (tmp_path / "victim").write_text("mine")
+    (run / "train.log").unlink()
+    (run / "train.log").hardlink_to(tmp_path / "victim")
+    with pytest.raises(RunError, match=r"train\.log: has another name on this disk"):
+        resumed(run)
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+DEEP = 3000
+YAML = {
+    "deep lists": "zz: " + "[" * DEEP + "]" * DEEP,
+    "deep blocks": "zz:\n " + "- " * DEEP + "1",
+    "many values": "zz: [" + "1," * 40_000 + "1]",
+    "large": "zz: " + "1" * 400_000,
+    "not a number": "zz: !!int foo",
+    "not a time": "zz: !!timestamp foo",
+    "endless number": "zz: 0x" + "f" * 100_000,
+    "base 60": "zz: " + "59:" * 2000 + "59.5",
+    "interpolations": "zz: '" + "${a:" * 2000 + "}" * 2000 + "'",
+    "object": "zz: !!python/object/apply:os.mkdir [ran]",
+}
+
+
+@pytest.mark.parametrize("content", YAML.values(), ids=YAML.keys())
+@pytest.mark.parametrize("name", ["config.yaml", "overrides.yaml", "hydra.yaml"])
+def test_hostile_yaml_is_not_read(name: str, content: str, run: Path) -> None:
+    """The content of overrides.yaml and hydra.yaml is then unknown; a run without config.yaml is refused."""
+    path = run / ".hydra" / name
+    path.write_text(path.read_text() + ("" if name != "overrides.yaml" else "- a: 1\n  ") + content + "\n")
+    begin = time.process_time()
+    if name == "config.yaml":
+        with pytest.raises(RunError, match="cannot be read"):
+            recorded_config(run)
+    elif name == "overrides.yaml":
+        assert recorded_overrides(run) is None
+    else:
+        assert recorded_choices(run) == {}
+    assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize("item", ["1", "{a: 1}", "!!binary aGVsbG8=", "null"])
+def test_recorded_overrides_are_texts(item: str, run: Path) -> None:
+    (run / ".hydra" / "overrides.yaml").write_text(f"- seed=1\n- {item}\n")
+    assert recorded_overrides(run) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_partial_", True),
+        ("filename_suffix", "/../../x"),
+        ("_target_", "recsys.training.losses.BPR"),
+    ],
+)
+def test_absurd_arguments_of_a_logger_are_one_line(key: str, value: object, tmp_path: Path) -> None:
+    cfg = compose(*QUICK, "logger=tensorboard")
+    with open_dict(cfg):
+        cfg.logger[key] = value
+    with pytest.raises(ConfigError, match=r"^logger"):
+        train(cfg, tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_a_run_whose_last_checkpoint_is_missing_starts_again_with_a_warning(
     run: Path, caplog: pytest.LogCaptureFixture
@@ -123,6 +189,22 @@ def test_a_run_whose_last_checkpoint_is_missing_starts_again_with_a_warning(
 def short(content: dict[str, Any]) -> None:
     for state in content["optimizer_states"][0]["state"].values():
         state.update(exp_avg=torch.zeros(1), exp_avg_sq=torch.zeros(1))
+
+
+def wrong_count(content: dict[str, Any]) -> None:
+    content["callbacks"]["Throughput"]["ratings"] = (1, 2, 3)
+
+
+def wrong_progress(content: dict[str, Any]) -> None:
+    content["loops"]["fit_loop"]["epoch_progress"]["current"] = []
+
+
+def wrong_batches(content: dict[str, Any]) -> None:
+    content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["started"] = "str"
+
+
+def number_for_a_tensor(content: dict[str, Any]) -> None:
+    content["optimizer_states"][0]["state"][1]["exp_avg_sq"] = 10**9
 
 
 def unstored(content: dict[str, Any]) -> None:
@@ -139,6 +221,10 @@ def cut_generators(content: dict[str, Any]) -> None:
     "edit",
     [
         short,
+        wrong_count,
+        wrong_progress,
+        wrong_batches,
+        number_for_a_tensor,
         unstored,
         cut_generators,
         lambda content: content.update(optimizer_states=[]),

@@ -198,7 +198,8 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> str:
     if not archive.members or wrong:
         difference = f"; {wrong[0]} is not the original" if wrong else ""
         raise DownloadError(f"md5 is {md5}, {archive.md5} expected{difference}")
-    return "sha256 of its files matches"
+    verified = ", ".join(Path(member).name for member in archive.members)
+    return f"sha256 of {verified} matches; its other files are not verified"
 
 
 def _is_intact(target: Path, archive: Archive, verify: bool) -> bool:
