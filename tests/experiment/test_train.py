@@ -239,7 +239,9 @@ def test_a_run_measures_its_speed(compose, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # from inside the compiler
-@pytest.mark.parametrize("more", [[], ["model=history", "model.head=linear"], ["loss=bpr", "ranking.k=5"]], ids=str)
+@pytest.mark.parametrize(
+    "more", [[], ["model=history", "model.head=linear"], ["loss=bpr", "ranking.k=5"]], ids=str
+)
 def test_a_compiled_network_learns_the_same(more: list[str], compose, tmp_path: Path) -> None:
     options = [
         *QUICK,

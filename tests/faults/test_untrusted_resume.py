@@ -85,6 +85,7 @@ def test_a_run_of_another_type_of_device_is_not_continued(run: Path) -> None:
         resumed(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["train.log", "checkpoints", "checkpoints/best.ckpt", "events.out.tfevents.1"]
 )
@@ -138,6 +139,7 @@ YAML = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", YAML.values(), ids=YAML.keys())
 @pytest.mark.parametrize("name", ["config.yaml", "overrides.yaml", "hydra.yaml"])
 def test_hostile_yaml_is_not_read(name: str, content: str, run: Path) -> None:

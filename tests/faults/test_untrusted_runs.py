@@ -257,6 +257,7 @@ def test_a_module_is_rebuilt_from_consistent_files_only(
         RatingModule.load_from_checkpoint(best(run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["checkpoints/best.ckpt", "data.pt", "result.json", "events.out.tfevents.9", ".hydra/config.yaml"]
 )

@@ -41,7 +41,12 @@ class OnCPU(CapturedStep):
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["loss=softmax"], ["averaging=ema", "snapshots=1"], ["optimizer=adam", "schedule=one-cycle"]],
+    [
+        [],
+        pytest.param(["loss=softmax"], marks=pytest.mark.slow),
+        pytest.param(["averaging=ema", "snapshots=1"], marks=pytest.mark.slow),
+        pytest.param(["optimizer=adam", "schedule=one-cycle"], marks=pytest.mark.slow),
+    ],
     ids=["pointwise", "softmax", "ema", "one-cycle"],
 )
 def test_captured_steps_learn_the_same(
