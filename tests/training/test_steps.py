@@ -28,7 +28,7 @@ NETWORKS = {
     "neumf": HybridNet,
     "history": partial(HybridNet.from_data, history=True, features=True),
 }
-HEADS = ("linear", "sigmoid", "ordinal")
+HEADS = ("linear", pytest.param("sigmoid", marks=pytest.mark.slow), "ordinal")
 LOSSES = (Pointwise(), BPR(), SampledSoftmax(), SampledSoftmax(positives="all"))
 
 
