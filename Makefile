@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Branch coverage in percent that `make test-all` requires.
 MIN_COVERAGE ?= 96
+# Of `make bench-gpu`: cuda or cpu.
+DEVICE ?= cuda
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: setup train test test-all lint bench
+.PHONY: setup train test test-all lint bench bench-gpu
 
 setup: .venv/.done ## create the environment in .venv
 
@@ -32,6 +34,9 @@ lint: setup ## style, format, types, order of the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench-gpu: setup ## check and measure everything on a GPU, eight minutes; DEVICE=cpu runs it with tiny sizes
+	$(BIN)/python benchmarks/gpu.py --device $(DEVICE) --json bench-gpu.json
 
 bench: setup ## speed relative to common alternatives, about 20 minutes; docs/performance.md names further scripts
 	$(BIN)/python benchmarks/throughput.py

@@ -10,7 +10,7 @@ from recsys.errors import RunError
 def check_entries(folder: Path, links: bool = True) -> None:
     """Check that a run folder contains only folders and regular files.
 
-    Whoever opens a pipe waits for its other end, and a device has no end.
+    Opening a pipe waits for its other end, and a device has no end.
 
     Args:
         folder: the run folder.

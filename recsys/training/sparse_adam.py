@@ -1,5 +1,6 @@
 """Adam that updates only the embedding rows used by a batch."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -63,8 +64,7 @@ class SparseAdam(Adam):
 
     def _update_rows(self, parameter: Tensor, group: dict[str, Any], grad_scale: Tensor | None) -> None:
         assert parameter.grad is not None
-        gradient = parameter.grad.coalesce()  # sums the gradients of repeated rows
-        rows, values = gradient.indices()[0], gradient.values()  # (n,), (n, width)
+        rows, values, is_used = _summed_rows(parameter.grad)  # (n,), (n, width), (n, 1)
         if grad_scale is not None:
             values = values / grad_scale
         state = self.state[parameter]
@@ -73,10 +73,36 @@ class SparseAdam(Adam):
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         state["step"] += 1
-        step, (beta1, beta2) = float(state["step"]), group["betas"]
-        mean = state["exp_avg"][rows].lerp_(values, 1 - beta1)
-        square = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(values, values, value=1 - beta2)
-        state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
-        step_size = group["lr"] * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+        beta1, beta2 = group["betas"]
+        mean, square = state["exp_avg"][rows], state["exp_avg_sq"][rows]
+        mean_change = (values - mean) * (1 - beta1) * is_used
+        square_change = (values.square() - square) * (1 - beta2) * is_used
+        state["exp_avg"].index_add_(0, rows, mean_change)
+        state["exp_avg_sq"].index_add_(0, rows, square_change)
+        # 1 - beta^step, exactly also where beta^step is almost 1.
+        corrections = [-torch.expm1(state["step"] * math.log(beta)) for beta in (beta1, beta2)]
+        step_size = group["lr"] * corrections[1].sqrt() / corrections[0]
         # Kingma and Ba 2015, end of section 2: both corrections are in the step size, eps is not corrected.
-        parameter.index_add_(0, rows, mean.div_(square.sqrt_().add_(group["eps"])), alpha=-step_size)
+        update = (mean + mean_change) / ((square + square_change).sqrt() + group["eps"])
+        parameter.index_add_(0, rows, -step_size * update * is_used)
+
+
+def _summed_rows(gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows of a sparse gradient, with the sum of each, like `coalesce`.
+
+    The number of distinct rows would have to be read from the device, so there are as many as the gradient has entries.
+    Those beyond the distinct ones are row 0 with the value 0.
+
+    Returns:
+        Row numbers (n,), their values (n, width), and whether they are used, 0 or 1 (n, 1).
+    """
+    # The public methods need a coalesced tensor.
+    rows, order = gradient._indices()[0].sort(stable=True)
+    values = gradient._values().index_select(0, order)
+    is_first = torch.ones_like(rows)
+    is_first[1:] = rows[1:] != rows[:-1]
+    position = is_first.cumsum(0) - 1
+    distinct = torch.zeros_like(rows).scatter_(0, position, rows)
+    summed = torch.zeros_like(values).index_add_(0, position, values)
+    is_used = torch.arange(len(rows), device=rows.device) <= position[-1:]
+    return distinct, summed, is_used[:, None].to(values.dtype)
