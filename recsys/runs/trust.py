@@ -32,6 +32,7 @@ TRUSTED = frozenset(
         "recsys.models.hybrid.HybridNet",
         "recsys.models.matrix_factorization.MatrixFactorization",
         "recsys.training.callbacks.averaging.CycleEndAveraging",
+        "recsys.training.callbacks.averaging.ExponentialAverage",
         "recsys.training.losses.BPR",
         "recsys.training.losses.Pointwise",
         "recsys.training.losses.SampledSoftmax",

@@ -1,4 +1,4 @@
-"""Stochastic weight averaging over the ends of the schedule's cycles."""
+"""Averages of the weights: over the ends of the schedule's cycles, or exponential over all steps."""
 
 from typing import Any
 
@@ -6,9 +6,44 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from recsys.training.module import RatingModule
-from recsys.types import PositiveInt
+from recsys.types import Fraction, PositiveInt
+
+
+class ExponentialAverage(WeightAveraging):
+    """The exponential moving average (EMA) of the weights, wherever weights are measured or saved.
+
+    Lightning's EMAWeightAveraging computes the same, parameter by parameter, and reads a counter from the device in
+    every step; here all parameters are updated at once.
+
+    Args:
+        decay: weight of the average in each step; 0.999 covers about the last thousand steps.
+    """
+
+    def __init__(self, decay: Fraction = 0.999) -> None:
+        super().__init__(use_buffers=False)  # networks have no buffers to average
+        self._update = get_ema_multi_avg_fn(decay)
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Update the average after an optimizer step; the first step starts it.
+
+        Lightning has no public access to the averaged model and to the step of its last update.
+        """
+        if trainer.global_step <= self._latest_update_step:
+            return
+        assert self._average_model is not None
+        averaged, current = list(self._average_model.parameters()), list(pl_module.parameters())
+        if self._latest_update_step:
+            self._update(averaged, current, 0)
+        else:
+            for one, other in zip(averaged, current, strict=True):
+                one.copy_(other)
+        self._latest_update_step = trainer.global_step
 
 
 class CycleEndAveraging(WeightAveraging):
