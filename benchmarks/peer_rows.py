@@ -163,7 +163,7 @@ def recsys_train(*overrides: str) -> Fit:
         data.setup()
         module = build_module(cfg, data)
         evaluation = LambdaCallback(
-            on_validation_end=lambda *_: fold.evaluate(lambda: predict(module.scorer))
+            on_validation_end=lambda *_: fold.evaluate(lambda: predict(module.evaluation.scorer))
         )
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

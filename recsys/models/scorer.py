@@ -48,8 +48,15 @@ class Scorer(nn.Module):
 
     def predict(self, users: Tensor, items: Tensor) -> Tensor:
         """Return float32 ratings (B,) clipped to the scale, or raw scores if these are not ratings."""
+        return self.clipped(self.unclipped(users, items))
+
+    def unclipped(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return float32 outputs (B,), computed in float32 also within autocast."""
         with torch.autocast(users.device.type, enabled=False):
-            outputs = self(users, items).float()
+            return self(users, items).float()
+
+    def clipped(self, outputs: Tensor) -> Tensor:
+        """Return ratings clipped to the scale, and scores that are not ratings as they are."""
         return outputs.clamp(*self.scale) if self.predicts_ratings else outputs
 
     @torch.no_grad()

@@ -16,16 +16,13 @@ from torch.optim import AdamW, Optimizer
 from recsys.data.batches import Batch, Batches
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import ConfigError, RunError, TrainingError, UserError
-from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
-from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.models.base import RatingNetwork
-from recsys.models.ensemble import average
-from recsys.models.scorer import Scorer
 from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
 from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
 from recsys.seeds import seed_for
 from recsys.training.cuda_graph import CapturedStep, captured_step, plain_optimizer_state
+from recsys.training.evaluation import Evaluation
 from recsys.training.losses import Loss, Pointwise
 from recsys.training.schedules import CosineRestarts, Schedule
 
@@ -50,6 +47,7 @@ class RatingModule(pl.LightningModule):
         cuda_graph: whether a step is captured as a CUDA graph, where that is possible.
 
     Attributes:
+        evaluation: the scorers of the network and their metrics.
         generator: of a loss's random draws; None before training.
 
     Raises:
@@ -73,15 +71,11 @@ class RatingModule(pl.LightningModule):
         self.compiled, self.cuda_graph = compiled, cuda_graph
         self.schedule = schedule or CosineRestarts()
         self.loss = loss or Pointwise()
-        # Scorers of earlier cycle ends, which are averaged with the current one; see callbacks/snapshots.py.
-        self.snapshots: list[Scorer] = []
-        self._evaluated: list[Scorer] = []  # the current scorer; in a list, it is not a submodule
+        self.evaluation = Evaluation(network, self.loss)
         self.generator: Generator | None = None
         self._loss_sum = torch.zeros(())
         self._loss_count = 0
         self._captured: CapturedStep | None = None
-        self._errors: RatingErrors | None = None
-        self._tasks: dict[str, RankingTask] = {}
         self.has_started = False  # whether training has begun, after the state of a checkpoint was restored
         self._resumed: Mapping[str, Any] = {}  # state of a checkpoint that is applied when training starts
         example = self.make_optimizer([Parameter(torch.zeros(1))])
@@ -122,7 +116,7 @@ class RatingModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Set up the network from the training set, unless `from_data` has already done so."""
-        self._tasks = {}  # the data module may have changed
+        self.evaluation.forget_data()
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, MovieLensDataModule):
             data.selected = self.loss.selected
@@ -175,7 +169,7 @@ class RatingModule(pl.LightningModule):
             # Lightning restores only loaders that were created after it read the checkpoint.
             batches.load_state_dict(self._resumed["batches"])
         self._resumed = {}
-        self.snapshots = [scorer.to(self.device) for scorer in self.snapshots]
+        self.evaluation.snapshots = [scorer.to(self.device) for scorer in self.evaluation.snapshots]
         self.has_started = True
         if self.compiled:
             self._compile()
@@ -219,29 +213,20 @@ class RatingModule(pl.LightningModule):
         self._check_finite({"train/loss": loss})
         self.log("train/loss", loss, sync_dist=True)
 
-    @property
-    def scorer(self) -> Scorer:
-        """The scorer of the latest evaluation, without snapshots; made now if there was none."""
-        return self._evaluated[0] if self._evaluated else self.network.scorer(self.loss.predicts_ratings)
-
-    @property
-    def outcome(self) -> Scorer:
-        """The scorer of the run if it ended now: the average of the snapshots and the current scorer."""
-        return average([*self.snapshots, self.scorer])
-
     def on_validation_epoch_start(self) -> None:
         """Make the scorer that is evaluated and saved in this epoch."""
-        self._start_evaluation()
+        self.evaluation.start(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add up the errors of a batch."""
-        self._evaluation_step(batch)
+        self.evaluation.add(batch, batch_idx if self._is_validation_fixed() else None)
 
     def on_validation_epoch_end(self) -> None:
         """Log val/rmse and val/mae over the ratings of all processes, or val/ndcg@k, val/recall@k and the objective."""
-        metrics = self._metrics("val")
+        data = getattr(self.trainer, "datamodule", None)
+        metrics = self.evaluation.metrics("val", data)
         if not self.loss.predicts_ratings:
-            objective = self.loss.objective(self._ranking_task("val").k).name
+            objective = self.loss.objective(self.evaluation.ranking_task("val", data).k).name
             metrics = {
                 name: value
                 for name, value in metrics.items()
@@ -252,23 +237,23 @@ class RatingModule(pl.LightningModule):
 
     def on_test_epoch_start(self) -> None:
         """Make the scorer that is tested."""
-        self._start_evaluation()
+        self.evaluation.start(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add up the errors of a batch."""
-        self._evaluation_step(batch)
+        self.evaluation.add(batch)
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the test set."""
-        self.log_dict(self._metrics("test"))
+        self.log_dict(self.evaluation.metrics("test", getattr(self.trainer, "datamodule", None)))
 
     def on_predict_epoch_start(self) -> None:
         """Make the scorer that predicts."""
-        self._start_evaluation()
+        self.evaluation.start(self.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return predictions (B,): ratings clipped to the scale, or scores if the loss ranks."""
-        return self.outcome.predict(batch.users, batch.items)
+        return self.evaluation.outcome.predict(batch.users, batch.items)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs to continue exactly (generators of all processes, the epoch's loss), and
@@ -290,8 +275,9 @@ class RatingModule(pl.LightningModule):
         checkpoint["epoch_loss"] = self._loss_sum.clone(), self._loss_count
         for state in checkpoint.get("optimizer_states", ()):
             plain_optimizer_state(state)
+        evaluation = self.evaluation
         checkpoint["network"] = describe_network(self.network)
-        checkpoint["scorers"] = [scorer.state_dict() for scorer in (*self.snapshots, self.scorer)]
+        checkpoint["scorers"] = [scorer.state_dict() for scorer in (*evaluation.snapshots, evaluation.scorer)]
         checkpoint["predicts_ratings"] = self.loss.predicts_ratings
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -310,50 +296,20 @@ class RatingModule(pl.LightningModule):
         self._resumed = {key: checkpoint[key] for key in kept if key in checkpoint}
         loss, self._loss_count = checkpoint.get("epoch_loss", (torch.zeros(()), 0))
         self._loss_sum = loss.to(self.device).clone()
-        self.snapshots = scorers_from_checkpoint(checkpoint, self.network, expected)[:-1]
+        self.evaluation.snapshots = scorers_from_checkpoint(checkpoint, self.network, expected)[:-1]
 
     def make_optimizer(self, parameters: list[Parameter]) -> Optimizer:
         """Return a new optimizer of parameters, with the learning rate of the module."""
         return self.optimizer(parameters, lr=self.lr)
 
-    def _start_evaluation(self) -> None:
-        self.network.fill_untrained()
-        self._evaluated = [self.network.scorer(self.loss.predicts_ratings)]
-        self._errors = RatingErrors(self.device, all_processes=True)
-
-    def _evaluation_step(self, batch: Batch) -> None:
-        if self.loss.predicts_ratings:
-            assert self._errors is not None
-            self._errors.update(self.outcome.predict(batch.users, batch.items), batch.ratings)
-
-    def _metrics(self, subset: str) -> dict[str, float]:
-        """Return rating metrics over all processes, or ranking metrics, which each process computes in full."""
-        if self.loss.predicts_ratings:
-            assert self._errors is not None
-            return prefixed(subset, self._errors.compute())
-        return self._ranking_task(subset).measure(self.outcome)
-
-    def _ranking_task(self, subset: str) -> RankingTask:
-        if subset in self._tasks:
-            return self._tasks[subset]
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, MovieLensDataModule):
-            raise ConfigError(
-                "ranking metrics need a MovieLensDataModule; call trainer.fit(module, datamodule=...)"
-            )
-        task = ranking_task(
-            data.dataset, data.split, subset, data.ranking_k, data.ranking_threshold, required=True
-        )
-        if task is None:
-            raise ConfigError(
-                "ranking_k=0 with a ranking loss: weights are selected by val/ndcg@k; use ranking_k=10"
-            )
-        self._tasks[subset] = task
-        return task
-
     def _train_batches(self) -> Batches | None:
         loader = self.trainer.train_dataloader
         return loader if isinstance(loader, Batches) else None
+
+    def _is_validation_fixed(self) -> bool:
+        """Return whether every validation has the same batches in the same order."""
+        loader = self.trainer.val_dataloaders
+        return isinstance(loader, Batches) and loader.sampler is None
 
     def _default_generator(self) -> Any:
         """Return the part of torch that has the device's default generator, from which dropout draws."""

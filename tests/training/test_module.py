@@ -100,7 +100,7 @@ def test_a_module_from_a_checkpoint_has_the_same_metrics(
     own = {f"{network_class.__module__}.{network_class.__qualname__}"}
     loaded = RatingModule.load_from_checkpoint(tmp_path / "last.ckpt", trust=own)
     assert (loaded.lr, loaded.seed) == (1e-2, 1)
-    assert len(loaded.snapshots) == snapshots - 1
+    assert len(loaded.evaluation.snapshots) == snapshots - 1
     trainer = make_trainer(tmp_path)
     (found,) = trainer.test(loaded, synthetic_data(step=1), verbose=False)
     assert found == pytest.approx(expected, rel=1e-6)

@@ -25,4 +25,5 @@ class SnapshotEnsemble(Callback):
         """Keep the scorer of the epoch before, if a cycle ended with it."""
         assert isinstance(pl_module, RatingModule)
         if trainer.current_epoch in self.cycle_ends:
-            pl_module.snapshots = [*pl_module.snapshots, pl_module.scorer][1 - self.snapshots :]
+            evaluation = pl_module.evaluation
+            evaluation.snapshots = [*evaluation.snapshots, evaluation.scorer][1 - self.snapshots :]

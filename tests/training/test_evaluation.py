@@ -1,0 +1,65 @@
+"""The average of snapshots and the current scorer is measured; each snapshot scores a validation batch once."""
+
+import pytest
+import torch
+from support.training import synthetic_data
+
+from recsys.data.batches import Batches, to_tensors
+from recsys.evaluation.rating_metrics import rating_metrics
+from recsys.models.matrix_factorization import MatrixFactorization
+from recsys.models.scorer import Scorer, TableScorer
+from recsys.training.evaluation import Evaluation
+from recsys.training.losses import Pointwise
+
+CPU = torch.device("cpu")
+
+
+def changed(network: MatrixFactorization, seed: int) -> None:
+    """Give a network other weights."""
+    torch.manual_seed(seed)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+
+
+def test_snapshots_score_a_validation_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = synthetic_data()
+    batches = list(Batches(to_tensors(data.dataset, data.split.val, "cpu"), 30))
+    network = MatrixFactorization.from_data(data, embedding_dim=4)
+    evaluation = Evaluation(network, Pointwise())
+    scored: list[Scorer] = []
+    forward = TableScorer.forward
+
+    def counted(self: TableScorer, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        scored.append(self)
+        return forward(self, users, items)
+
+    monkeypatch.setattr(TableScorer, "forward", counted)
+    for epoch in range(4):
+        changed(network, epoch)
+        evaluation.start(CPU)
+        scored.clear()
+        for number, batch in enumerate(batches):
+            evaluation.add(batch, number)
+        assert scored == [evaluation.scorer] * len(batches), "snapshots were scored when they were current"
+        expected = rating_metrics(evaluation.outcome, batches, "val")
+        assert evaluation.metrics("val", data) == pytest.approx(expected, rel=1e-6)
+        evaluation.snapshots = [*evaluation.snapshots, evaluation.scorer][-2:]
+
+
+def test_other_batches_are_scored_by_all() -> None:
+    """A loader of another package may shuffle, and the test set has other batches with the same numbers."""
+    data = synthetic_data()
+    network = MatrixFactorization.from_data(data, embedding_dim=4)
+    evaluation = Evaluation(network, Pointwise())
+    for seed in (1, 2):
+        changed(network, seed)
+        evaluation.start(CPU)
+        evaluation.snapshots.append(evaluation.scorer)
+    evaluation.start(CPU)
+    for subset in ("val", "test"):
+        batches = list(Batches(to_tensors(data.dataset, getattr(data.split, subset), "cpu"), 30))
+        evaluation.start(CPU)
+        for batch in batches:
+            evaluation.add(batch)
+        expected = rating_metrics(evaluation.outcome, batches, subset)
+        assert evaluation.metrics(subset, data) == pytest.approx(expected, rel=1e-6)
