@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.training import synthetic_data
 
-from recsys.data.batches import Batch
+from recsys.data.batches import Batch, Batches, to_tensors
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
@@ -71,6 +71,36 @@ def test_a_sparse_step_reads_no_values(name: str, data: MovieLensDataModule, bat
         module.training_step(batch, 0).backward()
         optimizer.step()
         optimizer.zero_grad()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, SparseAdam], ids=["adamw", "sparse-adam"])
+@pytest.mark.parametrize("loss", LOSSES, ids=["pointwise", "bpr", "softmax", "softmax-all"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_step_on_a_gpu_waits_for_nothing(
+    name: str, loss: Loss, optimizer: type, data: MovieLensDataModule
+) -> None:
+    build = NETWORKS[name]
+    network = (build if isinstance(build, partial) else build.from_data)(data, head="ordinal")
+    module = RatingModule(network, loss=loss, optimizer=partial(optimizer, fused=True)).to("cuda")
+    columns = to_tensors(data.dataset, data.split.train, "cuda")
+    batches = list(Batches(columns, 200))
+    trained = module.make_optimizer(list(network.parameters()))
+
+    def step(batch: Batch) -> None:
+        module.training_step(batch, 0).backward()
+        trained.step()
+        trained.zero_grad()
+
+    step(batches[0])  # allocates, and creates the optimizer's state
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches[1:3]:
+            step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.slow
