@@ -103,7 +103,7 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         _exit_for(error, name, overrides)
     except Exception as error:
-        if not _is_raised_by_hydra(error):
+        if interrupts.received or not _is_raised_by_hydra(error):
             raise
         _exit(f"hydra: {named_line(error)}; check the hydra.* keys")
 
