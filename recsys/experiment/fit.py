@@ -84,7 +84,7 @@ def fit(
         step=None if resumed is None else resumed.step,
     )
     if content is not None and last is not None:
-        _check_state(last, content, module, trainer)
+        _check_state(last, content, module, trainer, data)
     if resumed is not None:
         log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
     elif not swept:  # the jobs of a sweep would all log the same figure
@@ -156,8 +156,12 @@ def _load_last(
     return content, checkpoint
 
 
-def _check_state(path: Path, content: dict[str, Any], module: RatingModule, trainer: pl.Trainer) -> None:
+def _check_state(
+    path: Path, content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, data: MovieLensDataModule
+) -> None:
+    data.selected = module.loss.selected
+    steps_per_epoch = -(-len(data.train_dataloader()) // trainer.world_size)
     try:
-        check_training_state(content, module, trainer)
+        check_training_state(content, module, trainer, steps_per_epoch)
     except Exception as error:  # a file that was tampered with causes many kinds of errors
         raise unreadable(path, error) from None

@@ -63,6 +63,7 @@ class Model(Record):
 class Time(Record):
     """The training time of a run."""
 
+    epochs: Count
     seconds: Annotated[float, Ge(0), Le(1e15)]
 
 
@@ -104,12 +105,6 @@ class LoadedModel(Model):
     name: Text
 
 
-class LoadedTime(Time):
-    """`Time` with the number of epochs."""
-
-    epochs: Count
-
-
 class LoadedObjective(Objective):
     """`Objective` with the epoch of the best weights."""
 
@@ -123,7 +118,6 @@ class Loaded(Completed):
     baselines: dict[Text, dict[Text, Metric]]
     data: LoadedData
     model: LoadedModel
-    time: LoadedTime
 
 
 class Failed(Record):

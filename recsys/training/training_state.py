@@ -1,6 +1,7 @@
 """Check the state of training in a checkpoint before a run is resumed from it.
 
-Fused optimizers do not check the shapes of their state: with a wrong one, they read and write out of bounds.
+Fused optimizers do not check the shapes of their state: with a wrong one, they read and write out of bounds. A wrong
+counter or setting would be noticed only in training, or not at all.
 """
 
 import math
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from torch import Tensor
+from torch.optim import lr_scheduler
 
 from recsys.runs.torch_file import check_plain, check_tensor
 from recsys.training.callbacks.throughput import Throughput
@@ -21,28 +23,56 @@ CHECKED = (
     WeightAveraging,
 )  # callbacks with a state; checkpoint callbacks check their own
 
+# What changes in the state of these schedulers while a run is trained; the rest is as in a new run.
+SCHEDULERS = (
+    lr_scheduler.CosineAnnealingWarmRestarts,
+    lr_scheduler.OneCycleLR,
+    lr_scheduler.CyclicLR,
+    lr_scheduler.ConstantLR,
+)
+PROGRESS = {
+    "T_cur",
+    "T_i",
+    "last_epoch",
+    "_step_count",
+    "_last_lr",
+    "_get_lr_called_within_step",
+    "_is_initial",
+}
 
-def check_training_state(content: dict[str, Any], module: RatingModule, trainer: pl.Trainer) -> None:
+MAX_COUNT = 2**62  # a count that still grows does not overflow 64 bits
+
+
+def check_training_state(
+    content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, steps_per_epoch: int
+) -> None:
     """Check the states of optimizer, schedule, loops and callbacks against those of a new run.
 
     Args:
         content: the content of the checkpoint, which may be untrusted.
         module: the module of the run.
         trainer: the Trainer of the run, before training.
+        steps_per_epoch: number of optimizer steps in an epoch.
 
     Raises:
-        ValueError: a state is missing, or a value has another type than in a new run, or, for a fused optimizer,
-            another shape.
+        ValueError: a state is missing; a value has another type than in a new run, or, for a fused optimizer, another
+            shape; a setting has another value; a count is negative or exceeds the length of the run.
         LookupError: a key is missing, or the optimizer has a state of an unknown parameter.
     """
     parameters = list(module.network.parameters())
     optimizer = module.make_optimizer(parameters)
     assert trainer.max_epochs is not None
-    scheduler = module.schedule(optimizer, 1, trainer.max_epochs)
+    scheduler = module.schedule(optimizer, steps_per_epoch, trainer.max_epochs)
     (state,), (schedule,) = content["optimizer_states"], content["lr_schedulers"]
-    _check_like(optimizer.state_dict()["param_groups"], state["param_groups"], "optimizer")
+    groups, loops = optimizer.state_dict()["param_groups"], content["loops"]["fit_loop"]
+    _check_like(groups, state["param_groups"], "optimizer")
+    for group, found in zip(groups, state["param_groups"], strict=True):
+        _check_equal(group, found, {"lr"}, "optimizer")
     _check_like(scheduler.state_dict(), schedule, "schedule")
-    _check_like(trainer.fit_loop.state_dict(), content["loops"]["fit_loop"], "loops")
+    if type(scheduler) in SCHEDULERS:
+        _check_equal(scheduler.state_dict(), schedule, PROGRESS, "schedule")
+    _check_like(trainer.fit_loop.state_dict(), loops, "loops")
+    _check_progress(loops, schedule, trainer.max_epochs, steps_per_epoch)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, CHECKED) and callback.state_key in content["callbacks"]:
             _check_like(callback.state_dict(), content["callbacks"][callback.state_key], callback.state_key)
@@ -64,8 +94,43 @@ def check_training_state(content: dict[str, Any], module: RatingModule, trainer:
                 raise ValueError("optimizer: step is not a scalar")
 
 
+def _check_equal(expected: dict[str, Any], found: dict[str, Any], changing: set[str], key: str) -> None:
+    """Check that the values of `found` are those of `expected`, except for the keys in `changing`.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, value in found.items():
+        if name not in changing and value != expected[name]:
+            raise ValueError(f"{key}.{name}: {value!r:.80} instead of {expected[name]!r:.80}")
+
+
+def _check_progress(
+    loops: dict[str, Any], schedule: dict[str, Any], max_epochs: int, steps_per_epoch: int
+) -> None:
+    """Check that no more epochs and steps are done than a run has.
+
+    Raises:
+        ValueError: more are, or a cycle of the schedule has no length.
+    """
+    steps = max_epochs * steps_per_epoch
+    optimizer = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
+    counts = {
+        "epochs": (loops["epoch_progress"]["current"]["processed"], max_epochs),
+        "optimizer steps": (optimizer["completed"], steps),
+        "steps of the schedule": (schedule["last_epoch"], steps),
+    }
+    for name, (count, limit) in counts.items():
+        if count > limit:
+            raise ValueError(f"{count:,} {name} in a run of {limit:,}")
+    if schedule.get("T_i", 1) < 1:
+        raise ValueError(f"schedule.T_i: a cycle of {schedule['T_i']} steps")
+
+
 def _check_like(expected: Any, found: Any, key: str) -> None:
     """Check that `found` has no keys that `expected` lacks, and the same types and lengths; None matches any value.
+
+    Integers are counts, so they are not negative.
 
     Raises:
         ValueError: it does not; the message has the key.
@@ -95,7 +160,10 @@ def _check_like(expected: Any, found: Any, key: str) -> None:
     elif isinstance(expected, bool) or isinstance(found, bool) or isinstance(expected, str):
         if type(expected) is not type(found):
             raise ValueError(f"{key}: {type(found).__name__} instead of {type(expected).__name__}")
-    elif isinstance(expected, int | float):
+    elif isinstance(expected, int):
+        if not isinstance(found, int) or not min(expected, 0) <= found <= MAX_COUNT:
+            raise ValueError(f"{key}: {found!r:.80} is not a count")
+    elif isinstance(expected, float):
         if not isinstance(found, int | float) or not math.isfinite(found):
             raise ValueError(f"{key}: {found!r:.80} is not a finite number")
     elif type(expected) is not type(found):

@@ -159,6 +159,15 @@ def test_a_malformed_file_is_skipped_with_a_reason(
         find_run(str(file.parent)) and load_run(str(file.parent))
 
 
+@pytest.mark.parametrize("epochs", [10**30, -1, None])
+def test_a_run_with_an_impossible_number_of_epochs_is_not_ranked(epochs: int | None, tmp_path: Path) -> None:
+    write_run(tmp_path / "bad", ["seed=1"], 0.9)
+    write_run(tmp_path / "good", ["seed=2"], 0.9)
+    file = tmp_path / "bad" / "result.json"
+    file.write_text(changed(json.loads(file.read_text()), ("time", "epochs"), put(epochs)))
+    assert [record.name for record in read_runs(tmp_path)] == ["good"]
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"{}", b'{"error": 3}'], ids=str)
 def test_a_failed_run_with_a_malformed_record_is_reported(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "failed.json").write_bytes(content)

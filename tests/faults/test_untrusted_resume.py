@@ -205,6 +205,23 @@ def wrong_batches(content: dict[str, Any]) -> None:
     content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["started"] = "str"
 
 
+def progress(content: dict[str, Any]) -> dict[str, Any]:
+    return content["loops"]["fit_loop"]["epoch_progress"]["current"]
+
+
+def steps(content: dict[str, Any]) -> dict[str, Any]:
+    loop = content["loops"]["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]
+    return loop["optimizer"]["step"]["total"]
+
+
+def stepped(content: dict[str, Any]) -> dict[str, Any]:
+    return content["loops"]["fit_loop"]["epoch_loop.state_dict"]
+
+
+def group(content: dict[str, Any]) -> dict[str, Any]:
+    return content["optimizer_states"][0]["param_groups"][0]
+
+
 def number_for_a_tensor(content: dict[str, Any]) -> None:
     content["optimizer_states"][0]["state"][1]["exp_avg_sq"] = 10**9
 
@@ -230,9 +247,22 @@ def cut_generators(content: dict[str, Any]) -> None:
         unstored,
         cut_generators,
         lambda content: content.update(optimizer_states=[]),
-        lambda content: content["optimizer_states"][0]["param_groups"][0].update(lr="x"),
-        lambda content: content["optimizer_states"][0]["param_groups"][0].update(lr=float("nan")),
-        lambda content: content["optimizer_states"][0]["param_groups"][0].update(betas=[0.9]),
+        lambda content: group(content).update(lr="x"),
+        lambda content: group(content).update(lr=float("nan")),
+        lambda content: group(content).update(betas=[0.9]),
+        lambda content: group(content).update(betas=(1.0, 1.0)),
+        lambda content: group(content).update(params=[0] * len(group(content)["params"])),
+        lambda content: group(content).update(differentiable=True),
+        lambda content: progress(content).update(processed=4),
+        lambda content: progress(content).update(processed=10**30),
+        lambda content: progress(content).update(processed=-1),
+        lambda content: steps(content).update(completed=16),
+        lambda content: steps(content).update(completed=2**70),
+        lambda content: stepped(content).update(_batches_that_stepped=2**70),
+        lambda content: content["lr_schedulers"][0].update(T_i=0),
+        lambda content: content["lr_schedulers"][0].update(T_0=4),
+        lambda content: content["lr_schedulers"][0].update(last_epoch=16),
+        lambda content: content["lr_schedulers"][0].update(base_lrs=[1e308]),
         lambda content: content["lr_schedulers"][0].update(step=5),
         lambda content: content.update(lr_schedulers=[]),
         lambda content: content.update(loops={"fit_loop": 3}),

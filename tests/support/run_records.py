@@ -18,7 +18,7 @@ def write_run(
         "metrics": {"val/rmse": val, "test/rmse": test},
         "data": {"sha256": "d", "split": split, "train": 80, "val": 10, "test": 20},
         "model": {"parameters": 10},
-        "time": {"seconds": 2.0},
+        "time": {"epochs": 3, "seconds": 2.0},
     }
     _write(folder / "result.json", content)
 
