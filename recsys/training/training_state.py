@@ -76,22 +76,33 @@ def check_training_state(
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, CHECKED) and callback.state_key in content["callbacks"]:
             _check_like(callback.state_dict(), content["callbacks"][callback.state_key], callback.state_key)
+    module_state = {"batches": {"batches": 0}, "epoch_loss": (torch.zeros(()), 0)}
+    _check_like(module_state, {key: content[key] for key in module_state if key in content}, "module")
     is_fused = any(group.get("fused") for group in [*optimizer.param_groups, *state["param_groups"]])
     for index, values in state["state"].items():
-        parameter = parameters[index]
-        for name, value in values.items():
-            if not isinstance(value, Tensor):
-                if value is None or name == "step":
-                    continue
-                raise ValueError(f"optimizer: {name} is a {type(value).__name__}, not a tensor")
-            if value.ndim == 0:
-                check_tensor(value, (), (torch.float32,))
-            elif is_fused:
-                check_tensor(value, tuple(parameter.shape), (parameter.dtype,))
-            else:
-                check_tensor(value, (None,) * value.ndim, (value.dtype,))
-            if name == "step" and value.ndim:
-                raise ValueError("optimizer: step is not a scalar")
+        _check_parameter_state(values, parameters[index], is_fused)
+
+
+def _check_parameter_state(values: dict[str, Any], parameter: Tensor, is_fused: bool) -> None:
+    """Check the state that an optimizer keeps for a parameter.
+
+    Raises:
+        ValueError: a value is not a finite tensor, or, for a fused optimizer, has not the parameter's shape.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            if name == "step":
+                _check_like(0, value, "optimizer.step")
+                continue
+            if name == "momentum_buffer" and value is None:  # SGD without momentum has none
+                continue
+            raise ValueError(f"optimizer: {name} is a {type(value).__name__}, not a tensor")
+        if name == "step":
+            check_tensor(value, (), (torch.float32,))
+        elif is_fused:
+            check_tensor(value, tuple(parameter.shape), (parameter.dtype,))
+        else:
+            check_tensor(value, (None,) * value.ndim, (value.dtype,))
 
 
 def _check_equal(expected: dict[str, Any], found: dict[str, Any], changing: set[str], key: str) -> None:
@@ -128,14 +139,15 @@ def _check_progress(
 
 
 def _check_like(expected: Any, found: Any, key: str) -> None:
-    """Check that `found` has no keys that `expected` lacks, and the same types and lengths; None matches any value.
+    """Check that `found` has no keys that `expected` lacks, and the same types and lengths; if None is
+    expected, any value is right.
 
     Integers are counts, so they are not negative.
 
     Raises:
         ValueError: it does not; the message has the key.
     """
-    if expected is None or found is None:
+    if expected is None:
         return
     if expected == {} and isinstance(found, dict):
         check_plain(found)

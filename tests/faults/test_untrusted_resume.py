@@ -3,18 +3,20 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from omegaconf import open_dict
 from support.tiny import QUICK
 from support.training import interrupted
 
-from recsys.errors import ConfigError, RunError
+from recsys.errors import ConfigError, RunError, UserError
 from recsys.experiment.compose import compose
 from recsys.experiment.train import train
 from recsys.runs.record import recorded_choices, recorded_config, recorded_overrides
@@ -226,6 +228,11 @@ def number_for_a_tensor(content: dict[str, Any]) -> None:
     content["optimizer_states"][0]["state"][1]["exp_avg_sq"] = 10**9
 
 
+def scalar(content: dict[str, Any]) -> None:
+    for state in content["optimizer_states"][0]["state"].values():
+        state.update(exp_avg=torch.tensor(5.0), exp_avg_sq=torch.tensor(5.0))
+
+
 def unstored(content: dict[str, Any]) -> None:
     for state in content["optimizer_states"][0]["state"].values():
         state["exp_avg"] = torch.zeros(1).expand(10**10)
@@ -244,6 +251,7 @@ def cut_generators(content: dict[str, Any]) -> None:
         wrong_progress,
         wrong_batches,
         number_for_a_tensor,
+        scalar,
         unstored,
         cut_generators,
         lambda content: content.update(optimizer_states=[]),
@@ -268,6 +276,10 @@ def cut_generators(content: dict[str, Any]) -> None:
         lambda content: content.update(loops={"fit_loop": 3}),
         lambda content: content.update(callbacks=[]),
         lambda content: content.update(epoch_loss=5),
+        lambda content: content.update(epoch_loss=(torch.zeros(()), 10**400)),
+        lambda content: content["batches"].update(batches=-1e308),
+        lambda content: content["optimizer_states"][0]["state"][1].update(exp_avg=None),
+        lambda content: progress(content).update(started=None),
         lambda content: content["state_dict"].popitem(),
         lambda content: content["recsys"].update(config={}),
         lambda content: content["recsys"]["config"].update(batch_size=7),
@@ -277,6 +289,52 @@ def test_a_state_that_does_not_fit_is_refused(edit: Callable[[dict[str, Any]], o
     change(run, edit)
     with pytest.raises(RunError, match=r"last\.ckpt: (damaged|belongs to another configuration)"):
         resumed(run)
+
+
+VALUES: list[Any] = [
+    *(0, 1, -1, 2**40, 2**70, 10**400, 1e308, -1e308, float("nan"), "", "x" * 5000, None, True, [], {}),
+    *(torch.zeros(3), torch.tensor(5.0), torch.tensor(float("nan")), torch.zeros((), dtype=torch.int64)),
+]
+
+
+def paths(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Yield the path of every value in the content of a checkpoint, except for its configuration."""
+    if path:
+        yield path
+    if path != ("recsys",) and isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from paths(item, (*path, key))
+
+
+@pytest.mark.slow
+def test_any_change_of_the_state_is_refused_or_harmless(unfinished: Path, tmp_path: Path) -> None:
+    original = torch.load(unfinished / "checkpoints" / "last.ckpt", weights_only=True)
+    places = [path for path in paths(original) if path[0] not in ("state_dict", "hyper_parameters")]
+    counts = {"completed": 0, "refused": 0}
+
+    @settings(max_examples=60)
+    @given(st.sampled_from(places), st.sampled_from(VALUES))
+    def check(place: tuple, value: Any) -> None:
+        def edit(content: dict[str, Any]) -> None:
+            container: Any = content
+            for key in place[:-1]:
+                container = container[key]
+            container[place[-1]] = value
+
+        run = tmp_path / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(unfinished, run)
+        change(run, edit)
+        try:
+            result = resumed(run)
+        except UserError:  # a traceback or a crash is none
+            counts["refused"] += 1
+        else:
+            counts["completed"] += 1
+            assert result["time"]["epochs"] <= 3
+
+    check()
+    assert min(counts.values()) > 0
 
 
 def test_a_configuration_with_a_huge_network_takes_no_memory(run: Path) -> None:
