@@ -1,11 +1,12 @@
-"""Check and measure everything on a GPU, in about eight minutes.
+"""Check and measure everything on a GPU.
 
-    python benchmarks/gpu.py --json gpu.json
+    python benchmarks/gpu.py --json gpu.json       # on a GPU, in about eight minutes
     python benchmarks/gpu.py --device cpu          # the same code with tiny sizes, in under four minutes
 
-Stage A compares what the device computes with the CPU; stage B measures speed, memory and launches, and common
-alternatives in the same run. A part that fails is reported, and the next one starts. Ends with exit code 1 if a part
-failed or a value was wrong. Whole runs use MovieLens 100K if RECSYS_MIRROR is set, and synthetic ratings otherwise.
+Stage A compares the results of the device with those of the CPU. Stage B measures speed, memory and kernel launches,
+also of common alternatives. If a part fails, it is reported and the next one starts. The exit code is 1 if a part
+failed or did not end within the time limit, or if a value was wrong. Full training runs use MovieLens 100K if
+RECSYS_MIRROR is set, and synthetic ratings otherwise.
 """
 
 import argparse
@@ -38,14 +39,14 @@ Part = Callable[[Path], Iterator[Row]]
 
 
 def parts(device: str) -> dict[str, Part]:
-    """Return all parts, in the order in which they run: first what is cheap and what everything depends on."""
+    """Return all parts, in the order in which they run: short checks first."""
     is_tiny = device == "cpu"
     return {
         "steps": lambda _: gpu_checks.steps_are_equal(device),
-        "runs": partial(gpu_checks.runs_are_as_good, device),
+        "runs": partial(gpu_checks.full_runs_are_equal, device),
         "resume": partial(gpu_checks.resumed_run_is_equal, device),
         "sweep-equality": partial(gpu_checks.sweep_is_equal, device),
-        "answers": partial(gpu_checks.run_answers, device),
+        "answers": partial(gpu_checks.answers_are_equal, device),
         "ddp": partial(gpu_checks.ddp_works, device),
         "article": lambda folder: gpu_loops.article_network(device, folder, is_tiny),
         "default": lambda folder: gpu_speed.default_network(device, folder, is_tiny),
@@ -54,7 +55,10 @@ def parts(device: str) -> dict[str, Part]:
 
 
 def run_part(name: str, part: Part, budget: float) -> tuple[list[Row], str]:
-    """Return the rows of a part, which are printed as they come, and its error; stop after `budget` seconds."""
+    """Run a part, print its rows as they come, and return them with an error message, empty if there is none.
+
+    The part is stopped at the first row after `budget` seconds.
+    """
     rows, begin = list[Row](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -74,9 +78,12 @@ def main() -> None:
     """Run all parts, print their rows and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--parts", nargs="+", choices=list(parts("cpu")), help="only these (default: all)")
+    parser.add_argument("--parts", nargs="+", choices=list(parts("cpu")), help="parts to run (default: all)")
     parser.add_argument(
-        "--seconds", type=float, default=480, help="parts that start later are left out (%(default)s)"
+        "--time-limit",
+        type=float,
+        default=480,
+        help="in s: a running part then stops after its next row, and later ones are skipped (%(default)s)",
     )
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     args = parser.parse_args()
@@ -91,7 +98,7 @@ def main() -> None:
     for part_name, part in parts(args.device).items():
         if args.parts and part_name not in args.parts:
             continue
-        left = args.seconds - (time.monotonic() - begin)
+        left = args.time_limit - (time.monotonic() - begin)
         if left <= 0:
             errors[part_name] = "left out: no time"
             continue

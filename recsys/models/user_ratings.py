@@ -1,9 +1,9 @@
-"""The training ratings of each user, in two forms, and sums of table rows over the items that a user rated.
+"""The training ratings of each user, as lists or as a matrix, and sums of table rows over the items that a user rated.
 
 Lists take 20 bytes per rating, and sums over them take time in proportion to the number of ratings. A matrix takes
-5 bytes per user and item, and its sums are matrix products of a fixed shape: on a GPU they are much faster for data
-that fits (no sorting, no synchronisation, the same bits in every run), and a step can be compiled or captured as one
-CUDA graph.
+5 bytes per user and item, and its sums are matrix products of a fixed shape. If it fits into the memory of a GPU, it is
+expected to be much faster there: it needs no sorting and no synchronisation, and a training step can be compiled or
+captured as one CUDA graph.
 """
 
 from abc import ABC, abstractmethod
@@ -19,19 +19,21 @@ from torch.nn.functional import embedding_bag
 from recsys.data.batches import row_starts
 from recsys.models.ops.embedding_bag import BagIndex, bag_sums
 
-RATINGS_PER_CHUNK = 1 << 20  # of the lists of all users that are summed at once
-CELLS_PER_CHUNK = 1 << 26  # of the matrix
-MATRIX_BYTES = 1 << 30  # of the largest matrix: 5 bytes for each pair of user and item
+RATINGS_PER_CHUNK = 1 << 20  # number of ratings in lists that are summed at once
+CELLS_PER_CHUNK = 1 << 26  # number of cells of the matrix that are read at once
+MAX_MATRIX_BYTES = 1 << 30  # the largest matrix; each pair of user and item takes 5 bytes
 
 
 class Sums(NamedTuple):
-    """Sums over the ratings of U users, from vectors y_j and x_j of the rated items j.
+    """Sums over the ratings of U users.
+
+    Of each rated item j, a vector y_j says that the user chose it, and a vector x_j, how the user rated it.
 
     Attributes:
-        chosen: of y_j, (U, d).
-        liked: of x_j, (U, d).
-        weighted: of residual * x_j, (U, d).
-        residual: of residuals, (U, 1).
+        chosen: sum of y_j, (U, d).
+        liked: sum of x_j, (U, d).
+        weighted: sum of residual * x_j, (U, d).
+        residual: sum of residuals, (U, 1).
         n_ratings: number of ratings, (U, 1).
     """
 
@@ -47,7 +49,7 @@ class UserRatings(ABC):
 
     Attributes:
         counts: int64 (n_users,); number of ratings.
-        device: where the ratings are.
+        device: the device of the ratings.
         users_per_chunk: number of users whose sums fit into memory.
     """
 
@@ -56,7 +58,7 @@ class UserRatings(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the ratings are."""
+        """The device of the ratings."""
         return self.counts.device
 
     @abstractmethod
@@ -65,7 +67,10 @@ class UserRatings(ABC):
 
     @abstractmethod
     def of_pairs(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return for pairs (B,) whether the item was rated (0 or 1), and its residual or 0: both float32 (B, 1)."""
+        """Return, for users (B,) and items (B,), whether the user rated the item, and the residual.
+
+        Both are float32 (B, 1). Without a rating, both are 0.
+        """
 
 
 class RatingLists(UserRatings):
@@ -74,7 +79,7 @@ class RatingLists(UserRatings):
     Args:
         keys: int64 (n,); user index * n_items + item index, ascending.
         residuals: float32 (n,); ratings minus the mean and the item bias.
-        starts: int64 (n_users + 1,); the ratings of user u are at `starts[u]` to `starts[u + 1]`.
+        starts: int64 (n_users + 1,); the ratings of user u are at positions `starts[u]:starts[u + 1]`.
         n_items: number of items.
     """
 
@@ -100,14 +105,14 @@ class RatingLists(UserRatings):
             return self
         keys, residuals = self.keys.to(device), self.residuals.to(device)
         n_users = len(self.counts)
-        if 5 * n_users * self.n_items <= MATRIX_BYTES:
+        if 5 * n_users * self.n_items <= MAX_MATRIX_BYTES:
             return RatingMatrix(keys, residuals, n_users, self.n_items)
         return RatingLists(keys, residuals, self.starts.to(device), self.n_items)
 
     @torch.compiler.disable  # sizes depend on the users
     def sums(self, users: Tensor, chosen: Tensor, liked: Tensor) -> Sums:
-        """Return the sums of users (U,); on a CPU, a user that occurs several times is summed up once."""
-        if self.device.type != "cpu":  # finding the distinct ones would synchronise with the device
+        """Return the sums of users (U,); on a CPU, the sums of a user that occurs several times are computed once."""
+        if self.device.type != "cpu":  # `unique` would synchronise with the device
             return self._sums(users.long(), chosen, liked)
         distinct, position = users.long().unique(return_inverse=True)
         return Sums(*(values.index_select(0, position) for values in self._sums(distinct, chosen, liked)))

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 
 from recsys.errors import ConfigError
 
-MAX_JOBS_PER_GPU = 8  # by default; the kernels of more small jobs mostly wait for each other
+MAX_JOBS_PER_GPU = 8  # the default limit: with more jobs, their kernels mostly wait for each other
 QUERY = ("nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits")
 MIB_IN_GB = 2**20 / 1e9
 
 
 def visible_gpus() -> list[str]:
-    """Return the usable GPUs as CUDA_VISIBLE_DEVICES names them: numbers, UUIDs or MIG instances.
+    """Return the usable GPUs in the format of CUDA_VISIBLE_DEVICES: indices, UUIDs or names of MIG instances.
 
-    The list is empty where torch can use no GPU, and ends before the first name that CUDA does not know.
+    The list is empty if torch can use no GPU. As in CUDA, it ends before the first name that is unknown.
     """
     import torch
 
     if not torch.cuda.is_available():
         return []
-    count = torch.cuda.device_count()  # of what CUDA_VISIBLE_DEVICES leaves visible
+    count = torch.cuda.device_count()  # respects CUDA_VISIBLE_DEVICES
     if (set_by_user := os.environ.get("CUDA_VISIBLE_DEVICES")) is None:
         return [str(number) for number in range(count)]
     names = [name.strip() for name in set_by_user.split(",") if name.strip()]
@@ -30,33 +30,33 @@ def visible_gpus() -> list[str]:
     return names[:count]
 
 
-def jobs_on_each_gpu(asked: int | None, gb_per_job: float, gpus: Sequence[str], cores: int) -> int:
+def jobs_on_each_gpu(requested: int | None, gb_per_job: float, gpus: Sequence[str], cores: int) -> int:
     """Return how many jobs share a GPU.
 
     Args:
-        asked: the number that the user wants; None: the smallest of `MAX_JOBS_PER_GPU`, the cores per GPU and the
-            number that fits into its memory, at least 1.
+        requested: number of jobs per GPU. None means the minimum of `MAX_JOBS_PER_GPU`, the number of cores per GPU,
+            and the number of jobs that fit into GPU memory, but at least 1.
         gb_per_job: GPU memory of one job in GB (10^9 bytes).
         gpus: from `visible_gpus`.
         cores: number of cores for all jobs.
 
     Raises:
-        ConfigError: the number does not fit into the memory of a GPU.
+        ConfigError: the requested jobs do not fit into the memory of a GPU.
     """
     free = free_gb(gpus)
     fit = None if free is None else int(free / gb_per_job)
-    if asked is None:
+    if requested is None:
         return max(1, min(MAX_JOBS_PER_GPU, cores // len(gpus), MAX_JOBS_PER_GPU if fit is None else fit))
-    if fit is not None and asked > max(1, fit):
+    if fit is not None and requested > max(1, fit):
         raise ConfigError(
-            f"hydra.launcher.jobs_per_gpu={asked}: {max(1, fit)} fit; a GPU has {free:.1f} GB of free memory, and a "
-            f"job needs {gb_per_job:g} GB (hydra.launcher.gb_per_job)"
+            f"hydra.launcher.jobs_per_gpu={requested}: at most {max(1, fit)}; the GPU with the least free memory has "
+            f"{free:.1f} GB, and a job needs {gb_per_job:g} GB; if a job needs less, lower hydra.launcher.gb_per_job"
         )
-    return asked
+    return requested
 
 
 def free_gb(gpus: Sequence[str]) -> float | None:
-    """Return the free memory in GB of that GPU which has least; None if nvidia-smi does not tell (MIG, no driver)."""
+    """Return the free memory in GB of the GPU that has the least; None if nvidia-smi does not report it (MIG)."""
     try:
         done = subprocess.run(QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

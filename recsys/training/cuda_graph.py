@@ -1,7 +1,7 @@
-"""A training step as one CUDA graph: forward pass, loss, penalty, backward pass and optimizer are one launch.
+"""A training step as one CUDA graph, which launches forward pass, loss, penalty, backward pass and optimizer at once.
 
-A step of a small network is a hundred kernels of a few microseconds, and starting them one by one takes a CPU longer
-than running them takes a GPU.
+A step of a small network runs about a hundred kernels of a few microseconds. Launching them one by one takes the CPU
+longer than the GPU needs to run them.
 """
 
 import logging
@@ -18,20 +18,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WARM_UP_STEPS = (
-    3  # before the capture, as torch asks for: libraries allocate their workspaces in the first steps
-)
+# Before the capture. Torch requires them, because libraries allocate their workspaces in the first steps.
+WARM_UP_STEPS = 3
 
 
 class CapturedStep:
-    """Trains a module, one call per batch.
+    """A training step as a CUDA graph; it is called once per batch.
 
     The first steps, and the last batch of an epoch if it is shorter, are launched kernel by kernel. Every other batch
-    is copied to where the graph reads it, and the graph is launched.
+    is copied into the input tensors of the graph, and the graph is launched.
 
     Args:
-        module: while it is trained, on a CUDA GPU.
-        batch_size: number of ratings of all batches but the last one.
+        module: the module that is being trained, on a CUDA GPU.
+        batch_size: number of ratings in each batch; the last one of an epoch may have fewer.
     """
 
     def __init__(self, module: "RatingModule", batch_size: int) -> None:
@@ -41,7 +40,7 @@ class CapturedStep:
         self._launch: Callable[[], None] | None = None
         self._steps = 0
         for group in self.optimizer.param_groups:
-            # The graph reads the learning rate where the schedule writes it, and counts steps on the device.
+            # The graph can read the learning rate and count steps only in tensors on the device.
             group["lr"] = torch.tensor(float(group["lr"]), device=module.device)
             if "capturable" in group:
                 group["capturable"] = True
@@ -80,10 +79,12 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(stream)
 
     def _capture(self) -> Callable[[], None]:
-        """Return a function that repeats a step on the inputs."""
+        """Return a function that runs the captured step on the inputs."""
         assert self._inputs is not None
         graph = torch.cuda.CUDAGraph()
-        if (generator := self.module.generator) is not None:  # that of dropout is registered by torch
+        if (
+            generator := self.module.generator
+        ) is not None:  # torch registers the default generator, which dropout uses
             graph.register_generator_state(generator)
         with torch.cuda.graph(graph):
             self._step(self._inputs)
@@ -91,7 +92,7 @@ class CapturedStep:
 
 
 def captured_step(module: "RatingModule") -> CapturedStep | None:
-    """Return the step of a module as a CUDA graph; None, with a log line, if that is not possible."""
+    """Return a step that will be captured; if that is not possible, log why and return None."""
     if obstacle := _obstacle(module):
         log.warning("hardware.cuda_graph=true has no effect: %s", obstacle)
         return None
@@ -101,7 +102,7 @@ def captured_step(module: "RatingModule") -> CapturedStep | None:
 
 
 def plain_optimizer_state(state: dict) -> None:
-    """Turn what `CapturedStep` changes in the groups of an optimizer's state back into what it was, in place."""
+    """Undo, in place, what `CapturedStep` changes in the parameter groups of an optimizer's state."""
     for group in state["param_groups"]:
         if isinstance(group["lr"], Tensor):
             group["lr"] = float(group["lr"])
@@ -110,20 +111,20 @@ def plain_optimizer_state(state: dict) -> None:
 
 
 def _obstacle(module: "RatingModule") -> str | None:
-    """Return why a step of a module cannot be captured."""
+    """Return why the step of a module cannot be captured; None if it can."""
     trainer = module.trainer
     obstacles = {
-        f"it needs a CUDA GPU, this is {module.device.type}": module.device.type != "cuda",
+        f"it needs a CUDA GPU, and the device is {module.device.type}": module.device.type != "cuda",
         "its batches come from a loader of another package": not isinstance(
             trainer.train_dataloader, Batches
         ),
         "it needs a single process": trainer.world_size > 1,
-        "float16 decides after each step whether it was valid (hardware.precision)": trainer.precision
+        "with float16, the gradients of each step are checked on the CPU (hardware.precision)": trainer.precision
         == "16-mixed",
         "gradient_clip is not part of the graph": bool(trainer.gradient_clip_val),
         "gradients of several batches are accumulated": trainer.accumulate_grad_batches > 1,
         "the sizes of sparse gradients vary (optimizer=sparse-adam)": module.has_sparse_gradients,
-        "hardware.compile=true captures graphs of its own": module.compiled,
+        "hardware.compile=true captures CUDA graphs itself": module.compiled,
         "the rating histories do not fit into a matrix, so the sizes of their sums vary": not module.network.is_static,
     }
     return next((reason for reason, applies in obstacles.items() if applies), None)

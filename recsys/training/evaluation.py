@@ -1,4 +1,4 @@
-"""The scorers of a network while it is trained, and their metrics on the validation set and the test set."""
+"""Evaluate a network on the validation and test sets while it is trained."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,12 +18,13 @@ from recsys.training.losses import Loss
 
 
 class Evaluation:
-    """Measures the average of the current scorer and the snapshots: by rating metrics, or, for a ranking loss, by
-    ranking metrics.
+    """Measures the average of the current scorer and the snapshots.
+
+    Its metrics are rating metrics, or ranking metrics if the loss is a ranking loss.
 
     Args:
         network: the network.
-        loss: says whether the network predicts ratings.
+        loss: decides whether the network predicts ratings.
 
     Attributes:
         snapshots: scorers of earlier cycle ends; see callbacks/snapshots.py.
@@ -35,12 +36,12 @@ class Evaluation:
         self._current: Scorer | None = None
         self._errors: RatingErrors | None = None
         self._tasks: dict[str, RankingTask] = {}
-        # Outputs for the validation batches, by number of the batch: those of a snapshot never change.
+        # Outputs by the number of the validation batch. They are kept, because those of a snapshot never change.
         self._outputs: WeakKeyDictionary[Scorer, dict[int, Tensor]] = WeakKeyDictionary()
 
     @property
     def scorer(self) -> Scorer:
-        """The scorer of the latest evaluation, without snapshots; made now if there was none."""
+        """The scorer of the latest evaluation, without snapshots; before the first one, a new scorer."""
         return self.network.scorer(self.loss.predicts_ratings) if self._current is None else self._current
 
     @property
@@ -48,13 +49,13 @@ class Evaluation:
         """The average of the snapshots and the current scorer."""
         return average([*self.snapshots, self.scorer])
 
-    def forget_data(self) -> None:
-        """Drop what depends on the data, which may have changed."""
+    def reset_data(self) -> None:
+        """Drop cached outputs and ranking tasks: the data may have changed."""
         self._tasks = {}
         self._outputs.clear()
 
     def start(self, device: torch.device) -> None:
-        """Make the scorer that is measured next from the network as it is now."""
+        """Start an evaluation of the current weights; vectors of untrained users and items are filled in."""
         self.network.fill_untrained()
         self._current = self.network.scorer(self.loss.predicts_ratings)
         self._errors = RatingErrors(device, all_processes=True)
@@ -64,7 +65,8 @@ class Evaluation:
 
         Args:
             batch: the batch.
-            number: of the batch, if it is the same in every evaluation: snapshots then score it once; otherwise None.
+            number: number of the batch if every evaluation has the same batches, so that a snapshot scores it once;
+                otherwise None.
         """
         if not self.loss.predicts_ratings:
             return
@@ -89,7 +91,7 @@ class Evaluation:
         """Return the ranking task of a subset.
 
         Raises:
-            ConfigError: the data module has none.
+            ConfigError: the data module is of another class, or its `ranking_k` is 0.
         """
         if subset in self._tasks:
             return self._tasks[subset]
@@ -110,7 +112,7 @@ class Evaluation:
     def _output(self, scorer: Scorer, batch: Batch, number: int | None) -> Tensor:
         if number is None:
             return scorer.unclipped(batch.users, batch.items)
-        known = self._outputs.setdefault(scorer, {})
-        if number not in known:
-            known[number] = scorer.unclipped(batch.users, batch.items)
-        return known[number]
+        cached = self._outputs.setdefault(scorer, {})
+        if number not in cached:
+            cached[number] = scorer.unclipped(batch.users, batch.items)
+        return cached[number]

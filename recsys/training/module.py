@@ -116,7 +116,7 @@ class RatingModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Set up the network from the training set, unless `from_data` has already done so."""
-        self.evaluation.forget_data()
+        self.evaluation.reset_data()
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, MovieLensDataModule):
             data.selected = self.loss.selected

@@ -1,7 +1,7 @@
 """Check the state of training in a checkpoint before a run is resumed from it.
 
 Fused optimizers do not check the shapes of their state: with a wrong one, they read and write out of bounds. A wrong
-counter or setting would be noticed only in training, or not at all.
+count or setting would show up during training, or never.
 """
 
 import math
@@ -17,20 +17,17 @@ from recsys.runs.torch_file import check_plain, check_tensor
 from recsys.training.callbacks.throughput import Throughput
 from recsys.training.module import RatingModule
 
-CHECKED = (
-    EarlyStopping,
-    Throughput,
-    WeightAveraging,
-)  # callbacks with a state; checkpoint callbacks check their own
+# Callbacks whose state is checked here; checkpoint callbacks check their own state.
+CHECKED_CALLBACKS = (EarlyStopping, Throughput, WeightAveraging)
 
-# What changes in the state of these schedulers while a run is trained; the rest is as in a new run.
-SCHEDULERS = (
+# In the state of these schedulers, only the values of these keys change during training.
+CHECKED_SCHEDULERS = (
     lr_scheduler.CosineAnnealingWarmRestarts,
     lr_scheduler.OneCycleLR,
     lr_scheduler.CyclicLR,
     lr_scheduler.ConstantLR,
 )
-PROGRESS = {
+CHANGING_KEYS = {
     "T_cur",
     "T_i",
     "last_epoch",
@@ -40,7 +37,7 @@ PROGRESS = {
     "_is_initial",
 }
 
-MAX_COUNT = 2**62  # a count that still grows does not overflow 64 bits
+MAX_COUNT = 2**62  # the largest allowed count: counting further does not overflow int64
 
 
 def check_training_state(
@@ -55,9 +52,9 @@ def check_training_state(
         steps_per_epoch: number of optimizer steps in an epoch.
 
     Raises:
-        ValueError: a state is missing; a value has another type than in a new run, or, for a fused optimizer, another
-            shape; a setting has another value; a count is negative or exceeds the length of the run.
-        LookupError: a key is missing, or the optimizer has a state of an unknown parameter.
+        ValueError: a state is missing; the type of a value or a setting differs from that of a new run; a count is
+            negative or exceeds the length of the run; a tensor of a fused optimizer has the wrong shape.
+        LookupError: a key is missing, or the optimizer has state for an unknown parameter.
     """
     parameters = list(module.network.parameters())
     optimizer = module.make_optimizer(parameters)
@@ -65,19 +62,21 @@ def check_training_state(
     scheduler = module.schedule(optimizer, steps_per_epoch, trainer.max_epochs)
     (state,), (schedule,) = content["optimizer_states"], content["lr_schedulers"]
     groups, loops = optimizer.state_dict()["param_groups"], content["loops"]["fit_loop"]
-    _check_like(groups, state["param_groups"], "optimizer")
+    _check_structure(groups, state["param_groups"], "optimizer")
     for group, found in zip(groups, state["param_groups"], strict=True):
         _check_equal(group, found, {"lr"}, "optimizer")
-    _check_like(scheduler.state_dict(), schedule, "schedule")
-    if type(scheduler) in SCHEDULERS:
-        _check_equal(scheduler.state_dict(), schedule, PROGRESS, "schedule")
-    _check_like(trainer.fit_loop.state_dict(), loops, "loops")
+    _check_structure(scheduler.state_dict(), schedule, "schedule")
+    if type(scheduler) in CHECKED_SCHEDULERS:
+        _check_equal(scheduler.state_dict(), schedule, CHANGING_KEYS, "schedule")
+    _check_structure(trainer.fit_loop.state_dict(), loops, "loops")
     _check_progress(loops, schedule, trainer.max_epochs, steps_per_epoch)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, CHECKED) and callback.state_key in content["callbacks"]:
-            _check_like(callback.state_dict(), content["callbacks"][callback.state_key], callback.state_key)
+        if isinstance(callback, CHECKED_CALLBACKS) and callback.state_key in content["callbacks"]:
+            _check_structure(
+                callback.state_dict(), content["callbacks"][callback.state_key], callback.state_key
+            )
     module_state = {"batches": {"batches": 0}, "epoch_loss": (torch.zeros(()), 0)}
-    _check_like(module_state, {key: content[key] for key in module_state if key in content}, "module")
+    _check_structure(module_state, {key: content[key] for key in module_state if key in content}, "module")
     is_fused = any(group.get("fused") for group in [*optimizer.param_groups, *state["param_groups"]])
     for index, values in state["state"].items():
         _check_parameter_state(values, parameters[index], is_fused)
@@ -92,7 +91,7 @@ def _check_parameter_state(values: dict[str, Any], parameter: Tensor, is_fused: 
     for name, value in values.items():
         if not isinstance(value, Tensor):
             if name == "step":
-                _check_like(0, value, "optimizer.step")
+                _check_structure(0, value, "optimizer.step")
                 continue
             if name == "momentum_buffer" and value is None:  # SGD without momentum has none
                 continue
@@ -106,23 +105,23 @@ def _check_parameter_state(values: dict[str, Any], parameter: Tensor, is_fused: 
 
 
 def _check_equal(expected: dict[str, Any], found: dict[str, Any], changing: set[str], key: str) -> None:
-    """Check that the values of `found` are those of `expected`, except for the keys in `changing`.
+    """Check that `found` has the values of `expected`, except for the keys in `changing`.
 
     Raises:
-        ValueError: one is not.
+        ValueError: a value differs.
     """
     for name, value in found.items():
         if name not in changing and value != expected[name]:
-            raise ValueError(f"{key}.{name}: {value!r:.80} instead of {expected[name]!r:.80}")
+            raise ValueError(f"{key}.{name}: {value!r:.80}, expected {expected[name]!r:.80}")
 
 
 def _check_progress(
     loops: dict[str, Any], schedule: dict[str, Any], max_epochs: int, steps_per_epoch: int
 ) -> None:
-    """Check that no more epochs and steps are done than a run has.
+    """Check that the counts of epochs and steps do not exceed the length of the run.
 
     Raises:
-        ValueError: more are, or a cycle of the schedule has no length.
+        ValueError: a count does, or a cycle of the schedule has no steps.
     """
     steps = max_epochs * steps_per_epoch
     optimizer = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
@@ -133,19 +132,18 @@ def _check_progress(
     }
     for name, (count, limit) in counts.items():
         if count > limit:
-            raise ValueError(f"{count:,} {name} in a run of {limit:,}")
+            raise ValueError(f"{name}: {count:,} exceeds the length of the run, {limit:,}")
     if schedule.get("T_i", 1) < 1:
-        raise ValueError(f"schedule.T_i: a cycle of {schedule['T_i']} steps")
+        raise ValueError(f"schedule.T_i: {schedule['T_i']} is not at least 1")
 
 
-def _check_like(expected: Any, found: Any, key: str) -> None:
-    """Check that `found` has no keys that `expected` lacks, and the same types and lengths; if None is
-    expected, any value is right.
+def _check_structure(expected: Any, found: Any, key: str) -> None:
+    """Check that `found` has no keys that `expected` lacks, and the same types and lengths.
 
-    Integers are counts, so they are not negative.
+    If None is expected, any value is allowed. An integer is a count: it is not negative unless the expected one is.
 
     Raises:
-        ValueError: it does not; the message has the key.
+        ValueError: it does not match; the message contains the key.
     """
     if expected is None:
         return
@@ -156,22 +154,22 @@ def _check_like(expected: Any, found: Any, key: str) -> None:
         for name, value in found.items():
             if name not in expected:
                 raise ValueError(f"{key}: unexpected key {name!r:.80}")
-            _check_like(expected[name], value, f"{key}.{name}")
+            _check_structure(expected[name], value, f"{key}.{name}")
     elif isinstance(expected, list | tuple) and isinstance(found, list | tuple):
         if len(expected) != len(found):
-            raise ValueError(f"{key}: {len(found)} values instead of {len(expected)}")
+            raise ValueError(f"{key}: {len(found)} values, expected {len(expected)}")
         for index, pair in enumerate(zip(expected, found, strict=True)):
-            _check_like(*pair, f"{key}[{index}]")
+            _check_structure(*pair, f"{key}[{index}]")
     elif (
         isinstance(expected, Tensor) and not expected.isfinite().all()
-    ):  # a best value before the first epoch
+    ):  # for example the best value of a metric before the first epoch, which is infinite
         if not isinstance(found, Tensor) or found.shape != expected.shape or not found.is_floating_point():
-            raise ValueError(f"{key}: not a number")
+            raise ValueError(f"{key}: not a floating-point tensor of shape {tuple(expected.shape)}")
     elif isinstance(expected, Tensor):
         check_tensor(found, tuple(expected.shape), (expected.dtype,))
     elif isinstance(expected, bool) or isinstance(found, bool) or isinstance(expected, str):
         if type(expected) is not type(found):
-            raise ValueError(f"{key}: {type(found).__name__} instead of {type(expected).__name__}")
+            raise ValueError(f"{key}: {type(found).__name__}, expected {type(expected).__name__}")
     elif isinstance(expected, int):
         if not isinstance(found, int) or not min(expected, 0) <= found <= MAX_COUNT:
             raise ValueError(f"{key}: {found!r:.80} is not a count")
@@ -179,4 +177,4 @@ def _check_like(expected: Any, found: Any, key: str) -> None:
         if not isinstance(found, int | float) or not math.isfinite(found):
             raise ValueError(f"{key}: {found!r:.80} is not a finite number")
     elif type(expected) is not type(found):
-        raise ValueError(f"{key}: {type(found).__name__} instead of {type(expected).__name__}")
+        raise ValueError(f"{key}: {type(found).__name__}, expected {type(expected).__name__}")

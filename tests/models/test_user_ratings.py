@@ -69,7 +69,7 @@ def test_a_matrix_is_used_on_a_gpu_if_it_fits(monkeypatch: pytest.MonkeyPatch) -
     lists, _, _ = both({(0, 1), (2, 3)})
     assert lists.on(torch.device("cpu")) is lists
     assert isinstance(lists.on(torch.device("meta")), RatingMatrix)
-    monkeypatch.setattr(user_ratings, "MATRIX_BYTES", 5 * N_USERS * N_ITEMS - 1)
+    monkeypatch.setattr(user_ratings, "MAX_MATRIX_BYTES", 5 * N_USERS * N_ITEMS - 1)
     assert isinstance(lists.on(torch.device("meta")), RatingLists)
 
 

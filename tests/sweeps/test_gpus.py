@@ -90,7 +90,7 @@ def test_more_jobs_than_memory_are_an_error_that_says_how_many_fit(nvidia_smi) -
     nvidia_smi(ROWS)
     assert jobs_on_each_gpu(20, 2, ["1"], 16) == 20
     with pytest.raises(
-        ConfigError, match=r"hydra.launcher.jobs_per_gpu=21: 20 fit; a GPU has 41.9 GB .* 2 GB"
+        ConfigError, match=r"hydra.launcher.jobs_per_gpu=21: at most 20; the GPU with .* 41.9 GB, .* 2 GB"
     ):
         jobs_on_each_gpu(21, 2, ["1"], 16)
 

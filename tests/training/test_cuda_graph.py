@@ -76,7 +76,7 @@ def test_captured_steps_learn_the_same(
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [([], "it needs a CUDA GPU, this is cpu")],
+    [([], "it needs a CUDA GPU, and the device is cpu")],
 )
 def test_without_a_graph_the_log_says_why(
     options: list[str], reason: str, compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
