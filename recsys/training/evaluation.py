@@ -16,6 +16,8 @@ from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
 from recsys.training.losses import Loss
 
+RANKING_CURVES = ("val/ndcg", "val/recall")
+
 
 class Evaluation:
     """Measures the average of the current scorer and the snapshots.
@@ -86,6 +88,22 @@ class Evaluation:
             assert self._errors is not None
             return prefixed(subset, self._errors.compute())
         return self.ranking_task(subset, data).measure(self.outcome)
+
+    def curves(self, data: Any) -> dict[str, float]:
+        """Return the metrics of the validation set that are logged as curves: of many ranking metrics, only some.
+
+        Args:
+            data: the data module.
+        """
+        metrics = self.metrics("val", data)
+        if self.loss.predicts_ratings:
+            return metrics
+        objective = self.loss.objective(self.ranking_task("val", data).k).name
+        return {
+            name: value
+            for name, value in metrics.items()
+            if name == objective or name.split("@")[0] in RANKING_CURVES
+        }
 
     def ranking_task(self, subset: str, data: Any) -> RankingTask:
         """Return the ranking task of a subset.

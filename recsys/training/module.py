@@ -15,19 +15,19 @@ from torch.optim import AdamW, Optimizer
 
 from recsys.data.batches import Batch, Batches
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import ConfigError, RunError, TrainingError, UserError
+from recsys.errors import ConfigError, TrainingError, UserError
 from recsys.models.base import RatingNetwork
 from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
 from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
-from recsys.seeds import seed_for
 from recsys.training.cuda_graph import CapturedStep, captured_step, plain_optimizer_state
+from recsys.training.epoch_loss import EpochLoss
 from recsys.training.evaluation import Evaluation
 from recsys.training.losses import Loss, Pointwise
+from recsys.training.random_state import RandomState
 from recsys.training.schedules import CosineRestarts, Schedule
 
 ADAMW = partial(AdamW, weight_decay=0.2, fused=True)
-LOGGED_RANKING = ("val/ndcg", "val/recall")  # the ranking metrics that are logged as curves
 
 
 class RatingModule(pl.LightningModule):
@@ -72,9 +72,8 @@ class RatingModule(pl.LightningModule):
         self.schedule = schedule or CosineRestarts()
         self.loss = loss or Pointwise()
         self.evaluation = Evaluation(network, self.loss)
-        self.generator: Generator | None = None
-        self._loss_sum = torch.zeros(())
-        self._loss_count = 0
+        self._random: RandomState | None = None
+        self._epoch_loss = EpochLoss()
         self._captured: CapturedStep | None = None
         self.has_started = False  # whether training has begun, after the state of a checkpoint was restored
         self._resumed: Mapping[str, Any] = {}  # state of a checkpoint that is applied when training starts
@@ -114,6 +113,11 @@ class RatingModule(pl.LightningModule):
             raise unreadable(path, error) from error
         return module
 
+    @property
+    def generator(self) -> Generator | None:
+        """The generator of a loss's random draws."""
+        return None if self._random is None else self._random.draws
+
     def setup(self, stage: str) -> None:
         """Set up the network from the training set, unless `from_data` has already done so."""
         self.evaluation.reset_data()
@@ -146,25 +150,13 @@ class RatingModule(pl.LightningModule):
         return steps_per_epoch, max(1, math.ceil(steps / steps_per_epoch))
 
     def on_train_start(self) -> None:
-        """Seed the generators of dropout and loss, differently in every process, or restore them.
+        """Seed the generators of dropout and loss, or restore them.
 
         Raises:
             RunError: the training that is resumed ran on another type of device, which draws other random numbers.
         """
-        device, before = self.device.type, self._resumed.get("device", self.device.type)
-        if before != device:
-            raise RunError(
-                f"cannot continue on {device}: the run was trained on {before!r:.20}, which draws other random "
-                "numbers; resume it on a machine with such a device, or start a new run"
-            )
-        torch.manual_seed(seed_for(self.seed, "dropout", self.global_rank))
-        seed = seed_for(self.seed, "negatives", self.global_rank)
-        self.generator = Generator(self.device).manual_seed(seed)
-        if generators := self._resumed.get("generators"):
-            # Clones: set_state reads from the start of the storage, and these states are rows of a matrix.
-            states = {name: generators[name][self.global_rank].cpu().clone() for name in generators}
-            self._default_generator().set_rng_state(states["dropout"])
-            self.generator.set_state(states["negatives"])
+        self._random = RandomState(self, self.seed)
+        self._random.restore(self._resumed)
         if "batches" in self._resumed and (batches := self._train_batches()):
             # Lightning restores only loaders that were created after it read the checkpoint.
             batches.load_state_dict(self._resumed["batches"])
@@ -177,7 +169,7 @@ class RatingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of a batch plus its penalty; None if a captured step has done all work."""
-        self._loss_count += len(batch.ratings)
+        self._epoch_loss.count += len(batch.ratings)
         if self._captured is not None:
             self._captured(batch)
             return None
@@ -186,10 +178,8 @@ class RatingModule(pl.LightningModule):
         return loss + penalty
 
     def add_loss(self, loss: Tensor, batch: Batch) -> None:
-        """Add the loss of a batch to the sum of the epoch, on the device: reading it would wait for the step."""
-        if self._loss_sum.device != loss.device:
-            self._loss_sum = self._loss_sum.to(loss.device)
-        self._loss_sum += loss.detach() * len(batch.ratings)
+        """Add the loss of a batch to the mean of the epoch."""
+        self._epoch_loss.add(loss, len(batch.ratings))
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor | float]:
         """Return the loss of a batch and its penalty, as scalars."""
@@ -207,15 +197,15 @@ class RatingModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the mean loss of the epoch."""
-        loss = float(self._loss_sum) / max(self._loss_count, 1)
-        self._loss_sum.zero_()
-        self._loss_count = 0
+        loss = self._epoch_loss.mean()
         self._check_finite({"train/loss": loss})
         self.log("train/loss", loss, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
-        """Make the scorer that is evaluated and saved in this epoch."""
+        """Make the scorer that is evaluated, and saved in this epoch."""
         self.evaluation.start(self.device)
+
+    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add up the errors of a batch."""
@@ -223,21 +213,9 @@ class RatingModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log val/rmse and val/mae over the ratings of all processes, or val/ndcg@k, val/recall@k and the objective."""
-        data = getattr(self.trainer, "datamodule", None)
-        metrics = self.evaluation.metrics("val", data)
-        if not self.loss.predicts_ratings:
-            objective = self.loss.objective(self.evaluation.ranking_task("val", data).k).name
-            metrics = {
-                name: value
-                for name, value in metrics.items()
-                if name == objective or name.split("@")[0] in LOGGED_RANKING
-            }
+        metrics = self.evaluation.curves(getattr(self.trainer, "datamodule", None))
         self._check_finite(metrics)
         self.log_dict(metrics, prog_bar=True)
-
-    def on_test_epoch_start(self) -> None:
-        """Make the scorer that is tested."""
-        self.evaluation.start(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add up the errors of a batch."""
@@ -247,10 +225,6 @@ class RatingModule(pl.LightningModule):
         """Log the metrics of the test set."""
         self.log_dict(self.evaluation.metrics("test", getattr(self.trainer, "datamodule", None)))
 
-    def on_predict_epoch_start(self) -> None:
-        """Make the scorer that predicts."""
-        self.evaluation.start(self.device)
-
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return predictions (B,): ratings clipped to the scale, or scores if the loss ranks."""
         return self.evaluation.outcome.predict(batch.users, batch.items)
@@ -258,21 +232,11 @@ class RatingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs to continue exactly (generators of all processes, the epoch's loss), and
         what rebuilds the network and its scorers: snapshots, then the scorer as it was measured last."""
-        if self.generator is not None:
-            states = {
-                "dropout": self._default_generator().get_rng_state(),
-                "negatives": self.generator.get_state(),
-            }
-            checkpoint["device"] = self.device.type
-            checkpoint["generators"] = {
-                name: torch.as_tensor(self.all_gather(state.to(self.device))).view(
-                    self.trainer.world_size, -1
-                )
-                for name, state in states.items()
-            }
+        if self._random is not None:
+            checkpoint.update(self._random.save(self))
         if batches := self._train_batches():
             checkpoint["batches"] = batches.state_dict()
-        checkpoint["epoch_loss"] = self._loss_sum.clone(), self._loss_count
+        checkpoint["epoch_loss"] = self._epoch_loss.state()
         for state in checkpoint.get("optimizer_states", ()):
             plain_optimizer_state(state)
         evaluation = self.evaluation
@@ -294,8 +258,8 @@ class RatingModule(pl.LightningModule):
             )
         kept = ("generators", "device", "batches")
         self._resumed = {key: checkpoint[key] for key in kept if key in checkpoint}
-        loss, self._loss_count = checkpoint.get("epoch_loss", (torch.zeros(()), 0))
-        self._loss_sum = loss.to(self.device).clone()
+        if "epoch_loss" in checkpoint:
+            self._epoch_loss.restore(checkpoint["epoch_loss"], self.device)
         self.evaluation.snapshots = scorers_from_checkpoint(checkpoint, self.network, expected)[:-1]
 
     def make_optimizer(self, parameters: list[Parameter]) -> Optimizer:
@@ -310,10 +274,6 @@ class RatingModule(pl.LightningModule):
         """Return whether every validation has the same batches in the same order."""
         loader = self.trainer.val_dataloaders
         return isinstance(loader, Batches) and loader.sampler is None
-
-    def _default_generator(self) -> Any:
-        """Return the part of torch that has the device's default generator, from which dropout draws."""
-        return torch if self.device.type == "cpu" else torch.get_device_module(self.device)
 
     def _check_finite(self, values: dict[str, float]) -> None:
         for name, value in values.items():
