@@ -37,6 +37,7 @@ CHANGING_KEYS = {
     "_is_initial",
 }
 
+MODULE_STATE = {"batches": {"batches": 0}, "epoch_loss": (torch.zeros(()), 0)}  # of `RatingModule`
 MAX_COUNT = 2**62  # the largest allowed count: counting further does not overflow int64
 
 
@@ -69,14 +70,14 @@ def check_training_state(
     if type(scheduler) in CHECKED_SCHEDULERS:
         _check_equal(scheduler.state_dict(), schedule, CHANGING_KEYS, "schedule")
     _check_structure(trainer.fit_loop.state_dict(), loops, "loops")
-    _check_progress(loops, schedule, trainer.max_epochs, steps_per_epoch)
+    module_state = {key: content[key] for key in MODULE_STATE}
+    _check_structure(MODULE_STATE, module_state, "module")
+    _check_progress(content, loops, schedule, trainer.max_epochs, steps_per_epoch)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, CHECKED_CALLBACKS) and callback.state_key in content["callbacks"]:
             _check_structure(
                 callback.state_dict(), content["callbacks"][callback.state_key], callback.state_key
             )
-    module_state = {"batches": {"batches": 0}, "epoch_loss": (torch.zeros(()), 0)}
-    _check_structure(module_state, {key: content[key] for key in module_state if key in content}, "module")
     is_fused = any(group.get("fused") for group in [*optimizer.param_groups, *state["param_groups"]])
     for index, values in state["state"].items():
         _check_parameter_state(values, parameters[index], is_fused)
@@ -116,9 +117,13 @@ def _check_equal(expected: dict[str, Any], found: dict[str, Any], changing: set[
 
 
 def _check_progress(
-    loops: dict[str, Any], schedule: dict[str, Any], max_epochs: int, steps_per_epoch: int
+    content: dict[str, Any],
+    loops: dict[str, Any],
+    schedule: dict[str, Any],
+    max_epochs: int,
+    steps_per_epoch: int,
 ) -> None:
-    """Check that the counts of epochs and steps do not exceed the length of the run.
+    """Check that the counts of epochs, steps and batches do not exceed the length of the run.
 
     Raises:
         ValueError: a count does, or a cycle of the schedule has no steps.
@@ -128,6 +133,9 @@ def _check_progress(
     counts = {
         "epochs": (loops["epoch_progress"]["current"]["processed"], max_epochs),
         "optimizer steps": (optimizer["completed"], steps),
+        "batches": (loops["epoch_loop.batch_progress"]["total"]["ready"], steps),
+        "batches of the epoch": (loops["epoch_loop.batch_progress"]["current"]["ready"], steps_per_epoch),
+        "processed batches": (content["batches"]["batches"], steps_per_epoch - 1),
         "steps of the schedule": (schedule["last_epoch"], steps),
     }
     for name, (count, limit) in counts.items():
