@@ -34,12 +34,13 @@ from recsys.training.module import RatingModule
 from recsys.training.sparse_adam import SparseAdam
 
 NO_DROPOUT = {"dropouts": 0.0, "embedding_dropout": 0.0}
+BOTH = {"history": True, "features": True}
 NETWORKS: dict[str, tuple[type[RatingNetwork], dict[str, Any]]] = {
     "bias": (Bias, {}),
     "matrix-factorization": (MatrixFactorization, {}),
     "embedding-net": (EmbeddingNet, NO_DROPOUT),
     "neumf": (HybridNet, NO_DROPOUT),
-    "history": (HybridNet, {**NO_DROPOUT, "history": True, "features": True}),
+    "history": (HybridNet, {**NO_DROPOUT, "user": BOTH, "item": BOTH}),
 }
 LOSSES: dict[str, Loss] = {"pointwise": Pointwise(), "bpr": BPR(), "softmax": SampledSoftmax()}
 OPTIMIZERS: dict[str, Any] = {

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recsys.data.batches import Batch
-from recsys.models import user_ratings
+from recsys.models import histories
 from recsys.models.base import RatingNetwork
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.hybrid import HybridNet
@@ -56,7 +56,14 @@ def random_ratings(users: int, items: int, ratings: int) -> Batch:
 def history(users: int, items: int, ratings: Batch) -> RatingNetwork:
     """Return the network of model=history without features."""
     network = HybridNet(
-        users, items, SCALE, MEAN, RATING_VALUES, embedding_dropout=0.7, history=True, head="ordinal"
+        users,
+        items,
+        SCALE,
+        MEAN,
+        RATING_VALUES,
+        embedding_dropout=0.7,
+        user={"history": True},
+        head="ordinal",
     )
     columns = ratings.users.numpy(), ratings.items.numpy(), ratings.ratings.numpy() - MEAN
     assert network.user_encoder.history is not None
@@ -82,7 +89,7 @@ def plain_bag_sums(table: Tensor, bags: BagIndex, weights: Tensor | None = None)
 Network = Callable[[int, int, Batch], RatingNetwork]
 PLAIN_MLP = [(MLP, "forward", nn.Sequential.forward), (Dropout, "forward", plain_dropout)]
 KERNELS: dict[str, tuple[Network, list[Any]]] = {  # the network, and patches that make it plain torch
-    "history: embedding_bag": (history, [(user_ratings, "bag_sums", plain_bag_sums)]),
+    "history: embedding_bag": (history, [(histories, "bag_sums", plain_bag_sums)]),
     "history: dropout": (history, PLAIN_MLP),
     "embedding-net: dropout": (embedding_net, PLAIN_MLP),
 }

@@ -1,46 +1,62 @@
 """Encoders: what a user's or an item's vector is the sum of: id embedding, rating history, features."""
 
+from typing import Literal
+
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsys.data.biases import USER_DAMPING
+from recsys.errors import ConfigError
+from recsys.models.histories import Histories, HistoryLists, Sums
 from recsys.models.scorer import Table
-from recsys.models.user_ratings import RatingLists, Sums, UserRatings
+
+# Which terms are added up: id embeddings, what the rated items (or the raters) contribute, what features contribute.
+Terms = dict[Literal["id", "history", "features"], bool]
 
 
 class HistoryEncoder(nn.Module):
-    """h_u = |R|^-1/2 sum over j in R of (y_j + (r_uj - mean - b_j - b_u) x_j), without the rating in question.
+    """Vectors of users from the items that they rated; or of items, from the users who rated them.
 
-    R is the set of items that u rated in the training set, b_j is the item's bias and b_u the damped mean of the
-    remaining residuals over R (Koren 2008, Factorization Meets the Neighborhood: SVD++ with the explicit term of
-    its asymmetric form). The item in question is left out of R, also where b_u is computed: its rating is the
-    target, and a mean that contains it would leak it.
+    A vector is |R|^-1/2 sum over j in R of (y_j + (r_j - mean - b_j - b) x_j). For a user, R is the set of items that
+    they rated in the training set, b_j is the item's bias, and b the damped mean of the remaining residuals over R
+    (Koren 2008, Factorization Meets the Neighborhood: SVD++ with the explicit term of its asymmetric form). For an
+    item, R is the set of its raters, and b_j the user's bias.
+
+    The rating in question, the target of a prediction, is left out of R, also where b is computed: a mean that contains
+    it would leak it.
 
     Args:
-        n_items: number of items.
+        n_columns: number of items in the histories of users, or of users in those of items.
         dim: length d of the vectors.
         init_std: initial standard deviation of y and x.
+        damping: number of additional residuals of 0 in b.
     """
 
-    def __init__(self, n_items: int, dim: int, init_std: float) -> None:
+    def __init__(self, n_columns: int, dim: int, init_std: float, damping: float) -> None:
         super().__init__()
-        self.n_items = n_items
-        self.chosen = nn.Embedding(n_items, dim)  # y: that an item was rated at all
-        self.liked = nn.Embedding(n_items, dim)  # x: how it was rated
+        self.n_columns, self.damping = n_columns, damping
+        self.chosen = nn.Embedding(n_columns, dim)  # y: that an item was rated at all
+        self.liked = nn.Embedding(n_columns, dim)  # x: how it was rated
         nn.init.normal_(self.chosen.weight, std=init_std)
         nn.init.normal_(self.liked.weight, std=init_std)
         # Not a buffer: DDP would broadcast the ratings in every step, and averaged models would copy them.
-        self._lists: RatingLists | None = None
-        self._placed: UserRatings | None = None  # the same ratings on the device of the weights
+        self._lists: HistoryLists | None = None
+        self._placed: Histories | None = None  # the same ratings on the device of the weights
 
-    def set_ratings(self, users: NDArray, items: NDArray, residuals: NDArray, n_users: int) -> None:
-        """Take the training ratings: user indices, item indices and residuals, all (n,)."""
-        self._lists = RatingLists.of(users, items, residuals, n_users, self.n_items)
+    def set_ratings(self, rows: NDArray, columns: NDArray, residuals: NDArray, n_rows: int) -> None:
+        """Take the training ratings.
+
+        Args:
+            rows: whose histories these are: user (or item) indices (n,).
+            columns: item (or user) indices (n,).
+            residuals: ratings minus the mean and b_j (n,).
+            n_rows: number of users (or items).
+        """
+        self._lists = HistoryLists.of(rows, columns, residuals, n_rows, self.n_columns)
         self._placed = None
 
     @property
-    def ratings(self) -> UserRatings:
+    def ratings(self) -> Histories:
         """The training ratings, on the device of the weights.
 
         Raises:
@@ -52,37 +68,37 @@ class HistoryEncoder(nn.Module):
             self._placed = self._lists.on(self.liked.weight.device)
         return self._placed
 
-    def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return h of users (B,), each without the item (B,) in question: (B, d)."""
+    def forward(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return vectors (B, d) of rows (B,), each without the column (B,) in question."""
         ratings = self.ratings
-        sums = ratings.sums(users, self.chosen.weight, self.liked.weight)
-        is_rated, own_residual = ratings.of_pairs(users, items)
-        x = self.liked(items)
+        sums = ratings.sums(rows, self.chosen.weight, self.liked.weight)
+        is_rated, own_residual = ratings.of_pairs(rows, columns)
+        x = self.liked(columns)
         others = Sums(
-            sums.chosen - is_rated * self.chosen(items),
+            sums.chosen - is_rated * self.chosen(columns),
             sums.liked - is_rated * x,
             sums.weighted - own_residual * x,
             sums.residual - own_residual,
             sums.n_ratings - is_rated,
         )
-        return _combine(others)
+        return self._combine(others)
 
     @torch.no_grad()
-    def all_users(self) -> Tensor:
-        """Return h of all users from all their ratings, the mean for users without any: (n_users, d)."""
+    def all_vectors(self) -> Tensor:
+        """Return vectors (n, d) from all ratings; without ratings, the mean of the others."""
         ratings = self.ratings
-        users = torch.arange(len(ratings.counts), device=ratings.device)
+        rows = torch.arange(len(ratings.counts), device=ratings.device)
         tables = self.chosen.weight, self.liked.weight
-        chunks = users.split(ratings.users_per_chunk)
-        vectors = torch.cat([_combine(ratings.sums(some, *tables)) for some in chunks])
-        vectors[ratings.counts == 0] = vectors[ratings.counts > 0].mean(0)
+        chunks = rows.split(ratings.rows_per_chunk)
+        vectors = torch.cat([self._combine(ratings.sums(some, *tables)) for some in chunks])
+        is_empty = ratings.counts == 0
+        vectors[is_empty] = vectors[~is_empty].mean(0)
         return vectors
 
-
-def _combine(sums: Sums) -> Tensor:
-    """Return h of users from the sums over their ratings: (U, d)."""
-    bias = sums.residual / (USER_DAMPING + sums.n_ratings)
-    return (sums.chosen + sums.weighted - bias * sums.liked) / sums.n_ratings.clamp_min(1).sqrt()
+    def _combine(self, sums: Sums) -> Tensor:
+        """Return vectors (B, d) from sums over ratings."""
+        bias = sums.residual / (self.damping + sums.n_ratings)
+        return (sums.chosen + sums.weighted - bias * sums.liked) / sums.n_ratings.clamp_min(1).sqrt()
 
 
 class FeatureEncoder(nn.Module):
@@ -126,24 +142,29 @@ class FeatureEncoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Vector and bias of a user or an item: id embeddings, plus features, plus rating history.
+    """Vector and bias of a user or an item. The vector is the sum of the terms that are not None, at least one.
 
     Args:
-        embedding: id embeddings (n, dim).
         bias: id biases (n, 1).
-        features: adds to vectors and biases; None: not used.
-        history: adds to vectors; None: not used.
+        embedding: id embeddings (n, dim).
+        features: adds to the biases, too.
+        history: vectors from the ratings of the user or the item.
+
+    Raises:
+        ConfigError: there is no term.
     """
 
     def __init__(
         self,
-        embedding: nn.Embedding,
         bias: nn.Embedding,
+        embedding: nn.Embedding | None = None,
         features: FeatureEncoder | None = None,
         history: HistoryEncoder | None = None,
     ) -> None:
         super().__init__()
         self.embedding, self.bias, self.features, self.history = embedding, bias, features, history
+        if embedding is None and features is None and history is None:
+            raise ConfigError("a user or an item needs a vector: set one of id, history and features to true")
 
     def forward(self, index: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
         """Return vectors (B, d) and biases (B, 1) for training.
@@ -152,21 +173,27 @@ class Encoder(nn.Module):
             index: indices (B,).
             partner: indices of the other side (B,), whose ratings are left out of the history.
         """
-        vectors, biases = self.embedding(index), self.bias(index)
+        vectors, biases = [], self.bias(index)
+        if self.embedding is not None:
+            vectors.append(self.embedding(index))
         if self.features is not None:
-            more, more_biases = self.features(index)
-            vectors, biases = vectors + more, biases + more_biases
+            of_features, more = self.features(index)
+            vectors.append(of_features)
+            biases = biases + more
         if self.history is not None:
-            vectors = vectors + self.history(index, partner)
-        return vectors, biases
+            vectors.append(self.history(index, partner))
+        return sum(vectors[1:], vectors[0]), biases
 
     @torch.no_grad()
     def table(self) -> Table:
         """Return vectors (n, d) and biases (n, 1) of all, from all training ratings."""
-        vectors, biases = self.embedding.weight, self.bias.weight
+        vectors, biases = [], self.bias.weight
+        if self.embedding is not None:
+            vectors.append(self.embedding.weight)
         if self.features is not None:
-            more, more_biases = self.features()
-            if self.history is not None:
-                more = more + self.history.all_users()
-            return Table(vectors + more, biases + more_biases)
-        return Table(vectors if self.history is None else vectors + self.history.all_users(), biases)
+            of_features, more = self.features()
+            vectors.append(of_features)
+            biases = biases + more
+        if self.history is not None:
+            vectors.append(self.history.all_vectors())
+        return Table(sum(vectors[1:], vectors[0]), biases)

@@ -7,16 +7,16 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
 
-from recsys.data.biases import fit_biases
+from recsys.data.biases import ITEM_DAMPING, USER_DAMPING, fit_biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
+from recsys.models import features
 from recsys.models.base import RatingNetwork
-from recsys.models.encoders import Encoder, FeatureEncoder, HistoryEncoder
-from recsys.models.features import item_features, user_features
+from recsys.models.encoders import Encoder, FeatureEncoder, HistoryEncoder, Terms
 from recsys.models.heads import Head
+from recsys.models.histories import HistoryMatrix
 from recsys.models.ops.mlp import MLP
 from recsys.models.scorer import Scorer, Side, Table, TableScorer
-from recsys.models.user_ratings import RatingMatrix
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 
@@ -38,8 +38,8 @@ class HybridNet(RatingNetwork):
         hidden: widths of the MLP's hidden layers; a number means one layer, an empty list no MLP.
         dropouts: dropout rate after each hidden layer; the last value of a list repeats for further layers.
         embedding_dropout: dropout rate on the vectors where they enter the MLP.
-        history: whether a user's vector includes the rating history.
-        features: whether vectors and biases include features of users and items.
+        user: what a user's vector and bias are the sums of; by default, the id embedding alone.
+        item: what an item's vector and bias are the sums of.
         head: from scores to ratings: "linear" (mean + score), "sigmoid" or "ordinal".
         margin: how far a sigmoid extends beyond the scale, in rating points.
         init_std: initial standard deviation of all vectors.
@@ -58,38 +58,48 @@ class HybridNet(RatingNetwork):
         hidden: PositiveInt | list[PositiveInt] = 64,
         dropouts: DropoutRate | Annotated[list[DropoutRate], MinLen(1)] = 0.2,
         embedding_dropout: DropoutRate = 0.5,
-        history: bool = False,
-        features: bool = False,
+        user: Terms | None = None,
+        item: Terms | None = None,
         head: Head = "linear",
         margin: NonNegativeFloat = 0.5,
         init_std: NonNegativeFloat = 0.05,
     ) -> None:
         super().__init__(n_users, n_items, scale, mean, rating_values, head, margin)
-        d = embedding_dim
+        self.embedding_dim = d = embedding_dim
+        of_user: Terms = {"id": True, "history": False, "features": False, **(user or {})}
+        of_item: Terms = {"id": True, "history": False, "features": False, **(item or {})}
         # The order in which tables are made decides which random numbers each of them gets.
-        user_embedding, item_embedding = nn.Embedding(n_users, d), nn.Embedding(n_items, d)
+        user_embedding = nn.Embedding(n_users, d) if of_user["id"] else None
+        item_embedding = nn.Embedding(n_items, d) if of_item["id"] else None
         user_bias, item_bias = nn.Embedding(n_users, 1), nn.Embedding(n_items, 1)
         for table in (user_embedding, item_embedding):
-            nn.init.normal_(table.weight, std=init_std)
+            if table is not None:
+                nn.init.normal_(table.weight, std=init_std)
         for table in (user_bias, item_bias):
             nn.init.zeros_(table.weight)
-        user_history = HistoryEncoder(n_items, d, init_std) if history else None
-        of_items = FeatureEncoder(n_item_features, d) if features and n_item_features else None
-        of_users = FeatureEncoder(n_user_features, d) if features and n_user_features else None
-        self.user_encoder = Encoder(user_embedding, user_bias, of_users, user_history)
-        self.item_encoder = Encoder(item_embedding, item_bias, of_items)
+        user_history = HistoryEncoder(n_items, d, init_std, USER_DAMPING) if of_user["history"] else None
+        item_features = (
+            FeatureEncoder(n_item_features, d) if of_item["features"] and n_item_features else None
+        )
+        user_features = (
+            FeatureEncoder(n_user_features, d) if of_user["features"] and n_user_features else None
+        )
+        item_history = HistoryEncoder(n_users, d, init_std, ITEM_DAMPING) if of_item["history"] else None
+        self.user_encoder = Encoder(user_bias, user_embedding, user_features, user_history)
+        self.item_encoder = Encoder(item_bias, item_embedding, item_features, item_history)
         self.mlp = MLP(2 * d, hidden, dropouts, embedding_dropout) if hidden != [] else None
 
     @property
     def name(self) -> str:
         """The name in result tables, as in model=history and model=neumf."""
-        return "neumf" if self.user_encoder.history is None else "history"
+        histories = self.user_encoder.history, self.item_encoder.history
+        return "neumf" if histories == (None, None) else "history"
 
     @property
     def is_static(self) -> bool:
         """Whether a training step has the same sizes for all batches: sums over a matrix have, over lists not."""
-        history = self.user_encoder.history
-        return history is None or isinstance(history.ratings, RatingMatrix)
+        histories = self.user_encoder.history, self.item_encoder.history
+        return all(history is None or isinstance(history.ratings, HistoryMatrix) for history in histories)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores of pairs, in training: (B,) and (B,) to (B,)."""
@@ -105,25 +115,29 @@ class HybridNet(RatingNetwork):
 
     def empty_scorer(self, predicts_ratings: bool = True) -> Scorer:
         """Return a scorer of the right shapes; needs no training data."""
-        users, items = (
-            Table(of.embedding.weight, of.bias.weight) for of in (self.user_encoder, self.item_encoder)
-        )
+        d = self.embedding_dim
+        users, items = (Table(torch.zeros(n, d), torch.zeros(n, 1)) for n in (self.n_users, self.n_items))
         return TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp)
 
     def tables(self, side: Side) -> dict[str, nn.Embedding]:
         """Return the id embeddings of one side, by attribute name."""
         encoder = self.user_encoder if side == "user" else self.item_encoder
-        return {f"{side}_embedding": encoder.embedding, f"{side}_bias": encoder.bias}
+        tables = {f"{side}_embedding": encoder.embedding, f"{side}_bias": encoder.bias}
+        return {name: table for name, table in tables.items() if table is not None}
 
     def setup_from_data(self, dataset: Dataset, train: Rows) -> None:
         """Take features and the training ratings, as far as they are used."""
         super().setup_from_data(dataset, train)
         if self.item_encoder.features is not None:
-            self.item_encoder.features.set_features(item_features(dataset.item_table))
+            self.item_encoder.features.set_features(features.item_features(dataset.item_table))
         if self.user_encoder.features is not None:
-            self.user_encoder.features.set_features(user_features(dataset.user_table))
-        if self.user_encoder.history is not None:
-            users, items = dataset.users[train], dataset.items[train]
-            biases = fit_biases(dataset, train)
-            residuals = dataset.ratings[train] - biases.mean - biases.items[items]
-            self.user_encoder.history.set_ratings(users, items, residuals, self.n_users)
+            self.user_encoder.features.set_features(features.user_features(dataset.user_table))
+        of_users, of_items = self.user_encoder.history, self.item_encoder.history
+        if of_users is None and of_items is None:
+            return
+        users, items, biases = dataset.users[train], dataset.items[train], fit_biases(dataset, train)
+        deviations = dataset.ratings[train] - biases.mean
+        if of_users is not None:
+            of_users.set_ratings(users, items, deviations - biases.items[items], self.n_users)
+        if of_items is not None:
+            of_items.set_ratings(items, users, deviations - biases.users[users], self.n_items)

@@ -21,7 +21,7 @@ from recsys.models.ensemble import EnsembleScorer
 from recsys.runs.checkpoint import load_checkpoint
 
 # A small learning rate, so that no run has converged; longer runs have more snapshots.
-LEARNS = [*QUICK, "model=neumf", "model.history=true", "optimizer.lr=0.01", "schedule.cycle_epochs=1"]
+LEARNS = [*QUICK, "model=neumf", "model.user.history=true", "optimizer.lr=0.01", "schedule.cycle_epochs=1"]
 LEARNS += ["max_epochs=6", "snapshots=3", "data.items=120"]
 
 

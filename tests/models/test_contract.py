@@ -119,7 +119,7 @@ def test_a_network_without_logits_says_what_to_implement() -> None:
     [
         (EmbeddingNet, {}, "embedding-net"),
         (HybridNet, {}, "neumf"),
-        (HybridNet, {"history": True}, "history"),
+        (HybridNet, {"item": {"history": True}}, "history"),
     ],
 )
 def test_a_network_knows_its_name(network_class: type[RatingNetwork], options: dict, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a user's vector takes from the rating history, and what vectors take from features."""
+"""What vectors of users and items take from rating histories and from features."""
 
 from collections.abc import Iterable
 
@@ -10,6 +10,7 @@ from support.networks import all_pairs_data
 
 from recsys.data.biases import fit_biases
 from recsys.data.sources.synthetic import Synthetic
+from recsys.errors import ConfigError
 from recsys.models.encoders import HistoryEncoder
 from recsys.models.features import item_features, user_features
 from recsys.models.hybrid import HybridNet
@@ -30,8 +31,8 @@ def network() -> HybridNet:
         n_item_features=item_features(DATASET.item_table).shape[1],
         embedding_dim=4,
         hidden=[],
-        history=True,
-        features=True,
+        user={"history": True},
+        item={"history": True, "features": True},
         init_std=1.0,
     )
     network.setup_from_data(DATASET, TRAIN)
@@ -50,15 +51,19 @@ def indices(rows: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(DATASET.users[rows]), torch.from_numpy(DATASET.items[rows])
 
 
-def history_by_hand(history: HistoryEncoder, user: int, without: int | None) -> torch.Tensor:
-    """Return h of a user, by a loop over the training ratings except that of one item."""
+def history_by_hand(history: HistoryEncoder, side: str, index: int, without: int | None) -> torch.Tensor:
+    """Return the history vector of a user or an item, by a loop over the training ratings except one."""
     biases = fit_biases(DATASET, TRAIN)
-    rows = [row for row in TRAIN if DATASET.users[row] == user and DATASET.items[row] != without]
-    residuals = [DATASET.ratings[row] - biases.mean - biases.items[DATASET.items[row]] for row in rows]
-    user_bias = float(sum(residuals) / (15 + len(residuals)))
+    own, partners, partner_biases, damping = (
+        (DATASET.users, DATASET.items, biases.items, 15)
+        if side == "user"
+        else (DATASET.items, DATASET.users, biases.users, 10)
+    )
+    rows = [row for row in TRAIN if own[row] == index and partners[row] != without]
+    residuals = [DATASET.ratings[row] - biases.mean - partner_biases[partners[row]] for row in rows]
+    bias = float(sum(residuals) / (damping + len(residuals)))
     terms = [
-        history.chosen.weight[DATASET.items[row]]
-        + (float(residual) - user_bias) * history.liked.weight[DATASET.items[row]]
+        history.chosen.weight[partners[row]] + (float(residual) - bias) * history.liked.weight[partners[row]]
         for row, residual in zip(rows, residuals, strict=True)
     ]
     return torch.stack(terms).sum(0) / len(rows) ** 0.5
@@ -77,33 +82,72 @@ def test_a_pair_does_not_depend_on_its_own_rating(history: HistoryEncoder) -> No
     assert not torch.allclose(history(*pair), before, atol=1e-1)
 
 
-def test_the_history_of_all_users_has_all_their_ratings(history: HistoryEncoder) -> None:
-    all_users = history.all_users()
-    for user in (0, 7, 19):
-        torch.testing.assert_close(all_users[user], history_by_hand(history, user, None))
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_a_history_has_all_training_ratings(network: HybridNet, side: str) -> None:
+    history = getattr(network, f"{side}_encoder").history
+    vectors = history.all_vectors()
+    for index in (0, 7, 19):
+        torch.testing.assert_close(vectors[index], history_by_hand(history, side, index, None))
 
 
-def test_the_history_in_training_leaves_out_the_item_in_question(history: HistoryEncoder) -> None:
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_a_history_in_training_leaves_out_the_rating_in_question(network: HybridNet, side: str) -> None:
     rows = [0, 3, 5, 0, 250]  # the last one is not in the training set, so nothing is left out
     users, items = indices(rows)
-    for user, item, vector in zip(users.tolist(), items.tolist(), history(users, items), strict=True):
-        torch.testing.assert_close(vector, history_by_hand(history, user, item))
+    history = getattr(network, f"{side}_encoder").history
+    own, partners = (users, items) if side == "user" else (items, users)
+    for index, partner, vector in zip(own.tolist(), partners.tolist(), history(own, partners), strict=True):
+        torch.testing.assert_close(vector, history_by_hand(history, side, index, partner))
+
+
+def test_terms_are_switches() -> None:
+    def parts(**terms: dict[str, bool]) -> set[str]:
+        network = HybridNet(3, 4, (1, 5), 3.0, n_item_features=2, n_user_features=2, **terms)
+        names = {name.rsplit(".", 1)[0] for name, _ in network.named_parameters()}
+        return {name for name in names if not name.startswith("mlp")}
+
+    biases = {"user_encoder.bias", "item_encoder.bias"}
+    ids = {"user_encoder.embedding", "item_encoder.embedding"}
+    chosen, liked = "user_encoder.history.chosen", "user_encoder.history.liked"
+    assert parts() == biases | ids
+    assert parts(user={"history": True}) == biases | ids | {chosen, liked}
+    assert parts(user={"id": False, "history": True}) == biases | {"item_encoder.embedding", chosen, liked}
+    assert parts(item={"features": True}) == biases | ids | {"item_encoder.features.rows"}
+
+
+def test_a_vector_needs_a_term() -> None:
+    with pytest.raises(ConfigError, match="set one of id, history and features to true"):
+        HybridNet(3, 4, (1, 5), 3.0, item={"id": False})
+    with pytest.raises(ConfigError, match="set one of id, history and features to true"):
+        HybridNet(3, 4, (1, 5), 3.0, item={"id": False, "features": True})  # items without features
+
+
+def test_without_ids_items_with_equal_raters_have_equal_vectors() -> None:
+    network = HybridNet(4, 3, (1, 5), 3.0, item={"id": False, "history": True})
+    history = network.item_encoder.history
+    assert history is not None
+    users, items = np.array([0, 1, 2, 0, 1, 2, 3]), np.array([0, 0, 0, 1, 1, 1, 2])
+    history.set_ratings(items, users, np.array([1.0, 0.0, 2.0, 1.0, 0.0, 2.0, 1.0]), 3)
+    vectors = network.item_encoder.table().vectors
+    assert vectors is not None
+    torch.testing.assert_close(vectors[0], vectors[1])
+    assert not torch.allclose(vectors[0], vectors[2])
 
 
 def test_the_order_of_the_training_ratings_does_not_matter(history: HistoryEncoder) -> None:
-    before = history.all_users()
+    before = history.all_vectors()
     biases = fit_biases(DATASET, TRAIN)
     shuffled = np.random.default_rng(0).permutation(TRAIN)
     items = DATASET.items[shuffled]
     residuals = DATASET.ratings[shuffled] - biases.mean - biases.items[items]
     history.set_ratings(DATASET.users[shuffled], items, residuals, 20)
-    torch.testing.assert_close(history.all_users(), before)
+    torch.testing.assert_close(history.all_vectors(), before)
 
 
 def test_users_without_training_ratings_get_the_mean_history() -> None:
-    network = HybridNet.from_data(all_pairs_data(), history=True, init_std=1.0)
+    network = HybridNet.from_data(all_pairs_data(), user={"history": True}, init_std=1.0)
     assert network.user_encoder.history is not None
-    all_users = network.user_encoder.history.all_users()
+    all_users = network.user_encoder.history.all_vectors()
     trained = network.trained_users
     torch.testing.assert_close(all_users[~trained], all_users[trained].mean(0).expand(2, -1))
 
@@ -112,7 +156,7 @@ def test_the_scorer_has_the_history_in_its_user_vectors(network: HybridNet, hist
     scorer = network.scorer()
     vectors = scorer.vectors("user")
     assert vectors is not None
-    expected = network.user_encoder.embedding.weight + history.all_users()
+    expected = network.user_encoder.embedding.weight + history.all_vectors()
     torch.testing.assert_close(vectors, expected.detach())
     before = vectors.clone()
     with torch.no_grad():
@@ -159,6 +203,7 @@ def test_items_with_equal_features_have_equal_scores_without_ids(network: Hybrid
     """Synthetic items alternate between two sets of genres; ids and years are set to zero here."""
     encoder = network.item_encoder
     assert encoder.features is not None
+    encoder.history = None
     with torch.no_grad():
         for table in (encoder.embedding, encoder.bias):
             table.weight.zero_()
@@ -174,9 +219,9 @@ def test_items_with_equal_features_have_equal_scores_without_ids(network: Hybrid
 def test_a_network_without_training_data_says_what_to_call() -> None:
     pair = torch.tensor([0]), torch.tensor([0])
     with pytest.raises(RuntimeError, match="setup_from_data"):
-        HybridNet(2, 2, (1, 5), 3.0, history=True)(*pair)
+        HybridNet(2, 2, (1, 5), 3.0, user={"history": True})(*pair)
     with pytest.raises(RuntimeError, match="setup_from_data"):
-        HybridNet(2, 2, (1, 5), 3.0, n_item_features=3, features=True)(*pair)
+        HybridNet(2, 2, (1, 5), 3.0, n_item_features=3, item={"features": True})(*pair)
 
 
 def test_an_empty_batch_has_no_history(history: HistoryEncoder) -> None:

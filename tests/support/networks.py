@@ -38,6 +38,8 @@ class OwnNetwork(RatingNetwork):
         return (scores + self.user_mood(users)).squeeze(-1)
 
 
+FEATURES = {"features": True}
+TERMS = {"history": True, "features": True}
 NO_DROPOUT = {"dropouts": 0.0, "embedding_dropout": 0.0}
 NETWORKS: dict[str, tuple[type[RatingNetwork], dict[str, Any]]] = {
     "bias": (Bias, {}),
@@ -54,11 +56,14 @@ NETWORKS: dict[str, tuple[type[RatingNetwork], dict[str, Any]]] = {
         {"embedding_dim": 8, "hidden": 16, "head": "linear", **NO_DROPOUT},
     ),
     "hybrid": (HybridNet, {"embedding_dim": 8, "hidden": 16, **NO_DROPOUT}),
-    "hybrid with features": (HybridNet, {"embedding_dim": 8, "hidden": 16, "features": True, **NO_DROPOUT}),
-    "hybrid with history": (HybridNet, {"embedding_dim": 8, "hidden": [], "history": True}),
+    "hybrid with features": (
+        HybridNet,
+        {"embedding_dim": 8, "hidden": 16, "user": FEATURES, "item": FEATURES, **NO_DROPOUT},
+    ),
+    "hybrid with history": (HybridNet, {"embedding_dim": 8, "hidden": [], "user": {"history": True}}),
     "hybrid with history and features": (
         HybridNet,
-        {"embedding_dim": 8, "hidden": 16, "history": True, "features": True, **NO_DROPOUT},
+        {"embedding_dim": 8, "hidden": 16, "user": TERMS, "item": TERMS, **NO_DROPOUT},
     ),
     "own network": (OwnNetwork, {}),
 }

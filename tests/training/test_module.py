@@ -77,7 +77,8 @@ def test_trains_and_is_measured_by_any_trainer(tmp_path: Path) -> None:
     assert module.training, "measuring does not change the mode of the module"
 
 
-HISTORY = {"embedding_dim": 4, "hidden": [8], "history": True, "features": True}
+TERMS = {"history": True, "features": True}
+HISTORY = {"embedding_dim": 4, "hidden": [8], "user": TERMS, "item": TERMS}
 
 
 @pytest.mark.slow

@@ -21,12 +21,13 @@ from recsys.training.losses import BPR, Loss, Pointwise, SampledSoftmax
 from recsys.training.module import RatingModule
 from recsys.training.sparse_adam import SparseAdam
 
+TERMS = {"history": True, "features": True}
 NETWORKS = {
     "bias": Bias,
     "matrix-factorization": MatrixFactorization,
     "embedding-net": EmbeddingNet,
     "neumf": HybridNet,
-    "history": partial(HybridNet.from_data, history=True, features=True),
+    "history": partial(HybridNet.from_data, user=TERMS, item=TERMS),
 }
 HEADS = ("linear", pytest.param("sigmoid", marks=pytest.mark.slow), "ordinal")
 LOSSES = (Pointwise(), BPR(), SampledSoftmax(), SampledSoftmax(positives="all"))

@@ -95,7 +95,13 @@ def test_the_moving_average_is_validated_and_saved(compose, tmp_path: Path) -> N
 
 
 def test_the_moving_average_of_a_history_is_validated_and_saved(compose, tmp_path: Path) -> None:
-    options = ["model=neumf", "model.history=true", "averaging=ema", "averaging.decay=0.9", "max_epochs=4"]
+    options = [
+        "model=neumf",
+        "model.user.history=true",
+        "averaging=ema",
+        "averaging.decay=0.9",
+        "max_epochs=4",
+    ]
     result = train_result(compose(*CYCLES, *options), tmp_path / "run")
     value = evaluate(str(tmp_path / "run"), subset="val")[-1]["val/rmse"]
     assert value == pytest.approx(result["objective"]["value"], rel=1e-9)

@@ -60,7 +60,7 @@ def test_a_resumed_ensemble_equals_an_uninterrupted_one(compose, step: int, tmp_
 
 @pytest.mark.slow
 def test_an_ensemble_evaluates_recommends_folds_in_and_exports(compose, tmp_path: Path) -> None:
-    options = ["snapshots=2", "model=neumf", "model.history=true", "data.items=120"]
+    options = ["snapshots=2", "model=neumf", "model.user.history=true", "data.items=120"]
     result = train_result(compose(*CYCLES, *options), tmp_path / "run")
     (own,) = [row for row in evaluate(str(tmp_path / "run")) if row["model"] == "history"]
     assert own["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"], rel=1e-9)

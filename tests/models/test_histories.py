@@ -6,23 +6,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.models import user_ratings
+from recsys.models import histories
+from recsys.models.histories import HistoryLists, HistoryMatrix
 from recsys.models.hybrid import HybridNet
-from recsys.models.user_ratings import RatingLists, RatingMatrix
 from recsys.training.losses import Pointwise
 
 N_USERS, N_ITEMS, DIM = 5, 7, 3
+TERMS = {"history": True, "features": True}
 PAIRS = st.sets(st.tuples(st.integers(0, N_USERS - 1), st.integers(0, N_ITEMS - 1)), min_size=1)
 
 
-def both(pairs: set[tuple[int, int]]) -> tuple[RatingLists, RatingMatrix, np.ndarray]:
+def both(pairs: set[tuple[int, int]]) -> tuple[HistoryLists, HistoryMatrix, np.ndarray]:
     """Return both forms, and a matrix of residuals that is NaN where there is no rating."""
     users, items = (np.array(column, dtype=np.int32) for column in zip(*pairs, strict=True))
     residuals = np.random.default_rng(0).normal(size=len(pairs)).astype(np.float32)
     table = np.full((N_USERS, N_ITEMS), np.nan, dtype=np.float32)
     table[users, items] = residuals
-    lists = RatingLists.of(users, items, residuals, N_USERS, N_ITEMS)
-    return lists, RatingMatrix(lists.keys, lists.residuals, N_USERS, N_ITEMS), table
+    lists = HistoryLists.of(users, items, residuals, N_USERS, N_ITEMS)
+    return lists, HistoryMatrix(lists.keys, lists.residuals, N_USERS, N_ITEMS), table
 
 
 @settings(deadline=None)
@@ -68,9 +69,9 @@ def test_pairs_are_found(pairs: set[tuple[int, int]]) -> None:
 def test_a_matrix_is_used_on_a_gpu_if_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     lists, _, _ = both({(0, 1), (2, 3)})
     assert lists.on(torch.device("cpu")) is lists
-    assert isinstance(lists.on(torch.device("meta")), RatingMatrix)
-    monkeypatch.setattr(user_ratings, "MAX_MATRIX_BYTES", 5 * N_USERS * N_ITEMS - 1)
-    assert isinstance(lists.on(torch.device("meta")), RatingLists)
+    assert isinstance(lists.on(torch.device("meta")), HistoryMatrix)
+    monkeypatch.setattr(histories, "MAX_MATRIX_BYTES", 5 * N_USERS * N_ITEMS - 1)
+    assert isinstance(lists.on(torch.device("meta")), HistoryLists)
 
 
 def test_a_network_learns_the_same_from_both(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +83,7 @@ def test_a_network_learns_the_same_from_both(monkeypatch: pytest.MonkeyPatch) ->
 
     def step() -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
         torch.manual_seed(0)
-        network = HybridNet.from_data(data, history=True, features=True, head="ordinal").eval()
+        network = HybridNet.from_data(data, user=TERMS, item=TERMS, head="ordinal").eval()
         loss = Pointwise()(network, batch)
         loss.backward()
         gradients = [parameter.grad for parameter in network.parameters()]
@@ -90,6 +91,8 @@ def test_a_network_learns_the_same_from_both(monkeypatch: pytest.MonkeyPatch) ->
 
     expected = step()
     monkeypatch.setattr(
-        RatingLists, "on", lambda self, _: RatingMatrix(self.keys, self.residuals, 40, self.n_items)
+        HistoryLists,
+        "on",
+        lambda self, _: HistoryMatrix(self.keys, self.residuals, len(self.counts), self.n_columns),
     )
     torch.testing.assert_close(step(), expected, atol=1e-5, rtol=1e-4)
