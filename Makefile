@@ -35,7 +35,7 @@ lint: setup ## style, format, types, order of the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench-gpu: setup ## check and measure everything on a GPU, eight minutes; DEVICE=cpu runs it with tiny sizes
+bench-gpu: setup ## check and measure everything on a GPU, for at most eight minutes; DEVICE=cpu runs it with tiny sizes
 	$(BIN)/python benchmarks/gpu.py --device $(DEVICE) --json bench-gpu.json
 
 bench: setup ## speed relative to common alternatives, about 20 minutes; docs/performance.md names further scripts

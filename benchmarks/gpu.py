@@ -1,6 +1,6 @@
 """Check and measure everything on a GPU.
 
-    python benchmarks/gpu.py --json gpu.json       # on a GPU, in about eight minutes
+    python benchmarks/gpu.py --json gpu.json       # on a GPU; stops after eight minutes
     python benchmarks/gpu.py --device cpu          # the same code with tiny sizes, in under four minutes
 
 Stage A compares the results of the device with those of the CPU. Stage B measures speed, memory and kernel launches,
@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -57,19 +58,25 @@ def parts(device: str) -> dict[str, Part]:
 def run_part(name: str, part: Part, budget: float) -> tuple[list[Row], str]:
     """Run a part, print its rows as they come, and return them with an error message, empty if there is none.
 
-    The part is stopped at the first row after `budget` seconds.
+    The part is stopped after `budget` seconds.
     """
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"stopped after {budget:.0f} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, budget)
     rows, begin = list[Row](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
             for row in part(Path(folder)):
                 rows.append(row)
                 print(row, flush=True)
-                if time.monotonic() - begin > budget:
-                    return rows, f"stopped after {budget:.0f} s"
-        except Exception:  # the next part can still be measured
+        except (Exception, SystemExit):  # the next part can still be measured
             traceback.print_exc()
             return rows, traceback.format_exc(limit=-1).splitlines()[-1]
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     print(f"-- {name}: {time.monotonic() - begin:.0f} s", flush=True)
     return rows, ""
 
@@ -83,7 +90,7 @@ def main() -> None:
         "--time-limit",
         type=float,
         default=480,
-        help="in s: a running part then stops after its next row, and later ones are skipped (%(default)s)",
+        help="in s: a running part is then stopped, and later ones are skipped (%(default)s)",
     )
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     args = parser.parse_args()
@@ -105,14 +112,14 @@ def main() -> None:
         found[part_name], error = run_part(part_name, part, left)
         if error:
             errors[part_name] = error
-    if args.json:
-        content = {
-            "device": name,
-            "versions": versions,
-            "rows": {part: [row._asdict() for row in rows] for part, rows in found.items()},
-            "errors": errors,
-        }
-        args.json.write_text(json.dumps(content, indent=2), "utf-8")
+        if args.json:  # after each part, so that a killed run leaves its figures
+            content = {
+                "device": name,
+                "versions": versions,
+                "rows": {part: [row._asdict() for row in rows] for part, rows in found.items()},
+                "errors": errors,
+            }
+            args.json.write_text(json.dumps(content, indent=2), "utf-8")
     wrong = [row.name for rows in found.values() for row in rows if row.is_wrong]
     for part_name, error in errors.items():
         print(f"{part_name}: {error}")

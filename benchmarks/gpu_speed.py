@@ -120,7 +120,8 @@ def sweep(device: str, folder: Path, is_tiny: bool) -> Iterator[Row]:
     variants = {"CPU": ["hardware=cpu"]}
     if device == "cuda":
         variants |= {
-            f"{n} jobs per GPU": ["hardware=gpu", f"hydra.launcher.jobs_per_gpu={n}"] for n in (1, 4, 8)
+            f"{n} jobs per GPU": ["hardware=gpu", f"hydra.launcher.jobs_per_gpu={n}"]
+            for n in (1, 4, 8, "null")
         }
     for name, options in variants.items():
         command = [sys.executable, "-m", "recsys.cli.train", "-m", *network, *options, seeds, "logger=none"]

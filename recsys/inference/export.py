@@ -1,5 +1,6 @@
 """Export a scorer as an ONNX or torch.export file with its ids in a JSON file, and check the result."""
 
+import copy
 import json
 import logging
 import warnings
@@ -66,7 +67,10 @@ def export(checkpoint: LoadedCheckpoint, path: Path) -> Path:
             f"export={path}: needs {', '.join(missing)}; pip install {' '.join(missing)}, or export to .pt2"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    module = ExportedScorer(checkpoint.scorer).eval()
+    scorer = checkpoint.scorer
+    if scorer.device.type != "cpu":  # the example and the comparison run on a CPU, and so can the file
+        scorer = copy.deepcopy(scorer).cpu()
+    module = ExportedScorer(scorer).eval()
     ids = {"users": checkpoint.user_ids.ids.tolist(), "items": checkpoint.item_ids.ids.tolist()}
     with atomic_write(path) as model_file, atomic_write(path.with_suffix(".ids.json")) as ids_file:
         ids_file.write_text(json.dumps({**ids, "scale": list(checkpoint.scorer.scale)}) + "\n", "utf-8")

@@ -215,6 +215,7 @@ def _filter_warnings() -> None:
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 on torch 2.13
         ".*smaller than the logging interval.*",
         ".*`training_step` returned `None`.*",  # a CUDA graph has done all work
+        ".*To copy construct from a tensor.*",  # LearningRateMonitor reads the rate that a CUDA graph reads, a tensor
         ".*TensorFloat32 tensor cores .* available but not enabled.*",  # hardware.tf32
         ".*sync_dist=True.*",  # metrics are summed over all processes before they are logged
         ".*Checkpoint directory .* exists and is not empty.*",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recsys.data.batches import Batch, Batches
+from recsys.errors import first_line
 
 if TYPE_CHECKING:
     from recsys.training.module import RatingModule
@@ -59,8 +60,18 @@ class CapturedStep:
             self._warm_up()
             return
         if self._launch is None:
-            self._launch = self._capture()
+            try:
+                self._launch = self._capture()
+            except RuntimeError as error:  # for example a network that reads a value from the device
+                log.warning(
+                    "hardware.cuda_graph=true has no effect: capturing failed (%s)", first_line(error)
+                )
+                self._launch = self._step_on_inputs
         self._launch()
+
+    def _step_on_inputs(self) -> None:
+        assert self._inputs is not None
+        self._step(self._inputs)
 
     def _step(self, batch: Batch) -> None:
         loss, penalty = self.module.losses(batch)
@@ -93,8 +104,8 @@ class CapturedStep:
 
 def captured_step(module: "RatingModule") -> CapturedStep | None:
     """Return a step that will be captured; if that is not possible, log why and return None."""
-    if obstacle := _obstacle(module):
-        log.warning("hardware.cuda_graph=true has no effect: %s", obstacle)
+    if reason := obstacle(module):
+        log.warning("hardware.cuda_graph=true has no effect: %s", reason)
         return None
     loader = module.trainer.train_dataloader
     assert isinstance(loader, Batches)
@@ -110,7 +121,7 @@ def plain_optimizer_state(state: dict) -> None:
                 group["capturable"] = False
 
 
-def _obstacle(module: "RatingModule") -> str | None:
+def obstacle(module: "RatingModule") -> str | None:
     """Return why the step of a module cannot be captured; None if it can."""
     trainer = module.trainer
     obstacles = {
@@ -125,6 +136,9 @@ def _obstacle(module: "RatingModule") -> str | None:
         "gradients of several batches are accumulated": trainer.accumulate_grad_batches > 1,
         "the sizes of sparse gradients vary (optimizer=sparse-adam)": module.has_sparse_gradients,
         "hardware.compile=true captures CUDA graphs itself": module.compiled,
+        "the optimizer reads its learning rate on the CPU (use adam or adamw)": not any(
+            group.get("fused") or "capturable" in group for group in trainer.optimizers[0].param_groups
+        ),
         "the rating histories do not fit into a matrix, so the sizes of their sums vary": not module.network.is_static,
     }
     return next((reason for reason, applies in obstacles.items() if applies), None)

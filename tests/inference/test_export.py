@@ -1,3 +1,5 @@
+import copy
+import dataclasses
 import json
 import subprocess
 import sys
@@ -42,6 +44,26 @@ def test_a_file_predicts_the_same_as_the_checkpoint(
             predicted = run_file(path, user_indices[:size], item_indices[:size])
         assert predicted == pytest.approx(expected[:size], abs=1e-5)
     assert ids["scale"] == [1, 5]
+
+
+def test_a_scorer_of_another_device_is_exported_from_the_cpu(
+    recommender: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device "meta" stands for a GPU; it has no values that could be copied."""
+    checkpoint = recommender.run.checkpoint
+    scorer = copy.deepcopy(checkpoint.scorer).to("meta")
+    devices = []
+
+    def written(module: torch.nn.Module, path: Path) -> None:
+        devices.append(module.scorer.device.type)
+        raise RunError("enough")
+
+    monkeypatch.setattr(exporting, "_write", written)
+    monkeypatch.setattr(type(scorer), "cpu", lambda self: self.to_empty(device="cpu"))
+    with pytest.raises(RunError, match="enough"):
+        exporting.export(dataclasses.replace(checkpoint, scorer=scorer), tmp_path / "model.pt2")
+    assert devices == ["cpu"]
+    assert scorer.device.type == "meta"
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from support.tiny import QUICK
 from support.training import train_result
 from support.weights import saved_weights
 
-from recsys.training.cuda_graph import CapturedStep
+from recsys.data.batches import Batch, Batches
+from recsys.training.cuda_graph import CapturedStep, obstacle
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 RUN = [
@@ -87,6 +90,61 @@ def test_without_a_graph_the_log_says_why(
         f"hardware.cuda_graph=true has no effect: {reason}"
     ]
     assert result["status"] == "completed"
+
+
+def on_gpu(optimizer: type[torch.optim.Optimizer], trainer: dict[str, Any], **module: Any) -> Any:
+    """Return what stands for a module that is trained on a GPU."""
+    loader = Batches(Batch(*(torch.zeros(9) for _ in range(3))), 3)
+    steps = optimizer([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    options = {
+        "precision": "32-true",
+        "gradient_clip_val": None,
+        "accumulate_grad_batches": 1,
+        "world_size": 1,
+    }
+    return SimpleNamespace(
+        device=torch.device("cuda"),
+        trainer=SimpleNamespace(**options | {"train_dataloader": loader, "optimizers": [steps]} | trainer),
+        **{"has_sparse_gradients": False, "compiled": False, "network": SimpleNamespace(is_static=True)}
+        | module,
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "trainer", "module", "reason"),
+    [
+        (torch.optim.AdamW, {}, {}, None),
+        (torch.optim.SGD, {}, {}, "the optimizer reads its learning rate on the CPU"),
+        (torch.optim.AdamW, {"precision": "16-mixed"}, {}, "with float16"),
+        (torch.optim.AdamW, {"gradient_clip_val": 1.0}, {}, "gradient_clip"),
+        (torch.optim.AdamW, {"world_size": 2}, {}, "it needs a single process"),
+        (torch.optim.AdamW, {}, {"has_sparse_gradients": True}, "the sizes of sparse gradients vary"),
+        (torch.optim.AdamW, {}, {"compiled": True}, "hardware.compile=true"),
+        (torch.optim.AdamW, {}, {"network": SimpleNamespace(is_static=False)}, "the rating histories"),
+    ],
+)
+def test_what_cannot_be_captured(
+    optimizer: type[torch.optim.Optimizer], trainer: dict, module: dict, reason: str | None
+) -> None:
+    found = obstacle(on_gpu(optimizer, trainer, **module))
+    assert found is None if reason is None else str(found).startswith(reason)
+
+
+def test_a_capture_that_fails_is_replaced_by_plain_steps(
+    compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Uncapturable(OnCPU):
+        def _capture(self) -> Callable[[], None]:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    expected = train_result(compose(*RUN), tmp_path / "plain")
+    monkeypatch.setattr("recsys.training.module.captured_step", lambda module: Uncapturable(module, 90))
+    with caplog.at_level(logging.WARNING, "recsys"):
+        result = train_result(compose(*RUN, "hardware.cuda_graph=true"), tmp_path / "run")
+    assert [record.message for record in caplog.records if "cuda_graph" in record.message] == [
+        "hardware.cuda_graph=true has no effect: capturing failed (operation not permitted when stream is capturing)"
+    ]
+    assert result["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
 
 
 @pytest.mark.gpu
