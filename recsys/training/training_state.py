@@ -182,7 +182,8 @@ def _check_structure(expected: Any, found: Any, key: str) -> None:
         if not isinstance(found, int) or not min(expected, 0) <= found <= MAX_COUNT:
             raise ValueError(f"{key}: {found!r:.80} is not a count")
     elif isinstance(expected, float):
-        if not isinstance(found, int | float) or not math.isfinite(found):
+        is_small = not isinstance(found, int) or abs(found) <= MAX_COUNT
+        if not isinstance(found, int | float) or not is_small or not math.isfinite(found):
             raise ValueError(f"{key}: {found!r:.80} is not a finite number")
     elif type(expected) is not type(found):
         raise ValueError(f"{key}: {type(found).__name__}, expected {type(expected).__name__}")

@@ -257,6 +257,7 @@ def cut_generators(content: dict[str, Any]) -> None:
         lambda content: content.update(optimizer_states=[]),
         lambda content: group(content).update(lr="x"),
         lambda content: group(content).update(lr=float("nan")),
+        lambda content: group(content).update(lr=2**70),
         lambda content: group(content).update(betas=[0.9]),
         lambda content: group(content).update(betas=(1.0, 1.0)),
         lambda content: group(content).update(params=[0] * len(group(content)["params"])),
