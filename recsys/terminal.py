@@ -3,10 +3,13 @@
 import logging
 import re
 import sys
+import threading
 import traceback
 import warnings
 from types import TracebackType
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 # Control characters except newline and tab; Unicode line separators and bidirectional control characters; surrogates,
 # which stand for the bytes of a file name that is not UTF-8; and two characters that XML does not allow.
@@ -56,6 +59,7 @@ def is_terminal() -> bool:
 def set_up_tracebacks_and_warnings() -> None:
     """Let Python print the messages of uncaught errors and of warnings with their control characters shown."""
     sys.excepthook = _print_traceback
+    threading.excepthook = _report_thread
     warnings.formatwarning = _format_warning
     # A title in a figure may have characters that its font lacks; they are drawn as boxes.
     warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -63,6 +67,15 @@ def set_up_tracebacks_and_warnings() -> None:
 
 def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     print_line("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), is_error=True)
+
+
+def _report_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Report an error in a thread: one line if it comes from the operating system, such as a full disk."""
+    error = arguments.exc_value
+    if isinstance(error, OSError):
+        log.warning("a background thread has stopped: %s", error)
+    elif error is not None:
+        _print_traceback(arguments.exc_type, error, arguments.exc_traceback)
 
 
 _DEFAULT_FORMAT = warnings.formatwarning

@@ -45,21 +45,43 @@ def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) 
     Raises:
         DataError: RECSYS_DATA cannot be used.
     """
-    key = hashlib.sha256(repr([CACHE_FORMAT, *identity]).encode()).hexdigest()[:12]
-    safe_name = re.sub(r"[^\w.-]", "-", name)
-    folder = data_folder() / "encoded" / f"{safe_name}-{key}"
+    folder = _folder(name, identity)
     with data_folder_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if folder.is_dir():
-                try:
-                    return load(folder)
-                except (ValueError, KeyError, FileNotFoundError) as problem:
-                    log.warning("%s: damaged, encoded again (%s)", folder, problem)
-                    shutil.rmtree(folder)
+            if (dataset := _load(folder)) is not None:
+                return dataset
             for leftover in folder.parent.glob(
                 f"{glob.escape(temporary_prefix(folder))}*"
             ):  # of killed processes
                 shutil.rmtree(leftover, ignore_errors=True)
             save(build(), folder)
             return load(folder)
+
+
+def find_cached(name: str, identity: Sequence[object]) -> Dataset | None:
+    """Return an encoded dataset from the cache; None if it is not there. See `cached`."""
+    folder = _folder(name, identity)
+    with data_folder_errors():
+        if not folder.is_dir():
+            return None
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            return _load(folder)
+
+
+def _folder(name: str, identity: Sequence[object]) -> Path:
+    key = hashlib.sha256(repr([CACHE_FORMAT, *identity]).encode()).hexdigest()[:12]
+    safe_name = re.sub(r"[^\w.-]", "-", name)
+    return data_folder() / "encoded" / f"{safe_name}-{key}"
+
+
+def _load(folder: Path) -> Dataset | None:
+    """Return the dataset in a folder; None if there is none. A damaged one is removed."""
+    if not folder.is_dir():
+        return None
+    try:
+        return load(folder)
+    except (ValueError, KeyError, FileNotFoundError) as problem:
+        log.warning("%s: damaged, encoded again (%s)", folder, problem)
+        shutil.rmtree(folder)
+        return None

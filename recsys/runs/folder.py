@@ -82,6 +82,7 @@ def find_run(run: str) -> Path:
         results = sorted(found, key=lambda path: path.stat().st_mtime_ns)
         if not results:
             raise RunError("run=latest: no finished run under ./outputs; train one with recsys-train")
+        check_entries(results[-1].parent)
         return results[-1].parent
     folder = expanded(run)
     if (folder / RESULT).is_file():

@@ -105,6 +105,18 @@ def test_a_full_disk_at_the_first_checkpoint_is_reported(tmp_path: Path) -> None
     assert names == {"config.yaml", "hydra.yaml", "overrides.yaml", "train.log", "failed.json"}
 
 
+def test_a_full_disk_is_reported_without_a_traceback_of_tensorboard(tmp_path: Path) -> None:
+    """TensorBoard writes in a thread of its own."""
+    disk = tmp_path / "disk"
+    options = [option for option in QUICK if not option.startswith("logger=")]
+    done, _ = on_small_disk(
+        disk, "40k", *options, "model=bias", "logger=tensorboard", f"output_dir={disk / 'run'}"
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "a background thread has stopped: [Errno 28] No space left on device" in done.stderr
+
+
 def test_a_file_that_may_not_grow_at_the_first_checkpoint_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = limited(resource.RLIMIT_FSIZE, 50_000, *QUICK, "model.embedding_dim=400", f"output_dir={folder}")

@@ -284,6 +284,14 @@ def test_the_resume_command_can_be_pasted_into_a_shell() -> None:
     assert resume_command(Path("/my runs")) == """recsys-train 'run='"'"'/my runs'"'"'' resume=true"""
 
 
+def test_the_latest_run_may_not_contain_a_pipe() -> None:
+    Path("outputs/runs/a").mkdir(parents=True)
+    write_json(Path("outputs/runs/a/result.json"), {})
+    os.mkfifo("outputs/runs/a/events.out.tfevents.1")
+    with pytest.raises(RunError, match="a pipe or a device"):
+        find_run("latest")
+
+
 def test_latest_is_the_newest_finished_run_under_outputs(tmp_path: Path) -> None:
     for folder in ("outputs/runs/b", "outputs/sweeps/s/3", "outputs/runs/a"):
         Path(folder).mkdir(parents=True)

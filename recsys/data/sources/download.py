@@ -61,9 +61,9 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     there is no checksum, or `verify` is false, an existing copy in `folder` is ignored if `mirror` is a folder that has
     the archive, because its content may have changed.
 
-    Archives with a known checksum are stored in `folder`, and verified again when they are used. Others are stored
-    in `folder/unverified`, one per location. They are moved there by renaming, so an incomplete or wrong file never has
-    the name of an archive.
+    Archives with the known checksum are stored in `folder`, and verified again when they are used. Others are stored in
+    `folder/unverified`, one per location; also repacked ones, whose further files are unknown. They are moved there by
+    renaming, so an incomplete or wrong file never has the name of an archive.
 
     Args:
         archive: the archive.
@@ -75,37 +75,43 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
         DownloadError: no location has a usable archive; the message says why each failed and what to do.
     """
     has_checksum = verify and archive.md5 is not None
-    if has_checksum:
-        target = folder / f"{archive.name}.zip"
-    else:  # the configuration of another run may have downloaded something else under this name
-        origin = hashlib.sha256(f"{mirror} {archive.address}".encode()).hexdigest()[:8]
-        target = folder / "unverified" / f"{archive.name}-{origin}.zip"
+    original = folder / f"{archive.name}.zip"
+    # The configuration of another run may have downloaded something else under this name.
+    origin = hashlib.sha256(f"{mirror} {archive.address}".encode()).hexdigest()[:8]
+    other = folder / "unverified" / f"{archive.name}-{origin}.zip"
     mirror_file = None
     if mirror is not None and not _is_url(mirror):
         mirror_file = expanded(mirror) / f"{archive.name}.zip"
     use_existing = has_checksum or mirror_file is None or not os.path.isfile(mirror_file)
-    if use_existing and _is_intact(target, archive, verify):
-        return target
+    if use_existing and (found := _existing(archive, original, other, verify)):
+        return found
     parts = folder / f".{archive.name}.parts"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{archive.name}.lock")):
-        if use_existing and _is_intact(target, archive, verify):
-            return target  # another job has downloaded it in the meantime
-        for leftover in target.parent.glob(f".{archive.name}.fetching-*"):  # of killed processes
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f".{archive.name}.lock"):
+        if use_existing and (found := _existing(archive, original, other, verify)):
+            return found  # another job has downloaded it in the meantime
+        for leftover in folder.glob(f".{archive.name}.fetching-*"):  # of killed processes
             shutil.rmtree(leftover, ignore_errors=True)
-        _download(archive, target, mirror, mirror_file, parts, verify)
+        found = _download(archive, original, other, mirror, mirror_file, parts, verify)
         shutil.rmtree(parts, ignore_errors=True)
-        return target
+        return found
 
 
 def _download(
-    archive: Archive, target: Path, mirror: str | None, mirror_file: Path | None, parts: Path, verify: bool
-) -> None:
-    """Download an archive from the first location that works and move it to `target`.
+    archive: Archive,
+    original: Path,
+    other: Path,
+    mirror: str | None,
+    mirror_file: Path | None,
+    parts: Path,
+    verify: bool,
+) -> Path:
+    """Download an archive from the first location that works and return its final path.
 
     Args:
         archive: the archive.
-        target: its final path.
+        original: where to store it if it has the known checksum, and this is verified.
+        other: where to store it otherwise.
         mirror: a folder or URL; or None.
         mirror_file: the file in `mirror`, if that is a folder.
         parts: the folder of incomplete downloads.
@@ -114,11 +120,13 @@ def _download(
     failures = []
     for location, obtain in _locations(archive, mirror, mirror_file, parts):
         log.info("%s: trying %s", archive.name, location)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{archive.name}.fetching-") as temporary:
+        with tempfile.TemporaryDirectory(
+            dir=original.parent, prefix=f".{archive.name}.fetching-"
+        ) as temporary:
             copy = Path(temporary) / "archive.zip"
             try:
                 obtain(copy)
-                verification = _verify(copy, archive, verify)
+                is_original, verification = _verify(copy, archive, verify)
             # On a malformed response or archive, requests, http.client and zipfile raise far more types than they
             # document: ValueError, UnicodeError, OverflowError, LocationParseError, struct.error.
             except Exception as problem:
@@ -127,9 +135,11 @@ def _download(
                 failures.append(f"  {location}: {_reason(problem)}{_resume_hint(problem, location, parts)}")
                 continue
             flush(copy)
+            target = original if is_original else other
+            target.parent.mkdir(exist_ok=True)
             copy.replace(target)
             log.info("%s: downloaded from %s (%s)", archive.name, location, verification)
-            return
+            return target
     raise DownloadError(
         "\n".join([f"{archive.name}: no mirror has a usable archive", *failures])
         + f"\nPut {archive.name}.zip into a folder and set RECSYS_MIRROR=<folder>"
@@ -171,8 +181,8 @@ def _copy_file(file: Path, copy: Path) -> None:
     shutil.copyfile(file, copy)
 
 
-def _verify(copy: Path, archive: Archive, verify: bool) -> str:
-    """Verify a downloaded archive, and return how it was verified, for the log.
+def _verify(copy: Path, archive: Archive, verify: bool) -> tuple[bool, str]:
+    """Verify a downloaded archive. Return whether it is the original, and how it was verified, for the log.
 
     Raises:
         DownloadError: it is not a zip archive, or a checksum does not match.
@@ -184,11 +194,11 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> str:
         raise DownloadError(f"not a zip archive ({size} bytes, starts with {_start(copy)!r})") from None
     if not verify:
         log.warning("%s: checksum not verified (data.verify=false)", archive.name)
-        return "not verified"
+        return False, "not verified"
     if archive.md5 is None:
-        return "not verified: the archive has no fixed checksum"
+        return False, "not verified: the archive has no fixed checksum"
     if (md5 := _digest(copy.open("rb"), "md5")) == archive.md5:
-        return "md5 matches"
+        return True, "md5 matches"
     with zipfile.ZipFile(copy) as file:
         names = set(file.namelist())
         wrong = [member for member in archive.members if member not in names]
@@ -199,21 +209,24 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> str:
         difference = f"; {wrong[0]} is not the original" if wrong else ""
         raise DownloadError(f"md5 is {md5}, {archive.md5} expected{difference}")
     verified = ", ".join(Path(member).name for member in archive.members)
-    return f"sha256 of {verified} matches; its other files are not verified"
+    return False, f"sha256 of {verified} matches; its other files are not verified"
 
 
-def _is_intact(target: Path, archive: Archive, verify: bool) -> bool:
-    """Return whether an archive has been downloaded before, and still has the known checksum."""
-    if not target.is_file():
-        return False
+def _existing(archive: Archive, original: Path, other: Path, verify: bool) -> Path | None:
+    """Return the path of an archive that has been downloaded before, and still has the known checksums."""
     if not verify or archive.md5 is None:
-        return True
-    try:
-        _verify(target, archive, verify)
-    except Exception as problem:  # a damaged archive causes many kinds of errors
-        log.warning("%s: not the original, downloaded again (%s)", target, first_line(problem))
-        return False
-    return True
+        return other if other.is_file() else None
+    for path in (original, other):
+        if not path.is_file():
+            continue
+        try:
+            is_original, verification = _verify(path, archive, verify)
+            if path == other or is_original:
+                return path
+            log.warning("%s: not the original, downloaded again (%s)", path, verification)
+        except Exception as problem:  # a damaged archive causes many kinds of errors
+            log.warning("%s: not the original, downloaded again (%s)", path, first_line(problem))
+    return None
 
 
 def _digest(stream: IO[bytes], algorithm: str) -> str:

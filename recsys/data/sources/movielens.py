@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recsys.data.cache import cached, data_folder, data_folder_errors
+from recsys.data.cache import cached, data_folder, data_folder_errors, find_cached
 from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows
 from recsys.data.sources.archive import Tables
@@ -65,13 +65,21 @@ class MovieLens(Source):
             DownloadError: no mirror has a usable archive.
             DataError: the archive cannot be read, or RECSYS_DATA cannot be used.
         """
-        identity = [self.md5, self.members, list(self.scale), self.on_bad_rows]
+        # The name decides nothing: the configuration of another run may use it for other content, or read the same
+        # archive in another way.
+        reader = getattr(self.reader, "func", self.reader)
+        how = [self.folder, reader.__module__, reader.__qualname__, list(self.scale), self.on_bad_rows]
+        original = [self.md5, *how]
+        repacked = [self.md5, self.members, self.mirror, self.address, *how]
         if self.verify and self.md5:  # the content is known, so the cache can be used without the archive
-            return cached(self.name, identity, lambda: self._read(self._fetch()))
+            for identity in (original, repacked):
+                if (dataset := find_cached(self.name, identity)) is not None:
+                    return dataset
         archive = self._fetch()
         with archive.open("rb") as file:
             content = hashlib.file_digest(file, "md5").hexdigest()
-        return cached(self.name, [*identity, content], lambda: self._read(archive))
+        is_repacked = self.verify and self.md5 and content != self.md5
+        return cached(self.name, repacked if is_repacked else [content, *how], lambda: self._read(archive))
 
     def on_this_machine(self) -> "MovieLens":
         """Return this source with the mirror of this machine, if RECSYS_MIRROR names one."""

@@ -183,6 +183,15 @@ def test_a_repacked_archive_is_accepted_if_all_checksums_match(web, tmp_path: Pa
     members = {name: sha256(data) for name, data in MEMBERS.items()}
     known = archive(web.put("/official.zip", REPACKED), members=members)
     assert fetch(known, tmp_path).read_bytes() == REPACKED
+    assert fetch(known, tmp_path).read_bytes() == REPACKED
+    assert web.requested == ["/official.zip"]
+
+
+def test_a_repacked_archive_is_used_for_its_address_only(web, tmp_path: Path) -> None:
+    """A stranger's archive may have the original ratings, and other titles."""
+    members = {DATA: sha256(MEMBERS[DATA])}
+    fetch(archive(web.put("/stranger.zip", REPACKED), members=members), tmp_path)
+    assert fetch(archive(web.put("/official.zip", GOOD), members=members), tmp_path).read_bytes() == GOOD
 
 
 @pytest.mark.parametrize(
@@ -254,7 +263,7 @@ def test_a_web_page_is_refused_even_without_verification(web, tmp_path: Path) ->
     with pytest.raises(DownloadError, match="not a zip archive") as error:
         fetch(known, tmp_path, verify=False)
     assert "data.verify" not in str(error.value)
-    assert content(tmp_path) == ["unverified"]
+    assert content(tmp_path) == []
 
 
 def test_concurrent_downloads_end_with_one_archive(web, tmp_path: Path) -> None:
@@ -323,7 +332,7 @@ class TestPackage:
                 assert file.read(f"ml-100k/{member}").decode().strip() == MEMBERS[f"ml-100k/{member}"].strip()
         assert calls[0][-1] == "package==1.0"
         assert {"--no-deps", "--only-binary=:all:"} < set(calls[0])
-        assert content(tmp_path / "kept") == ["ml-100k.zip"]
+        assert content(tmp_path / "kept") == ["unverified", f"unverified/{built.name}"]
 
     @pytest.mark.parametrize(
         ("result", "reason"),
