@@ -14,6 +14,7 @@ from support.archives import pack, sample_ratings, tabs_members
 from support.tiny import SHORT, SMALL
 
 from recsys.config.validate import validate, validate_data
+from recsys.data.sources import download
 from recsys.experiment.train import train
 from recsys.paths import conf_dir
 
@@ -118,11 +119,13 @@ def test_other_commands_compose(command: str, compose) -> None:
 
 
 @pytest.mark.slow
-def test_python_snippets_of_the_readme_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # An archive in the data folder is trusted and not downloaded again.
-    downloaded = tmp_path / "data" / "archives" / "ml-100k.zip"
+def test_python_snippets_of_the_readme_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path))
+    monkeypatch.setattr(download, "_verify", lambda *_: (True, "synthetic ratings"))
     movies = {number: (f"Movie {number} (1990)", "Drama") for number in range(1, 61)}
-    pack(downloaded, tabs_members(sample_ratings(movies, users=50)[::2]))
+    pack(tmp_path / "ml-100k.zip", tabs_members(sample_ratings(movies, users=50)[::2]))
     first, second = re.findall(r"```python\n(.*?)```", README, re.S)
 
     run_snippet(first)

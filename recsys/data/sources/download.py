@@ -61,9 +61,9 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     there is no checksum, or `verify` is false, an existing copy in `folder` is ignored if `mirror` is a folder that has
     the archive, because its content may have changed.
 
-    Archives with the known checksum are stored in `folder`, and verified again when they are used. Others are stored in
-    `folder/unverified`, one per location; also repacked ones, whose further files are unknown. They are moved there by
-    renaming, so an incomplete or wrong file never has the name of an archive.
+    Archives with the known checksum are stored in `folder`, one per checksum, and verified again when they are used.
+    Others are stored in `folder/unverified`, one per location; also repacked ones, whose further files are unknown. All
+    are moved there by renaming, so an incomplete or wrong file never has the name of an archive.
 
     Args:
         archive: the archive.
@@ -75,10 +75,9 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
         DownloadError: no location has a usable archive; the message says why each failed and what to do.
     """
     has_checksum = verify and archive.md5 is not None
-    original = folder / f"{archive.name}.zip"
-    # The configuration of another run may have downloaded something else under this name.
-    origin = hashlib.sha256(f"{mirror} {archive.address}".encode()).hexdigest()[:8]
-    other = folder / "unverified" / f"{archive.name}-{origin}.zip"
+    # The configuration of another run may give the same name to something else.
+    original = folder / f"{archive.name}-{_key(archive.md5)}.zip"
+    other = folder / "unverified" / f"{archive.name}-{_key(f'{mirror} {archive.address}')}.zip"
     mirror_file = None
     if mirror is not None and not _is_url(mirror):
         mirror_file = expanded(mirror) / f"{archive.name}.zip"
@@ -216,17 +215,24 @@ def _existing(archive: Archive, original: Path, other: Path, verify: bool) -> Pa
     """Return the path of an archive that has been downloaded before, and still has the known checksums."""
     if not verify or archive.md5 is None:
         return other if other.is_file() else None
-    for path in (original, other):
+    by_version_0_1 = original.with_name(f"{archive.name}.zip")
+    for path in (original, by_version_0_1, other):
         if not path.is_file():
             continue
         try:
-            is_original, verification = _verify(path, archive, verify)
-            if path == other or is_original:
-                return path
-            log.warning("%s: not the original, downloaded again (%s)", path, verification)
+            is_original, reason = _verify(path, archive, verify)
         except Exception as problem:  # a damaged archive causes many kinds of errors
-            log.warning("%s: not the original, downloaded again (%s)", path, first_line(problem))
+            is_original, reason = False, first_line(problem)
+        else:
+            if is_original or path == other:
+                return path
+        log.warning("%s: not the original, downloaded again (%s)", path, reason)
     return None
+
+
+def _key(text: str | None) -> str:
+    """Return a part of a file name that stands for a text, which may be untrusted."""
+    return hashlib.sha256(str(text).encode()).hexdigest()[:8]
 
 
 def _digest(stream: IO[bytes], algorithm: str) -> str:

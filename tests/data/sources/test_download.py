@@ -34,6 +34,7 @@ REPACKED = zipped(MEMBERS, zipfile.ZIP_STORED)
 OTHER = zipped({**MEMBERS, DATA: "1\t1\t1\t1\n"})
 DAMAGED = REPACKED.replace(b"\t", b"\xff", 1)
 GOOD_MD5 = hashlib.md5(GOOD).hexdigest()
+KEPT = f"tiny-{hashlib.sha256(GOOD_MD5.encode()).hexdigest()[:8]}.zip"  # the name of GOOD in the folder for archives
 OTHER_MD5 = hashlib.md5(OTHER).hexdigest()
 
 
@@ -50,9 +51,9 @@ def test_an_archive_is_downloaded_once(web, tmp_path: Path) -> None:
     known = archive(web.put("/official.zip", GOOD))
     for _ in range(2):
         path = fetch(known, tmp_path / "kept")
-        assert path == tmp_path / "kept" / "tiny.zip"
+        assert path == tmp_path / "kept" / KEPT
         assert path.read_bytes() == GOOD
-    assert content(tmp_path / "kept") == ["tiny.zip"]
+    assert content(tmp_path / "kept") == [KEPT]
     assert web.requested == ["/official.zip"]
 
 
@@ -97,7 +98,7 @@ def test_a_bad_mirror_is_skipped_and_reported(
 
     official = web.put("/official.zip", GOOD)
     assert fetch(archive(official, members=members), kept, mirror).read_bytes() == GOOD
-    assert content(kept) == ["tiny.zip"]
+    assert content(kept) == [KEPT]
 
 
 def test_an_interrupted_download_is_resumed(web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,11 +107,11 @@ def test_an_interrupted_download_is_resumed(web, tmp_path: Path, monkeypatch: py
     with pytest.raises(DownloadError) as error:
         fetch(known, kept)
     assert "the connection was interrupted; 500 bytes were received" in str(error.value)
-    assert "tiny.zip" not in content(kept)
+    assert KEPT not in content(kept)
     web.put("/official.zip", GOOD, version='"1"')
     assert fetch(known, kept).read_bytes() == GOOD
     assert web.requested == ["/official.zip", "/official.zip", "/official.zip bytes=500-"]
-    assert content(kept) == ["tiny.zip"]
+    assert content(kept) == [KEPT]
 
 
 def test_a_full_disk_deletes_the_incomplete_file(
@@ -176,7 +177,7 @@ def test_what_killed_downloads_of_an_archive_left_is_removed(web, tmp_path: Path
         (tmp_path / f".{name}.fetching-x1").mkdir()
         (tmp_path / f".{name}.fetching-x1" / "archive.zip").write_bytes(b"x")
     fetch(archive(web.put("/official.zip", GOOD)), tmp_path)
-    assert content(tmp_path) == [".tiny-small.fetching-x1", ".tiny-small.fetching-x1/archive.zip", "tiny.zip"]
+    assert content(tmp_path) == [".tiny-small.fetching-x1", ".tiny-small.fetching-x1/archive.zip", KEPT]
 
 
 def test_a_repacked_archive_is_accepted_if_all_checksums_match(web, tmp_path: Path) -> None:
@@ -185,6 +186,23 @@ def test_a_repacked_archive_is_accepted_if_all_checksums_match(web, tmp_path: Pa
     assert fetch(known, tmp_path).read_bytes() == REPACKED
     assert fetch(known, tmp_path).read_bytes() == REPACKED
     assert web.requested == ["/official.zip"]
+
+
+def test_an_archive_with_another_checksum_is_not_replaced(web, tmp_path: Path) -> None:
+    """The checksum and the location may be those of a stranger's configuration."""
+    path = fetch(archive(web.put("/official.zip", GOOD)), tmp_path)
+    stranger = archive(web.put("/stranger.zip", OTHER), md5=hashlib.md5(OTHER).hexdigest())
+    assert fetch(stranger, tmp_path).read_bytes() == OTHER
+    assert path.read_bytes() == GOOD
+
+
+def test_an_archive_of_version_0_1_is_used_and_never_replaced(web, tmp_path: Path) -> None:
+    old = tmp_path / "tiny.zip"
+    old.write_bytes(GOOD)
+    assert fetch(archive(web.put("/official.zip", GOOD)), tmp_path) == old
+    old.write_bytes(OTHER)
+    assert fetch(archive(web.put("/official.zip", GOOD)), tmp_path).read_bytes() == GOOD
+    assert old.read_bytes() == OTHER
 
 
 def test_a_repacked_archive_is_used_for_its_address_only(web, tmp_path: Path) -> None:
@@ -232,7 +250,7 @@ def test_unverified_archives_are_separate(web, tmp_path: Path, caplog: pytest.Lo
         fetch(known, tmp_path)
     web.put("/official.zip", GOOD)
     assert fetch(known, tmp_path).read_bytes() == GOOD
-    assert content(tmp_path) == ["tiny.zip", "unverified", f"unverified/{kept.name}"]
+    assert content(tmp_path) == [KEPT, "unverified", f"unverified/{kept.name}"]
 
 
 @pytest.mark.parametrize("md5", [GOOD_MD5, None])
@@ -280,7 +298,7 @@ def test_concurrent_downloads_end_with_one_archive(web, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == [GOOD] * 4
-    assert content(tmp_path / "kept") == ["tiny.zip"]
+    assert content(tmp_path / "kept") == [KEPT]
 
 
 class TestPackage:

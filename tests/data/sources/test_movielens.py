@@ -116,7 +116,7 @@ def test_an_archive_without_a_checksum_is_read_again_when_it_changes(
 
 def test_a_truncated_archive_in_the_cache_is_downloaded_again(source: MovieLens, tmp_path: Path) -> None:
     source.load()
-    archive = tmp_path / "data" / "archives" / "ml-100k.zip"
+    (archive,) = (tmp_path / "data" / "archives").glob("ml-100k-*.zip")
     archive.write_bytes(archive.read_bytes()[:300])
     assert raw_rows(dataclasses.replace(source, on_bad_rows="drop").load()) == ROWS
     assert md5(archive) == source.md5
@@ -165,7 +165,7 @@ def test_two_processes_download_and_encode_once(source: MovieLens, web, tmp_path
     assert {out for out, _ in outputs} == {f"{source.load().sha256}\n"}
     assert web.requested == ["/ml-100k.zip"]
     kept = tmp_path / "data"
-    assert [path.name for path in (kept / "archives").glob("[!.]*")] == ["ml-100k.zip"]
+    assert len(list((kept / "archives").glob("[!.]*"))) == 1
     assert len(list((kept / "encoded").glob("[!.]*"))) == 1
 
 
