@@ -20,6 +20,9 @@ from recsys.models.scorer import Scorer, Side, Table, TableScorer
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 
+IDS: Terms = {"id": True, "history": False, "features": False}
+
+
 class HybridNet(RatingNetwork):
     """score = b_u + b_i + p_u . q_i + MLP([p_u; q_i]).
 
@@ -58,16 +61,16 @@ class HybridNet(RatingNetwork):
         hidden: PositiveInt | list[PositiveInt] = 64,
         dropouts: DropoutRate | Annotated[list[DropoutRate], MinLen(1)] = 0.2,
         embedding_dropout: DropoutRate = 0.5,
-        user: Terms | None = None,
-        item: Terms | None = None,
+        user: Terms = IDS,
+        item: Terms = IDS,
         head: Head = "linear",
         margin: NonNegativeFloat = 0.5,
         init_std: NonNegativeFloat = 0.05,
     ) -> None:
         super().__init__(n_users, n_items, scale, mean, rating_values, head, margin)
         self.embedding_dim = d = embedding_dim
-        of_user: Terms = {"id": True, "history": False, "features": False, **(user or {})}
-        of_item: Terms = {"id": True, "history": False, "features": False, **(item or {})}
+        of_user: Terms = {**IDS, **user}
+        of_item: Terms = {**IDS, **item}
         # The order in which tables are made decides which random numbers each of them gets.
         user_embedding = nn.Embedding(n_users, d) if of_user["id"] else None
         item_embedding = nn.Embedding(n_items, d) if of_item["id"] else None
