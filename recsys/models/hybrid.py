@@ -19,7 +19,6 @@ from recsys.models.ops.mlp import MLP
 from recsys.models.scorer import Scorer, Side, Table, TableScorer
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
-
 IDS: Terms = {"id": True, "history": False, "features": False}
 
 
