@@ -68,6 +68,7 @@ def test_without_vectors_there_is_no_projector(tmp_path: Path) -> None:
     assert [path.name.split(".")[0] for path in tmp_path.iterdir()] == ["events"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tensorboard_shows_the_figure_in_the_png_file(tmp_path: Path) -> None:
     figure = plot_curves({"val/rmse": pd.Series([1.0, 0.9], [1, 2])}, 2)

@@ -33,6 +33,7 @@ def test_the_accelerator_is_a_device(
     assert str(device_for(hardware)) == device
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["evaluate", "recommend", "explore", "average"])
 @pytest.mark.parametrize(
     ("override", "message"),

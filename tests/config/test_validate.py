@@ -103,6 +103,7 @@ def test_all_violated_constraints_are_reported_at_once(compose) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -144,6 +145,7 @@ def test_a_job_of_a_cluster_is_not_checked_against_this_machine(
         validate(compose("hardware.num_nodes=2"), on_this_machine=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accelerator", ["gpu", "auto"])
 def test_more_devices_than_gpus_are_an_error(
     compose, accelerator: str, monkeypatch: pytest.MonkeyPatch

@@ -228,6 +228,7 @@ def test_the_csv_logger_writes_curves_into_the_run_folder(compose, tmp_path: Pat
     assert min(curve) == pytest.approx(result["metrics"]["val/rmse"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_measures_its_speed(compose, tmp_path: Path) -> None:
     """Of 72 steps of 100 ratings, the first ten are not counted."""
     result = train_result(compose(*QUICK, "batch_size=100", "max_epochs=3"), tmp_path / "run")

@@ -223,6 +223,7 @@ def test_a_trial_reports_at_cycle_ends(tmp_path: Path, compose) -> None:
     assert min(trial.intermediate_values.values()) >= result["objective"]["value"]
 
 
+@pytest.mark.slow
 def test_a_trial_with_a_ranking_loss_reports_a_value_to_minimise(tmp_path: Path, compose) -> None:
     result = run_as_trial(tmp_path, compose, NONE, "loss=bpr")
     (trial,) = open_study(tmp_path, options(1)).trials
@@ -238,6 +239,7 @@ def test_a_trial_is_pruned_at_a_cycle_end(tmp_path: Path, compose) -> None:
     assert not (tmp_path / "0" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_without_a_search_or_pruner_has_no_trial(tmp_path: Path, compose) -> None:
     assert trial_of(tmp_path / "0") is None
     run_as_trial(tmp_path, compose, NONE)
@@ -245,6 +247,7 @@ def test_a_run_without_a_search_or_pruner_has_no_trial(tmp_path: Path, compose) 
     assert trial_of(tmp_path / "mine") is None
 
 
+@pytest.mark.slow
 def test_a_search_without_a_pruner_gets_no_reports(tmp_path: Path, compose) -> None:
     run_as_trial(tmp_path, compose, None)
     assert open_study(tmp_path, options(1)).trials[0].intermediate_values == {}

@@ -130,6 +130,7 @@ def test_what_cannot_be_captured(
     assert found is None if reason is None else str(found).startswith(reason)
 
 
+@pytest.mark.slow
 def test_a_capture_that_fails_is_replaced_by_plain_steps(
     compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -115,6 +115,7 @@ RATING = ["loss=pointwise", f"loss._target_={__name__}.NegativesAreErrors"]
 RUN = [*SMALL, *PLAIN, *SHORT, "max_epochs=9", "batch_size=250", "optimizer.lr=0.03", *SCHEDULE, *SPLIT]
 
 
+@pytest.mark.slow
 def test_a_ranking_loss_of_ones_own(compose, tmp_path: Path) -> None:
     recorder = Recorder()
     cfg = compose(*RUN, *RANKING, "ranking.k=5", "model=matrix-factorization", "patience=100")
@@ -183,6 +184,7 @@ def test_a_network_of_ones_own(compose, tmp_path: Path) -> None:
     assert load_run(tmp_path / "run", trust=True).checkpoint.scorer.user_table().shape == (60, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -94,6 +94,7 @@ def test_the_moving_average_is_validated_and_saved(compose, tmp_path: Path) -> N
     assert own["test/rmse"] == pytest.approx(averaged["metrics"]["test/rmse"], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_moving_average_of_a_history_is_validated_and_saved(compose, tmp_path: Path) -> None:
     options = [
         "model=neumf",

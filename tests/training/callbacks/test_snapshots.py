@@ -35,6 +35,7 @@ def test_the_ensemble_has_the_networks_of_the_last_cycle_ends(compose, tmp_path:
     assert averaged["model"]["parameters"] == result["model"]["parameters"]  # of one network
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_validated_and_saved(compose, tmp_path: Path) -> None:
     result = train_result(compose(*CYCLES, "snapshots=2"), tmp_path / "run")
     own = evaluate(str(tmp_path / "run"), subset="val")[-1]

@@ -32,6 +32,7 @@ def weights(folder) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 def test_weights_do_not_depend_on_the_number_of_threads(compose, tmp_path, threads) -> None:
     for number in (1, 2):
         threads(number)
