@@ -3,7 +3,7 @@
 import copy
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import run
+from support.nested import container_of, nodes
 from support.run_records import write_run
 from support.tiny import QUICK
 
@@ -40,28 +41,10 @@ JSON = st.recursive(
 )
 
 
-def nodes(content: Any, path: tuple = ()) -> Iterator[tuple]:
-    """Yield the path of every value in a JSON object."""
-    if path:
-        yield path
-    items = (
-        content.items()
-        if isinstance(content, dict)
-        else enumerate(content)
-        if isinstance(content, list)
-        else ()
-    )
-    for key, value in items:
-        yield from nodes(value, (*path, key))
-
-
 def changed(content: dict, path: tuple, change: Callable[[Any, Any], None]) -> str:
     """Return JSON in which one value is changed by `change`, a function of its container and key."""
     content = copy.deepcopy(content)
-    container: Any = content
-    for key in path[:-1]:
-        container = container[key]
-    change(container, path[-1])
+    change(container_of(content, path), path[-1])
     return json.dumps(content)
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import open_dict
+from support.nested import container_of, nodes
 from support.tiny import QUICK
 from support.training import interrupted
 
@@ -301,29 +302,21 @@ VALUES: list[Any] = [
 ]
 
 
-def paths(value: Any, path: tuple = ()) -> Iterator[tuple]:
-    """Yield the path of every value in the content of a checkpoint, except for its configuration."""
-    if path:
-        yield path
-    if path != ("recsys",) and isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from paths(item, (*path, key))
-
-
 @pytest.mark.slow
 def test_any_change_of_the_state_is_refused_or_harmless(unfinished: Path, tmp_path: Path) -> None:
     original = torch.load(unfinished / "checkpoints" / "last.ckpt", weights_only=True)
-    places = [path for path in paths(original) if path[0] not in ("state_dict", "hyper_parameters")]
+    places = [
+        place
+        for place in nodes(original)
+        if place == ("recsys",) or place[0] not in ("recsys", "state_dict", "hyper_parameters")
+    ]
     counts = {"completed": 0, "refused": 0}
 
     @settings(max_examples=60)
     @given(st.sampled_from(places), st.sampled_from(VALUES))
     def check(place: tuple, value: Any) -> None:
         def edit(content: dict[str, Any]) -> None:
-            container: Any = content
-            for key in place[:-1]:
-                container = container[key]
-            container[place[-1]] = value
+            container_of(content, place)[place[-1]] = value
 
         run = tmp_path / "run"
         shutil.rmtree(run, ignore_errors=True)

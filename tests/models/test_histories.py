@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.networks import TERMS
 
 from recsys.models import histories
 from recsys.models.histories import HistoryLists, HistoryMatrix
@@ -12,7 +13,6 @@ from recsys.models.hybrid import HybridNet
 from recsys.training.losses import Pointwise
 
 N_USERS, N_ITEMS, DIM = 5, 7, 3
-TERMS = {"history": True, "features": True}
 PAIRS = st.sets(st.tuples(st.integers(0, N_USERS - 1), st.integers(0, N_ITEMS - 1)), min_size=1)
 
 

@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
-from support.networks import OwnNetwork
+from support.networks import TERMS, OwnNetwork
 from support.training import synthetic_data
 
 from recsys.data.datamodule import MovieLensDataModule
@@ -77,7 +77,6 @@ def test_trains_and_is_measured_by_any_trainer(tmp_path: Path) -> None:
     assert module.training, "measuring does not change the mode of the module"
 
 
-TERMS = {"history": True, "features": True}
 HISTORY = {"embedding_dim": 4, "hidden": [8], "user": TERMS, "item": TERMS}
 
 

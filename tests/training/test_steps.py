@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from support.networks import TERMS
 from support.training import synthetic_data
 
 from recsys.data.batches import Batch, Batches, to_tensors
@@ -21,7 +22,6 @@ from recsys.training.losses import BPR, Loss, Pointwise, SampledSoftmax
 from recsys.training.module import RatingModule
 from recsys.training.sparse_adam import SparseAdam
 
-TERMS = {"history": True, "features": True}
 NETWORKS = {
     "bias": Bias,
     "matrix-factorization": MatrixFactorization,

@@ -20,6 +20,8 @@ from recsys.data.splits import OfficialSplit
 from recsys.errors import DataError, DownloadError
 
 ROWS = sample_ratings()
+RATINGS = "ml-100k/u.data"
+RATINGS_CHECKSUM = {RATINGS: hashlib.sha256(str(tabs_members(ROWS)[RATINGS]).encode()).hexdigest()}
 
 
 def md5(path: Path) -> str:
@@ -51,11 +53,7 @@ def test_rows_keep_the_order_of_the_file(source: MovieLens) -> None:
 @pytest.mark.parametrize("is_repacked", [False, True])
 def test_a_second_load_reads_the_cache(source: MovieLens, is_repacked: bool, tmp_path: Path) -> None:
     if is_repacked:
-        members = tabs_members(ROWS)
-        ratings = str(members["ml-100k/u.data"]).encode()
-        source = dataclasses.replace(
-            source, md5="0" * 32, members={"ml-100k/u.data": hashlib.sha256(ratings).hexdigest()}
-        )
+        source = dataclasses.replace(source, md5="0" * 32, members=RATINGS_CHECKSUM)
     first = source.load()
     for archive in tmp_path.rglob("*.zip"):
         archive.unlink()
@@ -68,11 +66,9 @@ def test_another_folder_of_a_verified_archive_has_another_cache_entry(
     source: MovieLens, tmp_path: Path
 ) -> None:
     """The configuration of a stranger's run may read files that no checksum covers."""
-    members = tabs_members(ROWS)
-    ratings = str(members["ml-100k/u.data"]).encode()
-    known = {"ml-100k/u.data": hashlib.sha256(ratings).hexdigest()}
-    stranger = pack(tmp_path / "stranger" / "ml-100k.zip", members | tabs_members(ROWS[:3], folder="evil"))
-    source = dataclasses.replace(source, members=known)
+    both = tabs_members(ROWS) | tabs_members(ROWS[:3], folder="evil")
+    stranger = pack(tmp_path / "stranger" / "ml-100k.zip", both)
+    source = dataclasses.replace(source, members=RATINGS_CHECKSUM)
     evil = dataclasses.replace(source, folder="evil", mirror=str(stranger.parent))
     assert raw_rows(evil.load()) == ROWS[:3]
     assert raw_rows(source.load()) == ROWS
