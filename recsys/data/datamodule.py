@@ -68,18 +68,29 @@ class MovieLensDataModule(pl.LightningDataModule):
         Raises:
             DataError: no training rating is positive, as a ranking loss needs.
         """
-        columns = self._columns(self.split.train)
-        kept = None if self.selected is None else self.selected(columns.ratings, self.dataset.scale)
-        if kept is not None:
-            columns = Batch(*(column[kept] for column in columns))
-            if not len(columns.ratings):
-                raise DataError(
-                    "ranking.threshold: no rating of the training set is that high, so a ranking loss has nothing to "
-                    "learn; use a lower ranking.threshold, or loss.positives=all"
-                )
+        columns = self._columns(self.train_rows())
         process_rank, world_size = self._process()
         order = Shuffle(len(columns.ratings), self.seed, columns.ratings.device, process_rank, world_size)
         return Batches(columns, self.batch_size, order)
+
+    def train_rows(self) -> Rows:
+        """Return the rows of the training set that batches are made of; see `selected`.
+
+        Raises:
+            DataError: no training rating is positive, as a ranking loss needs.
+        """
+        rows = self.split.train
+        if self.selected is None:
+            return rows
+        kept = self.selected(torch.from_numpy(self.dataset.ratings[rows]), self.dataset.scale)
+        if kept is None:
+            return rows
+        if not kept.any():
+            raise DataError(
+                "ranking.threshold: no rating of the training set is that high, so a ranking loss has nothing to "
+                "learn; use a lower ranking.threshold, or loss.positives=all"
+            )
+        return rows[kept.numpy()]
 
     def val_dataloader(self) -> Batches:
         """Return the validation set in order; with several processes, each rating goes to exactly one."""

@@ -159,8 +159,8 @@ def _load_last(
 def _check_state(
     path: Path, content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, data: MovieLensDataModule
 ) -> None:
-    data.selected = module.loss.selected
-    steps_per_epoch = -(-len(data.train_dataloader()) // trainer.world_size)
+    data.selected = module.loss.selected  # as `RatingModule.setup` does when training starts
+    steps_per_epoch = -(-len(data.train_rows()) // (data.batch_size * trainer.world_size))
     try:
         check_training_state(content, module, trainer, steps_per_epoch)
     except Exception as error:  # a file that was tampered with causes many kinds of errors

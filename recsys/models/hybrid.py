@@ -94,14 +94,17 @@ class HybridNet(RatingNetwork):
     @property
     def name(self) -> str:
         """The name in result tables, as in model=history and model=neumf."""
-        histories = self.user_encoder.history, self.item_encoder.history
-        return "neumf" if histories == (None, None) else "history"
+        return "history" if self._histories else "neumf"
 
     @property
     def is_static(self) -> bool:
         """Whether a training step has the same sizes for all batches: sums over a matrix have, over lists not."""
+        return all(isinstance(history.ratings, HistoryMatrix) for history in self._histories)
+
+    @property
+    def _histories(self) -> list[HistoryEncoder]:
         histories = self.user_encoder.history, self.item_encoder.history
-        return all(history is None or isinstance(history.ratings, HistoryMatrix) for history in histories)
+        return [history for history in histories if history is not None]
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores of pairs, in training: (B,) and (B,) to (B,)."""
@@ -134,12 +137,11 @@ class HybridNet(RatingNetwork):
             self.item_encoder.features.set_features(features.item_features(dataset.item_table))
         if self.user_encoder.features is not None:
             self.user_encoder.features.set_features(features.user_features(dataset.user_table))
-        of_users, of_items = self.user_encoder.history, self.item_encoder.history
-        if of_users is None and of_items is None:
+        if not self._histories:
             return
         users, items, biases = dataset.users[train], dataset.items[train], fit_biases(dataset, train)
         deviations = dataset.ratings[train] - biases.mean
-        if of_users is not None:
+        if (of_users := self.user_encoder.history) is not None:
             of_users.set_ratings(users, items, deviations - biases.items[items], self.n_users)
-        if of_items is not None:
+        if (of_items := self.item_encoder.history) is not None:
             of_items.set_ratings(items, users, deviations - biases.users[users], self.n_items)

@@ -93,9 +93,8 @@ class CapturedStep:
         """Return a function that runs the captured step on the inputs."""
         assert self._inputs is not None
         graph = torch.cuda.CUDAGraph()
-        if (
-            generator := self.module.generator
-        ) is not None:  # torch registers the default generator, which dropout uses
+        # Torch registers the default generator, which dropout uses.
+        if (generator := self.module.generator) is not None:
             graph.register_generator_state(generator)
         with torch.cuda.graph(graph):
             self._step(self._inputs)

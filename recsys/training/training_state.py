@@ -78,7 +78,7 @@ def check_training_state(
             _check_structure(
                 callback.state_dict(), content["callbacks"][callback.state_key], callback.state_key
             )
-    is_fused = any(group.get("fused") for group in [*optimizer.param_groups, *state["param_groups"]])
+    is_fused = any(group.get("fused") for group in optimizer.param_groups)
     for index, values in state["state"].items():
         _check_parameter_state(values, parameters[index], is_fused)
 
