@@ -133,6 +133,18 @@ def _ranking_can_be_measured(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"ranking.threshold={threshold}: must be between {scale[0]} and {scale[1]} (data.scale)"
 
 
+def _network_fits_loss(cfg: Config, objects: Objects) -> Iterator[str]:
+    from recsys.models.base import NO_CHOICE_HEAD
+
+    accepted = inspect.signature(type(objects.network)).parameters
+    for name, value in objects.loss.network_arguments.items():
+        if name not in accepted:
+            yield f"loss={_name(objects.loss).lower()}: {_name(objects.network)} {NO_CHOICE_HEAD}"
+            return
+        if name in cfg["model"]:
+            yield f"model.{name}={cfg['model'][name]}: set by the loss {_name(objects.loss)} ({value}); remove it"
+
+
 def _one_kind_of_average(cfg: Config, objects: Objects) -> Iterator[str]:
     if not cfg["averaging"]:
         return
@@ -159,6 +171,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _sparse_gradients_are_supported,
     _split_is_possible,
     _ranking_can_be_measured,
+    _network_fits_loss,
     _one_kind_of_average,
     _run_is_resumed,
 )

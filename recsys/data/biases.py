@@ -33,6 +33,18 @@ class Biases:
         return self.mean + self.users[users] + self.items[items]
 
 
+def damped_means(index: NDArray, values: NDArray, n: int, damping: float) -> NDArray[np.float64]:
+    """Return the mean of the values of each user or item, with `damping` additional values of 0: (n,).
+
+    Args:
+        index: whose values they are, (m,).
+        values: (m,).
+        n: number of users or items.
+        damping: number of additional values.
+    """
+    return np.bincount(index, values, n) / (np.bincount(index, minlength=n) + damping)
+
+
 def fit_biases(dataset: Dataset, train: Rows, rounds: int = 10) -> Biases:
     """Fit mean + b_u + b_i by alternating least squares (Koren 2010).
 

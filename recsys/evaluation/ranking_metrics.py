@@ -7,8 +7,7 @@ Nothing is sampled: metrics on a sample of the catalogue can reverse the order o
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +16,13 @@ from recsys.data.batches import present
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import ConfigError, DataError
+from recsys.models.heads import relevance_threshold
 from recsys.models.scorer import Scorer
 from recsys.models.scoring import Seen, top_items
 
 log = logging.getLogger(__name__)
 
 EARLIER: dict[str, tuple[str, ...]] = {"train": (), "val": ("train",), "test": ("train", "val")}
-
-
-def relevance_threshold(threshold: float | None, scale: Sequence[float]) -> float:
-    """Return the lowest relevant rating: the given one, or three quarters up the scale (4 on a scale of 1 to 5)."""
-    return scale[0] + 0.75 * (scale[1] - scale[0]) if threshold is None else float(threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +92,21 @@ class RankingTask:
             n_trained_users=int(present(dataset.users[split.train], len(dataset.user_ids)).sum()),
         )
 
+    def limited_to(self, n_users: int) -> "RankingTask":
+        """Return the same task for at most this many of its users, evenly spaced."""
+        if n_users >= len(self.users):
+            return self
+        n_items = len(self.item_counts)
+        kept = np.linspace(0, len(self.users) - 1, n_users).astype(np.int64)
+        position = np.full(len(self.users), -1)
+        position[kept] = np.arange(n_users)
+        owner = position[self.relevant // n_items]
+        relevant = owner[owner >= 0] * n_items + self.relevant[owner >= 0] % n_items
+        return replace(self, users=self.users[kept], counts=self.counts[kept], relevant=relevant)
+
     def measure(self, scorer: Scorer) -> dict[str, float]:
-        """Return the metrics of the top k of a scorer; see `metrics`."""
-        scores, items = top_items(scorer, self.users, self.k, self.seen)
+        """Return the metrics of the top k of a scorer, as its ranker orders them; see `metrics`."""
+        scores, items = top_items(scorer.ranker(), self.users, self.k, self.seen)
         return self.metrics(np.where(np.isfinite(scores), items, -1))  # -inf: no unseen item is left
 
     def metrics(self, recommended: NDArray[np.int64]) -> dict[str, float]:

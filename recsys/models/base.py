@@ -12,10 +12,17 @@ from torch.nn import functional
 from recsys.data.batches import present
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows, Split
+from recsys.errors import ConfigError
+from recsys.models.choice import ChoiceHead
 from recsys.models.features import item_features, user_features
 from recsys.models.heads import Head, OrdinalHead, distinct_ratings, make_head
 from recsys.models.network_scorer import NetworkScorer
 from recsys.models.scorer import Scorer, Side
+
+NO_CHOICE_HEAD = (
+    "does not learn which items users choose; use model=history or model=neumf (in Python, HybridNet with "
+    "choice=True), or loss=pointwise"
+)
 
 
 class SplitData(Protocol):
@@ -65,6 +72,7 @@ class RatingNetwork(nn.Module):
         self.scale = (float(scale[0]), float(scale[1]))
         self.mean = float(mean)
         self.head = make_head(head, self.scale, self.mean, rating_values, margin)
+        self.choice: ChoiceHead | None = None  # learns which items users choose
 
     @classmethod
     def from_data(cls, data: SplitData, **options: Any) -> Self:
@@ -106,8 +114,30 @@ class RatingNetwork(nn.Module):
         This is the mean squared error, or with head="ordinal" the negative log-likelihood.
         """
         if isinstance(self.head, OrdinalHead):
-            return self.head.negative_log_likelihood(self.logits(users, items), ratings)
+            return self.rating_loss(self.logits(users, items), ratings)
         return functional.mse_loss(self(users, items), ratings)
+
+    def rating_loss(self, scores: Tensor, ratings: Tensor) -> Tensor:
+        """Return the loss of predicting ratings (B,) from scores (B,), as a scalar; see `loss`."""
+        if isinstance(self.head, OrdinalHead):
+            return self.head.negative_log_likelihood(scores, ratings)
+        return functional.mse_loss(self.head(scores.float()), ratings)
+
+    def joint_losses(
+        self, users: Tensor, items: Tensor, ratings: Tensor, negatives: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of predicting ratings, and that of predicting which items were rated, as scalars.
+
+        Args:
+            users: user indices (B,).
+            items: item indices (B,).
+            ratings: (B,).
+            negatives: the largest number of other items that an item is compared with.
+
+        Raises:
+            ConfigError: the network does not learn which items users choose.
+        """
+        raise ConfigError(f"loss=joint: {type(self).__name__} {NO_CHOICE_HEAD}")
 
     def setup_from_data(self, dataset: Dataset, train: Rows) -> None:
         """Take constants from the training set; a method that overrides this one must call it.

@@ -40,8 +40,7 @@ class HistoryEncoder(nn.Module):
         nn.init.normal_(self.chosen.weight, std=init_std)
         nn.init.normal_(self.liked.weight, std=init_std)
         # Not a buffer: DDP would broadcast the ratings in every step, and averaged models would copy them.
-        self._lists: HistoryLists | None = None
-        self._placed: Histories | None = None  # the same ratings on the device of the weights
+        self.lists: HistoryLists | None = None
 
     def set_ratings(self, rows: NDArray, columns: NDArray, residuals: NDArray, n_rows: int) -> None:
         """Take the training ratings.
@@ -52,8 +51,7 @@ class HistoryEncoder(nn.Module):
             residuals: ratings minus the mean and b_j (n,).
             n_rows: number of users (or items).
         """
-        self._lists = HistoryLists.of(rows, columns, residuals, n_rows, self.n_columns)
-        self._placed = None
+        self.lists = HistoryLists.of(rows, columns, residuals, n_rows, self.n_columns)
 
     @property
     def ratings(self) -> Histories:
@@ -62,11 +60,9 @@ class HistoryEncoder(nn.Module):
         Raises:
             RuntimeError: they are not set.
         """
-        if self._lists is None:
+        if self.lists is None:
             raise RuntimeError("no rating history: call network.setup_from_data(dataset, split.train) first")
-        if self._placed is None or self._placed.device != self.liked.weight.device:
-            self._placed = self._lists.on(self.liked.weight.device)
-        return self._placed
+        return self.lists.on(self.liked.weight.device)
 
     def forward(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return vectors (B, d) of rows (B,), each without the column (B,) in question."""

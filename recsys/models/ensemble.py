@@ -34,6 +34,13 @@ class EnsembleScorer(Scorer):
             total += member.score_catalogue(users, precision)
         return total.div_(len(self.members))
 
+    def ranker(self) -> Scorer:
+        """Return the mean of the members' rankers; without a ranker of its own in each member, this scorer."""
+        rankers = [member.ranker() for member in self._scorers]
+        if any(ranker is member for ranker, member in zip(rankers, self._scorers, strict=True)):
+            return self
+        return EnsembleScorer(rankers)
+
     def vectors(self, side: Side) -> Tensor | None:
         """Return the vectors of all members side by side, (n, sum of d)."""
         return _concatenated(member.vectors(side) for member in self._scorers)

@@ -22,22 +22,36 @@ def distinct_ratings(ratings: NDArray) -> list[float]:
     return values if len(values) <= MAX_RATING_VALUES else []
 
 
+def relevance_threshold(threshold: float | None, scale: Sequence[float]) -> float:
+    """Return the lowest relevant rating: the given one, or three quarters up the scale (4 on a scale of 1 to 5)."""
+    return scale[0] + 0.75 * (scale[1] - scale[0]) if threshold is None else float(threshold)
+
+
 class MeanOffsetHead(nn.Module):
     """rating = mean + score.
 
     Args:
         mean: the mean rating of the training set.
+        scale: the lowest and the highest rating.
     """
 
     additive = True  # scores are in rating points, so biases can be read as such
 
-    def __init__(self, mean: float) -> None:
+    def __init__(self, mean: float, scale: Sequence[float]) -> None:
         super().__init__()
-        self.mean = mean
+        self.mean, self.low, self.high = mean, scale[0], scale[1]
 
     def forward(self, scores: Tensor) -> Tensor:
         """Return ratings of the shape of `scores`."""
         return self.mean + scores
+
+    def log_liked(self, scores: Tensor, threshold: float) -> Tensor:
+        """Return the logarithm of where ratings are on the scale, from 0 to 1; the threshold is not used.
+
+        It takes the place of the probability of a high rating, which only an ordinal head knows.
+        """
+        position = (self(scores) - self.low) / (self.high - self.low)
+        return position.clamp_min(MIN_LIKELIHOOD).log()
 
 
 class SigmoidHead(nn.Module):
@@ -55,6 +69,10 @@ class SigmoidHead(nn.Module):
     def forward(self, scores: Tensor) -> Tensor:
         """Return ratings of the shape of `scores`."""
         return self.low + (self.high - self.low) * torch.sigmoid(scores)
+
+    def log_liked(self, scores: Tensor, threshold: float) -> Tensor:
+        """Return the logarithm of where ratings are on the scale; see `MeanOffsetHead.log_liked`."""
+        return functional.logsigmoid(scores)
 
 
 class OrdinalHead(nn.Module):
@@ -100,6 +118,13 @@ class OrdinalHead(nn.Module):
         likelihood = cumulative.gather(1, index + 1) - cumulative.gather(1, index)
         return -likelihood.clamp_min(MIN_LIKELIHOOD).log().mean()
 
+    def log_liked(self, scores: Tensor, threshold: float) -> Tensor:
+        """Return log P(rating >= threshold) in the shape of `scores`; above all ratings, that of the highest one."""
+        below = min(int((self.rating_values < threshold).sum()), len(self.thresholds))
+        if below == 0:
+            return torch.zeros_like(scores)
+        return functional.logsigmoid(scores.float() - self.thresholds[below - 1])
+
 
 def make_head(
     head: Head, scale: Sequence[float], mean: float, rating_values: Sequence[float] = (), margin: float = 0.5
@@ -117,5 +142,5 @@ def make_head(
         ConfigError: "ordinal" without rating values.
     """
     if head == "linear":
-        return MeanOffsetHead(mean)
+        return MeanOffsetHead(mean, scale)
     return SigmoidHead(scale, margin) if head == "sigmoid" else OrdinalHead(rating_values)

@@ -75,6 +75,10 @@ class Histories(ABC):
         Both are float32 (B, 1). Without a rating, both are 0.
         """
 
+    @abstractmethod
+    def are_rated(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return whether each of rows (B,) has a rating in each of columns (C,): bool (B, C)."""
+
 
 class HistoryLists(Histories):
     """Histories as lists: ratings sorted by row and column.
@@ -93,6 +97,7 @@ class HistoryLists(Histories):
         each = torch.arange(len(keys), device=keys.device)
         self.residual_sums = embedding_bag(each, residuals[:, None], starts[:-1], mode="sum")  # (n_rows, 1)
         self.rows_per_chunk = max(1, RATINGS_PER_CHUNK * len(self.counts) // max(1, len(keys)))
+        self._placed: Histories | None = None  # a copy on the device that was asked for last
 
     @classmethod
     def of(cls, rows: NDArray, columns: NDArray, residuals: NDArray, n_rows: int, n_columns: int) -> Self:
@@ -103,9 +108,14 @@ class HistoryLists(Histories):
         return cls(torch.from_numpy(keys[order]), sorted_residuals, row_starts(rows, n_rows), n_columns)
 
     def on(self, device: torch.device) -> Histories:
-        """Return the ratings on a device, in the form that is fast there."""
-        if device.type == "cpu":
+        """Return the ratings on a device, in the form that is fast there; copied when the device changes."""
+        if device == self.device:
             return self
+        if self._placed is None or self._placed.device != device:
+            self._placed = self._copy(device)
+        return self._placed
+
+    def _copy(self, device: torch.device) -> Histories:
         keys, residuals = self.keys.to(device), self.residuals.to(device)
         n_rows = len(self.counts)
         if 5 * n_rows * self.n_columns <= MAX_MATRIX_BYTES:
@@ -127,14 +137,24 @@ class HistoryLists(Histories):
         is_rated = (self.keys[found] == keys).float()[:, None]
         return is_rated, is_rated * self.residuals[found, None]
 
+    @torch.compiler.disable  # sizes depend on the rows
+    def are_rated(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return whether rows have ratings in columns; see `Histories`. Takes time in proportion to their ratings."""
+        distinct_rows, row_position = rows.long().unique(return_inverse=True)
+        distinct, column_position = columns.long().unique(return_inverse=True)
+        place = torch.full((self.n_columns,), len(distinct), device=rows.device)
+        place[distinct] = torch.arange(len(distinct), device=rows.device)
+        positions, _, counts = self._positions(distinct_rows)
+        each_row = torch.arange(len(distinct_rows), device=rows.device).repeat_interleave(
+            counts, output_size=len(positions)
+        )
+        # Ratings of other columns go to an additional last column.
+        rated = torch.zeros(len(distinct_rows), len(distinct) + 1, dtype=torch.bool, device=rows.device)
+        rated[each_row, place.index_select(0, self.column_of.index_select(0, positions))] = True
+        return rated.index_select(0, row_position).index_select(1, column_position)
+
     def _sums(self, rows: Tensor, chosen: Tensor, liked: Tensor) -> Sums:
-        first = self.starts[rows]
-        counts = self.starts[rows + 1] - first
-        offsets = counts.cumsum(0) - counts
-        positions = torch.arange(
-            int(counts.sum()), device=rows.device
-        )  # synchronises with a GPU, once per step
-        positions = positions + (first - offsets).repeat_interleave(counts, output_size=len(positions))
+        positions, offsets, counts = self._positions(rows)
         # index_select takes a quarter of the time of indexing with brackets for many positions.
         columns, residuals = (
             self.column_of.index_select(0, positions),
@@ -144,6 +164,17 @@ class HistoryLists(Histories):
         chosen_sum, liked_sum = bag_sums(torch.cat([chosen, liked], dim=1), bags).chunk(2, dim=1)
         weighted = bag_sums(liked, bags, residuals)
         return Sums(chosen_sum, liked_sum, weighted, self.residual_sums[rows], counts[:, None].float())
+
+    def _positions(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return where the ratings of rows (B,) are, where those of each row start in that, and how many it has."""
+        first = self.starts[rows]
+        counts = self.starts[rows + 1] - first
+        offsets = counts.cumsum(0) - counts
+        positions = torch.arange(
+            int(counts.sum()), device=rows.device
+        )  # synchronises with a GPU, once per step
+        positions = positions + (first - offsets).repeat_interleave(counts, output_size=len(positions))
+        return positions, offsets, counts
 
 
 class HistoryMatrix(Histories):
@@ -185,3 +216,7 @@ class HistoryMatrix(Histories):
     def of_pairs(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return whether pairs were rated, and their residuals; see `Histories`."""
         return self.rated[rows, columns].float()[:, None], self.residuals[rows, columns][:, None]
+
+    def are_rated(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return whether rows have ratings in columns; see `Histories`."""
+        return self.rated.index_select(0, rows).index_select(1, columns)

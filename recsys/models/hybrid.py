@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+import numpy as np
 import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
 
-from recsys.data.biases import ITEM_DAMPING, USER_DAMPING, fit_biases
+from recsys.data.biases import ITEM_DAMPING, USER_DAMPING, damped_means
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.models import features
 from recsys.models.base import RatingNetwork
+from recsys.models.choice import ChoiceHead, joint_scorer
 from recsys.models.encoders import Encoder, FeatureEncoder, HistoryEncoder, Terms
 from recsys.models.heads import Head
-from recsys.models.histories import HistoryMatrix
+from recsys.models.histories import HistoryLists, HistoryMatrix
 from recsys.models.ops.mlp import MLP
 from recsys.models.scorer import Scorer, Side, Table, TableScorer
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
@@ -45,6 +47,8 @@ class HybridNet(RatingNetwork):
         head: from scores to ratings: "linear" (mean + score), "sigmoid" or "ordinal".
         margin: how far a sigmoid extends beyond the scale, in rating points.
         init_std: initial standard deviation of all vectors.
+        choice: whether the network also learns which items users choose, as `Joint` trains it; see `ChoiceHead`.
+        threshold: the lowest relevant rating in the scores that then rank items; None: three quarters up the scale.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class HybridNet(RatingNetwork):
         head: Head = "linear",
         margin: NonNegativeFloat = 0.5,
         init_std: NonNegativeFloat = 0.05,
+        choice: bool = False,
+        threshold: float | None = None,
     ) -> None:
         super().__init__(n_users, n_items, scale, mean, rating_values, head, margin)
         self.embedding_dim = d = embedding_dim
@@ -90,6 +96,8 @@ class HybridNet(RatingNetwork):
         self.user_encoder = Encoder(user_bias, user_embedding, user_features, user_history)
         self.item_encoder = Encoder(item_bias, item_embedding, item_features, item_history)
         self.mlp = MLP(2 * d, hidden, dropouts, embedding_dropout) if hidden != [] else None
+        self.choice = ChoiceHead(n_items, d) if choice else None
+        self.threshold = threshold
 
     @property
     def name(self) -> str:
@@ -99,7 +107,10 @@ class HybridNet(RatingNetwork):
     @property
     def is_static(self) -> bool:
         """Whether a training step has the same sizes for all batches: sums over a matrix have, over lists not."""
-        return all(isinstance(history.ratings, HistoryMatrix) for history in self._histories)
+        ratings = [history.ratings for history in self._histories]
+        if self.choice is not None:
+            ratings.append(self.choice.ratings)
+        return all(isinstance(one, HistoryMatrix) for one in ratings)
 
     @property
     def _histories(self) -> list[HistoryEncoder]:
@@ -108,26 +119,44 @@ class HybridNet(RatingNetwork):
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores of pairs, in training: (B,) and (B,) to (B,)."""
-        user, user_bias = self.user_encoder(users, items)
-        item, item_bias = self.item_encoder(items, users)
-        scores = (user_bias + item_bias).squeeze(-1) + (user * item).sum(-1)
-        return scores if self.mlp is None else scores + self.mlp(torch.cat([user, item], dim=1)).squeeze(-1)
+        return self._scores(self.user_encoder(users, items), self.item_encoder(items, users))
+
+    def joint_losses(
+        self, users: Tensor, items: Tensor, ratings: Tensor, negatives: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses of ratings and of choices; see `RatingNetwork.joint_losses`."""
+        if self.choice is None:
+            return super().joint_losses(users, items, ratings, negatives)
+        user, item = self.user_encoder(users, items), self.item_encoder(items, users)
+        choice = self.choice.loss(users, items, (user[0], item[0]), negatives)
+        return self.rating_loss(self._scores(user, item), ratings), choice
+
+    def _scores(self, user: tuple[Tensor, Tensor], item: tuple[Tensor, Tensor]) -> Tensor:
+        """Return scores (B,) of vectors (B, d) and biases (B, 1)."""
+        (p, user_bias), (q, item_bias) = user, item
+        scores = (user_bias + item_bias).squeeze(-1) + (p * q).sum(-1)
+        return scores if self.mlp is None else scores + self.mlp(torch.cat([p, q], dim=1)).squeeze(-1)
 
     def scorer(self, predicts_ratings: bool = True) -> Scorer:
         """Return a scorer of the encoders' tables and the MLP."""
-        users, items = self.user_encoder.table(), self.item_encoder.table()
-        return TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp)
+        return self._scorer_of(self.user_encoder.table(), self.item_encoder.table(), predicts_ratings)
 
     def empty_scorer(self, predicts_ratings: bool = True) -> Scorer:
         """Return a scorer of the right shapes; needs no training data."""
         d = self.embedding_dim
         users, items = (Table(torch.zeros(n, d), torch.zeros(n, 1)) for n in (self.n_users, self.n_items))
-        return TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp)
+        return self._scorer_of(users, items, predicts_ratings)
+
+    def _scorer_of(self, users: Table, items: Table, predicts_ratings: bool) -> Scorer:
+        scorer = TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp)
+        return scorer if self.choice is None else joint_scorer(scorer, self.choice, self.threshold)
 
     def tables(self, side: Side) -> dict[str, nn.Embedding]:
         """Return the id embeddings of one side, by attribute name."""
         encoder = self.user_encoder if side == "user" else self.item_encoder
         tables = {f"{side}_embedding": encoder.embedding, f"{side}_bias": encoder.bias}
+        if side == "item" and self.choice is not None:
+            tables["item_choice_bias"] = self.choice.bias
         return {name: table for name, table in tables.items() if table is not None}
 
     def setup_from_data(self, dataset: Dataset, train: Rows) -> None:
@@ -137,11 +166,20 @@ class HybridNet(RatingNetwork):
             self.item_encoder.features.set_features(features.item_features(dataset.item_table))
         if self.user_encoder.features is not None:
             self.user_encoder.features.set_features(features.user_features(dataset.user_table))
-        if not self._histories:
+        if not self._histories and self.choice is None:
             return
-        users, items, biases = dataset.users[train], dataset.items[train], fit_biases(dataset, train)
-        deviations = dataset.ratings[train] - biases.mean
-        if (of_users := self.user_encoder.history) is not None:
-            of_users.set_ratings(users, items, deviations - biases.items[items], self.n_users)
-        if (of_items := self.item_encoder.history) is not None:
-            of_items.set_ratings(items, users, deviations - biases.users[users], self.n_items)
+        users, items = dataset.users[train], dataset.items[train]
+        deviations = dataset.ratings[train] - np.float32(self.mean)
+        # Damped means of both sides, not biases fitted jointly: b_j then depends on the ratings of j alone, and not,
+        # through the biases of its raters, on the rating that is predicted.
+        user_biases = damped_means(users, deviations, self.n_users, USER_DAMPING)
+        item_biases = damped_means(items, deviations, self.n_items, ITEM_DAMPING)
+        of_users, of_items = self.user_encoder.history, self.item_encoder.history
+        if of_users is not None:
+            of_users.set_ratings(users, items, deviations - item_biases[items], self.n_users)
+        if of_items is not None:
+            of_items.set_ratings(items, users, deviations - user_biases[users], self.n_items)
+        if self.choice is not None:
+            known = of_users.lists if of_users is not None else None
+            rated = known or HistoryLists.of(users, items, deviations, self.n_users, self.n_items)
+            self.choice.set_ratings(items, rated)

@@ -78,6 +78,10 @@ class Scorer(nn.Module):
             out.copy_(self(*pairs).view(len(users), len(items)))
         return scores
 
+    def ranker(self) -> "Scorer":
+        """Return a scorer whose scores order the items that are recommended to a user; by default, this one."""
+        return self
+
     def vectors(self, side: Side) -> Tensor | None:
         """Return the embedding vectors of all users or items, (n, d); None if there are only biases."""
         return None
@@ -171,6 +175,15 @@ class TableScorer(Scorer):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return unclipped ratings: (B,) and (B,) to (B,)."""
+        return self.head(self.logits(users, items))
+
+    @torch.no_grad()
+    def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
+        """Return every item's rating for each user, unclipped: (B,) to (B, n_items)."""
+        return self.head(self.catalogue_logits(users, precision))
+
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return scores, which the head converts to ratings: (B,) and (B,) to (B,)."""
         terms: list[Tensor] = []
         if self.user_biases is not None and self.item_biases is not None:
             biases = functional.embedding(users, self.user_biases) + functional.embedding(
@@ -186,11 +199,11 @@ class TableScorer(Scorer):
                 terms.append((user * item).sum(-1))
             if self.mlp is not None:
                 terms.append(self.mlp(torch.cat([user, item], dim=1)).squeeze(-1))
-        return self.head(sum(terms[1:], terms[0]).float())
+        return sum(terms[1:], terms[0]).float()
 
     @torch.no_grad()
-    def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
-        """Return every item's score for each user: (B,) to (B, n_items)."""
+    def catalogue_logits(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
+        """Return the scores of every item, which the head converts to ratings: (B,) to (B, n_items)."""
         scores: Tensor | None = None
         vectors = None if self.user_vectors is None else functional.embedding(users, self.user_vectors)
         biases = None if self.user_biases is None else functional.embedding(users, self.user_biases)
@@ -209,7 +222,7 @@ class TableScorer(Scorer):
                 )
                 scores = outputs if scores is None else scores.add_(outputs)
         assert scores is not None
-        return self.head(scores)
+        return scores
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the vectors of all users or items, (n, d); None if there are only biases."""

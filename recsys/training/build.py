@@ -77,14 +77,15 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
     """
     options: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
     network_class: type[RatingNetwork] = get_class(options.pop("_target_"))
+    loss = build_loss(cfg)
     torch.manual_seed(seed_for(cfg.seed, "init"))
-    network = network_class.from_data(data, **options)
+    network = network_class.from_data(data, **options, **loss.network_arguments)
     return RatingModule(
         network,
         lr=cfg.optimizer.lr,
         optimizer=build_optimizer(cfg),
         schedule=build_schedule(cfg),
-        loss=build_loss(cfg),
+        loss=loss,
         seed=cfg.seed,
         compiled=cfg.hardware.compile,
         cuda_graph=cfg.hardware.cuda_graph,

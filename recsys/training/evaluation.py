@@ -9,20 +9,25 @@ from torch import Tensor
 from recsys.data.batches import Batch
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import ConfigError
+from recsys.evaluation.liked_weight import choose_liked_weight
 from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
 from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.models.base import RatingNetwork
+from recsys.models.choice import JointScorer
 from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
 from recsys.training.losses import Loss
 
 RANKING_CURVES = ("val/ndcg", "val/recall")
+MAX_USERS = 1000  # whose rankings are measured in each epoch, next to ratings
+MAX_SCORES = 1 << 23  # of these users and all items: 32 MB
 
 
 class Evaluation:
     """Measures the average of the current scorer and the snapshots.
 
-    Its metrics are rating metrics, or ranking metrics if the loss is a ranking loss.
+    Its metrics are rating metrics, ranking metrics, or both, as the loss says. With both, the ranking metrics of the
+    validation set are those of the current scorer alone: rankings by many scorers would take longer than training.
 
     Args:
         network: the network.
@@ -37,7 +42,7 @@ class Evaluation:
         self.snapshots: list[Scorer] = []
         self._current: Scorer | None = None
         self._errors: RatingErrors | None = None
-        self._tasks: dict[str, RankingTask] = {}
+        self._tasks: dict[str, RankingTask | None] = {}
         # Outputs by the number of the validation batch. They are kept, because those of a snapshot never change.
         self._outputs: WeakKeyDictionary[Scorer, dict[int, Tensor]] = WeakKeyDictionary()
 
@@ -78,16 +83,16 @@ class Evaluation:
         self._errors.update(scorers[-1].clipped(outputs), batch.ratings)
 
     def metrics(self, subset: str, data: Any) -> dict[str, float]:
-        """Return rating metrics over all processes, or ranking metrics, which each process computes in full.
+        """Return rating metrics over all processes, and ranking metrics, which each process computes in full.
 
         Args:
             subset: "val" or "test".
             data: the data module.
         """
-        if self.loss.predicts_ratings:
-            assert self._errors is not None
-            return prefixed(subset, self._errors.compute())
-        return self.ranking_task(subset, data).measure(self.outcome)
+        metrics = self._rating_metrics(subset) if self.loss.predicts_ratings else {}
+        if self.loss.ranks and (task := self.ranking_task(subset, data)) is not None:
+            metrics |= task.measure(self.outcome)
+        return metrics
 
     def curves(self, data: Any) -> dict[str, float]:
         """Return the metrics of the validation set that are logged as curves: of many ranking metrics, only some.
@@ -95,37 +100,54 @@ class Evaluation:
         Args:
             data: the data module.
         """
-        metrics = self.metrics("val", data)
+        if not self.loss.ranks:
+            return self.metrics("val", data)
+        task = self.ranking_task("val", data)
         if self.loss.predicts_ratings:
-            return metrics
-        objective = self.loss.objective(self.ranking_task("val", data).k).name
-        return {
-            name: value
-            for name, value in metrics.items()
-            if name == objective or name.split("@")[0] in RANKING_CURVES
-        }
+            return self._rating_metrics("val") | ({} if task is None else self._ranking_curves(task))
+        assert task is not None
+        objective = self.loss.objective(task.k).name
+        return _curves(task.measure(self.outcome), objective)
 
-    def ranking_task(self, subset: str, data: Any) -> RankingTask:
-        """Return the ranking task of a subset.
+    def ranking_task(self, subset: str, data: Any) -> RankingTask | None:
+        """Return the ranking task of a subset; None if the loss does not need one and there is none.
 
         Raises:
             ConfigError: the data module is of another class, or its `ranking_k` is 0.
         """
         if subset in self._tasks:
             return self._tasks[subset]
+        required = not self.loss.predicts_ratings
         if not isinstance(data, MovieLensDataModule):
+            if not required:
+                return None
             raise ConfigError(
                 "ranking metrics need a MovieLensDataModule; call trainer.fit(module, datamodule=...)"
             )
         task = ranking_task(
-            data.dataset, data.split, subset, data.ranking_k, data.ranking_threshold, required=True
+            data.dataset, data.split, subset, data.ranking_k, data.ranking_threshold, required=required
         )
-        if task is None:
+        if task is None and required:
             raise ConfigError(
                 "ranking_k=0 with a ranking loss: weights are selected by val/ndcg@k; use ranking_k=10"
             )
         self._tasks[subset] = task
         return task
+
+    def _rating_metrics(self, subset: str) -> dict[str, float]:
+        assert self._errors is not None
+        return prefixed(subset, self._errors.compute())
+
+    def _ranking_curves(self, task: RankingTask) -> dict[str, float]:
+        """Return ranking metrics of the current scorer, with the weight of ratings that ranks best."""
+        task = task.limited_to(min(MAX_USERS, max(1, MAX_SCORES // self.network.n_items)))
+        choice = self.network.choice
+        if not isinstance(self.scorer, JointScorer) or choice is None:
+            return _curves(task.measure(self.scorer))
+        weight, metrics = choose_liked_weight(self.scorer, task)
+        self.scorer.liked_weight.fill_(weight)
+        choice.liked_weight.fill_(weight)
+        return _curves(metrics)
 
     def _output(self, scorer: Scorer, batch: Batch, number: int | None) -> Tensor:
         if number is None:
@@ -134,3 +156,12 @@ class Evaluation:
         if number not in cached:
             cached[number] = scorer.unclipped(batch.users, batch.items)
         return cached[number]
+
+
+def _curves(metrics: dict[str, float], objective: str = "") -> dict[str, float]:
+    """Return those ranking metrics that are logged as curves."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name == objective or name.split("@")[0] in RANKING_CURVES
+    }

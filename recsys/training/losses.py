@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from recsys.data.batches import Batch
 from recsys.evaluation.objective import VAL_RMSE, Objective
-from recsys.evaluation.ranking_metrics import relevance_threshold
 from recsys.models.base import RatingNetwork
+from recsys.models.heads import relevance_threshold
 from recsys.training.regularization import L2Penalty
 from recsys.types import PositiveFloat, PositiveInt
 
@@ -35,6 +35,16 @@ class Loss(ABC):
     """
 
     predicts_ratings: ClassVar[bool] = True
+
+    @property
+    def ranks(self) -> bool:
+        """Whether training orders items, so that ranking metrics are logged for each epoch."""
+        return not self.predicts_ratings
+
+    @property
+    def network_arguments(self) -> dict[str, Any]:
+        """Arguments that the constructor of the network needs for this loss, by name."""
+        return {}
 
     def __init__(self, l2: L2Penalty | Mapping[str, Any] | None = None) -> None:
         self.l2 = l2 if isinstance(l2, L2Penalty) else L2Penalty(**(l2 or {}))
@@ -77,6 +87,46 @@ class Pointwise(Loss):
     def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
         """Return the mean loss over the ratings of a batch."""
         return network.loss(batch.users, batch.items, batch.ratings)
+
+
+class Joint(Loss):
+    """How items are rated, and which are chosen: L(rating) - weight * log P(chosen | the items of the batch).
+
+    L is the loss of `Pointwise`. The second term is a softmax in which the item of each rating competes with those of
+    other ratings in the batch; see `ChoiceHead`. The network needs `choice=True`, which `network_arguments` passes on.
+
+    Args:
+        weight: of the second term.
+        negatives: the largest number of items that an item competes with; larger batches are divided into groups.
+        threshold: the lowest relevant rating; None: three quarters up the scale. Items are ranked by
+            log P(chosen) + w log P(rating >= threshold), where w is chosen on the validation set.
+        l2: see `Loss`.
+    """
+
+    def __init__(
+        self,
+        weight: PositiveFloat = 0.1,
+        negatives: PositiveInt = 1000,
+        threshold: float | None = None,
+        l2: L2Penalty | Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(l2)
+        self.weight, self.negatives, self.threshold = weight, negatives, threshold
+
+    @property
+    def ranks(self) -> bool:
+        """Whether training orders items: here it does, next to predicting ratings."""
+        return True
+
+    @property
+    def network_arguments(self) -> dict[str, Any]:
+        """Arguments that the constructor of the network needs for this loss, by name."""
+        return {"choice": True, "threshold": self.threshold}
+
+    def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
+        """Return the mean loss over the ratings of a batch."""
+        rating, choice = network.joint_losses(batch.users, batch.items, batch.ratings, self.negatives)
+        return rating + self.weight * choice
 
 
 class RankingLoss(Loss):

@@ -1,0 +1,203 @@
+"""Which items users choose, next to how they rate them: the head that learns it, and the scorer that ranks by both."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recsys.models.heads import relevance_threshold
+from recsys.models.histories import Histories, HistoryLists
+from recsys.models.scorer import Precision, Scorer, Side, Table, TableScorer
+
+NEVER = -1e9  # logit of what cannot be chosen; -inf would give gradients that are not a number
+
+
+class ChoiceHead(nn.Module):
+    """log P(user u chooses item i) = log n_i + c_i + (W p_u) . q_i, up to a constant per user.
+
+    p_u and q_i are the vectors that also predict ratings, n_i is the number of training ratings of the item plus 1, and
+    W and c_i are learned.
+
+    Args:
+        n_items: number of items.
+        dim: length d of the vectors.
+
+    Attributes:
+        liked_weight: w of `JointScorer`, a scalar; chosen on the validation set in each epoch.
+    """
+
+    liked_weight: Tensor
+
+    def __init__(self, n_items: int, dim: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.bias = nn.Embedding(n_items, 1)
+        self.register_buffer("liked_weight", torch.tensor(1.0))
+        nn.init.eye_(self.query.weight)
+        nn.init.zeros_(self.bias.weight)
+        # The ratings are not buffers, as in `HistoryEncoder`.
+        self._ratings: HistoryLists | None = None
+        self._log_counts: Tensor | None = None
+
+    def set_ratings(self, items: NDArray, ratings: HistoryLists) -> None:
+        """Take the training ratings.
+
+        Args:
+            items: item indices (n,).
+            ratings: the same ratings as rows of users.
+        """
+        counts = np.bincount(items, minlength=self.bias.num_embeddings)
+        self._ratings, self._log_counts = ratings, torch.from_numpy(np.log1p(counts)).float()
+
+    @property
+    def ratings(self) -> Histories:
+        """The training ratings, on the device of the weights.
+
+        Raises:
+            RuntimeError: they are not set.
+        """
+        if self._ratings is None:
+            raise RuntimeError("no ratings: call network.setup_from_data(dataset, split.train) first")
+        return self._ratings.on(self.bias.weight.device)
+
+    def loss(self, users: Tensor, items: Tensor, vectors: tuple[Tensor, Tensor], negatives: int) -> Tensor:
+        """Return the mean of -log P(chosen) of the items of a batch, each among other items of the batch.
+
+        Items occur in a batch in proportion to their number of ratings, so the correction for sampling (Yi et al.
+        2019, Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations) takes log n_i out. Other
+        items that a user has rated in the training set cannot be chosen.
+
+        Args:
+            users: user indices (B,).
+            items: item indices (B,).
+            vectors: those of users and items, both (B, d).
+            negatives: a batch of more than `negatives` + 1 ratings is divided into groups of that size, each of which
+                provides the other items.
+        """
+        groups = zip(*(column.split(negatives + 1) for column in (users, items, *vectors)), strict=True)
+        return torch.stack([self._sum(*group) for group in groups]).sum() / len(users)
+
+    def _sum(self, users: Tensor, items: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        """Return the sum of -log P(chosen) over a group."""
+        logits = (self.query(p) @ q.T + self.bias(items).T).float()  # (B, B); the own item is on the diagonal
+        is_rated = self.ratings.are_rated(users, items)
+        own = torch.arange(len(users), device=users.device)
+        is_rated = is_rated & (own[:, None] != own)
+        return functional.cross_entropy(logits.masked_fill(is_rated, NEVER), own, reduction="sum")
+
+    def popularity(self) -> Tensor:
+        """Return log n_i + c_i of all items, (n_items,)."""
+        learned = self.bias.weight[:, 0]
+        return learned if self._log_counts is None else learned + self._log_counts.to(learned.device)
+
+
+class JointScorer(TableScorer):
+    """Predicts ratings as a `TableScorer`, and ranks by log P(chosen) + w log P(rating >= threshold).
+
+    Args:
+        base: predicts the ratings; its tables and its head are shared.
+        query: W of `ChoiceHead`, (d, d).
+        popularity: log n_i + c_i, (n_items,).
+        threshold: the lowest relevant rating; None: three quarters up the scale.
+        liked_weight: w; a scalar tensor.
+
+    Attributes:
+        liked_weight: w, which may be changed.
+    """
+
+    query: Tensor
+    popularity: Tensor
+    liked_weight: Tensor
+
+    def __init__(
+        self,
+        base: TableScorer,
+        query: Tensor,
+        popularity: Tensor,
+        threshold: float | None,
+        liked_weight: Tensor,
+    ) -> None:
+        users = Table(base.user_vectors, base.user_biases)
+        items = Table(base.item_vectors, base.item_biases)
+        super().__init__(users, items, base.head, base.scale, base.predicts_ratings, base.dot, base.mlp)
+        self.threshold = relevance_threshold(threshold, base.scale)
+        self.register_buffer("query", query)
+        self.register_buffer("popularity", popularity)
+        self.register_buffer("liked_weight", liked_weight)
+
+    def ranker(self) -> "JointRanker":
+        """Return the scorer that ranks items for recommendation."""
+        return JointRanker(self)
+
+    def choice_logits(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return log P(chosen) up to a constant per user: (B,) and (B,) to (B,)."""
+        assert self.user_vectors is not None
+        assert self.item_vectors is not None
+        query = functional.embedding(users, self.user_vectors) @ self.query.T
+        return (query * functional.embedding(items, self.item_vectors)).sum(-1) + self.popularity[items]
+
+    def catalogue_choice_logits(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
+        """Return log P(chosen) of every item up to a constant per user: (B,) to (B, n_items)."""
+        assert self.user_vectors is not None
+        assert self.item_vectors is not None
+        query = functional.embedding(users, self.user_vectors) @ self.query.T
+        with torch.autocast(users.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return torch.addmm(self.popularity, query, self.item_vectors.T).float()
+
+    def with_users(self, table: Tensor) -> "JointScorer":
+        """Return this scorer for other users; see `Scorer.with_users`."""
+        base = super().with_users(table)
+        return JointScorer(base, self.query, self.popularity, self.threshold, self.liked_weight)
+
+
+class JointRanker(Scorer):
+    """The scores by which a `JointScorer` ranks items; it shares the tables of that.
+
+    Args:
+        scorer: the scorer.
+    """
+
+    def __init__(self, scorer: JointScorer) -> None:
+        super().__init__(scorer.n_users, scorer.n_items, scorer.scale, predicts_ratings=False)
+        self.scorer = scorer
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return scores: (B,) and (B,) to (B,)."""
+        liked = self._log_liked(self.scorer.logits(users, items))
+        return self.scorer.choice_logits(users, items) + self.scorer.liked_weight * liked
+
+    @torch.no_grad()
+    def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
+        """Return every item's score for each user: (B,) to (B, n_items)."""
+        chosen, liked = self.parts(users, precision)
+        return chosen.add_(liked.mul_(self.scorer.liked_weight))
+
+    @torch.no_grad()
+    def parts(self, users: Tensor, precision: Precision = "fp32") -> tuple[Tensor, Tensor]:
+        """Return log P(chosen), up to a constant per user, and log P(liked) of every item: (B,) to (B, n_items)."""
+        liked = self._log_liked(self.scorer.catalogue_logits(users, precision))
+        return self.scorer.catalogue_choice_logits(users, precision), liked
+
+    def user_table(self) -> Tensor:
+        """Return vectors and bias of each user side by side, (n_users, w)."""
+        return self.scorer.user_table()
+
+    def with_users(self, table: Tensor) -> "JointRanker":
+        """Return this ranker for other users; see `Scorer.with_users`."""
+        return self.scorer.with_users(table).ranker()
+
+    def vectors(self, side: Side) -> Tensor | None:
+        """Return the vectors of all users or items, (n, d)."""
+        return self.scorer.vectors(side)
+
+    def _log_liked(self, logits: Tensor) -> Tensor:
+        return self.scorer.head.log_liked(logits, self.scorer.threshold)  # type: ignore[operator]
+
+
+def joint_scorer(base: TableScorer, choice: ChoiceHead, threshold: float | None) -> JointScorer:
+    """Return a scorer with copies of what a choice head has learned; `base` already consists of copies."""
+    parts = choice.query.weight, choice.popularity(), choice.liked_weight
+    query, popularity, liked_weight = (part.detach().clone() for part in parts)
+    scorer = JointScorer(base, query, popularity, threshold, liked_weight)
+    return scorer.eval().requires_grad_(False)
