@@ -1,6 +1,7 @@
 """Ranking metrics equal those by hand, those of torchmetrics and those of scikit-learn."""
 
 import logging
+from dataclasses import replace
 from math import log2
 
 import numpy as np
@@ -108,6 +109,19 @@ def test_the_full_catalogue_is_ranked_without_items_of_earlier_subsets(
     assert items[0].tolist() == expected
     recommended = top_items(network.scorer(), task.users, 3, task.seen)[1]
     assert task.measure(network.scorer()) == task.metrics(recommended)
+
+
+@pytest.mark.parametrize(("n_users", "expected"), [(1, [0]), (2, [0, 1]), (5, [0, 1])])
+def test_a_task_limited_to_some_users(
+    small: tuple[Dataset, Split], n_users: int, expected: list[int]
+) -> None:
+    scorer = MatrixFactorization(3, 6, SCALE, 3.0).scorer()
+    limited = RankingTask.of(*small, "test", k=3).limited_to(n_users)
+    assert limited.users.tolist() == expected
+    data, split = small
+    kept = split.test[np.isin(data.users[split.test], expected)]
+    of_these = RankingTask.of(data, replace(split, test=kept), "test", k=3)
+    assert limited.measure(scorer) == of_these.measure(scorer)
 
 
 def test_users_with_few_items_left_get_fewer_recommendations(small: tuple[Dataset, Split]) -> None:

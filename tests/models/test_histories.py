@@ -66,11 +66,27 @@ def test_pairs_are_found(pairs: set[tuple[int, int]]) -> None:
         assert torch.equal(ratings.counts, is_rated.view(N_USERS, N_ITEMS).sum(1).long())
 
 
+@settings(deadline=None)
+@given(
+    PAIRS,
+    st.lists(st.integers(0, N_USERS - 1), min_size=1, max_size=9),
+    st.lists(st.integers(0, N_ITEMS - 1), min_size=1, max_size=9),
+)
+def test_blocks_of_pairs_are_found(pairs: set[tuple[int, int]], users: list[int], items: list[int]) -> None:
+    lists, matrix, table = both(pairs)
+    expected = torch.from_numpy(~np.isnan(table))[users][:, items]
+    for ratings in (lists, matrix):
+        found = ratings.are_rated(torch.tensor(users).int(), torch.tensor(items).int())
+        assert torch.equal(found, expected)
+
+
 def test_a_matrix_is_used_on_a_gpu_if_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     lists, _, _ = both({(0, 1), (2, 3)})
     assert lists.on(torch.device("cpu")) is lists
     assert isinstance(lists.on(torch.device("meta")), HistoryMatrix)
+    assert lists.on(torch.device("meta")) is lists.on(torch.device("meta")), "copied once"
     monkeypatch.setattr(histories, "MAX_MATRIX_BYTES", 5 * N_USERS * N_ITEMS - 1)
+    lists, _, _ = both({(0, 1), (2, 3)})
     assert isinstance(lists.on(torch.device("meta")), HistoryLists)
 
 

@@ -1,14 +1,15 @@
 """What vectors of users and items take from rating histories and from features."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support.networks import all_pairs_data
+from support.networks import all_pairs_data, randomise
 
-from recsys.data.biases import fit_biases
+from recsys.data.dataset import Dataset
 from recsys.data.sources.synthetic import Synthetic
 from recsys.errors import ConfigError
 from recsys.models.encoders import HistoryEncoder
@@ -16,6 +17,7 @@ from recsys.models.features import item_features, user_features
 from recsys.models.hybrid import HybridNet
 
 TRAIN = np.arange(200)  # of 300 ratings
+MEAN = 3.0
 DATASET = Synthetic(ratings=300, users=20, items=30).load()
 
 
@@ -27,7 +29,7 @@ def network() -> HybridNet:
         len(DATASET.user_ids),
         len(DATASET.item_ids),
         (1, 5),
-        3.0,
+        MEAN,
         n_item_features=item_features(DATASET.item_table).shape[1],
         embedding_dim=4,
         hidden=[],
@@ -53,14 +55,14 @@ def indices(rows: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def history_by_hand(history: HistoryEncoder, side: str, index: int, without: int | None) -> torch.Tensor:
     """Return the history vector of a user or an item, by a loop over the training ratings except one."""
-    biases = fit_biases(DATASET, TRAIN)
-    own, partners, partner_biases, damping = (
-        (DATASET.users, DATASET.items, biases.items, 15)
-        if side == "user"
-        else (DATASET.items, DATASET.users, biases.users, 10)
+    own, partners, damping, partner_damping = (
+        (DATASET.users, DATASET.items, 15, 10) if side == "user" else (DATASET.items, DATASET.users, 10, 15)
     )
     rows = [row for row in TRAIN if own[row] == index and partners[row] != without]
-    residuals = [DATASET.ratings[row] - biases.mean - partner_biases[partners[row]] for row in rows]
+    residuals = []
+    for row in rows:
+        of_partner = DATASET.ratings[[other for other in TRAIN if partners[other] == partners[row]]] - MEAN
+        residuals.append(DATASET.ratings[row] - MEAN - of_partner.sum() / (partner_damping + len(of_partner)))
     bias = float(sum(residuals) / (damping + len(residuals)))
     terms = [
         history.chosen.weight[partners[row]] + (float(residual) - bias) * history.liked.weight[partners[row]]
@@ -80,6 +82,38 @@ def test_a_pair_does_not_depend_on_its_own_rating(history: HistoryEncoder) -> No
     others = np.where((users == users[0]) & (np.arange(200) > 0), 100, residuals)
     history.set_ratings(users, items, others, 20)
     assert not torch.allclose(history(*pair), before, atol=1e-1)
+
+
+def changed_ratings(rows: Iterable[int]) -> Dataset:
+    """Return the dataset with other values of some ratings."""
+    ratings = DATASET.ratings.copy()
+    ratings[list(rows)] = 6 - ratings[list(rows)]
+    return replace(DATASET, ratings=ratings)
+
+
+@pytest.mark.parametrize("row", [0, 17, 199])
+def test_a_score_does_not_depend_on_the_own_rating(network: HybridNet, row: int) -> None:
+    """Not even through the biases of other users and items, which the histories subtract."""
+    randomise(network)
+    own, others = indices([row]), indices([1, 2, 3])
+    before, before_of_others = network.logits(*own), network.logits(*others)
+    network.setup_from_data(changed_ratings([row]), TRAIN)
+    torch.testing.assert_close(network.logits(*own), before)
+    network.setup_from_data(changed_ratings(TRAIN), TRAIN)
+    assert not torch.allclose(network.logits(*others), before_of_others, atol=1e-2)
+
+
+def test_no_rating_of_validation_and_test_set_contributes(network: HybridNet) -> None:
+    randomise(network)
+    pairs = indices(range(len(DATASET)))
+    before, scores = network.logits(*pairs), network.scorer()(*pairs)
+    network.setup_from_data(changed_ratings(range(200, 300)), TRAIN)
+    assert torch.equal(network.logits(*pairs), before)
+    assert torch.equal(network.scorer()(*pairs), scores)
+    shuffled = replace(DATASET, users=np.roll(DATASET.users, 1), items=DATASET.items)
+    shuffled.users[TRAIN] = DATASET.users[TRAIN]
+    network.setup_from_data(shuffled, TRAIN)
+    assert torch.equal(network.scorer()(*pairs), scores)
 
 
 @pytest.mark.parametrize("side", ["user", "item"])
@@ -135,12 +169,11 @@ def test_without_ids_items_with_equal_raters_have_equal_vectors() -> None:
 
 
 def test_the_order_of_the_training_ratings_does_not_matter(history: HistoryEncoder) -> None:
+    residuals = DATASET.ratings[TRAIN] - MEAN
+    history.set_ratings(DATASET.users[TRAIN], DATASET.items[TRAIN], residuals, 20)
     before = history.all_vectors()
-    biases = fit_biases(DATASET, TRAIN)
-    shuffled = np.random.default_rng(0).permutation(TRAIN)
-    items = DATASET.items[shuffled]
-    residuals = DATASET.ratings[shuffled] - biases.mean - biases.items[items]
-    history.set_ratings(DATASET.users[shuffled], items, residuals, 20)
+    order = np.random.default_rng(0).permutation(TRAIN)
+    history.set_ratings(DATASET.users[order], DATASET.items[order], residuals[order], 20)
     torch.testing.assert_close(history.all_vectors(), before)
 
 

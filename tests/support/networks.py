@@ -65,6 +65,10 @@ NETWORKS: dict[str, tuple[type[RatingNetwork], dict[str, Any]]] = {
         HybridNet,
         {"embedding_dim": 8, "hidden": 16, "user": TERMS, "item": TERMS, **NO_DROPOUT},
     ),
+    "hybrid with choice": (
+        HybridNet,
+        {"embedding_dim": 8, "hidden": 16, "user": TERMS, "head": "ordinal", "choice": True, **NO_DROPOUT},
+    ),
     "own network": (OwnNetwork, {}),
 }
 

@@ -2,14 +2,18 @@
 
 import pytest
 import torch
+from support.networks import randomise
 from support.training import synthetic_data
 
 from recsys.data.batches import Batches, to_tensors
+from recsys.data.datamodule import MovieLensDataModule
+from recsys.evaluation.liked_weight import WEIGHTS
 from recsys.evaluation.rating_metrics import rating_metrics
+from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.scorer import Scorer, TableScorer
 from recsys.training.evaluation import Evaluation
-from recsys.training.losses import Pointwise
+from recsys.training.losses import Joint, Pointwise
 
 CPU = torch.device("cpu")
 
@@ -63,3 +67,57 @@ def test_other_batches_are_scored_by_all() -> None:
             evaluation.add(batch)
         expected = rating_metrics(evaluation.outcome, batches, subset)
         assert evaluation.metrics(subset, data) == pytest.approx(expected, rel=1e-6)
+
+
+def joint_network(data: MovieLensDataModule) -> HybridNet:
+    torch.manual_seed(0)
+    network = HybridNet.from_data(data, head="ordinal", choice=True, hidden=[])
+    randomise(network)
+    return network.eval()
+
+
+def test_a_joint_loss_has_curves_of_ratings_and_rankings() -> None:
+    data = synthetic_data()
+    evaluation = Evaluation(joint_network(data), Joint())
+    evaluation.start(CPU)
+    for number, batch in enumerate(data.full("val")):
+        evaluation.add(batch, number)
+    curves = evaluation.curves(data)
+    assert list(curves) == ["val/rmse", "val/mae", "val/ndcg@10", "val/recall@10"]
+    ranked = evaluation.ranking_task("val", data).measure(evaluation.scorer)
+    assert curves["val/ndcg@10"] == pytest.approx(ranked["val/ndcg@10"], rel=1e-6)
+    assert evaluation.metrics("val", data) == pytest.approx(
+        rating_metrics(evaluation.outcome, data.full("val"), "val") | ranked, rel=1e-6
+    )
+
+
+def test_the_weight_that_ranks_best_is_chosen_and_kept() -> None:
+    data = synthetic_data()
+    network = joint_network(data)
+    evaluation = Evaluation(network, Joint())
+    evaluation.start(CPU)
+    evaluation.add(next(iter(data.full("val"))))
+    evaluation.curves(data)
+    task = evaluation.ranking_task("val", data)
+    ndcg = {}
+    for weight in WEIGHTS:
+        network.choice.liked_weight.fill_(weight)
+        ndcg[weight] = task.measure(network.scorer())["val/ndcg@10"]
+    assert len(set(ndcg.values())) > 1
+    best = max(WEIGHTS, key=ndcg.__getitem__)
+    assert evaluation.scorer.liked_weight == best
+    evaluation.start(CPU)
+    evaluation.add(next(iter(data.full("val"))))
+    evaluation.curves(data)
+    assert network.choice.liked_weight == best
+    assert network.scorer().liked_weight == best, "later scorers, such as that of Trainer.test, have it too"
+
+
+def test_a_joint_loss_needs_no_ranking_metrics() -> None:
+    data = synthetic_data()
+    data.ranking_k = 0
+    evaluation = Evaluation(joint_network(data), Joint())
+    evaluation.start(CPU)
+    evaluation.add(next(iter(data.full("val"))))
+    assert list(evaluation.curves(data)) == ["val/rmse", "val/mae"]
+    assert list(evaluation.metrics("val", None)) == ["val/rmse", "val/mae"], "nor the data module"

@@ -11,16 +11,17 @@ from support.tiny import PLAIN, QUICK
 from support.training import synthetic_data, train_result
 
 from recsys.data.batches import Batch
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
+from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.runs.checkpoint import load_checkpoint
 from recsys.runs.folder import checkpoint_in
 from recsys.training.build import build_data
-from recsys.training.losses import BPR, Loss, Pointwise, RankingLoss, SampledSoftmax
+from recsys.training.losses import BPR, Joint, Loss, Pointwise, RankingLoss, SampledSoftmax
 from recsys.training.module import RatingModule
 
 SCORES = [0.5, -1.0, 2.0]
@@ -135,7 +136,33 @@ def test_a_training_set_without_positives_is_an_error(compose, tmp_path: Path) -
         data.train_dataloader()
 
 
+@pytest.mark.parametrize("head", ["linear", "ordinal"])
+def test_joint_adds_ratings_and_weighted_choices(head: str) -> None:
+    data = synthetic_data()
+    torch.manual_seed(0)
+    network = HybridNet.from_data(data, head=head, choice=True, hidden=[], init_std=0.5)
+    batch = Batch(*(column[:50] for column in data.full("train").columns))
+    ratings, choices = network.joint_losses(*batch, negatives=9)
+    assert torch.equal(ratings, network.loss(*batch))
+    vectors = [network.tables(side)[f"{side}_embedding"].weight for side in ("user", "item")]
+    expected = network.choice.loss(
+        batch.users, batch.items, (vectors[0][batch.users], vectors[1][batch.items]), 9
+    )
+    torch.testing.assert_close(choices, expected)
+    value = Joint(weight=0.25, negatives=9)(network, batch)
+    torch.testing.assert_close(value, ratings + 0.25 * choices)
+
+
+def test_joint_needs_a_network_that_learns_choices() -> None:
+    data = synthetic_data()
+    with pytest.raises(ConfigError, match=r"use model=history or model=neumf"):
+        Joint()(MatrixFactorization.from_data(data), next(iter(data.full("train"))))
+
+
 def test_a_loss_knows_its_objective() -> None:
+    assert Joint().objective(5) == Objective("val/rmse", "min")
+    assert (Joint().predicts_ratings, Joint().ranks) == (True, True)
+    assert [loss.ranks for loss in (Pointwise(), BPR())] == [False, True]
     assert Pointwise().objective(5) == Objective("val/rmse", "min")
     assert BPR().objective(5) == Objective("val/ndcg@5", "max")
     assert (Pointwise().predicts_ratings, SampledSoftmax().predicts_ratings) == (True, False)
@@ -181,6 +208,19 @@ def test_ranking_losses_rank_better_than_popularity_and_pointwise(
     popularity = results["bpr"]["baselines"]["popularity"]["test/ndcg@10"]
     for loss in ("bpr", "softmax"):
         assert ndcg[loss] > 1.5 * max(popularity, ndcg["pointwise"])
+
+
+@pytest.mark.slow
+def test_a_joint_loss_ranks_and_predicts_ratings(compose, watched: Path, tmp_path: Path) -> None:
+    """Ratings are noise here, so that no model predicts them better than their mean."""
+    options = ["data=csv", f"data.path={watched}", "batch_size=500", "hardware=cpu", "logger=none"]
+    options += ["max_epochs=12", "optimizer.lr=0.01", "snapshots=2"]
+    joint = train_result(compose(*options, "loss=joint"), tmp_path / "joint")
+    ratings = train_result(compose(*options, "loss=pointwise"), tmp_path / "pointwise")
+    others = joint["baselines"]["popularity"], ratings["metrics"]
+    assert joint["metrics"]["test/ndcg@10"] > 1.5 * max(other["test/ndcg@10"] for other in others)
+    assert joint["metrics"]["test/rmse"] < 1.02 * joint["baselines"]["global-mean"]["test/rmse"]
+    assert joint["objective"]["name"] == "val/rmse"
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.training.losses import BPR, Loss, Pointwise, SampledSoftmax
+from recsys.training.losses import BPR, Joint, Loss, Pointwise, SampledSoftmax
 from recsys.training.module import RatingModule
 from recsys.training.sparse_adam import SparseAdam
 
@@ -31,6 +31,7 @@ NETWORKS = {
 }
 HEADS = ("linear", pytest.param("sigmoid", marks=pytest.mark.slow), "ordinal")
 LOSSES = (Pointwise(), BPR(), SampledSoftmax(), SampledSoftmax(positives="all"))
+JOINT = (Joint(), Joint(negatives=70))
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,21 @@ def test_a_step_reads_no_values(
 ) -> None:
     module = RatingModule(on_meta(name, head, data), loss=loss, optimizer=torch.optim.AdamW)
     optimizer = module.make_optimizer(list(module.network.parameters()))
+    for _ in range(2):
+        module.training_step(batch, 0).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("loss", JOINT, ids=["one group", "three groups"])
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("terms", [{}, {"user": TERMS, "item": TERMS}], ids=["ids", "history"])
+def test_a_joint_step_reads_no_values(
+    terms: dict, head: str, loss: Joint, data: MovieLensDataModule, batch: Batch
+) -> None:
+    network = HybridNet.from_data(data, head=head, choice=True, **terms).to("meta").train()
+    module = RatingModule(network, loss=loss, optimizer=torch.optim.AdamW)
+    optimizer = module.make_optimizer(list(network.parameters()))
     for _ in range(2):
         module.training_step(batch, 0).backward()
         optimizer.step()
