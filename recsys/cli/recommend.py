@@ -57,6 +57,8 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
     title = f"user {user}, {recommender.run.folder}"
     if not recommender.scorer.predicts_ratings:
         title += "; predictions are scores that order this user's items, not ratings"
+    elif recommender.scorer.ranker() is not recommender.scorer:
+        title += "; ordered by score: how likely this user is to choose an item and to like it"
     return recommender.recommend(user, **options), title
 
 

@@ -103,16 +103,21 @@ class Catalogue:
             )
         return allowed
 
-    def table(self, indices: NDArray, values: NDArray, name: str = "prediction") -> pd.DataFrame:
-        """Return a table of items: item, title, year, genres, the given values, ratings.
+    def table(
+        self, indices: NDArray, values: NDArray, name: str = "prediction", scores: NDArray | None = None
+    ) -> pd.DataFrame:
+        """Return a table of items: item, title, year, genres, score if given, the given values, ratings.
 
         Args:
             indices: item indices (n,).
             values: the values (n,); predicted ratings are clipped to the scale.
             name: the column of the values.
+            scores: what the items are ordered by (n,), if these are not the values.
         """
         table = self.items.iloc[indices][["title", "year", "genres"]].reset_index(drop=True)
         table.insert(0, "item", self.ids.to_ids(indices))
+        if scores is not None:
+            table["score"] = scores
         clipped = name == "prediction" and self.predicts_ratings
         table[name] = values.clip(*self.scale) if clipped else values
         table["ratings"] = self.rating_counts[indices]

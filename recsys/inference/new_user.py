@@ -70,12 +70,15 @@ class NewUser:
         years: Sequence[int] | int | None = None,
         min_ratings: int = 10,
     ) -> pd.DataFrame:
-        """Return the k items with the highest predictions; see `Recommender.recommend`."""
+        """Return the k best items; see `Recommender.recommend`."""
         seen = Seen.of(np.zeros_like(self.seen), self.seen, 1) if filter_seen else None
-        allowed = self.catalogue.allowed(genres, years, min_ratings)
-        values, indices = top_items(self.scorer, 0, k, seen, allowed)
-        found = np.isfinite(values)
-        return self.catalogue.table(indices[found], values[found])
+        allowed, ranker = self.catalogue.allowed(genres, years, min_ratings), self.scorer.ranker()
+        values, indices = top_items(ranker, 0, k, seen, allowed)
+        values, indices = values[np.isfinite(values)], indices[np.isfinite(values)]
+        if ranker is self.scorer:
+            return self.catalogue.table(indices, values)
+        predictions = predict_pairs(self.scorer, np.zeros_like(indices), indices)
+        return self.catalogue.table(indices, predictions, scores=values)
 
     def popular(
         self,

@@ -126,7 +126,9 @@ class Recommender:
         on_unknown: OnUnknown = "raise",
         candidates: Precision = "fp32",
     ) -> pd.DataFrame:
-        """Return the k items with the highest predictions for each user (top-N recommendation).
+        """Return the k best items for each user (top-N recommendation).
+
+        They are those with the highest predictions, or after loss=joint with the highest scores: see `JointScorer`.
 
         Args:
             users: a raw id, or an array of them.
@@ -142,7 +144,8 @@ class Recommender:
 
         Returns:
             Columns item, title, year, genres, prediction (clipped to the scale), ratings (the item's number of
-            ratings), best items first. For an array of users, the first column is user.
+            ratings), best items first. For an array of users, the first column is user. After loss=joint, the column
+            score comes before prediction; scores order the items of one user and cannot be compared between users.
 
         Raises:
             UserError: a user is unknown, or no item passes the filters.
@@ -158,12 +161,19 @@ class Recommender:
         known = indices >= 0
         values = np.empty((len(indices), min(k, self.scorer.n_items)), dtype=np.float32)
         items = np.empty(values.shape, dtype=np.int64)
-        seen = self.seen if filter_seen else None
-        values[known], items[known] = top_items(self.scorer, indices[known], k, seen, allowed, candidates)
+        seen, ranker = self.seen if filter_seen else None, self.scorer.ranker()
+        values[known], items[known] = top_items(ranker, indices[known], k, seen, allowed, candidates)
         if not known.all():
             values[~known], items[~known] = top_items_by_bias(self.biases, k, allowed)
         found = np.isfinite(values)
-        table = self.catalogue.table(items[found], values[found])
+        predictions, scores = values[found], None
+        if ranker is not self.scorer:
+            scores, of_user = predictions.copy(), np.repeat(indices, found.sum(1))
+            scores[of_user < 0] = np.nan
+            predictions[of_user >= 0] = predict_pairs(
+                self.scorer, of_user[of_user >= 0], items[found][of_user >= 0]
+            )
+        table = self.catalogue.table(items[found], predictions, scores=scores)
         if asked.ndim:
             table.insert(0, "user", np.repeat(np.atleast_1d(asked), found.sum(1)))
         return table

@@ -208,3 +208,42 @@ def test_ids_may_be_text(tmp_path: Path) -> None:
     with pytest.raises(UnknownIdError, match=r"unknown user id: u33 \(the nearest known: u3"):
         recommender.recommend("u33")
     assert recommender.user_id("u3") == "u3"
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """A run that learned ratings and choices."""
+    options = ["data=synthetic", "data.ratings=1500", "data.users=60", "data.items=50", "loss=joint"]
+    options += ["model=history", "max_epochs=2", "hardware=cpu", "logger=none"]
+    return Recommender.load(finished_run(tmp_path_factory.mktemp("joint"), options))
+
+
+@pytest.mark.parametrize("users", [7, [7, 9, 12]])
+def test_items_are_ordered_by_score_and_show_the_predicted_rating(
+    joint: Recommender, users: int | list
+) -> None:
+    table = joint.recommend(users, k=8, min_ratings=0)
+    of_users = ["user"] if isinstance(users, list) else []
+    assert table.columns.tolist() == [*of_users, *COLUMNS[:4], "score", *COLUMNS[4:]]
+    for user, rows in table.groupby("user") if of_users else [(users, table)]:
+        scores = joint.scorer.ranker().score_catalogue(torch.tensor([joint.user_ids.to_indices(user)]))[0]
+        scores[joint.seen.positions(torch.tensor([joint.user_ids.to_indices(user)]))[1]] = -torch.inf
+        best = scores.sort(descending=True, stable=True)
+        assert rows["item"].tolist() == joint.catalogue.ids.to_ids(best.indices[:8].numpy()).tolist()
+        np.testing.assert_allclose(rows["score"], best.values[:8], rtol=1e-5)
+        np.testing.assert_allclose(
+            rows["prediction"], joint.predict(user, rows["item"].to_numpy()), rtol=1e-5
+        )
+    assert not table["prediction"].is_monotonic_decreasing, "the order is not that of ratings"
+
+
+def test_an_unknown_user_has_no_scores(joint: Recommender) -> None:
+    table = joint.recommend([7, 999], k=3, on_unknown="bias")
+    assert table["score"].isna().tolist() == [False] * 3 + [True] * 3
+    assert table["prediction"].between(1, 5).all()
+
+
+def test_a_new_user_gets_items_in_the_order_of_scores(joint: Recommender) -> None:
+    table = joint.fold_in({1: 5, 2: 1.5}).recommend(k=5, min_ratings=0)
+    assert table["score"].is_monotonic_decreasing
+    assert table["prediction"].between(1, 5).all()
