@@ -71,15 +71,16 @@ def _recommend_to_new_user(
     if n == 0 and item is None:
         title = f"{file}: no ratings; the most rated items, with predictions for the mean user"
         return user.popular(options["k"], options["genres"], options["years"]), title
-    explained = f"{100 * user.explained:.0f} % of this user's taste"
-    title = f"{file}: {n} rating{'s' * (n != 1)} explain{'s' * (n == 1)} {explained}"
+    title = f"{file}: {n} rating{'s' * (n != 1)}"
     if item is None:
         items = user.recommend(**options)
-        errors = user.uncertainty(items["item"].to_numpy())
     else:
         indices = recommender.catalogue.to_indices([item])
         items = recommender.catalogue.table(indices, user.predict([item]))
-        errors = user.uncertainty([item])
+    if user.posterior is None:
+        return items, f"{title}; predictions are scores that order this user's items, not ratings"
+    title += f" explain{'s' * (n == 1)} {100 * user.explained:.0f} % of this user's taste"
+    errors = user.uncertainty(items["item"].to_numpy())
     return items, f"{title}; expected error ±{errors.mean():.2f}" if len(errors) else title
 
 

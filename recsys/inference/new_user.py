@@ -10,36 +10,79 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.ratings_file.numbers import parse_number
-from recsys.errors import DataError, shortened
+from recsys.errors import DataError, RunError, shortened
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Posterior, Prior
+from recsys.models.scorer import Scorer
 from recsys.models.scoring import Seen, predict_pairs, top_items, top_k
 
 
 class NewUser:
     """A user described by ratings alone; made by `Recommender.fold_in`.
 
+    Ratings are predicted with the most likely vector of the user, or if the run only orders items, with the vector that
+    the network encodes from the ratings. What the user will choose is always predicted with the encoded vector, if
+    there is one.
+
     Args:
         catalogue: the items.
-        posterior: the estimate of the user's vector.
         seen: item indices of the user's ratings, int64 (n,).
+        scorer: its only user, at index 0, is this one.
+        ranker: orders the items for recommendations.
+        posterior: the estimate of the user's vector; None if the run only orders items.
     """
 
-    def __init__(self, catalogue: Catalogue, posterior: Posterior, seen: NDArray[np.int64]) -> None:
-        self.catalogue, self.posterior, self.seen = catalogue, posterior, seen
-        self.scorer = posterior.scorer
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        seen: NDArray[np.int64],
+        scorer: Scorer,
+        ranker: Scorer,
+        posterior: Posterior | None,
+    ) -> None:
+        self.catalogue, self.seen, self.posterior = catalogue, seen, posterior
+        self.scorer, self.ranker = scorer, ranker
 
     @classmethod
-    def from_ratings(cls, ratings: Mapping[int, float], catalogue: Catalogue, prior: Prior) -> "NewUser":
-        """Fold a user in: ratings by item index."""
+    def from_ratings(
+        cls, ratings: Mapping[int, float], catalogue: Catalogue, scorer: Scorer, prior: Prior | None
+    ) -> "NewUser":
+        """Fold a user in.
+
+        Args:
+            ratings: by item index.
+            catalogue: the items.
+            scorer: of the trained users.
+            prior: the distribution of users' vectors; None if the run only orders items.
+
+        Raises:
+            RunError: the run only orders items, and its network does not encode ratings.
+        """
         seen = np.fromiter(ratings, dtype=np.int64, count=len(ratings))
-        values = np.fromiter(ratings.values(), dtype=np.float32, count=len(ratings))
-        return cls(catalogue, prior.posterior(torch.from_numpy(seen), torch.from_numpy(values)), seen)
+        items = torch.from_numpy(seen)
+        values = torch.from_numpy(np.fromiter(ratings.values(), dtype=np.float32, count=len(ratings)))
+        encoded = scorer.encode_user(items.to(scorer.device), values.to(scorer.device))
+        row = None if encoded is None else encoded[None]
+        if prior is not None:
+            posterior = prior.posterior(items, values)
+            one = posterior.scorer
+            return cls(catalogue, seen, one, one.ranker(row), posterior)
+        if row is None:
+            raise RunError(
+                "fold-in needs predicted ratings or a network that encodes the ratings of users; use a run with "
+                "loss=joint, or with model=history"
+            )
+        one = scorer.with_users(row)
+        return cls(catalogue, seen, one, one.ranker(), None)
 
     @cached_property
     def explained(self) -> float:
-        """How much of this user's taste the ratings explain: 0 (no ratings) to 1; see `Posterior.explained`."""
-        return self.posterior.explained()
+        """How much of this user's taste the ratings explain: 0 (no ratings) to 1; see `Posterior.explained`.
+
+        Raises:
+            RunError: the run does not predict ratings.
+        """
+        return self._posterior("explained").explained()
 
     @overload
     def predict(self, items: int | str) -> float: ...  # type: ignore[overload-overlap]
@@ -55,11 +98,13 @@ class NewUser:
         """Return the standard deviations of `predict`, in rating points and in the shape of `items`.
 
         They come from the small number of ratings; the noise of single ratings is not included.
+
+        Raises:
+            RunError: the run does not predict ratings.
         """
         indices = self.catalogue.to_indices(items)
-        deviations = (
-            self.posterior.deviations(torch.from_numpy(indices.ravel().astype(np.int64))).cpu().numpy()
-        )
+        index = torch.from_numpy(indices.ravel().astype(np.int64))
+        deviations = self._posterior("uncertainty").deviations(index).cpu().numpy()
         return deviations.reshape(indices.shape) if indices.ndim else float(deviations[0])
 
     def recommend(
@@ -72,10 +117,10 @@ class NewUser:
     ) -> pd.DataFrame:
         """Return the k best items; see `Recommender.recommend`."""
         seen = Seen.of(np.zeros_like(self.seen), self.seen, 1) if filter_seen else None
-        allowed, ranker = self.catalogue.allowed(genres, years, min_ratings), self.scorer.ranker()
-        values, indices = top_items(ranker, 0, k, seen, allowed)
+        allowed = self.catalogue.allowed(genres, years, min_ratings)
+        values, indices = top_items(self.ranker, 0, k, seen, allowed)
         values, indices = values[np.isfinite(values)], indices[np.isfinite(values)]
-        if ranker is self.scorer:
+        if self.ranker is self.scorer:
             return self.catalogue.table(indices, values)
         predictions = predict_pairs(self.scorer, np.zeros_like(indices), indices)
         return self.catalogue.table(indices, predictions, scores=values)
@@ -93,6 +138,11 @@ class NewUser:
         values, indices = (ranked[0].numpy() for ranked in top_k(torch.from_numpy(counts)[None], k))
         indices = indices[np.isfinite(values)]
         return self.catalogue.table(indices, predict_pairs(self.scorer, np.zeros_like(indices), indices))
+
+    def _posterior(self, name: str) -> Posterior:
+        if self.posterior is None:
+            raise RunError(f"{name}: needs predicted ratings, but the loss of this run only orders items")
+        return self.posterior
 
 
 def index_ratings(

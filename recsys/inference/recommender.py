@@ -217,7 +217,8 @@ class Recommender:
             ratings: from raw item ids or titles to ratings on the scale; without any, the result is the mean user.
 
         Raises:
-            UserError: an item is unknown, a rating is off the scale, or the run does not predict ratings.
+            UserError: an item is unknown, a rating is off the scale, or the run only orders items and its network does
+                not encode ratings.
         """
         return self._new_user(index_ratings(ratings, self.catalogue))
 
@@ -225,7 +226,7 @@ class Recommender:
         """Return a new user described by a CSV file; see `recsys.inference.ratings_csv`.
 
         Raises:
-            UserError: the file cannot be read, a line is wrong, or the run does not predict ratings.
+            UserError: the file cannot be read, a line is wrong, or as for `fold_in`.
         """
         ratings = read_ratings_csv(Path(path), self.catalogue.to_index, self.scorer.scale)
         return self._new_user(ratings)
@@ -258,15 +259,19 @@ class Recommender:
 
     def _new_user(self, ratings: Mapping[int, float]) -> NewUser:
         try:
-            return NewUser.from_ratings(ratings, self.catalogue, self._prior)
+            return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._prior)
+        except RunError as error:
+            raise RunError(f"run={self.run.folder}: {error}") from None
         except (ValueError, torch.linalg.LinAlgError) as error:  # absurd weights
             raise RunError(
                 f"run={self.run.folder}: its weights do not allow fold-in ({first_line(error):.200})"
             ) from None
 
     @cached_property
-    def _prior(self) -> Prior:
-        self._require_ratings("fold-in")
+    def _prior(self) -> Prior | None:
+        """The distribution of users' vectors; None if the run only orders items."""
+        if not self.scorer.predicts_ratings:
+            return None
         return Prior.from_users(
             self.scorer, self.run.data.trained_users, self.run.result["metrics"]["val/rmse"]
         )

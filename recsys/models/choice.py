@@ -120,15 +120,16 @@ class JointScorer(TableScorer):
     ) -> None:
         users = Table(base.user_vectors, base.user_biases)
         items = Table(base.item_vectors, base.item_biases)
-        super().__init__(users, items, base.head, base.scale, base.predicts_ratings, base.dot, base.mlp)
+        kind = base.predicts_ratings, base.dot, base.mlp, base.new_users
+        super().__init__(users, items, base.head, base.scale, *kind)
         self.threshold = relevance_threshold(threshold, base.scale)
         self.register_buffer("query", query)
         self.register_buffer("popularity", popularity)
         self.register_buffer("liked_weight", liked_weight)
 
-    def ranker(self) -> "JointRanker":
-        """Return the scorer that ranks items for recommendation."""
-        return JointRanker(self)
+    def ranker(self, choosers: Tensor | None = None) -> "JointRanker":
+        """Return the scorer that ranks items for recommendation; see `Scorer.ranker`."""
+        return JointRanker(self, self if choosers is None else self.with_users(choosers))
 
     def choice_logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return log P(chosen) up to a constant per user: (B,) and (B,) to (B,)."""
@@ -155,17 +156,18 @@ class JointRanker(Scorer):
     """The scores by which a `JointScorer` ranks items; it shares the tables of that.
 
     Args:
-        scorer: the scorer.
+        scorer: says how users rate.
+        chooser: says what they choose; the same scorer, or one with other vectors of the same users.
     """
 
-    def __init__(self, scorer: JointScorer) -> None:
+    def __init__(self, scorer: JointScorer, chooser: JointScorer) -> None:
         super().__init__(scorer.n_users, scorer.n_items, scorer.scale, predicts_ratings=False)
-        self.scorer = scorer
+        self.scorer, self.chooser = scorer, chooser
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores: (B,) and (B,) to (B,)."""
         liked = self._log_liked(self.scorer.logits(users, items))
-        return self.scorer.choice_logits(users, items) + self.scorer.liked_weight * liked
+        return self.chooser.choice_logits(users, items) + self.scorer.liked_weight * liked
 
     @torch.no_grad()
     def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
@@ -177,7 +179,7 @@ class JointRanker(Scorer):
     def parts(self, users: Tensor, precision: Precision = "fp32") -> tuple[Tensor, Tensor]:
         """Return log P(chosen), up to a constant per user, and log P(liked) of every item: (B,) to (B, n_items)."""
         liked = self._log_liked(self.scorer.catalogue_logits(users, precision))
-        return self.scorer.catalogue_choice_logits(users, precision), liked
+        return self.chooser.catalogue_choice_logits(users, precision), liked
 
     def user_table(self) -> Tensor:
         """Return vectors and bias of each user side by side, (n_users, w)."""

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recsys.data.biases import damped_means
 from recsys.errors import ConfigError
 from recsys.models.histories import Histories, HistoryLists, Sums
 from recsys.models.scorer import Table
@@ -30,28 +32,39 @@ class HistoryEncoder(nn.Module):
         dim: length d of the vectors.
         init_std: initial standard deviation of y and x.
         damping: number of additional residuals of 0 in b.
+        column_damping: the same for b_j, the damped mean of r - mean over all ratings of j.
     """
 
-    def __init__(self, n_columns: int, dim: int, init_std: float, damping: float) -> None:
+    def __init__(
+        self, n_columns: int, dim: int, init_std: float, damping: float, column_damping: float
+    ) -> None:
         super().__init__()
-        self.n_columns, self.damping = n_columns, damping
+        self.n_columns, self.damping, self.column_damping = n_columns, damping, column_damping
         self.chosen = nn.Embedding(n_columns, dim)  # y: that an item was rated at all
         self.liked = nn.Embedding(n_columns, dim)  # x: how it was rated
         nn.init.normal_(self.chosen.weight, std=init_std)
         nn.init.normal_(self.liked.weight, std=init_std)
         # Not a buffer: DDP would broadcast the ratings in every step, and averaged models would copy them.
         self.lists: HistoryLists | None = None
+        self.column_biases = torch.zeros(n_columns)  # b_j
+        self.column_counts = torch.zeros(n_columns)  # number of ratings of each column
 
-    def set_ratings(self, rows: NDArray, columns: NDArray, residuals: NDArray, n_rows: int) -> None:
+    def set_ratings(self, rows: NDArray, columns: NDArray, deviations: NDArray, n_rows: int) -> None:
         """Take the training ratings.
+
+        b_j is a mean over the ratings of j, not fitted jointly with the biases of the rows. So it depends on no other
+        ratings: for a pair (u, i), no b_j with j other than i contains the rating in question.
 
         Args:
             rows: whose histories these are: user (or item) indices (n,).
             columns: item (or user) indices (n,).
-            residuals: ratings minus the mean and b_j (n,).
+            deviations: ratings minus the mean (n,).
             n_rows: number of users (or items).
         """
-        self.lists = HistoryLists.of(rows, columns, residuals, n_rows, self.n_columns)
+        biases = damped_means(columns, deviations, self.n_columns, self.column_damping)
+        self.lists = HistoryLists.of(rows, columns, deviations - biases[columns], n_rows, self.n_columns)
+        self.column_biases = torch.from_numpy(biases).float()
+        self.column_counts = torch.from_numpy(np.bincount(columns, minlength=self.n_columns)).float()
 
     @property
     def ratings(self) -> Histories:

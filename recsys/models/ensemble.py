@@ -34,12 +34,19 @@ class EnsembleScorer(Scorer):
             total += member.score_catalogue(users, precision)
         return total.div_(len(self.members))
 
-    def ranker(self) -> Scorer:
-        """Return the mean of the members' rankers; without a ranker of its own in each member, this scorer."""
-        rankers = [member.ranker() for member in self._scorers]
+    def ranker(self, choosers: Tensor | None = None) -> Scorer:
+        """Return the mean of the members' rankers; if a member has none of its own, this scorer."""
+        parts = [None] * len(self.members) if choosers is None else self._split(choosers)
+        rankers = [member.ranker(part) for member, part in zip(self._scorers, parts, strict=True)]
         if any(ranker is member for ranker, member in zip(rankers, self._scorers, strict=True)):
             return self
         return EnsembleScorer(rankers)
+
+    def encode_user(self, items: Tensor, ratings: Tensor) -> Tensor | None:
+        """Return the rows of all members side by side; None if a member has none."""
+        rows = [member.encode_user(items, ratings) for member in self._scorers]
+        found = [row for row in rows if row is not None]
+        return torch.cat(found) if len(found) == len(rows) else None
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the vectors of all members side by side, (n, sum of d)."""
@@ -51,10 +58,11 @@ class EnsembleScorer(Scorer):
 
     def with_users(self, table: Tensor) -> "EnsembleScorer":
         """Return this ensemble for other users; see `Scorer.with_users`."""
-        parts = table.split(self._user_widths, dim=1)
-        return EnsembleScorer(
-            [member.with_users(part) for member, part in zip(self._scorers, parts, strict=True)]
-        )
+        parts = zip(self._scorers, self._split(table), strict=True)
+        return EnsembleScorer([member.with_users(part) for member, part in parts])
+
+    def _split(self, table: Tensor) -> Sequence[Tensor]:
+        return table.split(self._user_widths, dim=1)
 
     @cached_property
     def _user_widths(self) -> list[int]:

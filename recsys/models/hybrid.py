@@ -8,7 +8,7 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
 
-from recsys.data.biases import ITEM_DAMPING, USER_DAMPING, damped_means
+from recsys.data.biases import ITEM_DAMPING, USER_DAMPING
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.models import features
@@ -17,6 +17,7 @@ from recsys.models.choice import ChoiceHead, joint_scorer
 from recsys.models.encoders import Encoder, FeatureEncoder, HistoryEncoder, Terms
 from recsys.models.heads import Head
 from recsys.models.histories import HistoryLists, HistoryMatrix
+from recsys.models.new_users import NewUserEncoder
 from recsys.models.ops.mlp import MLP
 from recsys.models.scorer import Scorer, Side, Table, TableScorer
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
@@ -85,14 +86,18 @@ class HybridNet(RatingNetwork):
                 nn.init.normal_(table.weight, std=init_std)
         for table in (user_bias, item_bias):
             nn.init.zeros_(table.weight)
-        user_history = HistoryEncoder(n_items, d, init_std, USER_DAMPING) if of_user["history"] else None
+        user_history = (
+            HistoryEncoder(n_items, d, init_std, USER_DAMPING, ITEM_DAMPING) if of_user["history"] else None
+        )
         item_features = (
             FeatureEncoder(n_item_features, d) if of_item["features"] and n_item_features else None
         )
         user_features = (
             FeatureEncoder(n_user_features, d) if of_user["features"] and n_user_features else None
         )
-        item_history = HistoryEncoder(n_users, d, init_std, ITEM_DAMPING) if of_item["history"] else None
+        item_history = (
+            HistoryEncoder(n_users, d, init_std, ITEM_DAMPING, USER_DAMPING) if of_item["history"] else None
+        )
         self.user_encoder = Encoder(user_bias, user_embedding, user_features, user_history)
         self.item_encoder = Encoder(item_bias, item_embedding, item_features, item_history)
         self.mlp = MLP(2 * d, hidden, dropouts, embedding_dropout) if hidden != [] else None
@@ -148,7 +153,14 @@ class HybridNet(RatingNetwork):
         return self._scorer_of(users, items, predicts_ratings)
 
     def _scorer_of(self, users: Table, items: Table, predicts_ratings: bool) -> Scorer:
-        scorer = TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp)
+        new_users, history = None, self.user_encoder.history
+        if history is not None:
+            new_users = NewUserEncoder(self.n_items, self.embedding_dim, self.mean, USER_DAMPING)
+            if self.trained_users is not None:
+                new_users.fill(history, users, self.trained_users)
+        scorer = TableScorer.copy_of(
+            users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp, new_users=new_users
+        )
         return scorer if self.choice is None else joint_scorer(scorer, self.choice, self.threshold)
 
     def tables(self, side: Side) -> dict[str, nn.Embedding]:
@@ -170,15 +182,11 @@ class HybridNet(RatingNetwork):
             return
         users, items = dataset.users[train], dataset.items[train]
         deviations = dataset.ratings[train] - np.float32(self.mean)
-        # Damped means of both sides, not biases fitted jointly: b_j then depends on the ratings of j alone, and not,
-        # through the biases of its raters, on the rating that is predicted.
-        user_biases = damped_means(users, deviations, self.n_users, USER_DAMPING)
-        item_biases = damped_means(items, deviations, self.n_items, ITEM_DAMPING)
         of_users, of_items = self.user_encoder.history, self.item_encoder.history
         if of_users is not None:
-            of_users.set_ratings(users, items, deviations - item_biases[items], self.n_users)
+            of_users.set_ratings(users, items, deviations, self.n_users)
         if of_items is not None:
-            of_items.set_ratings(items, users, deviations - user_biases[users], self.n_items)
+            of_items.set_ratings(items, users, deviations, self.n_items)
         if self.choice is not None:
             known = of_users.lists if of_users is not None else None
             rated = known or HistoryLists.of(users, items, deviations, self.n_users, self.n_items)

@@ -78,9 +78,26 @@ class Scorer(nn.Module):
             out.copy_(self(*pairs).view(len(users), len(items)))
         return scores
 
-    def ranker(self) -> "Scorer":
-        """Return a scorer whose scores order the items that are recommended to a user; by default, this one."""
+    def ranker(self, choosers: Tensor | None = None) -> "Scorer":
+        """Return a scorer whose scores order the items that are recommended to a user; by default, this one.
+
+        Args:
+            choosers: the users in what says which items they choose, (n_users, w) as in `user_table`; None: as in this
+                scorer. Scorers that do not tell choices from ratings do not use it.
+        """
         return self
+
+    def encode_user(self, items: Tensor, ratings: Tensor) -> Tensor | None:
+        """Return a new user's row of `user_table`, (w,), computed from ratings without a search.
+
+        Args:
+            items: item indices (n,).
+            ratings: their ratings (n,).
+
+        Returns:
+            The row; None if the network does not encode the ratings of a user.
+        """
+        return None
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the embedding vectors of all users or items, (n, d); None if there are only biases."""
@@ -130,6 +147,7 @@ class TableScorer(Scorer):
         predicts_ratings: see `Scorer`.
         dot: whether the dot product is a term.
         mlp: the MLP, in eval mode; None: not a term.
+        new_users: encodes the ratings of new users: called with item indices (n,) and ratings (n,), returns (w,).
     """
 
     user_vectors: Tensor | None
@@ -146,13 +164,14 @@ class TableScorer(Scorer):
         predicts_ratings: bool = True,
         dot: bool = True,
         mlp: MLP | None = None,
+        new_users: nn.Module | None = None,
     ) -> None:
         super().__init__(len(users.parts[0]), len(items.parts[0]), scale, predicts_ratings)
         self.register_buffer("user_vectors", users.vectors)
         self.register_buffer("user_biases", users.biases)
         self.register_buffer("item_vectors", items.vectors)
         self.register_buffer("item_biases", items.biases)
-        self.head, self.mlp, self.dot = head, mlp, dot
+        self.head, self.mlp, self.dot, self.new_users = head, mlp, dot, new_users
 
     @classmethod
     def copy_of(
@@ -164,13 +183,15 @@ class TableScorer(Scorer):
         predicts_ratings: bool,
         dot: bool = True,
         mlp: MLP | None = None,
+        new_users: nn.Module | None = None,
     ) -> "TableScorer":
         """Build a scorer from copies, which later training does not change; see the class for arguments."""
         users, items = (
             Table(*(None if part is None else part.detach().clone() for part in table))
             for table in (users, items)
         )
-        scorer = cls(users, items, copy.deepcopy(head), scale, predicts_ratings, dot, copy.deepcopy(mlp))
+        head, mlp, new_users = copy.deepcopy((head, mlp, new_users))
+        scorer = cls(users, items, head, scale, predicts_ratings, dot, mlp, new_users)
         return scorer.eval().requires_grad_(False)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
@@ -233,6 +254,10 @@ class TableScorer(Scorer):
         biases = self.user_biases if side == "user" else self.item_biases
         return biases.squeeze(1) if biases is not None and getattr(self.head, "additive", False) else None
 
+    def encode_user(self, items: Tensor, ratings: Tensor) -> Tensor | None:
+        """Return a new user's row, computed from ratings; see `Scorer.encode_user`."""
+        return None if self.new_users is None else self.new_users(items, ratings)
+
     def user_table(self) -> Tensor:
         """Return vectors and bias of each user side by side, (n_users, w)."""
         return torch.cat(Table(self.user_vectors, self.user_biases).parts, dim=1)
@@ -245,4 +270,5 @@ class TableScorer(Scorer):
             None if self.user_biases is None else table[:, width:],
         )
         items = Table(self.item_vectors, self.item_biases)
-        return TableScorer(users, items, self.head, self.scale, self.predicts_ratings, self.dot, self.mlp)
+        kind = self.predicts_ratings, self.dot, self.mlp, self.new_users
+        return TableScorer(users, items, self.head, self.scale, *kind)

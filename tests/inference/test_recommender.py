@@ -247,3 +247,29 @@ def test_a_new_user_gets_items_in_the_order_of_scores(joint: Recommender) -> Non
     table = joint.fold_in({1: 5, 2: 1.5}).recommend(k=5, min_ratings=0)
     assert table["score"].is_monotonic_decreasing
     assert table["prediction"].between(1, 5).all()
+
+
+def ranking_run(folder: Path, model: str) -> Recommender:
+    options = ["data=synthetic", "data.ratings=1500", "data.users=60", "data.items=50", "loss=softmax"]
+    options += [f"model={model}", "max_epochs=1", "hardware=cpu", "logger=none"]
+    return Recommender.load(finished_run(folder, options))
+
+
+def test_a_ranking_run_folds_users_in_if_it_encodes_ratings(tmp_path: Path) -> None:
+    recommender = ranking_run(tmp_path / "run", "history")
+    user = recommender.fold_in({1: 5, 2: 1.5})
+    table = user.recommend(k=5, min_ratings=0)
+    assert len(table) == 5
+    assert not table["item"].isin([1, 2]).any()
+    assert table["prediction"].is_monotonic_decreasing
+    other = recommender.fold_in({3: 5, 4: 5, 5: 1}).recommend(k=5, min_ratings=0)
+    assert table["prediction"].tolist() != other["prediction"].tolist()
+    for ask in (lambda: user.explained, lambda: user.uncertainty([3])):
+        with pytest.raises(RunError, match="needs predicted ratings"):
+            ask()
+
+
+def test_a_ranking_run_without_encoder_folds_no_users_in(tmp_path: Path) -> None:
+    recommender = ranking_run(tmp_path / "run", "matrix-factorization")
+    with pytest.raises(RunError, match=r"run=.*run: fold-in needs predicted ratings or a network that encodes"):
+        recommender.fold_in({1: 5})
