@@ -19,13 +19,14 @@ from recsys.training.regularization import L2Penalty
 
 CONF = Path(conf_dir())
 GROUPS = ("model", "loss", "optimizer", "schedule", "split", "averaging")
-# model=history and model=neumf are two choices of one class; its defaults are those of neumf.
 OPTIONS = [
     (group, path.stem)
     for group in GROUPS
     for path in sorted(CONF.glob(f"{group}/*.yaml"))
     if "_target_: recsys." in path.read_text()
 ]
+# model=history and model=neumf are two choices of one class; its defaults are those of neumf.
+OPTIONS += [("model", "neumf")]
 OPTIONS += [("data", "csv"), ("data", "synthetic")]  # the keys of an archive describe it, and are no defaults
 
 
@@ -73,7 +74,9 @@ def cfg(compose) -> DictConfig:
     return compose()
 
 
-def test_rating_module_has_the_defaults_of_train(cfg: DictConfig) -> None:
+def test_rating_module_has_the_defaults_of_train(compose) -> None:
+    """With the loss that fits any network, as model=bias has it."""
+    cfg = compose("model=bias")
     module = RatingModule(Bias(2, 2, [1, 5], 3.0))
     assert (module.lr, module.seed) == (cfg.optimizer.lr, cfg.seed)
     assert module.schedule == instantiate(cfg.schedule)

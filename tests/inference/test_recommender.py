@@ -271,5 +271,7 @@ def test_a_ranking_run_folds_users_in_if_it_encodes_ratings(tmp_path: Path) -> N
 
 def test_a_ranking_run_without_encoder_folds_no_users_in(tmp_path: Path) -> None:
     recommender = ranking_run(tmp_path / "run", "matrix-factorization")
-    with pytest.raises(RunError, match=r"run=.*run: fold-in needs predicted ratings or a network that encodes"):
+    with pytest.raises(
+        RunError, match=r"run=.*run: fold-in needs predicted ratings or a network that encodes"
+    ):
         recommender.fold_in({1: 5})

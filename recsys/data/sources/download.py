@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -21,7 +22,7 @@ from filelock import FileLock
 from recsys.atomic import NO_ROOM, flush
 from recsys.data.sources.package import copy_from_package
 from recsys.data.sources.transfer import received_bytes, transfer
-from recsys.errors import DownloadError, first_line, named_line
+from recsys.errors import DownloadError, first_line, named_line, shortened
 from recsys.paths import expanded
 
 log = logging.getLogger(__name__)
@@ -184,13 +185,16 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> tuple[bool, str]:
     """Verify a downloaded archive. Return whether it is the original, and how it was verified, for the log.
 
     Raises:
-        DownloadError: it is not a zip archive, or a checksum does not match.
+        DownloadError: it is not a zip archive, holds a file twice, or a checksum does not match.
     """
     try:
-        zipfile.ZipFile(copy).close()
+        with zipfile.ZipFile(copy) as file:
+            names = Counter(file.namelist())
     except (zipfile.BadZipFile, NotImplementedError):
         size = copy.stat().st_size
         raise DownloadError(f"not a zip archive ({size} bytes, starts with {_start(copy)!r})") from None
+    if twice := [name for name, count in names.items() if count > 1]:  # the reader would refuse it later
+        raise DownloadError(f"holds {shortened(twice[0])} more than once")
     if not verify:
         log.warning("%s: checksum not verified (data.verify=false)", archive.name)
         return False, "not verified"
@@ -199,7 +203,6 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> tuple[bool, str]:
     if (md5 := _digest(copy.open("rb"), "md5")) == archive.md5:
         return True, "md5 matches"
     with zipfile.ZipFile(copy) as file:
-        names = set(file.namelist())
         wrong = [member for member in archive.members if member not in names]
         for member, sha256 in archive.members.items():
             if member in names and _digest(file.open(member), "sha256") != sha256:

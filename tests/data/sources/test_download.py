@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import io
 import logging
 import subprocess
 import threading
@@ -229,6 +230,22 @@ def test_a_repacked_archive_is_refused_otherwise(
         fetch(known, tmp_path / "kept")
     assert message in str(error.value)
     assert content(tmp_path / "kept") == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("verify", [True, False])
+def test_an_archive_with_a_file_twice_is_not_kept(web, tmp_path: Path, verify: bool) -> None:
+    """The reader refuses it, so it must not stay in the place of the original, nor stop the next location."""
+    twice = io.BytesIO(REPACKED)
+    with zipfile.ZipFile(twice, "a") as file:
+        file.writestr(DATA, MEMBERS[DATA])
+    members = {DATA: sha256(MEMBERS[DATA])}
+    known = archive(web.put("/official.zip", twice.getvalue()), members=members)
+    with pytest.raises(DownloadError, match=rf"holds .?{DATA}.? more than once"):
+        fetch(known, tmp_path / "kept", verify=verify)
+    assert content(tmp_path / "kept") == []
+    web.put("/official.zip", GOOD)
+    assert fetch(known, tmp_path / "kept", verify=verify).read_bytes() == GOOD
 
 
 def test_an_archive_without_a_checksum_is_accepted(web, tmp_path: Path) -> None:
