@@ -25,12 +25,22 @@ class Fold:
         number: of the fold.
         target: RMSE to reach, or None.
         train, test: frames with the columns user, item (indices) and rating.
+        user_features, item_features: (n_users, ...) and (n_items, ...).
         seconds: time inside `with`, without the evaluations.
         reached: seconds at the first evaluation at or below the target, or None.
     """
 
-    def __init__(self, number: int, target: float | None, train: dict, test: dict) -> None:
+    def __init__(
+        self,
+        number: int,
+        target: float | None,
+        train: dict,
+        test: dict,
+        user_features: list[list[float]],
+        item_features: list[list[float]],
+    ) -> None:
         self.number, self.target = number, target
+        self.user_features, self.item_features = np.array(user_features), np.array(item_features)
         self.train, self.test = pd.DataFrame(train), pd.DataFrame(test)
         self.seconds, self._since = 0.0, 0.0
         self.reached: float | None = None
@@ -141,6 +151,36 @@ def fastai(**choices: Any) -> Fit:
     return fit
 
 
+def myfm(fold: Fold) -> NDArray:
+    """Fit a Bayesian factorization machine with ordered probit output, rank 10, by 512 Gibbs samples.
+
+    Users have their features and the items they have rated, items likewise, as in the examples of the library.
+    """
+    import myfm
+    from scipy.sparse import csr_matrix, hstack, identity
+
+    n_users, n_items = len(fold.user_features), len(fold.item_features)
+    pairs = fold.train["user"].to_numpy(), fold.train["item"].to_numpy()
+    rated = csr_matrix((np.ones(len(fold.train)), pairs), shape=(n_users, n_items))
+
+    def block(features: NDArray, history: csr_matrix) -> csr_matrix:
+        counts = np.maximum(np.asarray(history.sum(1)), 1)
+        return hstack([identity(len(features)), csr_matrix(features), history.multiply(counts**-0.5)]).tocsr()
+
+    blocks = block(fold.user_features, rated), block(fold.item_features, rated.T.tocsr())
+    shapes = [n_users, fold.user_features.shape[1], n_items, n_items, fold.item_features.shape[1], n_users]
+
+    def relations(frame: pd.DataFrame) -> list[Any]:
+        columns = zip(("user", "item"), blocks, strict=True)
+        return [myfm.RelationBlock(frame[column].tolist(), data) for column, data in columns]
+
+    values, index = np.unique(fold.train["rating"], return_inverse=True)
+    model = myfm.MyFMOrderedProbit(rank=10, random_seed=SEED)
+    with fold:
+        model.fit(None, index, X_rel=relations(fold.train), n_iter=512, group_shapes=shapes)
+    return model.predict_proba(None, relations(fold.test)) @ values
+
+
 def recsys_train(*overrides: str) -> Fit:
     """Return the fit of `recsys-train`, with the weights of the best validation epoch."""
 
@@ -184,6 +224,7 @@ ROWS = {  # name: package, fit
     "Surprise SVD++": ("surprise", surprise("SVDpp")),
     "cornac MF": ("cornac", cornac),
     "LensKit BiasedMF": ("lenskit", lenskit),
+    "myFM, ordered probit": ("myfm", myfm),
     "fastai, dot product and biases": ("fastai", fastai(n_factors=50)),
     "fastai, use_nn": ("fastai", fastai(use_nn=True, layers=[100, 50])),
     "recsys": ("recsys", recsys_train()),

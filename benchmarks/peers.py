@@ -75,6 +75,7 @@ def run_row(name: str, python: str, threads: int, folds: list[dict[str, Any]]) -
 def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
     """Return the arguments of each `Fold`; the validation set is part of the training set."""
     from recsys import compose
+    from recsys.models.features import item_features, user_features
     from recsys.training.build import build_data
 
     folds = []
@@ -88,7 +89,11 @@ def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
             subset: {name: column[rows].tolist() for name, column in columns.items()}
             for subset, rows in subsets.items()
         }
-        folds.append({"number": number, "target": None, **frames})
+        features = {
+            "user_features": user_features(dataset.user_table).tolist(),
+            "item_features": item_features(dataset.item_table).tolist(),
+        }
+        folds.append({"number": number, "target": None, **frames, **features})
     return folds
 
 

@@ -35,6 +35,7 @@ TRUSTED = frozenset(
         "recsys.training.callbacks.averaging.ExponentialAverage",
         "recsys.training.losses.BPR",
         "recsys.training.losses.Pointwise",
+        "recsys.training.losses.Joint",
         "recsys.training.losses.SampledSoftmax",
         "recsys.training.schedules.Constant",
         "recsys.training.schedules.CosineRestarts",

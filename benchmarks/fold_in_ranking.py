@@ -1,0 +1,105 @@
+"""Rankings for users without training ratings: NDCG@10 and RMSE of the ways to find a new user's vector.
+
+Users are hidden and their ratings are given as in fold_in.py. All items are ranked except a user's first 20; relevant
+are the items after the 20th that the user rated 4 or higher.
+
+    python benchmarks/fold_in_ranking.py               # ml-100k if RECSYS_MIRROR has it, otherwise synthetic
+    python benchmarks/fold_in_ranking.py --half 0      # the half of the hidden users on which choices are made
+"""
+
+import argparse
+import logging
+import math
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from fold_in import GIVEN, HiddenUser, hidden_users, prior_of, rmse, train_without_hidden_users
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys.inference.fold_in import SPREAD
+from recsys.models.scorer import Scorer
+from recsys.runs.load import LoadedRun, load_run
+from recsys.runs.ratings import load_ratings
+
+K, THRESHOLD = 10, 4.0
+ONE = torch.zeros(1, dtype=torch.long)
+Errors = dict[str, list[NDArray]]
+
+
+def ndcg(scores: Tensor, user: HiddenUser) -> float:
+    """Return NDCG@10 of scores (n_items,) for the ratings of a user after the 20th."""
+    scores = scores.clone()
+    scores[torch.from_numpy(user.items[: max(GIVEN)])] = -torch.inf
+    relevant = user.items[max(GIVEN) :][user.ratings[max(GIVEN) :] >= THRESHOLD]
+    hits = np.isin(scores.topk(K).indices.numpy(), relevant)
+    gains = 1 / np.log2(np.arange(2, K + 2))
+    return float(hits @ gains / gains[: min(K, len(relevant))].sum()) if len(relevant) else math.nan
+
+
+def squared_errors(scorer: Scorer, user: HiddenUser) -> NDArray:
+    """Return the squared errors of the ratings of a user after the 20th; `scorer` has this user only."""
+    items = torch.from_numpy(user.items[max(GIVEN) :])
+    predicted = scorer.predict(torch.zeros_like(items), items).detach().numpy()
+    return (predicted - user.ratings[max(GIVEN) :]) ** 2
+
+
+def measure(run: LoadedRun, users: list[HiddenUser], n: int, rankings: Errors, errors: Errors) -> None:
+    """Add the NDCG and the squared errors of each method, given n ratings of each user."""
+    scorer, prior = run.checkpoint.scorer, prior_of(run, SPREAD)
+    popularity = torch.from_numpy(run.data.item_counts.astype(np.float32))
+    for user in users:
+        items, ratings = torch.from_numpy(user.items[:n]), torch.from_numpy(user.ratings[:n])
+        row = scorer.encode_user(items, ratings)
+        assert row is not None
+        fitted, encoded = prior.posterior(items, ratings).scorer, scorer.with_users(row[None])
+        scores = {
+            "popularity": popularity,
+            "fitted": fitted.ranker().score_catalogue(ONE)[0],
+            "encoded": encoded.ranker().score_catalogue(ONE)[0],
+            "choices encoded, ratings fitted": fitted.ranker(row[None]).score_catalogue(ONE)[0],
+        }
+        for method, values in scores.items():
+            rankings.setdefault(method, []).append(np.array([ndcg(values, user)]))
+        errors.setdefault("fitted", []).append(squared_errors(fitted, user))
+        errors.setdefault("encoded", []).append(squared_errors(encoded, user))
+
+
+def print_table(title: str, columns: list[dict[str, float]]) -> None:
+    """Print one row per method and one column per number of given ratings."""
+    print(f"\n| {title} | {' | '.join(map(str, GIVEN))} |\n|---|{'---|' * len(GIVEN)}")
+    for method in columns[0]:
+        print(f"| {method} | {' | '.join(f'{column[method]:.4f}' for column in columns)} |")
+
+
+def main() -> None:
+    """Train without the hidden users, measure, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--splits", type=int, default=3, metavar="N", help="draws (%(default)s)")
+    parser.add_argument("--half", type=int, default=1, choices=(0, 1), help="of hidden users (%(default)s)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep runs in FOLDER, and reuse them")
+    args, overrides = parser.parse_known_args()
+    logging.disable(logging.WARNING)
+    mirror = Path(os.environ.get("RECSYS_MIRROR", "")) / "ml-100k.zip"
+    if not any(override.startswith("data=") for override in overrides):
+        overrides.append("data=ml-100k" if mirror.is_file() else "data=synthetic")
+    scratch = tempfile.TemporaryDirectory()
+    rankings: list[Errors] = [{} for _ in GIVEN]
+    errors: list[Errors] = [{} for _ in GIVEN]
+    for seed in range(args.splits):
+        folder = (args.keep or Path(scratch.name)) / str(seed)
+        is_finished = (folder / "result.json").is_file()
+        run = load_run(folder) if is_finished else train_without_hidden_users(overrides, seed, folder)
+        users = list(hidden_users(load_ratings(run), args.half))
+        for n, ranking, error in zip(GIVEN, rankings, errors, strict=True):
+            measure(run, users, n, ranking, error)
+    print(f"{run.result['data']['name']}, {run.result['model']['name']}, {args.splits} draws")
+    print_table("NDCG@10", [{m: float(np.nanmean(v)) for m, v in column.items()} for column in rankings])
+    print_table("RMSE", [{method: rmse(values) for method, values in column.items()} for column in errors])
+
+
+if __name__ == "__main__":
+    main()
