@@ -12,7 +12,7 @@ from recsys.cli.values import require_booleans, require_groups
 from recsys.errors import ConfigError
 from recsys.experiment.train import train
 from recsys.paths import expanded
-from recsys.runs.folder import RESULT, checkpoint_in
+from recsys.runs.folder import RESULT, state_to_resume
 from recsys.runs.record import recorded_config, recorded_overrides, without_start_keys
 from recsys.runs.resume import can_resume, check_overrides, find_run_to_resume
 from recsys.runs.trust import check_trusted, targets
@@ -90,7 +90,7 @@ def _folder_to_resume(cfg: DictConfig, folder: Path | None) -> tuple[Path, bool]
 def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     """Return the recorded configuration and overrides of the run in a folder; those given if it has none."""
     if can_resume(folder):
-        if (last := checkpoint_in(folder, "last")).is_file():
+        if (last := state_to_resume(folder)) is not None:
             from recsys.runs.checkpoint import check_format
 
             check_format(last)  # first: a configuration of another version cannot be compared

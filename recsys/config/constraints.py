@@ -157,6 +157,15 @@ def _one_kind_of_average(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"snapshots={cfg['snapshots']}: not possible with averaging; use averaging=none, or snapshots=1"
 
 
+def _refit_is_possible(cfg: Config, objects: Objects) -> Iterator[str]:
+    if not cfg["refit"]:
+        return
+    if cfg["averaging"]:
+        yield "refit=true: not possible with averaging; use averaging=none (snapshots are possible)"
+    if cfg["hardware"]["devices"] > 1 or cfg["hardware"]["num_nodes"] > 1:
+        yield "refit=true: needs a single process; use hardware.devices=1"
+
+
 def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
     if cfg["run"] is not None and not cfg["resume"]:
         yield f"run={cfg['run']}: requires resume=true; for a new run, use output_dir=<folder>"
@@ -173,5 +182,6 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _ranking_can_be_measured,
     _network_fits_loss,
     _one_kind_of_average,
+    _refit_is_possible,
     _run_is_resumed,
 )

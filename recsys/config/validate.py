@@ -76,6 +76,7 @@ class TrainConfig(BaseModel):
     max_epochs: Epochs
     patience: PositiveInt
     snapshots: PositiveInt
+    refit: bool
     l2: Penalty
     gradient_clip: NonNegativeFloat
     output_dir: str | int | None

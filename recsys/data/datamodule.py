@@ -31,6 +31,7 @@ class MovieLensDataModule(pl.LightningDataModule):
 
     dataset: Dataset
     split: Split
+    fingerprint: str  # of the split
 
     def __init__(
         self,
@@ -60,7 +61,12 @@ class MovieLensDataModule(pl.LightningDataModule):
         if not self.is_set_up:
             self.dataset = self.source.load()
             self.split = self.split_method(self.dataset)
+            self.fingerprint = self.split.fingerprint
             self.is_set_up = True
+
+    def train_on_validation_set(self) -> None:
+        """Add the validation set to the training set; `fingerprint` stays that of the original split."""
+        self.split = self.split.train_on_validation_set()
 
     def train_dataloader(self) -> Batches:
         """Return the training set, shuffled in each epoch; each process sees its share.

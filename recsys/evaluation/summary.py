@@ -32,6 +32,7 @@ def describe_outcome(
     batches: Callable[[str], Iterable[Batch]],
     tasks: Mapping[str, RankingTask | None],
     biases: Biases,
+    val_metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a scorer on the validation set and the test set, and return the main part of result.json.
 
@@ -39,14 +40,15 @@ def describe_outcome(
         checkpoint: the scorer, on the device to evaluate on.
         dataset: the ratings.
         split: the split of the run.
-        split_name: the split and its arguments, such as "random(seed=0, val=0.1, test=0.1)".
+        split_name: the split, its arguments and its fingerprint: "random(seed=0, val=0.1, test=0.1) 5b1d...".
         objective: the metric that selected the weights.
         batches: a function that returns all batches of a subset ("val" or "test"), in order.
         tasks: the ranking tasks of "val" and "test", None for no ranking metrics.
         biases: the bias model of the training set.
+        val_metrics: those of the validation set, if the scorer was trained on it; None: measure them.
     """
-    metrics: dict[str, float] = {}
-    for subset in ("val", "test"):
+    metrics = dict(val_metrics or {})
+    for subset in ("test",) if val_metrics else ("val", "test"):
         metrics |= measure(checkpoint.scorer, batches, subset, tasks[subset])
     return {
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},
@@ -85,7 +87,7 @@ def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str,
         "users": len(dataset.user_ids),
         "items": len(dataset.item_ids),
         "sha256": dataset.sha256,
-        "split": f"{split_name} {split.fingerprint}",
+        "split": split_name,
         "train": len(split.train),
         "val": len(split.val),
         "test": len(split.test),
@@ -154,6 +156,8 @@ def _facts(result: dict[str, Any]) -> str:
         facts = [f"average of {len(members)} runs"]
     elif model["snapshots"] > 1:
         facts.append(f"average of {model['snapshots']} snapshots")
+    if result.get("refit"):
+        facts.append("trained again with the validation set")
     facts += [f"{model['parameters']:,} parameters", f"{time['seconds']:.0f} s"]
     if time["train_ratings_per_second"]:
         facts.append(f"training at {time['train_ratings_per_second']:,.0f} ratings/s")

@@ -48,6 +48,11 @@ def average(
         raise RunError(f"averaging needs at least two finished runs; given: {found}")
     members = [RunRecord(str(member), (), read_record(member / RESULT, Loaded)) for member in folders]
     _check_splits(members)
+    if refitted := [member.name for member in members if member.content.get("refit")]:
+        raise RunError(
+            f"{refitted[0]}: was trained on its validation set (refit=true), so an average with it cannot be "
+            "validated; average runs without refit"
+        )
     for member in folders:
         if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):
             raise ConfigError(
@@ -79,7 +84,7 @@ def average(
             checkpoint,
             ratings.dataset,
             ratings.split,
-            ratings.split_method.describe(),
+            f"{ratings.split_method.describe()} {ratings.split.fingerprint}",
             members[0].objective,
             ratings.batches,
             tasks,

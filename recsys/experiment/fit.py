@@ -1,38 +1,22 @@
 """Fit a network, test its best weights once, and describe the outcome; the run folder exists already."""
 
 import logging
-import signal
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.biases import fit_biases
-from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import RunError, UserError
 from recsys.evaluation.ranking_metrics import ranking_tasks
 from recsys.evaluation.summary import describe_outcome
-from recsys.leaderboard.names import job_name, swept_keys
-from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint, read_checkpoint
+from recsys.experiment.refit import fit_twice
+from recsys.experiment.training_run import train_network
+from recsys.leaderboard.names import swept_keys
 from recsys.runs.data import DATA, RunData, save_data
-from recsys.runs.folder import checkpoint_in
-from recsys.runs.network import class_path
-from recsys.runs.torch_file import unreadable
-from recsys.runs.trust import Trust
-from recsys.training.build import build_callbacks, build_data, build_module, build_trainer
-from recsys.training.callbacks.signals import StopOnSignal, stopped
-from recsys.training.callbacks.tensorboard import log_figure, log_hparams
-from recsys.training.callbacks.throughput import Throughput
-from recsys.training.module import RatingModule
-from recsys.training.precision import tf32
-from recsys.training.training_state import check_training_state
+from recsys.training.build import build_data, build_loss
+from recsys.training.callbacks.tensorboard import log_hparams
 
 log = logging.getLogger(__name__)
 
@@ -63,105 +47,45 @@ def fit(
     """
     data = build_data(cfg)
     data.setup()
-    own_class = {class_path(get_class(cfg.model._target_))}  # the user has named it, so it is trusted
-    content, resumed = None, None
-    if last is not None and last.is_file():
-        content, resumed = _load_last(last, data, cfg, own_class)
-    elif last is not None and checkpoint_in(folder).exists():
-        log.warning("%s: no such file, so the run starts again from its beginning", last)
-    module = build_module(cfg, data)
-    loss = module.loss
-    k, threshold, ranks = cfg.ranking.k, cfg.ranking.threshold, not loss.predicts_ratings
-    tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=ranks)
-    swept, throughput = swept_keys(folder), Throughput(start)
-    # StopOnSignal is last: when it saves the state of a run, the other callbacks have handled the step.
-    every = [*build_callbacks(cfg, folder, data, module), *callbacks, throughput, StopOnSignal(folder)]
-    trainer = build_trainer(
-        cfg,
-        folder,
-        every,
-        name=job_name(swept, overrides),
-        step=None if resumed is None else resumed.step,
-    )
-    if content is not None and last is not None:
-        _check_state(last, content, module, trainer, data)
-    if resumed is not None:
-        log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
-    elif not swept:  # the jobs of a sweep would all log the same figure
-        log_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
-    on_interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        with tf32(cfg.hardware.tf32):
-            trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
-    except SIGTERMException:  # raised by Lightning in a run of several processes
-        raise stopped(signal.SIGTERM, trainer.global_step, folder) from None
-    except Exception as error:
-        if resumed is None or last is None or module.has_started or isinstance(error, UserError | OSError):
-            raise
-        raise unreadable(last, error) from error  # while the state was restored
-    except SystemExit:  # raised by Lightning on Ctrl-C, which it then ignores for good
-        if signal.getsignal(signal.SIGINT) is not on_interrupt:
-            signal.signal(signal.SIGINT, on_interrupt)
-        raise KeyboardInterrupt from None
-    if not trainer.is_global_zero:
+    loss, k, threshold = build_loss(cfg), cfg.ranking.k, cfg.ranking.threshold
+    tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=not loss.predicts_ratings)
+    found = None
+    if cfg.refit:
+        both = fit_twice(cfg, folder, data, tasks["val"], overrides, callbacks, last is not None, start)
+        trained, found = (None, None) if both is None else both
+        tasks = ranking_tasks(data.dataset, data.split, k, threshold)
+    else:
+        trained = train_network(cfg, folder, data, overrides, callbacks, last, start)
+    if trained is None:
         return {}
-
-    best = load_checkpoint(checkpoint_in(folder), own_class)
-    best.scorer.to(trainer.strategy.root_device)
-    objective = loss.objective(k)
-    dataset, split, biases = data.dataset, data.split, fit_biases(data.dataset, data.split.train)
+    best, trainer, throughput, _ = trained
+    objective, biases = loss.objective(k), fit_biases(data.dataset, data.split.train)
     outcome = describe_outcome(
-        best, dataset, split, data.split_method.describe(), objective, data.full, tasks, biases
+        best,
+        data.dataset,
+        data.split,
+        f"{data.split_method.describe()} {data.fingerprint}",
+        objective,
+        data.full,
+        tasks,
+        biases,
+        None if found is None else found.metrics,
     )
-    size = save_data(RunData.of(dataset, split, biases), folder, best.data)
+    size = save_data(RunData.of(data.dataset, data.split, biases), folder, best.data)
     log.info("%s: %.1f MB, so that the run can recommend without its ratings", DATA, size / 1e6)
     metrics = outcome["metrics"]
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
-    log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept)  # type: ignore[arg-type]
+    log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept_keys(folder))  # type: ignore[arg-type]
+    seconds = throughput.elapsed + (0 if found is None else found.seconds)
     return {
         "status": "completed",
         "seed": cfg.seed,
         "overrides": list(overrides),
         **outcome,
         "time": {
-            "epochs": trainer.current_epoch,
-            "seconds": round(throughput.elapsed, 3),
+            "epochs": trainer.current_epoch if found is None else found.epochs,
+            "seconds": round(seconds, 3),
             "train_ratings_per_second": round(throughput.ratings_per_second, 1),
         },
+        "refit": None if found is None else {"epochs": best.epoch + 1, "ratings": len(data.split.train)},
     }
-
-
-def _load_last(
-    path: Path, data: MovieLensDataModule, cfg: DictConfig, trust: Trust
-) -> tuple[dict[str, Any], LoadedCheckpoint]:
-    """Load the checkpoint to resume from, and check that its data and its configuration are those of the run.
-
-    Raises:
-        RunError: the checkpoint cannot be read, belongs to another configuration, or the ratings or their split have
-            changed.
-    """
-    content, checkpoint = read_checkpoint(path, trust)
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    arguments = content["network"]["arguments"]
-    options = {key: value for key, value in config["model"].items() if key != "_target_"}
-    if checkpoint.config != config or any(arguments.get(key) != value for key, value in options.items()):
-        raise RunError(
-            f"{path}: belongs to another configuration than that of the run folder; start a new run"
-        )
-    if checkpoint.data != (data.dataset.sha256, data.split.fingerprint):
-        raise RunError(
-            f"{path}: the ratings or their split have changed since the run was started, or another version of recsys "
-            "drew the split; start a new run"
-        )
-    return content, checkpoint
-
-
-def _check_state(
-    path: Path, content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, data: MovieLensDataModule
-) -> None:
-    data.selected = module.loss.selected  # as `RatingModule.setup` does when training starts
-    steps_per_epoch = -(-len(data.train_rows()) // (data.batch_size * trainer.world_size))
-    try:
-        check_training_state(content, module, trainer, steps_per_epoch)
-    except Exception as error:  # a file that was tampered with causes many kinds of errors
-        raise unreadable(path, error) from None

@@ -24,7 +24,7 @@ class RunRatings:
     Attributes:
         dataset: the ratings.
         split_method: the method that made the split.
-        split: the split of the run.
+        split: the split of the run; with refit=true, its training set contains the validation set.
     """
 
     dataset: Dataset
@@ -68,6 +68,8 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
             f"or another version of recsys drew the split ({len(dataset)} ratings now, {run.result['data']['ratings']} "
             "then); the run can still recommend"
         )
+    if config.get("refit") is True:
+        split = split.train_on_validation_set()
     return RunRatings(dataset, split_method, split)
 
 

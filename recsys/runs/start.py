@@ -20,8 +20,8 @@ from recsys.runs.folder import (
     HYDRA,
     LOG,
     RESULT,
-    checkpoint_in,
     refuse_used,
+    state_to_resume,
     write_failure,
 )
 from recsys.runs.lock import lock_folder
@@ -77,7 +77,7 @@ def open_run(
                 with log_to(folder / LOG):
                     yield folder
             except BaseException as error:
-                is_worthless = starts_new_run and not checkpoint_in(folder, "last").exists()
+                is_worthless = starts_new_run and state_to_resume(folder) is None
                 is_ended_by_user = isinstance(error, ConfigError | KeyboardInterrupt)
                 if (folder / RESULT).is_file():
                     raise
@@ -147,7 +147,7 @@ def write_errors(folder: Path, command: str | None = None) -> Iterator[None]:
         step = (
             f"{'free some space' if is_full else 'make it writable'}{f', then {command}' if command else ''}"
         )
-        if checkpoint_in(folder, "last").is_file():
+        if state_to_resume(folder) is not None:
             step = f"saved checkpoints are intact: {step}"
         raise RunError(f"{file or folder}: cannot be written ({error.strerror}); {step}") from error
 

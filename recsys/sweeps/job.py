@@ -18,10 +18,10 @@ from recsys.runs.folder import (
     FAILED,
     JOB_LOG,
     RESULT,
-    checkpoint_in,
     hydra_quoted,
     is_run,
     read_json,
+    state_to_resume,
     write_json,
 )
 from recsys.runs.processes import STOP_SIGNALS
@@ -70,7 +70,7 @@ class Job:
 
     def can_resume(self) -> bool:
         """Return whether an earlier start of this job, with the same overrides, saved a state to resume."""
-        if not checkpoint_in(self.folder, "last").is_file() or (self.folder / FAILED).exists():
+        if state_to_resume(self.folder) is None or (self.folder / FAILED).exists():
             return False
         return recorded_overrides(self.folder) == list(self.overrides)
 

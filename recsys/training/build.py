@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch.optim import Optimizer
@@ -93,7 +93,11 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
 
 
 def build_callbacks(
-    cfg: DictConfig, folder: Path, data: MovieLensDataModule, module: RatingModule
+    cfg: DictConfig,
+    folder: Path,
+    data: MovieLensDataModule,
+    module: RatingModule,
+    epochs: int | None = None,
 ) -> list[Callback]:
     """Return the callbacks that a configuration describes: checkpoints, early stopping, snapshots, averaging, progress.
 
@@ -102,9 +106,10 @@ def build_callbacks(
         folder: the run folder.
         data: the data module, after `setup`.
         module: from `build_module`.
+        epochs: train for this many epochs without validation, and keep the last weights; None: validate.
     """
     checkpoints = folder / CHECKPOINTS
-    cycle_ends = module.schedule.cycle_ends(cfg.max_epochs)
+    cycle_ends = module.schedule.cycle_ends(cfg.max_epochs if epochs is None else epochs)
     objective = module.loss.objective(cfg.ranking.k)
     selection: dict[str, Any] = {
         "monitor": objective.name,
@@ -113,15 +118,21 @@ def build_callbacks(
     }
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     metadata = make_metadata(
-        module.network, module.loss.predicts_ratings, data.dataset, data.split.fingerprint, config
+        module.network, module.loss.predicts_ratings, data.dataset, data.fingerprint, config
     )
+    best: dict[str, Any] = {"dirpath": checkpoints, "filename": "best", "enable_version_counter": False}
     patience = module.schedule.patience_in_cycles(cfg.patience)
-    callbacks: list[Callback] = [
-        CheckpointMetadata(metadata),
-        CycleEndCheckpoint(dirpath=checkpoints, filename="best", enable_version_counter=False, **selection),
-        LastCheckpoint(checkpoints),
+    selecting: list[Callback] = [
+        CycleEndCheckpoint(**best, **selection),
         # The module raises on a metric that is not finite; EarlyStopping would end the run as if it was complete.
         CycleEndEarlyStopping(patience=patience, check_finite=False, **selection),
+    ]
+    if epochs is not None:
+        selecting = [ModelCheckpoint(**best, every_n_epochs=epochs, save_on_train_epoch_end=True)]
+    callbacks: list[Callback] = [
+        CheckpointMetadata(metadata),
+        *selecting,
+        LastCheckpoint(checkpoints),
         EpochBar(refresh_rate=20) if is_terminal() else EpochLog(),
         Threads(cfg.batch_size),
     ]
@@ -136,7 +147,12 @@ def build_callbacks(
 
 
 def build_trainer(
-    cfg: DictConfig, folder: Path, callbacks: Sequence[Callback], name: str = "", step: int | None = None
+    cfg: DictConfig,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    name: str = "",
+    step: int | None = None,
+    epochs: int | None = None,
 ) -> pl.Trainer:
     """Return a Trainer with the hardware, logger and callbacks of a run.
 
@@ -147,6 +163,7 @@ def build_trainer(
         name: subfolder for the TensorBoard events, which TensorBoard shows as the name of the run; "" outside a
             sweep.
         step: the step at which a resumed run continues; what was logged after it will be logged again.
+        epochs: see `build_callbacks`.
     """
     _filter_warnings()
     reuse_freed_memory()
@@ -157,9 +174,11 @@ def build_trainer(
     if SLURMEnvironment.detect():
         # Lightning's automatic requeue would resume from any checkpoint in the run folder.
         plugins.append(SLURMEnvironment(auto_requeue=False))
+    # Ranking metrics do not use the validation batches; one batch keeps Lightning's validation hooks running.
+    val_batches = 1.0 if build_loss(cfg).predicts_ratings else 1
     return pl.Trainer(
         **hardware,
-        max_epochs=cfg.max_epochs,
+        max_epochs=cfg.max_epochs if epochs is None else epochs,
         gradient_clip_val=cfg.gradient_clip or None,
         logger=_build_logger(cfg, folder / name, step) if cfg.logger else False,
         callbacks=list(callbacks),
@@ -167,8 +186,7 @@ def build_trainer(
         default_root_dir=folder,
         enable_progress_bar=is_terminal(),
         log_every_n_steps=10,
-        # Ranking metrics do not use the validation batches; one batch keeps Lightning's validation hooks running.
-        limit_val_batches=1.0 if build_loss(cfg).predicts_ratings else 1,
+        limit_val_batches=val_batches if epochs is None else 0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # batches know their process already
         enable_model_summary=False,

@@ -200,6 +200,8 @@ class RatingModule(pl.LightningModule):
         loss = self._epoch_loss.mean()
         self._check_finite({"train/loss": loss})
         self.log("train/loss", loss, sync_dist=True)
+        if self.trainer.limit_val_batches == 0:
+            self.evaluation.start(self.device)  # for snapshots and checkpoints
 
     def on_validation_epoch_start(self) -> None:
         """Make the scorer that is evaluated, and saved in this epoch."""

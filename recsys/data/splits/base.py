@@ -36,6 +36,10 @@ class Split:
                     f"split: the {subset} set is empty; change the options of the split, or use more ratings"
                 )
 
+    def train_on_validation_set(self) -> "Split":
+        """Return a split whose training set also has the rows of the validation set."""
+        return Split(np.union1d(self.train, self.val), self.val, self.test)
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the three sets: 16 hexadecimal digits, equal on every machine."""

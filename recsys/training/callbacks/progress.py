@@ -21,8 +21,9 @@ class EpochLog(Callback):
     """Log one line per epoch, for output to a file or another program."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Log the validation metrics of the epoch."""
+        """Log the validation metrics of the epoch, if there is a validation."""
         metrics = trainer.callback_metrics
-        values = (f"{name} {metrics[name]:.4f}" for name in metrics if name.startswith("val/"))
+        values = [f"{name} {metrics[name]:.4f}" for name in metrics if name.startswith("val/")]
         if trainer.is_global_zero:
-            log.info("epoch %d: %s", trainer.current_epoch + 1, ", ".join(values))
+            done = f"epoch {trainer.current_epoch + 1}"
+            log.info(": ".join([done, ", ".join(values)]) if values else f"{done} of {trainer.max_epochs}")
