@@ -206,3 +206,22 @@ class Encoder(nn.Module):
         if self.history is not None:
             vectors.append(self.history.all_vectors())
         return Table(sum(vectors[1:], vectors[0]), biases)
+
+    @torch.no_grad()
+    def mean_without_history(self, trained: Tensor) -> Tensor:
+        """Return the mean of vector and bias, without what histories contribute, as one row: (d + 1,).
+
+        Args:
+            trained: bool (n,); over which users or items the mean is taken.
+        """
+        trained = trained.to(self.bias.weight.device)
+        vectors, biases = [], self.bias.weight[trained].mean(0)
+        if self.embedding is not None:
+            vectors.append(self.embedding.weight[trained].mean(0))
+        if self.features is not None:
+            of_features, more = self.features()
+            vectors.append(of_features[trained].mean(0))
+            biases = biases + more[trained].mean(0)
+        if self.history is not None and not vectors:
+            vectors.append(biases.new_zeros(self.history.chosen.embedding_dim))
+        return torch.cat([sum(vectors[1:], vectors[0]), biases])

@@ -153,11 +153,11 @@ class HybridNet(RatingNetwork):
         return self._scorer_of(users, items, predicts_ratings)
 
     def _scorer_of(self, users: Table, items: Table, predicts_ratings: bool) -> Scorer:
-        new_users, history = None, self.user_encoder.history
-        if history is not None:
+        new_users = None
+        if self.user_encoder.history is not None:
             new_users = NewUserEncoder(self.n_items, self.embedding_dim, self.mean, USER_DAMPING)
             if self.trained_users is not None:
-                new_users.fill(history, users, self.trained_users)
+                new_users.fill(self.user_encoder, self.trained_users)
         scorer = TableScorer.copy_of(
             users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp, new_users=new_users
         )

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recsys.models.encoders import HistoryEncoder
-from recsys.models.scorer import Table
+from recsys.models.encoders import Encoder
 
 # The length of a history vector grows with the root of the number of ratings, so one of few ratings is shorter than all
 # that the network was trained on: in MovieLens, users have at least 20. Value chosen by docs/fold-in.md.
@@ -42,22 +41,20 @@ class NewUserEncoder(nn.Module):
         self.register_buffer("base", torch.zeros(dim + 1))
 
     @torch.no_grad()
-    def fill(self, history: HistoryEncoder, users: Table, trained: Tensor) -> None:
-        """Copy what a history encoder has learned.
+    def fill(self, encoder: Encoder, trained: Tensor) -> None:
+        """Copy what the encoder of users has learned.
 
         Args:
-            history: of the users.
-            users: vectors and biases of all users.
+            encoder: with a history.
             trained: bool (n_users,); which users have training ratings.
         """
+        history = encoder.history
+        assert history is not None
         self.chosen, self.liked = history.chosen.weight.clone(), history.liked.weight.clone()
         self.item_biases = history.column_biases.to(self.chosen.device)
         counts = history.column_counts.to(self.chosen.device)
         self.filler = (counts @ self.chosen) / counts.sum()
-        assert users.vectors is not None
-        assert users.biases is not None
-        others = torch.cat([users.vectors - history.all_vectors(), users.biases], dim=1)
-        self.base = others[trained.to(others.device)].mean(0)
+        self.base = encoder.mean_without_history(trained)
 
     def forward(self, items: Tensor, ratings: Tensor) -> Tensor:
         """Return vector and bias of a user as one row, (d + 1,).
