@@ -36,7 +36,10 @@ OTHER_CHOICES = {
     "schedule: cosine-restarts": "schedule: constant",
 }
 OTHER_VALUES = {
-    "train.yaml": {"batch_size": 9, "patience": 9, "snapshots": 9, "l2": {"vectors": 9, "biases": 9}},
+    "train.yaml": {
+        **{"batch_size": 9, "patience": 9, "snapshots": 9, "refit": True},
+        "l2": {"vectors": 9, "biases": 9},
+    },
     "model/history.yaml": {
         **MLP,
         **{"head": "linear", "init_std": 9},
