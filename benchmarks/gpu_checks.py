@@ -29,7 +29,7 @@ from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.runs.folder import read_json
-from recsys.training.losses import BPR, Loss, Pointwise, SampledSoftmax
+from recsys.training.losses import BPR, Joint, Loss, Pointwise, SampledSoftmax
 from recsys.training.module import RatingModule
 from recsys.training.sparse_adam import SparseAdam
 
@@ -42,7 +42,12 @@ NETWORKS: dict[str, tuple[type[RatingNetwork], dict[str, Any]]] = {
     "neumf": (HybridNet, NO_DROPOUT),
     "history": (HybridNet, {**NO_DROPOUT, "user": BOTH, "item": BOTH}),
 }
-LOSSES: dict[str, Loss] = {"pointwise": Pointwise(), "bpr": BPR(), "softmax": SampledSoftmax()}
+LOSSES: dict[str, Loss] = {
+    "pointwise": Pointwise(),
+    "bpr": BPR(),
+    "softmax": SampledSoftmax(),
+    "joint": Joint(),
+}
 OPTIMIZERS: dict[str, Any] = {
     "adamw": partial(torch.optim.AdamW, fused=True),
     "adam": partial(torch.optim.Adam, fused=True),
@@ -99,8 +104,11 @@ def steps_are_equal(device: str) -> Iterator[Row]:
             for head in ("linear", "sigmoid", "ordinal"):
                 for loss_name, loss in LOSSES.items():
                     for optimizer_name, optimizer in OPTIMIZERS.items():
+                        if loss_name == "joint" and network_class is not HybridNet:
+                            continue  # the others do not learn which items users choose
                         torch.manual_seed(0)
-                        network = network_class.from_data(data, head=head, **options)
+                        arguments = {**options, **loss.network_arguments}
+                        network = network_class.from_data(data, head=head, **arguments)
                         if optimizer_name == "sparse-adam" and name == "history":
                             continue  # the item tables of this network have dense gradients
                         module = RatingModule(network, 1e-2, optimizer, loss=loss)

@@ -49,10 +49,10 @@ def fit(
     data.setup()
     loss, k, threshold = build_loss(cfg), cfg.ranking.k, cfg.ranking.threshold
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=not loss.predicts_ratings)
-    found = None
+    selection = None
     if cfg.refit:
         both = fit_twice(cfg, folder, data, tasks["val"], overrides, callbacks, last is not None, start)
-        trained, found = (None, None) if both is None else both
+        trained, selection = (None, None) if both is None else both
         tasks = ranking_tasks(data.dataset, data.split, k, threshold)
     else:
         trained = train_network(cfg, folder, data, overrides, callbacks, last, start)
@@ -69,23 +69,23 @@ def fit(
         data.full,
         tasks,
         biases,
-        None if found is None else found.metrics,
+        None if selection is None else selection.metrics,
     )
     size = save_data(RunData.of(data.dataset, data.split, biases), folder, best.data)
     log.info("%s: %.1f MB, so that the run can recommend without its ratings", DATA, size / 1e6)
     metrics = outcome["metrics"]
     shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
     log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept_keys(folder))  # type: ignore[arg-type]
-    seconds = throughput.elapsed + (0 if found is None else found.seconds)
+    seconds = throughput.elapsed + (0 if selection is None else selection.seconds)
     return {
         "status": "completed",
         "seed": cfg.seed,
         "overrides": list(overrides),
         **outcome,
         "time": {
-            "epochs": trainer.current_epoch if found is None else found.epochs,
+            "epochs": trainer.current_epoch if selection is None else selection.epochs,
             "seconds": round(seconds, 3),
             "train_ratings_per_second": round(throughput.ratings_per_second, 1),
         },
-        "refit": None if found is None else {"epochs": best.epoch + 1, "ratings": len(data.split.train)},
+        "refit": None if selection is None else {"epochs": best.epoch + 1, "ratings": len(data.split.train)},
     }

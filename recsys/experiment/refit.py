@@ -1,8 +1,8 @@
-"""Refit: train on the training and validation sets for as many epochs as a first training has found to be best.
+"""Refit: train on the training and validation sets, for the number of epochs that a first training has selected.
 
-A run with refit=true trains twice. The first training, in the subfolder `search`, selects the number of epochs with the
-validation set, and is not tested. The second one starts again with all ratings outside the test set. It has nothing to
-select with, so it takes over the number of epochs, and the weight of predicted ratings in rankings.
+A run with refit=true trains twice. The first training, in the subfolder `first-training`, selects the number of epochs
+with the validation set, and is not tested. The second one starts again with all ratings outside the test set. It has no
+validation set, so it reuses the number of epochs and, with loss=joint, the relevance weight of the first.
 """
 
 import logging
@@ -21,30 +21,30 @@ from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.summary import measure
 from recsys.experiment.training_run import Trained, train_network
 from recsys.models.choice import JointScorer
-from recsys.runs.folder import SEARCH, checkpoint_in, write_json
+from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, write_json
 from recsys.runs.outcome import Count, Metric, Record, Text, read_record
 from recsys.training.module import RatingModule
 
 log = logging.getLogger(__name__)
 
-FOUND = "found.json"  # in the folder of the first training; absent if it has not finished
+SELECTION = "selection.json"  # in the folder of the first training; absent if it has not finished
 
 
-class Found(Record):
-    """What the first training has found.
+class Selection(Record):
+    """The result of the first training.
 
     Attributes:
         epoch: the best epoch, from 0.
-        epochs: the number of epochs that it took to see that.
-        seconds: the time that it took.
-        liked_weight: the weight of predicted ratings in rankings; None if the network does not learn choices.
+        epochs: the number of epochs of the first training, those after the best one included.
+        seconds: its duration.
+        relevance_weight: w of `JointScorer`; None if the network does not learn choices.
         metrics: those of the validation set.
     """
 
     epoch: Count
     epochs: Count
     seconds: Annotated[float, Ge(0), Le(1e15)]
-    liked_weight: Annotated[float, Ge(0), Le(1e3)] | None
+    relevance_weight: Annotated[float, Ge(0), Le(1e3)] | None
     metrics: dict[Text, Metric]
 
 
@@ -57,7 +57,7 @@ def fit_twice(
     callbacks: Sequence[Callback],
     resume: bool,
     start: float,
-) -> tuple[Trained, Found] | None:
+) -> tuple[Trained, Selection] | None:
     """Find the number of epochs, then train on the training and validation sets.
 
     Args:
@@ -67,52 +67,53 @@ def fit_twice(
         task: the ranking task of the validation set.
         overrides: those of the command line.
         callbacks: further callbacks of the first training.
-        resume: whether to continue what was interrupted.
-        start: when the run began, as of `time.perf_counter`.
+        resume: whether to resume an interrupted run.
+        start: value of `time.perf_counter` at the start of the run.
 
     Returns:
-        The second training, and what the first one has found; None in further processes of a distributed run.
+        The second training, and the result of the first. None in further processes of a distributed run, which
+        `recsys.config.constraints` does not allow together with refit.
 
     Raises:
         UserError: training failed, or a file of a run to resume is damaged.
     """
-    record = folder / SEARCH / FOUND
+    record = folder / FIRST_TRAINING / SELECTION
     if not (resume and record.is_file()):
-        (folder / SEARCH).mkdir(exist_ok=True)
-        last = checkpoint_in(folder / SEARCH, "last") if resume else None
-        first = train_network(cfg, folder / SEARCH, data, overrides, callbacks, last, start)
+        (folder / FIRST_TRAINING).mkdir(exist_ok=True)
+        last = checkpoint_in(folder / FIRST_TRAINING, "last") if resume else None
+        first = train_network(cfg, folder / FIRST_TRAINING, data, overrides, callbacks, last, start)
         if first is None:
             return None
         write_json(record, _describe(first, data, task).model_dump())
-    found = Found.model_validate(read_record(record, Found))
-    if found.epoch >= cfg.max_epochs:
+    selection = Selection.model_validate(read_record(record, Selection))
+    if selection.epoch >= cfg.max_epochs:
         raise RunError(
-            f"{record}: epoch {found.epoch} is not below max_epochs={cfg.max_epochs}; start a new run"
+            f"{record}: epoch={selection.epoch}: must be below max_epochs={cfg.max_epochs}; start a new run"
         )
-    log.info("refit: training on the validation set, too, for %d epochs", found.epoch + 1)
+    log.info("refit: training on the validation set, too, for %d epochs", selection.epoch + 1)
     data.train_on_validation_set()
     last = checkpoint_in(folder, "last") if resume else None
-    now, epochs, prepare = time.perf_counter(), found.epoch + 1, _keep_liked_weight(found)
+    now, epochs, prepare = time.perf_counter(), selection.epoch + 1, _reuse_relevance_weight(selection)
     second = train_network(cfg, folder, data, overrides, (), last, now, epochs, prepare)
-    return None if second is None else (second, found)
+    return None if second is None else (second, selection)
 
 
-def _describe(trained: Trained, data: MovieLensDataModule, task: RankingTask | None) -> Found:
+def _describe(trained: Trained, data: MovieLensDataModule, task: RankingTask | None) -> Selection:
     joint = [module for module in trained.best.scorer.modules() if isinstance(module, JointScorer)]
-    return Found(
+    return Selection(
         epoch=trained.best.epoch,
         epochs=trained.trainer.current_epoch,
         seconds=round(trained.throughput.elapsed, 3),
-        liked_weight=float(joint[-1].liked_weight) if joint else None,
+        relevance_weight=float(joint[-1].relevance_weight) if joint else None,
         metrics=measure(trained.best.scorer, data.full, "val", task),
     )
 
 
-def _keep_liked_weight(found: Found) -> Callable[[RatingModule], None]:
-    """Return a function that gives a network the weight that the validation set has selected."""
+def _reuse_relevance_weight(selection: Selection) -> Callable[[RatingModule], None]:
+    """Return a function that gives a network the weight that the first training has selected."""
 
     def prepare(module: RatingModule) -> None:
-        if found.liked_weight is not None and module.network.choice is not None:
-            module.network.choice.liked_weight.fill_(found.liked_weight)
+        if selection.relevance_weight is not None and module.network.choice is not None:
+            module.network.choice.relevance_weight.fill_(selection.relevance_weight)
 
     return prepare

@@ -1,4 +1,4 @@
-"""Which items users choose, next to how they rate them: the head that learns it, and the scorer that ranks by both."""
+"""Which items users choose, that is, rate at all: the head that learns it, and a scorer that also ranks by it."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from recsys.models.heads import relevance_threshold
 from recsys.models.histories import Histories, HistoryLists
 from recsys.models.scorer import Precision, Scorer, Side, Table, TableScorer
 
-NEVER = -1e9  # logit of what cannot be chosen; -inf would give gradients that are not a number
+MASKED = -1e9  # logit of items that do not compete
 
 
 class ChoiceHead(nn.Module):
@@ -24,28 +24,28 @@ class ChoiceHead(nn.Module):
         dim: length d of the vectors.
 
     Attributes:
-        liked_weight: w of `JointScorer`, a scalar; chosen on the validation set in each epoch.
+        relevance_weight: w of `JointScorer`, a scalar; selected on the validation set after each epoch.
     """
 
-    liked_weight: Tensor
+    relevance_weight: Tensor
 
     def __init__(self, n_items: int, dim: int) -> None:
         super().__init__()
         self.query = nn.Linear(dim, dim, bias=False)
         self.bias = nn.Embedding(n_items, 1)
-        self.register_buffer("liked_weight", torch.tensor(1.0))
+        self.register_buffer("relevance_weight", torch.tensor(1.0))
         nn.init.eye_(self.query.weight)
         nn.init.zeros_(self.bias.weight)
-        # The ratings are not buffers, as in `HistoryEncoder`.
+        # As in `HistoryEncoder`, the ratings are not buffers, which DDP would broadcast in every step.
         self._ratings: HistoryLists | None = None
         self._log_counts: Tensor | None = None
 
     def set_ratings(self, items: NDArray, ratings: HistoryLists) -> None:
-        """Take the training ratings.
+        """Set the training ratings.
 
         Args:
-            items: item indices (n,).
-            ratings: the same ratings as rows of users.
+            items: the item index of each rating, (n,).
+            ratings: the same ratings, grouped by user.
         """
         counts = np.bincount(items, minlength=self.bias.num_embeddings)
         self._ratings, self._log_counts = ratings, torch.from_numpy(np.log1p(counts)).float()
@@ -62,29 +62,32 @@ class ChoiceHead(nn.Module):
         return self._ratings.on(self.bias.weight.device)
 
     def loss(self, users: Tensor, items: Tensor, vectors: tuple[Tensor, Tensor], negatives: int) -> Tensor:
-        """Return the mean of -log P(chosen) of the items of a batch, each among other items of the batch.
+        """Return the mean of -log P(chosen): a softmax over the items of the batch.
 
-        Items occur in a batch in proportion to their number of ratings, so the correction for sampling (Yi et al.
-        2019, Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations) takes log n_i out. Other
-        items that a user has rated in the training set cannot be chosen.
+        Each user's own item competes with the items of the other ratings. Items occur in a batch in proportion to
+        their number of ratings. Correcting the logits for this (Yi et al. 2019, Sampling-Bias-Corrected Neural Modeling
+        for Large Corpus Item Recommendations) subtracts log n_i, which cancels the same term of the model. Other items
+        that the user has rated in the training set are masked.
 
         Args:
             users: user indices (B,).
             items: item indices (B,).
             vectors: those of users and items, both (B, d).
-            negatives: a batch of more than `negatives` + 1 ratings is divided into groups of that size, each of which
-                provides the other items.
+            negatives: the largest number of items that an item competes with. The batch is divided into groups of
+                `negatives` + 1 ratings, and items compete within their group only.
         """
         groups = zip(*(column.split(negatives + 1) for column in (users, items, *vectors)), strict=True)
         return torch.stack([self._sum(*group) for group in groups]).sum() / len(users)
 
     def _sum(self, users: Tensor, items: Tensor, p: Tensor, q: Tensor) -> Tensor:
         """Return the sum of -log P(chosen) over a group."""
-        logits = (self.query(p) @ q.T + self.bias(items).T).float()  # (B, B); the own item is on the diagonal
+        logits = (
+            self.query(p) @ q.T + self.bias(items).T
+        ).float()  # (B, B); each user's own item is on the diagonal
         is_rated = self.ratings.are_rated(users, items)
         own = torch.arange(len(users), device=users.device)
         is_rated = is_rated & (own[:, None] != own)
-        return functional.cross_entropy(logits.masked_fill(is_rated, NEVER), own, reduction="sum")
+        return functional.cross_entropy(logits.masked_fill(is_rated, MASKED), own, reduction="sum")
 
     def popularity(self) -> Tensor:
         """Return log n_i + c_i of all items, (n_items,)."""
@@ -93,22 +96,25 @@ class ChoiceHead(nn.Module):
 
 
 class JointScorer(TableScorer):
-    """Predicts ratings as a `TableScorer`, and ranks by log P(chosen) + w log P(rating >= threshold).
+    """Predicts ratings as a `TableScorer`, and ranks by log P(chosen) + w log P(relevant).
+
+    An item is relevant if its rating is at least the threshold. P(relevant) is a probability with an ordinal head;
+    other heads use the position of the predicted rating on the scale instead, from 0 to 1.
 
     Args:
         base: predicts the ratings; its tables and its head are shared.
         query: W of `ChoiceHead`, (d, d).
         popularity: log n_i + c_i, (n_items,).
         threshold: the lowest relevant rating; None: three quarters up the scale.
-        liked_weight: w; a scalar tensor.
+        relevance_weight: w; a scalar tensor.
 
     Attributes:
-        liked_weight: w, which may be changed.
+        relevance_weight: w, which may be changed.
     """
 
     query: Tensor
     popularity: Tensor
-    liked_weight: Tensor
+    relevance_weight: Tensor
 
     def __init__(
         self,
@@ -116,7 +122,7 @@ class JointScorer(TableScorer):
         query: Tensor,
         popularity: Tensor,
         threshold: float | None,
-        liked_weight: Tensor,
+        relevance_weight: Tensor,
     ) -> None:
         users = Table(base.user_vectors, base.user_biases)
         items = Table(base.item_vectors, base.item_biases)
@@ -125,7 +131,7 @@ class JointScorer(TableScorer):
         self.threshold = relevance_threshold(threshold, base.scale)
         self.register_buffer("query", query)
         self.register_buffer("popularity", popularity)
-        self.register_buffer("liked_weight", liked_weight)
+        self.register_buffer("relevance_weight", relevance_weight)
 
     def ranker(self, choosers: Tensor | None = None) -> "JointRanker":
         """Return the scorer that ranks items for recommendation; see `Scorer.ranker`."""
@@ -149,15 +155,15 @@ class JointScorer(TableScorer):
     def with_users(self, table: Tensor) -> "JointScorer":
         """Return this scorer for other users; see `Scorer.with_users`."""
         base = super().with_users(table)
-        return JointScorer(base, self.query, self.popularity, self.threshold, self.liked_weight)
+        return JointScorer(base, self.query, self.popularity, self.threshold, self.relevance_weight)
 
 
 class JointRanker(Scorer):
     """The scores by which a `JointScorer` ranks items; it shares the tables of that.
 
     Args:
-        scorer: says how users rate.
-        chooser: says what they choose; the same scorer, or one with other vectors of the same users.
+        scorer: predicts the ratings.
+        chooser: predicts the choices; the same scorer, or for new users a copy with other vectors of these users.
     """
 
     def __init__(self, scorer: JointScorer, chooser: JointScorer) -> None:
@@ -166,40 +172,40 @@ class JointRanker(Scorer):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores: (B,) and (B,) to (B,)."""
-        liked = self._log_liked(self.scorer.logits(users, items))
-        return self.chooser.choice_logits(users, items) + self.scorer.liked_weight * liked
+        relevance = self._log_relevance(self.scorer.logits(users, items))
+        return self.chooser.choice_logits(users, items) + self.scorer.relevance_weight * relevance
 
     @torch.no_grad()
     def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Return every item's score for each user: (B,) to (B, n_items)."""
-        chosen, liked = self.parts(users, precision)
-        return chosen.add_(liked.mul_(self.scorer.liked_weight))
+        chosen, relevance = self.parts(users, precision)
+        return chosen.add_(relevance.mul_(self.scorer.relevance_weight))
 
     @torch.no_grad()
     def parts(self, users: Tensor, precision: Precision = "fp32") -> tuple[Tensor, Tensor]:
-        """Return log P(chosen), up to a constant per user, and log P(liked) of every item: (B,) to (B, n_items)."""
-        liked = self._log_liked(self.scorer.catalogue_logits(users, precision))
-        return self.chooser.catalogue_choice_logits(users, precision), liked
+        """Return log P(chosen), up to a constant per user, and log P(relevant) of every item: (B,) to (B, n_items)."""
+        relevance = self._log_relevance(self.scorer.catalogue_logits(users, precision))
+        return self.chooser.catalogue_choice_logits(users, precision), relevance
 
     def user_table(self) -> Tensor:
         """Return vectors and bias of each user side by side, (n_users, w)."""
         return self.scorer.user_table()
 
     def with_users(self, table: Tensor) -> "JointRanker":
-        """Return this ranker for other users; see `Scorer.with_users`."""
+        """Return a ranker for other users, whose rows are used for ratings and choices; see `Scorer.with_users`."""
         return self.scorer.with_users(table).ranker()
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the vectors of all users or items, (n, d)."""
         return self.scorer.vectors(side)
 
-    def _log_liked(self, logits: Tensor) -> Tensor:
-        return self.scorer.head.log_liked(logits, self.scorer.threshold)  # type: ignore[operator]
+    def _log_relevance(self, logits: Tensor) -> Tensor:
+        return self.scorer.head.log_relevance(logits, self.scorer.threshold)  # type: ignore[operator]
 
 
-def joint_scorer(base: TableScorer, choice: ChoiceHead, threshold: float | None) -> JointScorer:
+def make_joint_scorer(base: TableScorer, choice: ChoiceHead, threshold: float | None) -> JointScorer:
     """Return a scorer with copies of what a choice head has learned; `base` already consists of copies."""
-    parts = choice.query.weight, choice.popularity(), choice.liked_weight
-    query, popularity, liked_weight = (part.detach().clone() for part in parts)
-    scorer = JointScorer(base, query, popularity, threshold, liked_weight)
+    parts = choice.query.weight, choice.popularity(), choice.relevance_weight
+    query, popularity, relevance_weight = (part.detach().clone() for part in parts)
+    scorer = JointScorer(base, query, popularity, threshold, relevance_weight)
     return scorer.eval().requires_grad_(False)

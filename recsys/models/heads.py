@@ -45,10 +45,10 @@ class MeanOffsetHead(nn.Module):
         """Return ratings of the shape of `scores`."""
         return self.mean + scores
 
-    def log_liked(self, scores: Tensor, threshold: float) -> Tensor:
-        """Return the logarithm of where ratings are on the scale, from 0 to 1; the threshold is not used.
+    def log_relevance(self, scores: Tensor, threshold: float) -> Tensor:
+        """Return the logarithm of the ratings' position on the scale, from 0 to 1; the threshold is not used.
 
-        It takes the place of the probability of a high rating, which only an ordinal head knows.
+        It takes the place of log P(rating >= threshold), which only an ordinal head knows.
         """
         position = (self(scores) - self.low) / (self.high - self.low)
         return position.clamp_min(MIN_LIKELIHOOD).log()
@@ -70,8 +70,8 @@ class SigmoidHead(nn.Module):
         """Return ratings of the shape of `scores`."""
         return self.low + (self.high - self.low) * torch.sigmoid(scores)
 
-    def log_liked(self, scores: Tensor, threshold: float) -> Tensor:
-        """Return the logarithm of where ratings are on the scale; see `MeanOffsetHead.log_liked`."""
+    def log_relevance(self, scores: Tensor, threshold: float) -> Tensor:
+        """Return the logarithm of the ratings' position on the scale; see `MeanOffsetHead.log_relevance`."""
         return functional.logsigmoid(scores)
 
 
@@ -118,7 +118,7 @@ class OrdinalHead(nn.Module):
         likelihood = cumulative.gather(1, index + 1) - cumulative.gather(1, index)
         return -likelihood.clamp_min(MIN_LIKELIHOOD).log().mean()
 
-    def log_liked(self, scores: Tensor, threshold: float) -> Tensor:
+    def log_relevance(self, scores: Tensor, threshold: float) -> Tensor:
         """Return log P(rating >= threshold) in the shape of `scores`; above all ratings, that of the highest one."""
         below = min(int((self.rating_values < threshold).sum()), len(self.thresholds))
         if below == 0:

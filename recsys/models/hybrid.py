@@ -13,7 +13,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits import Rows
 from recsys.models import features
 from recsys.models.base import RatingNetwork
-from recsys.models.choice import ChoiceHead, joint_scorer
+from recsys.models.choice import ChoiceHead, make_joint_scorer
 from recsys.models.encoders import Encoder, FeatureEncoder, HistoryEncoder, Terms
 from recsys.models.heads import Head
 from recsys.models.histories import HistoryLists, HistoryMatrix
@@ -161,7 +161,7 @@ class HybridNet(RatingNetwork):
         scorer = TableScorer.copy_of(
             users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp, new_users=new_users
         )
-        return scorer if self.choice is None else joint_scorer(scorer, self.choice, self.threshold)
+        return scorer if self.choice is None else make_joint_scorer(scorer, self.choice, self.threshold)
 
     def tables(self, side: Side) -> dict[str, nn.Embedding]:
         """Return the id embeddings of one side, by attribute name."""

@@ -5,24 +5,32 @@ from torch import Tensor, nn
 
 from recsys.models.encoders import Encoder
 
-# The length of a history vector grows with the root of the number of ratings, so one of few ratings is shorter than all
-# that the network was trained on: in MovieLens, users have at least 20. Value chosen by docs/fold-in.md.
+# The vector of a short history is shorter than all that the network was trained on: users of MovieLens have at least 20
+# ratings. So it is filled up to this number. The value was selected on validation users, see docs/fold-in.md.
 FULL_HISTORY = 20
 
 
 class NewUserEncoder(nn.Module):
-    """Computes the vector of a user without training ratings as a `HistoryEncoder` computes those of the others.
+    """Encodes a user without training ratings from their ratings, with the formula of `HistoryEncoder`.
 
     p = base + max(n, 20)^-1/2 (sum over j in R of (y_j + (r_j - mean - b_j - b) x_j) + max(20 - n, 0) y)
 
-    R are the n items that the user has rated. `base` is the mean of the other terms of trained users' vectors, and y
-    the mean of y_j over all training ratings: a short history is filled up with average items.
+    R are the n items that the user has rated, and `HistoryEncoder` defines the other symbols. `base` is the mean, over
+    trained users, of their id embeddings and of what their features contribute. A short history is filled up with
+    average items: y is the mean of y_j over all training ratings.
 
     Args:
         n_items: number of items.
         dim: length d of the vectors.
         mean: the mean rating of the training set.
         damping: number of additional residuals of 0 in b.
+
+    Attributes:
+        chosen: y_j, (n_items, d).
+        liked: x_j, (n_items, d).
+        item_biases: b_j, (n_items,).
+        filler: y, (d,).
+        base: with the mean bias as last element, (d + 1,).
     """
 
     chosen: Tensor

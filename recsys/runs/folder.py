@@ -18,7 +18,7 @@ from recsys.runs.entries import check_entries
 FORMAT = 2  # of checkpoints and result.json; raised when their keys change
 RESULT, FAILED = "result.json", "failed.json"  # how the run ended; neither: it has not finished
 CHECKPOINTS = "checkpoints"
-SEARCH = "search"  # with refit=true: the folder of the first training
+FIRST_TRAINING = "first-training"  # with refit=true: subfolder of the run folder
 HYDRA, LOG = ".hydra", "train.log"  # the configuration of the run, and its log
 JOB_LOG = "output.log"  # everything a job of a sweep printed
 MAX_JSON_SIZE = 10_000_000  # bytes; a result has some thousand
@@ -47,7 +47,7 @@ def checkpoint_in(folder: Path, name: str = "best") -> Path:
 
 def state_to_resume(folder: Path) -> Path | None:
     """Return last.ckpt of a run; with refit=true, that of the first training as long as the second has none."""
-    paths = (checkpoint_in(folder, "last"), checkpoint_in(folder / SEARCH, "last"))
+    paths = (checkpoint_in(folder, "last"), checkpoint_in(folder / FIRST_TRAINING, "last"))
     return next((path for path in paths if path.is_file()), None)
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from recsys.data.batches import Batch
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import ConfigError
-from recsys.evaluation.liked_weight import choose_liked_weight
 from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
 from recsys.evaluation.rating_metrics import RatingErrors, prefixed
+from recsys.evaluation.relevance_weight import best_relevance_weight
 from recsys.models.base import RatingNetwork
 from recsys.models.choice import JointScorer
 from recsys.models.ensemble import average
@@ -144,9 +144,9 @@ class Evaluation:
         choice = self.network.choice
         if not isinstance(self.scorer, JointScorer) or choice is None:
             return _curves(task.measure(self.scorer))
-        weight, metrics = choose_liked_weight(self.scorer, task)
-        self.scorer.liked_weight.fill_(weight)
-        choice.liked_weight.fill_(weight)
+        weight, metrics = best_relevance_weight(self.scorer, task)
+        self.scorer.relevance_weight.fill_(weight)
+        choice.relevance_weight.fill_(weight)
         return _curves(metrics)
 
     def _output(self, scorer: Scorer, batch: Batch, number: int | None) -> Tensor:

@@ -99,7 +99,7 @@ class Joint(Loss):
         weight: of the second term.
         negatives: the largest number of items that an item competes with; larger batches are divided into groups.
         threshold: the lowest relevant rating; None: three quarters up the scale. Items are ranked by
-            log P(chosen) + w log P(rating >= threshold), where w is chosen on the validation set.
+            log P(chosen) + w log P(relevant), see `JointScorer`; w is selected on the validation set.
         l2: see `Loss`.
     """
 

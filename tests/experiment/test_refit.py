@@ -133,7 +133,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
         with pytest.raises(Stopped):
             train(cfg, tmp_path / "run")
     assert not (tmp_path / "run" / "result.json").exists()
-    assert (tmp_path / "run" / "search" / "found.json").exists() == in_second
+    assert (tmp_path / "run" / "first-training" / "selection.json").exists() == in_second
     result, expected = train(cfg, tmp_path / "run", resume=True).result, result_in(folder)
     assert result["metrics"] == expected["metrics"]
     assert (result["objective"], result["refit"]) == (expected["objective"], expected["refit"])
@@ -147,9 +147,9 @@ def test_a_damaged_record_of_the_first_training_is_an_error(
         interrupt(patched, in_second=True)
         with pytest.raises(Stopped):
             train(cfg, tmp_path / "run")
-    record = tmp_path / "run" / "search" / "found.json"
+    record = tmp_path / "run" / "first-training" / "selection.json"
     content = json.loads(record.read_text())
-    for changes, message in (({"epoch": 99}, "epoch 99 is not below"), ({"epoch": "1"}, "epoch")):
+    for changes, message in (({"epoch": 99}, "epoch=99: must be below"), ({"epoch": "1"}, "epoch")):
         record.write_text(json.dumps(content | changes))
         with pytest.raises(RunError, match=message):
             train(cfg, tmp_path / "run", resume=True)
@@ -167,10 +167,10 @@ def test_the_weight_of_ratings_in_rankings_is_that_of_the_first_training(compose
         "logger=none",
     ]
     train(compose(*options, "max_epochs=4", "refit=true"), tmp_path / "run")
-    found = json.loads((tmp_path / "run" / "search" / "found.json").read_text())
+    selection = json.loads((tmp_path / "run" / "first-training" / "selection.json").read_text())
     scorer = load_checkpoint(checkpoint_in(tmp_path / "run")).scorer
-    weights = {float(one.liked_weight) for one in scorer.modules() if isinstance(one, JointScorer)}
-    assert weights == {found["liked_weight"]}
+    weights = {float(one.relevance_weight) for one in scorer.modules() if isinstance(one, JointScorer)}
+    assert weights == {selection["relevance_weight"]}
 
 
 @pytest.mark.parametrize(

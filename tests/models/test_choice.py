@@ -80,7 +80,7 @@ def test_items_are_ranked_by_choice_and_rating(
     """log P(chosen), up to a constant per user, plus w log P(rating >= threshold)."""
     network.threshold = threshold
     assert network.choice is not None
-    network.choice.liked_weight.fill_(0.5)
+    network.choice.relevance_weight.fill_(0.5)
     users, items = all_pairs()
     scorer = network.scorer()
     assert isinstance(scorer, JointScorer)
@@ -116,7 +116,7 @@ def test_other_heads_rank_by_the_predicted_rating(head: str) -> None:
     network = HybridNet.from_data(all_pairs_data(), head=head, choice=True, hidden=[])
     randomise(network)
     assert network.choice is not None
-    network.choice.liked_weight.fill_(1e6)  # so that choices do not matter
+    network.choice.relevance_weight.fill_(1e6)  # so that choices do not matter
     scorer, users = network.scorer(), torch.arange(N_USERS)
     ratings = scorer.score_catalogue(users)
     clear = ratings.clamp(1.01, 4.99) == ratings  # a linear head may predict less than the scale

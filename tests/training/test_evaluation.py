@@ -7,8 +7,8 @@ from support.training import synthetic_data
 
 from recsys.data.batches import Batches, to_tensors
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.evaluation.liked_weight import WEIGHTS
 from recsys.evaluation.rating_metrics import rating_metrics
+from recsys.evaluation.relevance_weight import WEIGHTS
 from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.scorer import Scorer, TableScorer
@@ -101,16 +101,18 @@ def test_the_weight_that_ranks_best_is_chosen_and_kept() -> None:
     task = evaluation.ranking_task("val", data)
     ndcg = {}
     for weight in WEIGHTS:
-        network.choice.liked_weight.fill_(weight)
+        network.choice.relevance_weight.fill_(weight)
         ndcg[weight] = task.measure(network.scorer())["val/ndcg@10"]
     assert len(set(ndcg.values())) > 1
     best = max(WEIGHTS, key=ndcg.__getitem__)
-    assert evaluation.scorer.liked_weight == best
+    assert evaluation.scorer.relevance_weight == best
     evaluation.start(CPU)
     evaluation.add(next(iter(data.full("val"))))
     evaluation.curves(data)
-    assert network.choice.liked_weight == best
-    assert network.scorer().liked_weight == best, "later scorers, such as that of Trainer.test, have it too"
+    assert network.choice.relevance_weight == best
+    assert network.scorer().relevance_weight == best, (
+        "later scorers, such as that of Trainer.test, have it too"
+    )
 
 
 def test_a_joint_loss_needs_no_ranking_metrics() -> None:

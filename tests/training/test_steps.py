@@ -120,6 +120,34 @@ def test_a_step_on_a_gpu_waits_for_nothing(
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+def test_a_joint_step_on_a_gpu_waits_for_nothing(data: MovieLensDataModule) -> None:
+    network = HybridNet.from_data(data, head="ordinal", choice=True, user=TERMS, item=TERMS)
+    module = RatingModule(network, loss=Joint()).to("cuda")
+    batches = list(Batches(to_tensors(data.dataset, data.split.train, "cuda"), 200))
+    optimizer = module.make_optimizer(list(network.parameters()))
+    for number, batch in enumerate(batches[:3]):
+        torch.cuda.set_sync_debug_mode("default" if number == 0 else "error")  # the first step allocates
+        try:
+            module.training_step(batch, 0).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("terms", [{}, {"user": TERMS, "item": TERMS}], ids=["ids", "history"])
+def test_the_joint_loss_is_one_graph(terms: dict, data: MovieLensDataModule, batch: Batch) -> None:
+    network = HybridNet.from_data(data, head="ordinal", choice=True, **terms).to("meta").train()
+    torch._dynamo.reset()
+    module = RatingModule(network, loss=Joint(negatives=70))
+    value, penalty = torch.compile(module.losses, fullgraph=True, backend="eager")(batch)
+    assert value.shape == penalty.shape == ()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES[:1], ids=["pointwise"])
 @pytest.mark.parametrize("head", HEADS)

@@ -1,4 +1,4 @@
-"""How much the predicted rating counts in rankings of a `JointScorer`: chosen on the validation set."""
+"""The weight w in the ranking score of a `JointScorer`, selected on the validation set."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.models.choice import JointScorer
 from recsys.models.scorer import Precision, Scorer
 
-WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # of log P(liked) next to log P(chosen)
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # of log P(relevant), next to log P(chosen) with weight 1
 
 
-def choose_liked_weight(scorer: JointScorer, task: RankingTask) -> tuple[float, dict[str, float]]:
+def best_relevance_weight(scorer: JointScorer, task: RankingTask) -> tuple[float, dict[str, float]]:
     """Return the weight with the highest NDCG, and the ranking metrics with it.
 
     Args:
@@ -18,17 +18,19 @@ def choose_liked_weight(scorer: JointScorer, task: RankingTask) -> tuple[float, 
         task: users and relevant items of the validation set. The scores of all its users are in memory at once.
     """
     users = torch.from_numpy(task.users).to(scorer.device)
-    chosen, liked = scorer.ranker().parts(users)
+    chosen, relevance = scorer.ranker().parts(users)
     metrics = {
-        weight: task.measure(ScoresOfUsers(users, torch.add(chosen, liked, alpha=weight)))
+        weight: task.measure(PrecomputedScores(users, torch.add(chosen, relevance, alpha=weight)))
         for weight in WEIGHTS
     }
     best = max(WEIGHTS, key=lambda weight: metrics[weight][f"{task.subset}/ndcg@{task.k}"])
     return best, metrics[best]
 
 
-class ScoresOfUsers(Scorer):
-    """Scores that are known already.
+class PrecomputedScores(Scorer):
+    """Returns scores that were computed before, so that several weights cost one computation of the scores.
+
+    Only `score_catalogue` is implemented.
 
     Args:
         users: user indices (U,), ascending.
