@@ -45,7 +45,9 @@ def faulty(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
     """Arguments and variables of a command whose model.fault= decides how a job ends."""
     (tmp_path / "own" / "model").mkdir(parents=True)
     (tmp_path / "own" / "faults.py").write_text(FAULTY)
-    (tmp_path / "own" / "model" / "faulty.yaml").write_text("_target_: faults.Faulty\nfault: none\n")
+    (tmp_path / "own" / "model" / "faulty.yaml").write_text(
+        "# @package _global_\ndefaults: [override /loss: pointwise]\nmodel: {_target_: faults.Faulty, fault: none}\n"
+    )
     command = [f"--config-dir={tmp_path / 'own'}", *QUICK, "model=faulty", f"output_dir={tmp_path / 'sweep'}"]
     return command, modules_in(tmp_path / "own")
 

@@ -219,7 +219,7 @@ def test_a_joint_loss_ranks_and_predicts_ratings(compose, watched: Path, tmp_pat
     ratings = train_result(compose(*options, "loss=pointwise"), tmp_path / "pointwise")
     others = joint["baselines"]["popularity"], ratings["metrics"]
     assert joint["metrics"]["test/ndcg@10"] > 1.5 * max(other["test/ndcg@10"] for other in others)
-    assert joint["metrics"]["test/rmse"] < 1.02 * joint["baselines"]["global-mean"]["test/rmse"]
+    assert joint["metrics"]["test/rmse"] < 1.05 * joint["baselines"]["global-mean"]["test/rmse"]
     assert joint["objective"]["name"] == "val/rmse"
 
 
