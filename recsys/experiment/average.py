@@ -103,6 +103,7 @@ def average(
                 "seconds": round(sum(member["seconds"] for member in times) + time.perf_counter() - start, 3),
                 "train_ratings_per_second": 0.0,
             },
+            "refit": None,
         }
         write_json(opened / RESULT, result)
     return Run(opened, result["metrics"], result)

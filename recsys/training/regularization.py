@@ -24,7 +24,7 @@ class L2Penalty:
         biases: weight of tables with one column.
     """
 
-    vectors: NonNegativeFloat = 0.2
+    vectors: NonNegativeFloat = 0.05
     biases: NonNegativeFloat = 0.01
 
     def __bool__(self) -> bool:

@@ -48,7 +48,9 @@ def test_options_are_found() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_a_yaml_file_has_the_defaults_of_its_class(compose, group: str, option: str) -> None:
-    node: dict[str, Any] = OmegaConf.to_container(compose(f"{group}={option}"), resolve=True)[group]
+    node: dict[str, Any] = OmegaConf.to_container(compose("model=neumf", f"{group}={option}"), resolve=True)[
+        group
+    ]
     parameters = inspect.signature(get_object(node.pop("_target_"))).parameters
     in_class = {
         key: normalised(key, parameters[key].default)
