@@ -97,12 +97,14 @@ def test_a_refit_run_is_evaluated_as_it_was_tested(folder: Path) -> None:
         evaluate(str(folder), "val")
 
 
+@pytest.mark.slow
 def test_a_refit_run_is_not_averaged(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(RunError, match="cannot be validated; average runs without refit"):
         average([folder, copy])
 
 
+@pytest.mark.slow
 def test_users_of_the_validation_set_count_as_trained(compose, folder: Path) -> None:
     data = build_data(compose(*BIAS))
     data.setup()
@@ -123,6 +125,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, in_second: bool) -> None:
     monkeypatch.setattr(training_run, "build_callbacks", build_callbacks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_second", [False, True])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     compose, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_second: bool
@@ -139,6 +142,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert (result["objective"], result["refit"]) == (expected["objective"], expected["refit"])
 
 
+@pytest.mark.slow
 def test_a_damaged_record_of_the_first_training_is_an_error(
     compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ def test_items_are_ordered_by_score_and_show_the_predicted_rating(
     assert not table["prediction"].is_monotonic_decreasing, "the order is not that of ratings"
 
 
+@pytest.mark.slow
 def test_an_unknown_user_has_no_scores(joint: Recommender) -> None:
     table = joint.recommend([7, 999], k=3, on_unknown="bias")
     assert table["score"].isna().tolist() == [False] * 3 + [True] * 3
@@ -255,6 +256,7 @@ def ranking_run(folder: Path, model: str) -> Recommender:
     return Recommender.load(finished_run(folder, options))
 
 
+@pytest.mark.slow
 def test_a_ranking_run_folds_users_in_if_it_encodes_ratings(tmp_path: Path) -> None:
     recommender = ranking_run(tmp_path / "run", "history")
     user = recommender.fold_in({1: 5, 2: 1.5})
@@ -269,6 +271,7 @@ def test_a_ranking_run_folds_users_in_if_it_encodes_ratings(tmp_path: Path) -> N
             ask()
 
 
+@pytest.mark.slow
 def test_a_ranking_run_without_encoder_folds_no_users_in(tmp_path: Path) -> None:
     recommender = ranking_run(tmp_path / "run", "matrix-factorization")
     with pytest.raises(
