@@ -99,6 +99,18 @@ def train_without_hidden_users(overrides: list[str], seed: int, folder: Path) ->
     return load_run(folder)
 
 
+def runs_without_hidden_users(overrides: list[str], splits: int, parent: Path) -> Iterator[LoadedRun]:
+    """Yield one run per draw of hidden users; those that `parent` has already are not trained again."""
+    mirror = Path(os.environ.get("RECSYS_MIRROR", "")) / "ml-100k.zip"
+    if not any(override.startswith("data=") for override in overrides):
+        overrides = [*overrides, "data=ml-100k" if mirror.is_file() else "data=synthetic"]
+    for seed in range(splits):
+        folder = parent / str(seed)
+        print(f"split {seed + 1} of {splits}: {folder}", file=sys.stderr)
+        is_finished = (folder / "result.json").is_file()
+        yield load_run(folder) if is_finished else train_without_hidden_users(overrides, seed, folder)
+
+
 def prior_of(run: LoadedRun, spread: float) -> Prior:
     """Return the prior with the given spread."""
     noise = run.result["metrics"]["val/rmse"]
@@ -140,15 +152,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep runs in FOLDER, and reuse them")
     args, overrides = parser.parse_known_args()
     logging.disable(logging.WARNING)
-    mirror = Path(os.environ.get("RECSYS_MIRROR", "")) / "ml-100k.zip"
-    if not any(override.startswith("data=") for override in overrides):
-        overrides.append("data=ml-100k" if mirror.is_file() else "data=synthetic")
-    scratch, runs = tempfile.TemporaryDirectory(), []
-    for seed in range(args.splits):
-        folder = (args.keep or Path(scratch.name)) / str(seed)
-        print(f"split {seed + 1} of {args.splits}: {folder}", file=sys.stderr)
-        is_finished = (folder / "result.json").is_file()
-        runs.append(load_run(folder) if is_finished else train_without_hidden_users(overrides, seed, folder))
+    scratch = tempfile.TemporaryDirectory()
+    runs = list(runs_without_hidden_users(overrides, args.splits, args.keep or Path(scratch.name)))
     if args.tune:
         tune(runs)
     errors: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}

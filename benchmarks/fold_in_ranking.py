@@ -10,19 +10,18 @@ are the items after the 20th that the user rated 4 or higher.
 import argparse
 import logging
 import math
-import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from fold_in import GIVEN, HiddenUser, hidden_users, prior_of, rmse, train_without_hidden_users
+from fold_in import GIVEN, HiddenUser, hidden_users, prior_of, rmse, runs_without_hidden_users
 from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.inference.fold_in import SPREAD
 from recsys.models.scorer import Scorer
-from recsys.runs.load import LoadedRun, load_run
+from recsys.runs.load import LoadedRun
 from recsys.runs.ratings import load_ratings
 
 K, THRESHOLD = 10, 4.0
@@ -83,16 +82,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep runs in FOLDER, and reuse them")
     args, overrides = parser.parse_known_args()
     logging.disable(logging.WARNING)
-    mirror = Path(os.environ.get("RECSYS_MIRROR", "")) / "ml-100k.zip"
-    if not any(override.startswith("data=") for override in overrides):
-        overrides.append("data=ml-100k" if mirror.is_file() else "data=synthetic")
     scratch = tempfile.TemporaryDirectory()
     rankings: list[Errors] = [{} for _ in GIVEN]
     errors: list[Errors] = [{} for _ in GIVEN]
-    for seed in range(args.splits):
-        folder = (args.keep or Path(scratch.name)) / str(seed)
-        is_finished = (folder / "result.json").is_file()
-        run = load_run(folder) if is_finished else train_without_hidden_users(overrides, seed, folder)
+    for run in runs_without_hidden_users(overrides, args.splits, args.keep or Path(scratch.name)):
         users = list(hidden_users(load_ratings(run), args.half))
         for n, ranking, error in zip(GIVEN, rankings, errors, strict=True):
             measure(run, users, n, ranking, error)

@@ -44,7 +44,7 @@ def evaluate(
     if subset not in SUBSETS:
         raise ConfigError(f"part={subset}: must be one of {', '.join(SUBSETS)}")
     loaded = load_run(run, checkpoint, trust, device)
-    if subset == "val" and loaded.checkpoint.config.get("refit") is True:
+    if subset == "val" and loaded.checkpoint.is_refit:
         raise ConfigError(
             f"part=val: {loaded.folder} was trained on its validation set (refit=true); result.json has the metrics of "
             "the training before"

@@ -58,7 +58,7 @@ def fit(
         trained = train_network(cfg, folder, data, overrides, callbacks, last, start)
     if trained is None:
         return {}
-    best, trainer, throughput, _ = trained
+    best, trainer, throughput = trained
     objective, biases = loss.objective(k), fit_biases(data.dataset, data.split.train)
     outcome = describe_outcome(
         best,

@@ -40,13 +40,11 @@ class Trained(NamedTuple):
         best: the selected weights, with their scorer on the device of training.
         trainer: the trainer.
         throughput: its speed and time.
-        module: the module, after the last epoch.
     """
 
     best: LoadedCheckpoint
     trainer: pl.Trainer
     throughput: Throughput
-    module: RatingModule
 
 
 def train_network(
@@ -124,7 +122,7 @@ def train_network(
         return None
     best = load_checkpoint(checkpoint_in(folder), own_class)
     best.scorer.to(trainer.strategy.root_device)
-    return Trained(best, trainer, throughput, module)
+    return Trained(best, trainer, throughput)
 
 
 def _load_last(

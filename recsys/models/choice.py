@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from recsys.models.heads import relevance_threshold
 from recsys.models.histories import Histories, HistoryLists
-from recsys.models.scorer import Precision, Scorer, Side, Table, TableScorer
+from recsys.models.scorer import Precision, Scorer, Table, TableScorer
 
 MASKED = -1e9  # logit of items that do not compete
 
@@ -81,9 +81,8 @@ class ChoiceHead(nn.Module):
 
     def _sum(self, users: Tensor, items: Tensor, p: Tensor, q: Tensor) -> Tensor:
         """Return the sum of -log P(chosen) over a group."""
-        logits = (
-            self.query(p) @ q.T + self.bias(items).T
-        ).float()  # (B, B); each user's own item is on the diagonal
+        # (B, B); each user's own item is on the diagonal.
+        logits = (self.query(p) @ q.T + self.bias(items).T).float()
         is_rated = self.ratings.are_rated(users, items)
         own = torch.arange(len(users), device=users.device)
         is_rated = is_rated & (own[:, None] != own)
@@ -194,10 +193,6 @@ class JointRanker(Scorer):
     def with_users(self, table: Tensor) -> "JointRanker":
         """Return a ranker for other users, whose rows are used for ratings and choices; see `Scorer.with_users`."""
         return self.scorer.with_users(table).ranker()
-
-    def vectors(self, side: Side) -> Tensor | None:
-        """Return the vectors of all users or items, (n, d)."""
-        return self.scorer.vectors(side)
 
     def _log_relevance(self, logits: Tensor) -> Tensor:
         return self.scorer.head.log_relevance(logits, self.scorer.threshold)  # type: ignore[operator]

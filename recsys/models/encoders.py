@@ -182,13 +182,7 @@ class Encoder(nn.Module):
             index: indices (B,).
             partner: indices of the other side (B,), whose ratings are left out of the history.
         """
-        vectors, biases = [], self.bias(index)
-        if self.embedding is not None:
-            vectors.append(self.embedding(index))
-        if self.features is not None:
-            of_features, more = self.features(index)
-            vectors.append(of_features)
-            biases = biases + more
+        vectors, biases = self._without_history(index)
         if self.history is not None:
             vectors.append(self.history(index, partner))
         return sum(vectors[1:], vectors[0]), biases
@@ -214,14 +208,19 @@ class Encoder(nn.Module):
         Args:
             trained: bool (n,); over which users or items the mean is taken.
         """
-        trained = trained.to(self.bias.weight.device)
-        vectors, biases = [], self.bias.weight[trained].mean(0)
+        index = trained.to(self.bias.weight.device).nonzero()[:, 0]
+        vectors, biases = self._without_history(index)
+        if self.history is not None:
+            vectors.append(biases.new_zeros(1, self.history.chosen.embedding_dim))
+        return torch.cat([sum(vectors[1:], vectors[0]).mean(0), biases.mean(0)])
+
+    def _without_history(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the vectors (B, d) to add up, without that of the history, and the biases (B, 1)."""
+        vectors, biases = [], self.bias(index)
         if self.embedding is not None:
-            vectors.append(self.embedding.weight[trained].mean(0))
+            vectors.append(self.embedding(index))
         if self.features is not None:
-            of_features, more = self.features()
-            vectors.append(of_features[trained].mean(0))
-            biases = biases + more[trained].mean(0)
-        if self.history is not None and not vectors:
-            vectors.append(biases.new_zeros(self.history.chosen.embedding_dim))
-        return torch.cat([sum(vectors[1:], vectors[0]), biases])
+            of_features, more = self.features(index)
+            vectors.append(of_features)
+            biases = biases + more
+        return vectors, biases

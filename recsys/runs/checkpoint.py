@@ -47,6 +47,11 @@ class LoadedCheckpoint:
     model: dict[str, Any]
 
     @property
+    def is_refit(self) -> bool:
+        """Whether the network was trained on the validation set, too (refit=true)."""
+        return self.config.get("refit") is True
+
+    @property
     def ranking(self) -> tuple[int, float | None]:
         """How the run measured rankings: k and the lowest relevant rating, None for the default.
 

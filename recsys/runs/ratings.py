@@ -68,7 +68,7 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
             f"or another version of recsys drew the split ({len(dataset)} ratings now, {run.result['data']['ratings']} "
             "then); the run can still recommend"
         )
-    if config.get("refit") is True:
+    if run.checkpoint.is_refit:
         split = split.train_on_validation_set()
     return RunRatings(dataset, split_method, split)
 

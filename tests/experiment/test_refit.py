@@ -11,6 +11,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from support.commands import result_in
+from support.finished import finished_run
 from support.training import SendSignal, train_result
 
 from recsys.config.validate import validate
@@ -40,13 +42,7 @@ BIAS += [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from recsys.experiment.compose import compose
-
-    return train(compose(*BIAS, "refit=true"), tmp_path_factory.mktemp("refit")).folder
-
-
-def result_in(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "result.json").read_text())
+    return finished_run(tmp_path_factory.mktemp("refit"), [*BIAS, "refit=true"])
 
 
 def test_the_second_training_has_all_ratings_outside_the_test_set(
