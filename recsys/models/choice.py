@@ -81,12 +81,13 @@ class ChoiceHead(nn.Module):
 
     def _sum(self, users: Tensor, items: Tensor, p: Tensor, q: Tensor) -> Tensor:
         """Return the sum of -log P(chosen) over a group."""
-        # (B, B); each user's own item is on the diagonal.
-        logits = (self.query(p) @ q.T + self.bias(items).T).float()
-        is_rated = self.ratings.are_rated(users, items)
+        # The bias is one more dimension of the dot products. Each user's own item is on the diagonal of (B, B).
+        query = functional.pad(self.query(p), (0, 1), value=1.0)
+        logits = (query @ torch.cat([q, self.bias(items)], dim=1).T).float()
         own = torch.arange(len(users), device=users.device)
-        is_rated = is_rated & (own[:, None] != own)
-        return functional.cross_entropy(logits.masked_fill(is_rated, MASKED), own, reduction="sum")
+        others = self.ratings.are_rated(users, items).fill_diagonal_(0)
+        # Adding takes half the time of masked_fill.
+        return functional.cross_entropy(logits + MASKED * others, own, reduction="sum")
 
     def popularity(self) -> Tensor:
         """Return log n_i + c_i of all items, (n_items,)."""

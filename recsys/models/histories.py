@@ -77,7 +77,7 @@ class Histories(ABC):
 
     @abstractmethod
     def are_rated(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return whether each of rows (B,) has a rating in each of columns (C,): bool (B, C)."""
+        """Return 1 where one of rows (B,) has a rating in one of columns (C,), else 0: float32 (B, C)."""
 
 
 class HistoryLists(Histories):
@@ -149,8 +149,9 @@ class HistoryLists(Histories):
             counts, output_size=len(positions)
         )
         # Ratings of other columns go to an additional last column.
-        rated = torch.zeros(len(distinct_rows), len(distinct) + 1, dtype=torch.bool, device=rows.device)
-        rated[each_row, place.index_select(0, self.column_of.index_select(0, positions))] = True
+        # Not bool: selecting columns of float32 takes an eighth of the time.
+        rated = torch.zeros(len(distinct_rows), len(distinct) + 1, device=rows.device)
+        rated[each_row, place.index_select(0, self.column_of.index_select(0, positions))] = 1
         return rated.index_select(0, row_position).index_select(1, column_position)
 
     def _sums(self, rows: Tensor, chosen: Tensor, liked: Tensor) -> Sums:
@@ -219,4 +220,4 @@ class HistoryMatrix(Histories):
 
     def are_rated(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return whether rows have ratings in columns; see `Histories`."""
-        return self.rated.index_select(0, rows).index_select(1, columns)
+        return self.rated.index_select(0, rows).index_select(1, columns).float()

@@ -74,7 +74,7 @@ def test_pairs_are_found(pairs: set[tuple[int, int]]) -> None:
 )
 def test_blocks_of_pairs_are_found(pairs: set[tuple[int, int]], users: list[int], items: list[int]) -> None:
     lists, matrix, table = both(pairs)
-    expected = torch.from_numpy(~np.isnan(table))[users][:, items]
+    expected = torch.from_numpy(~np.isnan(table))[users][:, items].float()
     for ratings in (lists, matrix):
         found = ratings.are_rated(torch.tensor(users).int(), torch.tensor(items).int())
         assert torch.equal(found, expected)
