@@ -111,12 +111,6 @@ def runs_without_hidden_users(overrides: list[str], splits: int, parent: Path) -
         yield load_run(folder) if is_finished else train_without_hidden_users(overrides, seed, folder)
 
 
-def prior_of(run: LoadedRun, spread: float) -> Prior:
-    """Return the prior with the given spread."""
-    noise = run.result["metrics"]["val/rmse"]
-    return Prior.from_users(run.checkpoint.scorer, run.data.trained_users, noise, spread)
-
-
 def tune(runs: list[LoadedRun]) -> None:
     """Print the validation users' RMSE for each spread."""
     print("validation users: RMSE by the prior's spread and the number of given ratings\n")
@@ -124,7 +118,7 @@ def tune(runs: list[LoadedRun]) -> None:
     for spread in SPREADS:
         errors: dict[int, list] = {n: [] for n in GIVEN}
         for run in runs:
-            prior = prior_of(run, spread)
+            prior = Prior.of_run(run, spread)
             for user in hidden_users(load_ratings(run), 0):
                 for n in GIVEN:
                     predicted, _ = fold_in(prior, user, n, user.items[max(GIVEN) :])
@@ -162,7 +156,7 @@ def main() -> None:
         ratings = load_ratings(run)
         users = list(hidden_users(ratings, 1))
         n_users += len(users)
-        for key, values in squared_errors(run, ratings, users, prior_of(run, args.spread)).items():
+        for key, values in squared_errors(run, ratings, users, Prior.of_run(run, args.spread)).items():
             errors[key] += values
     seconds = (time.perf_counter() - start) / (n_users * len(GIVEN))
     n_ratings = sum(map(len, errors[METHODS[0], GIVEN[0]]))

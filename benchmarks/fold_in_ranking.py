@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fold_in import GIVEN, HiddenUser, hidden_users, prior_of, rmse, runs_without_hidden_users
+from fold_in import GIVEN, HiddenUser, hidden_users, rmse, runs_without_hidden_users
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recsys.inference.fold_in import SPREAD
+from recsys.inference.fold_in import SPREAD, Prior
 from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 from recsys.runs.ratings import load_ratings
@@ -48,7 +48,7 @@ def squared_errors(scorer: Scorer, user: HiddenUser) -> NDArray:
 
 def measure(run: LoadedRun, users: list[HiddenUser], n: int, rankings: Errors, errors: Errors) -> None:
     """Add the NDCG and the squared errors of each method, given n ratings of each user."""
-    scorer, prior = run.checkpoint.scorer, prior_of(run, SPREAD)
+    scorer, prior = run.checkpoint.scorer, Prior.of_run(run, SPREAD)
     popularity = torch.from_numpy(run.data.item_counts.astype(np.float32))
     for user in users:
         items, ratings = torch.from_numpy(user.items[:n]), torch.from_numpy(user.ratings[:n])

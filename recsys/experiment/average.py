@@ -42,10 +42,13 @@ def average(
     """
     start = time.perf_counter()
     chosen = None if folder is None else expanded(folder).absolute()
-    folders = list(dict.fromkeys(find_run(str(run)) for run in runs))
+    distinct: dict[Path, Path] = {}
+    for found in (find_run(str(run)) for run in runs):
+        distinct.setdefault(found.resolve(), found)  # a link to a run is the same run
+    folders = list(distinct.values())
     if len(folders) < 2:
-        found = ", ".join(map(str, folders)) or "none"
-        raise RunError(f"averaging needs at least two finished runs; given: {found}")
+        given = ", ".join(map(str, folders)) or "none"
+        raise RunError(f"averaging needs at least two finished runs; given: {given}")
     members = [RunRecord(str(member), (), read_record(member / RESULT, Loaded)) for member in folders]
     _check_splits(members)
     if refitted := [member.name for member in members if member.content.get("refit")]:

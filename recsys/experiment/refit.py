@@ -86,9 +86,10 @@ def fit_twice(
             return None
         write_json(record, _describe(first, data, task).model_dump())
     selection = Selection.model_validate(read_record(record, Selection))
-    if selection.epoch >= cfg.max_epochs:
+    if not selection.epoch < selection.epochs <= cfg.max_epochs:
         raise RunError(
-            f"{record}: epoch={selection.epoch}: must be below max_epochs={cfg.max_epochs}; start a new run"
+            f"{record}: epoch={selection.epoch} of epochs={selection.epochs}: the first must be below the second, "
+            f"and that at most max_epochs={cfg.max_epochs}; start a new run"
         )
     log.info("refit: training on the validation set, too, for %d epochs", selection.epoch + 1)
     data.train_on_validation_set()

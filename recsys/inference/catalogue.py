@@ -104,15 +104,21 @@ class Catalogue:
         return allowed
 
     def table(
-        self, indices: NDArray, values: NDArray, name: str = "prediction", scores: NDArray | None = None
+        self,
+        indices: NDArray,
+        values: NDArray,
+        name: str = "prediction",
+        scores: NDArray | None = None,
+        deviations: NDArray | None = None,
     ) -> pd.DataFrame:
-        """Return a table of items: item, title, year, genres, score if given, the given values, ratings.
+        """Return a table of items: item, title, year, genres, [score], values, [deviation], ratings.
 
         Args:
             indices: item indices (n,).
             values: the values (n,); predicted ratings are clipped to the scale.
             name: the column of the values.
             scores: what the items are ordered by (n,), if these are not the values.
+            deviations: by how much the averaged networks disagree on the values (n,).
         """
         table = self.items.iloc[indices][["title", "year", "genres"]].reset_index(drop=True)
         table.insert(0, "item", self.ids.to_ids(indices))
@@ -120,6 +126,8 @@ class Catalogue:
             table["score"] = scores
         clipped = name == "prediction" and self.predicts_ratings
         table[name] = values.clip(*self.scale) if clipped else values
+        if deviations is not None:
+            table["deviation"] = deviations
         table["ratings"] = self.rating_counts[indices]
         return table
 

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recsys.errors import RunError
 from recsys.models.scorer import Scorer
+from recsys.runs.folder import RESULT
+from recsys.runs.load import LoadedRun
 
 # Weight decay and early stopping shrink the trained rows towards their mean, so users vary more than these rows. A
 # compromise between two networks, whose best values on the validation users of docs/fold-in.md are 1.0 and 2.0.
 SPREAD = 1.5
 MAX_STEPS = 50
+MAX_WIDTH = 4096  # numbers per user; the covariance of more takes minutes and hundreds of megabytes
 PAIRS_PER_CHUNK = 1 << 14
 
 
@@ -43,6 +47,21 @@ class Prior:
     noise: float
 
     @classmethod
+    def of_run(cls, run: LoadedRun, spread: float = SPREAD) -> "Prior":
+        """Return the prior of a run that predicts ratings; see `from_users`.
+
+        Raises:
+            RunError: the validation error in its result.json is not possible, or a row is too long.
+        """
+        rmse, (low, high) = run.result["metrics"].get("val/rmse", 0.0), run.checkpoint.scorer.scale
+        if not 1e-6 < float(rmse) / (high - low) <= 1:
+            raise RunError(
+                f"val/rmse={rmse:.3g} in {RESULT}: fold-in needs the validation error of the run, which is above 0 and "
+                f"at most {high - low:g}; train the run again"
+            )
+        return cls.from_users(run.checkpoint.scorer, run.data.trained_users, float(rmse), spread)
+
+    @classmethod
     def from_users(
         cls, scorer: Scorer, trained_users: Tensor, noise: float, spread: float = SPREAD
     ) -> "Prior":
@@ -56,10 +75,18 @@ class Prior:
             trained_users: bool (n_users,); which users have training ratings.
             noise: the validation RMSE of the run.
             spread: factor by which the covariance is multiplied.
+
+        Raises:
+            RunError: a row is too long, because too many networks are averaged.
         """
         from sklearn.covariance import ledoit_wolf  # takes a second to import, and only fold-in needs it
 
         rows = scorer.user_table().detach().cpu()[trained_users.cpu()].double()
+        if (width := rows.shape[1]) > MAX_WIDTH:
+            raise RunError(
+                f"fold-in: {width:,} numbers describe each user, over all averaged networks; at most {MAX_WIDTH:,} are "
+                "possible. Use a run with fewer snapshots or shorter vectors"
+            )
         scale = rows.std(0).clamp_min(1e-8)
         shrunk, _ = ledoit_wolf(((rows - rows.mean(0)) / scale).numpy(), assume_centered=True)
         values, vectors = torch.linalg.eigh(torch.from_numpy(shrunk))

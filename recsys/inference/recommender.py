@@ -18,14 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.data.biases import Biases
 from recsys.data.ids import as_array
 from recsys.errors import RunError, first_line
-from recsys.inference.bias_fallback import predict_biases, top_items_by_bias
+from recsys.inference.bias_fallback import predict_biases
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Prior
 from recsys.inference.new_user import NewUser, index_ratings
 from recsys.inference.ratings_csv import read_ratings_csv
+from recsys.inference.recommendations import best_items
 from recsys.inference.similar import similar_items, similar_users
 from recsys.models.scorer import Precision
-from recsys.models.scoring import Seen, predict_pairs, top_items
+from recsys.models.scoring import Seen, deviations_of_pairs, predict_pairs
 from recsys.runs.load import LoadedRun, load_run
 
 OnUnknown = Literal["raise", "bias"]
@@ -115,6 +116,26 @@ class Recommender:
             ratings[~known] = predict_biases(self.biases, u[~known], i[~known], self.scorer.scale)
         return ratings if ratings.ndim else float(ratings)
 
+    def deviations(self, users: Any, items: Any) -> Any:
+        """Return by how much the networks that the run averages disagree on a prediction, in rating points.
+
+        They are the snapshots of one training, or the members of `recsys-average`. The noise of single ratings is not
+        included.
+
+        Args:
+            users: raw ids.
+            items: raw ids or titles; users and items broadcast against each other.
+
+        Returns:
+            Standard deviations in the common shape, a float for two scalars; nan if the run has one network.
+
+        Raises:
+            UnknownIdError: a user or item is unknown; lists the nearest known ones.
+        """
+        u, i = np.broadcast_arrays(self.user_ids.to_indices(users), self.catalogue.to_indices(items))
+        deviations = deviations_of_pairs(self.scorer, u.ravel(), i.ravel()).reshape(u.shape)
+        return deviations if deviations.ndim else float(deviations)
+
     def recommend(
         self,
         users: Any,
@@ -145,7 +166,8 @@ class Recommender:
         Returns:
             Columns item, title, year, genres, prediction (clipped to the scale), ratings (the item's number of
             ratings), best items first. For an array of users, the first column is user. After loss=joint, the column
-            score comes before prediction; scores order the items of one user and cannot be compared between users.
+            score comes before prediction; scores order the items of one user and cannot be compared between users. If
+            several networks are averaged, the column deviation comes after it: see `deviations`.
 
         Raises:
             UserError: a user is unknown, or no item passes the filters.
@@ -158,24 +180,12 @@ class Recommender:
         asked = as_array(users)
         indices = self._user_indices(np.atleast_1d(asked), on_unknown)
         allowed = self.catalogue.allowed(genres, years, min_ratings)
-        known = indices >= 0
-        values = np.empty((len(indices), min(k, self.scorer.n_items)), dtype=np.float32)
-        items = np.empty(values.shape, dtype=np.int64)
-        seen, ranker = self.seen if filter_seen else None, self.scorer.ranker()
-        values[known], items[known] = top_items(ranker, indices[known], k, seen, allowed, candidates)
-        if not known.all():
-            values[~known], items[~known] = top_items_by_bias(self.biases, k, allowed)
-        found = np.isfinite(values)
-        predictions, scores = values[found], None
-        if ranker is not self.scorer:
-            scores, of_user = predictions.copy(), np.repeat(indices, found.sum(1))
-            scores[of_user < 0] = np.nan
-            predictions[of_user >= 0] = predict_pairs(
-                self.scorer, of_user[of_user >= 0], items[found][of_user >= 0]
-            )
-        table = self.catalogue.table(items[found], predictions, scores=scores)
+        seen = self.seen if filter_seen else None
+        table, position = best_items(
+            self.scorer, self.catalogue, self.biases, indices, k, seen, allowed, candidates
+        )
         if asked.ndim:
-            table.insert(0, "user", np.repeat(np.atleast_1d(asked), found.sum(1)))
+            table.insert(0, "user", np.atleast_1d(asked)[position])
         return table
 
     def similar_items(self, items: Any, k: int = 10, min_ratings: int = 20) -> pd.DataFrame:
@@ -272,9 +282,7 @@ class Recommender:
         """The distribution of users' vectors; None if the run only orders items."""
         if not self.scorer.predicts_ratings:
             return None
-        return Prior.from_users(
-            self.scorer, self.run.data.trained_users, self.run.result["metrics"]["val/rmse"]
-        )
+        return Prior.of_run(self.run)
 
     def _user_indices(self, users: Any, on_unknown: OnUnknown) -> NDArray[np.int32]:
         """Return user indices, with -1 for unknown users if these get biases."""

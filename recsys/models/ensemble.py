@@ -34,6 +34,10 @@ class EnsembleScorer(Scorer):
             total += member.score_catalogue(users, precision)
         return total.div_(len(self.members))
 
+    def deviations(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the standard deviation of the members' outputs: (B,) and (B,) to (B,)."""
+        return torch.stack([member.predict(users, items) for member in self._scorers]).std(0)
+
     def ranker(self, choosers: Tensor | None = None) -> Scorer:
         """Return the mean of the members' rankers; if a member has none of its own, this scorer."""
         parts = [None] * len(self.members) if choosers is None else self._split(choosers)

@@ -78,6 +78,14 @@ class Scorer(nn.Module):
             out.copy_(self(*pairs).view(len(users), len(items)))
         return scores
 
+    def deviations(self, users: Tensor, items: Tensor) -> Tensor | None:
+        """Return by how much the networks that are averaged disagree: (B,) and (B,) to (B,).
+
+        Returns:
+            The standard deviation of their outputs, clipped to the scale; None if there is only one network.
+        """
+        return None
+
     def ranker(self, choosers: Tensor | None = None) -> "Scorer":
         """Return a scorer whose scores order the items that are recommended to a user; by default, this one.
 

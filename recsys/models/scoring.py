@@ -126,8 +126,23 @@ def top_items(
 
 def predict_pairs(scorer: Scorer, users: NDArray, items: NDArray) -> NDArray[np.float32]:
     """Return ratings clipped to the scale: user indices (n,) and item indices (n,) to (n,)."""
-    pairs = (torch.from_numpy(np.array(index, dtype=np.int64)).to(scorer.device) for index in (users, items))
-    return _in_chunks(scorer.predict, *pairs).cpu().numpy()
+    return _in_chunks(scorer.predict, *_as_tensors(scorer, users, items)).cpu().numpy()
+
+
+def deviations_of_pairs(scorer: Scorer, users: NDArray, items: NDArray) -> NDArray[np.float32]:
+    """Return by how much the networks disagree, see `Scorer.deviations`; nan if there is only one network."""
+
+    def deviations(users: Tensor, items: Tensor) -> Tensor:
+        found = scorer.deviations(users, items)
+        return torch.full(users.shape, torch.nan, device=users.device) if found is None else found
+
+    return _in_chunks(deviations, *_as_tensors(scorer, users, items)).cpu().numpy()
+
+
+def _as_tensors(scorer: Scorer, users: NDArray, items: NDArray) -> tuple[Tensor, Tensor]:
+    """Return indices (n,) as tensors on the device of the scorer."""
+    user, item = (torch.from_numpy(np.array(index, dtype=np.int64)) for index in (users, items))
+    return user.to(scorer.device), item.to(scorer.device)
 
 
 @torch.no_grad()

@@ -25,7 +25,8 @@ def read_torch_file(path: Path, mmap: bool = False) -> Any:
     """Return the content of a file of `torch.save`.
 
     No code in the file is run (weights_only=True). `torch.save` does not compress, so a file whose parts are
-    compressed, overlap or claim to be larger than the file was made to fill the memory, and is refused unread.
+    compressed, overlap or claim to be larger than the file was made to fill the memory, and is refused unread. So is
+    one that has the same tensors or lists many times, by references.
 
     Args:
         path: the file.
@@ -36,7 +37,9 @@ def read_torch_file(path: Path, mmap: bool = False) -> Any:
     """
     try:
         _check_archive(path, verify=not mmap)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        _check_references(content, path)
+        return content
     except FileNotFoundError:
         raise RunError(f"{path}: no such file") from None
     except RunError:
@@ -145,6 +148,23 @@ def check_plain(value: Any) -> None:
 
 def _kind(value: Any) -> str:
     return f"a tensor of type {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+
+
+def _check_references(content: Any, path: Path) -> None:
+    """Check that values which are stored once are not used so often that copies of them would fill the memory.
+
+    Raises:
+        RunError: the tensors together, or the number of values, are larger than the file.
+    """
+    size = path.stat().st_size
+    # A value takes at least one byte in a file without references.
+    tensors = (node for _, node in walk(content, size) if isinstance(node, Tensor))
+    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if total > size:
+        raise RunError(
+            f"{path}: refused, because its tensors take {total:,} bytes and the file has {size:,}: they share "
+            "memory or are not stored completely, which recsys never writes"
+        )
 
 
 def _check_archive(path: Path, verify: bool) -> None:

@@ -19,6 +19,7 @@ from recsys.runs.outcome import Sweep, read_record
 from recsys.runs.record import START_KEYS
 from recsys.runs.trust import Trust, check_trusted
 from recsys.sweeps.job import value_in
+from recsys.sweeps.journal import JOURNAL, open_storage, repair
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JOURNAL = "optuna.journal"
 STUDY = JOURNAL  # a study needs a name; each journal has one study
 INTERRUPTED = "interrupted"  # attribute of a trial without a result: it does not count as one of n_trials
 Launch = Callable[[list[list[str]], int], Any]
@@ -167,13 +167,19 @@ def check_comparable(configs: Sequence[DictConfig]) -> None:
 
 
 def open_study(folder: Path, options: DictConfig) -> "Study":
-    """Return the study in a sweep's folder; create it if there is none."""
+    """Return the study in a sweep's folder; create it if there is none.
+
+    Raises:
+        RunError: the journal of the study is damaged.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     is_resumed = (folder / JOURNAL).exists()
+    if is_resumed:
+        repair(folder / JOURNAL)
     study = optuna.create_study(
-        storage=_storage(folder),
+        storage=open_storage(folder),
         study_name=STUDY,
         direction="minimize",
         sampler=instantiate(options.sampler),
@@ -196,7 +202,7 @@ def tell_results(study: "Study", folder: Path) -> None:
             study.tell(trial.number, state=TrialState.PRUNED)
         else:
             if not (job / FAILED).is_file():
-                _trial(study, _storage(folder), trial.number).set_user_attr(INTERRUPTED, True)
+                _trial(study, open_storage(folder), trial.number).set_user_attr(INTERRUPTED, True)
             study.tell(trial.number, state=TrialState.FAIL)
 
 
@@ -220,19 +226,12 @@ def trial_of(folder: Path, trust: Trust = False) -> "Trial | None":
     if not options:
         return None
     check_trusted(options, folder.parent / SWEEP, trust)
-    storage = _storage(folder.parent)
+    storage = open_storage(folder.parent)
     study = optuna.load_study(study_name=STUDY, storage=storage, pruner=instantiate(options))
     number, trials = int(folder.name), study.trials
     if number >= len(trials) or trials[number].state.is_finished():
         return None
     return _trial(study, storage, number)
-
-
-def _storage(folder: Path) -> "JournalStorage":
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
 
 
 def _trial(study: "Study", storage: "JournalStorage", number: int) -> "Trial":

@@ -109,6 +109,13 @@ def test_the_average_of_a_sweep_is_on_its_leaderboard(members: list[Path], tmp_p
         average([members[0], sweep / "average"])
 
 
+def test_a_link_to_a_run_is_the_same_run(compose, tmp_path: Path) -> None:
+    train(compose(*QUICK), tmp_path / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with pytest.raises(RunError, match="at least two finished runs"):
+        average([tmp_path / "run", tmp_path / "link"], tmp_path / "average")
+
+
 @pytest.mark.slow
 def test_runs_with_different_splits_or_networks_are_refused(compose, tmp_path: Path) -> None:
     kinds = {

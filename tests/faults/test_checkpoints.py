@@ -46,6 +46,27 @@ def test_a_file_cut_anywhere_is_told(checkpoint: Path, tmp_path: Path) -> None:
             load_checkpoint(copy)
 
 
+def test_a_tensor_that_many_names_share_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """Copies of it would take more memory than the file."""
+    content = torch.load(checkpoint, weights_only=True)
+    copy = tmp_path / "shared.ckpt"
+    torch.save({**content, "scorers": content["scorers"][:1] * 1000}, copy)
+    assert copy.stat().st_size < 2 * checkpoint.stat().st_size
+    with pytest.raises(RunError, match=r"shared\.ckpt: refused, because its tensors take"):
+        load_checkpoint(copy)
+
+
+def test_lists_of_references_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """A file of a few kilobytes would have a billion values."""
+    content = torch.load(checkpoint, weights_only=True)
+    nested: list = [1]
+    for _ in range(9):
+        nested = [nested] * 10
+    torch.save({**content, "more": nested}, tmp_path / "nested.ckpt")
+    with pytest.raises(RunError, match=r"nested\.ckpt: damaged.*more than [0-9,]+ values"):
+        load_checkpoint(tmp_path / "nested.ckpt")
+
+
 class Code:
     """Unpickled, it would run."""
 

@@ -1,5 +1,7 @@
 import doctest
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import recsys.inference.recommender
 import recsys.inference.titles
 from recsys.data.sources.synthetic import Synthetic
 from recsys.errors import DataError, RunError, UnknownIdError
+from recsys.inference import fold_in
 from recsys.inference.recommender import Recommender
 from recsys.runs.load import load_run
 from recsys.runs.ratings import load_ratings
@@ -235,6 +238,50 @@ def test_items_are_ordered_by_score_and_show_the_predicted_rating(
             rows["prediction"], joint.predict(user, rows["item"].to_numpy()), rtol=1e-5
         )
     assert not table["prediction"].is_monotonic_decreasing, "the order is not that of ratings"
+
+
+@pytest.mark.slow
+def test_the_networks_of_an_ensemble_show_how_much_they_disagree(tmp_path: Path) -> None:
+    options = ["data=synthetic", "data.ratings=1500", "data.users=60", "data.items=50", "model=neumf"]
+    options += ["max_epochs=3", "schedule.cycle_epochs=1", "snapshots=3", "hardware=cpu", "logger=none"]
+    recommender = Recommender.load(finished_run(tmp_path / "run", options))
+    table = recommender.recommend([7, 999], k=4, min_ratings=0, on_unknown="bias")
+    assert table.columns.tolist() == ["user", *COLUMNS[:5], "deviation", "ratings"]
+    u, items = recommender.user_ids.to_indices(7), recommender.catalogue.to_indices(table["item"][:4])
+    pairs = torch.full((4,), int(u)), torch.from_numpy(items).long()
+    members = torch.stack([member.predict(*pairs) for member in recommender.scorer.members])  # type: ignore[union-attr]
+    np.testing.assert_allclose(table["deviation"][:4], members.std(0), rtol=1e-4)
+    assert table["deviation"][4:].isna().all(), "an unknown user's predictions come from biases"
+    one = recommender.deviations(7, table["item"][0])
+    assert one == pytest.approx(table["deviation"][0], rel=1e-4)
+    assert recommender.deviations([7, 8], 3).shape == (2,)
+
+
+def test_one_network_has_no_deviations(recommender: Recommender) -> None:
+    assert np.isnan(recommender.deviations(7, 3))
+    assert "deviation" not in recommender.recommend(7)
+
+
+@pytest.mark.parametrize(("rmse", "shown"), [(-1, "-1"), (10**30, "1e\\+30"), (0.0, "0"), (1e-300, "1e-300")])
+def test_an_impossible_validation_error_is_told(run: Path, tmp_path: Path, rmse: float, shown: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    result = json.loads((copy / "result.json").read_text())
+    result["metrics"]["val/rmse"] = rmse
+    (copy / "result.json").write_text(json.dumps(result))
+    with pytest.raises(RunError, match=rf"val/rmse={shown} in result\.json: fold-in needs"):
+        Recommender.load(copy).fold_in({1: 5})
+
+
+def test_users_described_by_too_many_numbers_are_not_folded_in(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The covariance of many networks would fill the memory."""
+    recommender = Recommender.load(run)
+    width = recommender.scorer.user_table().shape[1]
+    monkeypatch.setattr(fold_in, "MAX_WIDTH", width - 1)
+    with pytest.raises(RunError, match=f"{width} numbers describe each user"):
+        recommender.fold_in({1: 5})
 
 
 @pytest.mark.slow

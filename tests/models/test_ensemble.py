@@ -34,6 +34,13 @@ def test_scores_are_the_mean_of_the_members(members: list[Scorer]) -> None:
     assert ensemble.predicts_ratings
 
 
+def test_deviations_are_those_of_clipped_ratings(members: list[Scorer]) -> None:
+    outputs = [member(USERS, ITEMS).clamp(1, 5) for member in members]
+    expected = (outputs[0] - outputs[1]).abs() / 2**0.5
+    assert torch.allclose(EnsembleScorer(members).deviations(USERS, ITEMS), expected)
+    assert members[0].deviations(USERS, ITEMS) is None
+
+
 def test_an_ensemble_for_other_users_has_them_in_every_member(members: list[Scorer]) -> None:
     ensemble = EnsembleScorer(members)
     table = ensemble.user_table()[[5, 2]]

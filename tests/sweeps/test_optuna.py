@@ -11,7 +11,7 @@ from support.commands import result_in, run
 from support.tiny import QUICK
 
 from recsys.cli.train import pruning_callbacks
-from recsys.errors import ConfigError, Pruned, TrainingError
+from recsys.errors import ConfigError, Pruned, RunError, TrainingError
 from recsys.experiment.train import train
 from recsys.sweeps.optuna import check_comparable, open_study, probes, search, split_space, trial_of
 
@@ -204,6 +204,28 @@ def test_a_killed_search_is_resumed(tmp_path: Path) -> None:
     assert trials[3].state is TrialState.FAIL
     assert trials[3].user_attrs == {"interrupted": True}, "it does not count as one of the six trials"
     assert len({trial.params["x"] for trial in trials}) == 7, "no draw is repeated"
+
+
+@pytest.mark.parametrize("cut", [1, 25])
+def test_a_search_is_resumed_after_an_incomplete_last_line(
+    tmp_path: Path, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    search(tmp_path, parsed("x=interval(0,1)"), options(2), 2, launcher(tmp_path, lambda *job: 1.0))
+    journal = tmp_path / "optuna.journal"
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    search(tmp_path, parsed("x=interval(0,1)"), options(4), 2, launcher(tmp_path, lambda *job: 1.0))
+    assert "the last line is incomplete and was removed" in caplog.text
+    assert [trial.value for trial in open_study(tmp_path, options(4)).trials] == [1.0] * 4
+
+
+@pytest.mark.parametrize("line", ["}{", "[1]", "\x1b[31m"])
+def test_a_damaged_line_of_a_journal_is_told(tmp_path: Path, line: str) -> None:
+    search(tmp_path, parsed("x=interval(0,1)"), options(1), 1, launcher(tmp_path, lambda *job: 1.0))
+    journal = tmp_path / "optuna.journal"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:2], line, *lines[2:], ""]))
+    with pytest.raises(RunError, match=r"optuna\.journal:3: .* is not a record of Optuna"):
+        open_study(tmp_path, options(2))
 
 
 def run_as_trial(
