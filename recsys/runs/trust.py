@@ -23,6 +23,7 @@ TRUSTED = frozenset(
         "recsys.data.sources.synthetic.Synthetic",
         "recsys.data.splits.KFoldSplit",
         "recsys.data.splits.LeaveLastSplit",
+        "recsys.data.splits.NewItemsSplit",
         "recsys.data.splits.NewUsersSplit",
         "recsys.data.splits.OfficialSplit",
         "recsys.data.splits.RandomSplit",

@@ -10,6 +10,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.splits import (
     KFoldSplit,
     LeaveLastSplit,
+    NewItemsSplit,
     NewUsersSplit,
     OfficialSplit,
     RandomSplit,
@@ -28,6 +29,7 @@ FACTORIES: dict[str, Factory] = {
         fold: lambda seed, fold=fold: OfficialSplit(fold=fold, seed=seed) for fold in ("u1", "u5", "ua", "ub")
     },
     "new-users": lambda seed: NewUsersSplit(seed=seed, test=0.3),
+    "new-items": lambda seed: NewItemsSplit(seed=seed, test=0.3),
     "temporal": lambda _: TemporalSplit(),
     "leave-last": lambda _: LeaveLastSplit(),
 }
@@ -90,6 +92,7 @@ def test_large_data_is_drawn_in_blocks_with_equal_shares(n: int, size: int, val:
         ("u1", "train val"),
         ("ua", "train val"),
         ("new-users", "train val test"),
+        ("new-items", "train val test"),
     ],
 )
 def test_the_seed_changes_only_the_random_subsets(name: str, changed: str) -> None:
@@ -147,7 +150,7 @@ def test_a_fold_after_the_last_is_an_error(k: int, fold: int) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("method", [RandomSplit, TemporalSplit, NewUsersSplit])
+@pytest.mark.parametrize("method", [RandomSplit, TemporalSplit, NewUsersSplit, NewItemsSplit])
 def test_shares_that_leave_no_training_ratings_are_an_error(method: type[SplitMethod]) -> None:
     (message,) = method(val=0.5, test=0.5).check("ml-100k")
     assert message.startswith("split.val=0.5 and split.test=0.5 leave nothing to train on")
@@ -163,6 +166,7 @@ def test_shares_that_leave_no_training_ratings_are_an_error(method: type[SplitMe
         (TemporalSplit(), "temporal(val=0.1, test=0.1)"),
         (LeaveLastSplit(), "leave-last()"),
         (NewUsersSplit(seed=4), "new-users(seed=4, val=0.1, test=0.1)"),
+        (NewItemsSplit(test=0.2), "new-items(seed=0, val=0.1, test=0.2)"),
     ],
 )
 def test_descriptions_have_the_name_and_all_options(method: SplitMethod, described: str) -> None:
@@ -318,6 +322,15 @@ def test_new_users_have_no_training_ratings(dataset: Dataset, seed: int) -> None
     hidden = set(dataset.users[split.test].tolist())
     assert len(hidden) == round(0.3 * 6)
     assert not hidden & set(dataset.users[np.concatenate([split.train, split.val])].tolist())
+    assert len(split.val) == round(0.2 * (len(dataset) - len(split.test)))
+
+
+@given(dataset=datasets(), seed=st.integers(0, 2**31))
+def test_new_items_have_no_training_ratings(dataset: Dataset, seed: int) -> None:
+    split = NewItemsSplit(seed=seed, val=0.2, test=0.3)(dataset)
+    hidden = set(dataset.items[split.test].tolist())
+    assert len(hidden) == round(0.3 * len(dataset.item_ids))
+    assert not hidden & set(dataset.items[np.concatenate([split.train, split.val])].tolist())
     assert len(split.val) == round(0.2 * (len(dataset) - len(split.test)))
 
 

@@ -101,3 +101,29 @@ class NewUsersSplit(SplitMethod):
     def check(self, data_name: str | None) -> Iterator[str]:
         """Yield an error message if too little is left to train on."""
         return check_shares(self.val, self.test)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItemsSplit(SplitMethod):
+    """Test on items without training ratings (item cold start): all ratings of a random share of the items.
+
+    Attributes:
+        seed: of the draw of the items and of the validation set.
+        val: the share of the other items' ratings in the validation set.
+        test: the share of all items in the test set.
+    """
+
+    name: ClassVar[str] = "new-items"
+    seed: NonNegativeInt = 0
+    val: Fraction = 0.1
+    test: Fraction = 0.1
+
+    def __call__(self, dataset: Dataset) -> Split:
+        """Draw the items to test on, and draw the validation set from the ratings of the others."""
+        order = np.random.default_rng(self.seed).permutation(len(dataset.item_ids))
+        hidden = order[: round(self.test * len(order))]
+        return hold_out(dataset, np.flatnonzero(np.isin(dataset.items, hidden)), self.seed, self.val)
+
+    def check(self, data_name: str | None) -> Iterator[str]:
+        """Yield an error message if too little is left to train on."""
+        return check_shares(self.val, self.test)
