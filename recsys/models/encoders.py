@@ -6,12 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recsys.data.biases import damped_means
 from recsys.errors import ConfigError
 from recsys.models.histories import Histories, HistoryLists, Sums
-from recsys.models.ops.dropout import Dropout
 from recsys.models.scorer import Table
 
 # Which terms are added up: id embeddings, what the rated items (or the raters) contribute, what features contribute.
@@ -29,29 +27,18 @@ class HistoryEncoder(nn.Module):
     The rating in question, the target of a prediction, is left out of R, also where b is computed: a mean that contains
     it would leak it.
 
-    In training, dropout sets y_j and x_j of random columns j to 0 and enlarges those of the others. All rows of a step
-    leave out the same columns.
-
     Args:
         n_columns: number of items in the histories of users, or of users in those of items.
         dim: length d of the vectors.
         init_std: initial standard deviation of y and x.
         damping: number of additional residuals of 0 in b.
         column_damping: the same for b_j, the damped mean of r - mean over all ratings of j.
-        dropout: the share of columns that a step leaves out.
     """
 
     def __init__(
-        self,
-        n_columns: int,
-        dim: int,
-        init_std: float,
-        damping: float,
-        column_damping: float,
-        dropout: float = 0.0,
+        self, n_columns: int, dim: int, init_std: float, damping: float, column_damping: float
     ) -> None:
         super().__init__()
-        self.dropout = Dropout(dropout)
         self.n_columns, self.damping, self.column_damping = n_columns, damping, column_damping
         self.chosen = nn.Embedding(n_columns, dim)  # y: that an item was rated at all
         self.liked = nn.Embedding(n_columns, dim)  # x: how it was rated
@@ -93,12 +80,11 @@ class HistoryEncoder(nn.Module):
     def forward(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return vectors (B, d) of rows (B,), each without the column (B,) in question."""
         ratings = self.ratings
-        chosen, liked = self._tables()
-        sums = ratings.sums(rows, chosen, liked)
+        sums = ratings.sums(rows, self.chosen.weight, self.liked.weight)
         is_rated, own_residual = ratings.of_pairs(rows, columns)
-        x = functional.embedding(columns, liked)
+        x = self.liked(columns)
         others = Sums(
-            sums.chosen - is_rated * functional.embedding(columns, chosen),
+            sums.chosen - is_rated * self.chosen(columns),
             sums.liked - is_rated * x,
             sums.weighted - own_residual * x,
             sums.residual - own_residual,
@@ -117,14 +103,6 @@ class HistoryEncoder(nn.Module):
         is_empty = ratings.counts == 0
         vectors[is_empty] = vectors[~is_empty].mean(0)
         return vectors
-
-    def _tables(self) -> tuple[Tensor, Tensor]:
-        """Return y and x, both (n_columns, d), after dropout."""
-        chosen, liked = self.chosen.weight, self.liked.weight
-        if not self.training or not self.dropout.threshold:
-            return chosen, liked
-        kept = self.dropout(liked.new_ones(self.n_columns, 1))
-        return chosen * kept, liked * kept
 
     def _combine(self, sums: Sums) -> Tensor:
         """Return vectors (B, d) from sums over ratings."""

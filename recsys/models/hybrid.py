@@ -43,7 +43,6 @@ class HybridNet(RatingNetwork):
         hidden: widths of the MLP's hidden layers; a number means one layer, an empty list no MLP.
         dropouts: dropout rate after each hidden layer; the last value of a list repeats for further layers.
         embedding_dropout: dropout rate on the vectors where they enter the MLP.
-        history_dropout: the share of items, and of raters, that a training step leaves out of all histories.
         user: what a user's vector and bias are the sums of; by default, the id embedding alone.
         item: what an item's vector and bias are the sums of.
         head: from scores to ratings: "linear" (mean + score), "sigmoid" or "ordinal".
@@ -66,7 +65,6 @@ class HybridNet(RatingNetwork):
         hidden: PositiveInt | list[PositiveInt] = 64,
         dropouts: DropoutRate | Annotated[list[DropoutRate], MinLen(1)] = 0.2,
         embedding_dropout: DropoutRate = 0.5,
-        history_dropout: DropoutRate = 0.0,
         user: Terms = IDS,
         item: Terms = IDS,
         head: Head = "linear",
@@ -89,9 +87,7 @@ class HybridNet(RatingNetwork):
         for table in (user_bias, item_bias):
             nn.init.zeros_(table.weight)
         user_history = (
-            HistoryEncoder(n_items, d, init_std, USER_DAMPING, ITEM_DAMPING, history_dropout)
-            if of_user["history"]
-            else None
+            HistoryEncoder(n_items, d, init_std, USER_DAMPING, ITEM_DAMPING) if of_user["history"] else None
         )
         item_features = (
             FeatureEncoder(n_item_features, d) if of_item["features"] and n_item_features else None
@@ -100,9 +96,7 @@ class HybridNet(RatingNetwork):
             FeatureEncoder(n_user_features, d) if of_user["features"] and n_user_features else None
         )
         item_history = (
-            HistoryEncoder(n_users, d, init_std, ITEM_DAMPING, USER_DAMPING, history_dropout)
-            if of_item["history"]
-            else None
+            HistoryEncoder(n_users, d, init_std, ITEM_DAMPING, USER_DAMPING) if of_item["history"] else None
         )
         self.user_encoder = Encoder(user_bias, user_embedding, user_features, user_history)
         self.item_encoder = Encoder(item_bias, item_embedding, item_features, item_history)

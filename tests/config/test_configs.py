@@ -42,7 +42,7 @@ OTHER_VALUES = {
     },
     "model/history.yaml": {
         **MLP,
-        **{"head": "linear", "init_std": 9, "history_dropout": 0.9},
+        **{"head": "linear", "init_std": 9},
         **{side: dict.fromkeys(("id", "history", "features"), False) for side in ("user", "item")},
     },
     "loss/joint.yaml": {"weight": 9, "negatives": 9},

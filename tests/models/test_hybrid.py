@@ -1,6 +1,5 @@
 """What vectors of users and items take from rating histories and from features."""
 
-import copy
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -16,7 +15,6 @@ from recsys.errors import ConfigError
 from recsys.models.encoders import HistoryEncoder
 from recsys.models.features import item_features, user_features
 from recsys.models.hybrid import HybridNet
-from recsys.models.ops.dropout import Dropout
 
 TRAIN = np.arange(200)  # of 300 ratings
 MEAN = 3.0
@@ -134,33 +132,6 @@ def test_a_history_in_training_leaves_out_the_rating_in_question(network: Hybrid
     own, partners = (users, items) if side == "user" else (items, users)
     for index, partner, vector in zip(own.tolist(), partners.tolist(), history(own, partners), strict=True):
         torch.testing.assert_close(vector, history_by_hand(history, side, index, partner))
-
-
-def test_dropout_leaves_columns_out_of_all_histories(history: HistoryEncoder) -> None:
-    """The vectors are those of tables whose rows are 0 or enlarged, also for the rating in question."""
-    history.dropout = Dropout(0.5)
-    pairs = indices([0, 3, 5, 0, 250])
-    expected = history.eval()(*pairs)
-    torch.manual_seed(3)
-    dropped = history.train()(*pairs)
-    torch.manual_seed(3)
-    kept = history.dropout(torch.ones(30, 1))
-    assert set(kept.flatten().tolist()) == {0.0, 2.0}
-    changed = copy.deepcopy(history).eval()
-    for table in (changed.chosen, changed.liked):
-        table.weight.data *= kept
-    torch.testing.assert_close(dropped, changed(*pairs))
-    torch.testing.assert_close(history.eval()(*pairs), expected)
-
-
-def test_the_mean_over_dropout_is_the_vector_without_it(history: HistoryEncoder) -> None:
-    pairs = indices([0, 3, 5])
-    expected = history.eval()(*pairs)
-    history.dropout = Dropout(0.25)
-    torch.manual_seed(0)
-    draws = torch.stack([history.train()(*pairs) for _ in range(4000)])
-    error = draws.std(0) / len(draws) ** 0.5
-    assert ((draws.mean(0) - expected).abs() < 5 * error + 1e-6).all()
 
 
 def test_terms_are_switches() -> None:
