@@ -1,7 +1,7 @@
-"""Fold-in: estimate a new user's vector from a few ratings, without training.
+"""Fold-in: estimate the vector of a new user or a new item from a few ratings, without training.
 
-The vector x is a row of `Scorer.user_table`. Its prior is the Gaussian of the trained users' rows; ratings are
-the scorer's predictions plus Gaussian noise:
+This module speaks of users; for items, it gets a `TransposedScorer`. The vector x is a row of `Scorer.user_table`. Its
+prior is the Gaussian of the trained users' rows; ratings are the scorer's predictions plus Gaussian noise:
 
     x ~ N(mu, S),    r_i = f(x, item_i) + e_i,    e_i ~ N(0, noise^2)
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from recsys.errors import RunError
-from recsys.models.scorer import Scorer
+from recsys.models.scorer import Scorer, Side
+from recsys.models.transposed import TransposedScorer
 from recsys.runs.folder import RESULT
 from recsys.runs.load import LoadedRun
 
@@ -47,8 +48,8 @@ class Prior:
     noise: float
 
     @classmethod
-    def of_run(cls, run: LoadedRun, spread: float = SPREAD) -> "Prior":
-        """Return the prior of a run that predicts ratings; see `from_users`.
+    def of_run(cls, run: LoadedRun, spread: float = SPREAD, side: Side = "user") -> "Prior":
+        """Return the prior of new users, or of new items, for a run that predicts ratings; see `from_users`.
 
         Raises:
             RunError: the validation error in its result.json is not possible, or a row is too long.
@@ -59,7 +60,10 @@ class Prior:
                 f"val/rmse={rmse:.3g} in {RESULT}: fold-in needs the validation error of the run, which is above 0 and "
                 f"at most {high - low:g}; train the run again"
             )
-        return cls.from_users(run.checkpoint.scorer, run.data.trained_users, float(rmse), spread)
+        scorer, trained = run.checkpoint.scorer, run.data.trained_users
+        if side == "item":
+            scorer, trained = TransposedScorer(scorer), run.data.trained_items
+        return cls.from_users(scorer, trained, float(rmse), spread)
 
     @classmethod
     def from_users(

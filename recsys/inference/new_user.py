@@ -1,6 +1,6 @@
 """NewUser: predictions and recommendations for a user without training ratings (cold start)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, overload
 
@@ -9,8 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.data.ratings_file.numbers import parse_number
-from recsys.errors import DataError, RunError, shortened
+from recsys.errors import RunError
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Posterior, Prior
 from recsys.models.scorer import Scorer
@@ -143,34 +142,3 @@ class NewUser:
         if self.posterior is None:
             raise RunError(f"{name}: needs predicted ratings, but the loss of this run only orders items")
         return self.posterior
-
-
-def index_ratings(
-    ratings: Mapping[Any, float] | Iterable[tuple[Any, float]], catalogue: Catalogue
-) -> dict[int, float]:
-    """Return ratings by item index.
-
-    Args:
-        ratings: from raw item ids or titles to ratings, which are numbers or text with a number.
-        catalogue: the items and the scale.
-
-    Raises:
-        UnknownIdError: an item is unknown, or several items match a title.
-        DataError: a rating is not a number or off the scale, or an item is rated twice.
-    """
-    by_index: dict[int, float] = {}
-    low, high = catalogue.scale
-    for item, rating in ratings.items() if isinstance(ratings, Mapping) else ratings:
-        index = catalogue.to_index(item)
-        given, shown = (shortened(value, quoted=False) for value in (item, rating))
-        try:
-            # Text is parsed as in a file; float() accepts more, such as 0_5.
-            value = parse_number(rating) if isinstance(rating, str) else float(rating)
-        except (TypeError, ValueError, OverflowError):
-            raise DataError(f"item {given}: rating {shortened(rating)} is not a number") from None
-        if not low <= value <= high:
-            raise DataError(f"item {given}: rating {shown} must be between {low:g} and {high:g}")
-        if index in by_index:
-            raise DataError(f"item {given}: rated twice ({catalogue.items['title'][index]}); keep one rating")
-        by_index[index] = value
-    return by_index

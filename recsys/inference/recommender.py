@@ -5,8 +5,7 @@
 It only translates: the modules that compute (`scoring`, `fold_in`, `similar`) work with indices.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
@@ -17,11 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.biases import Biases
 from recsys.data.ids import as_array
-from recsys.errors import RunError, first_line
+from recsys.errors import RunError
 from recsys.inference.bias_fallback import predict_biases
 from recsys.inference.catalogue import Catalogue
-from recsys.inference.fold_in import Prior
-from recsys.inference.new_user import NewUser, index_ratings
+from recsys.inference.cold_start import ColdStart
+from recsys.inference.given_ratings import Ratings, index_ratings
+from recsys.inference.new_item import NewItem
+from recsys.inference.new_user import NewUser
 from recsys.inference.ratings_csv import read_ratings_csv
 from recsys.inference.recommendations import best_items
 from recsys.inference.similar import similar_items, similar_users
@@ -66,6 +67,7 @@ class Recommender:
             self.scorer.scale,
             self.scorer.predicts_ratings,
         )
+        self.cold_start = ColdStart(run, self.catalogue)
 
     @classmethod
     def load(
@@ -220,7 +222,7 @@ class Recommender:
         """
         return similar_users(self.run, self.user_ids.to_indices(users), k)
 
-    def fold_in(self, ratings: Mapping[Any, float] | Iterable[tuple[Any, float]]) -> NewUser:
+    def fold_in(self, ratings: Ratings) -> NewUser:
         """Return a new user described by ratings.
 
         Args:
@@ -230,7 +232,21 @@ class Recommender:
             UserError: an item is unknown, a rating is off the scale, or the run only orders items and its network does
                 not encode ratings.
         """
-        return self._new_user(index_ratings(ratings, self.catalogue))
+        return self.cold_start.new_user(index_ratings(ratings, self.catalogue.to_index, self.scorer.scale))
+
+    def fold_in_item(self, ratings: Ratings) -> NewItem:
+        """Return a new item described by ratings.
+
+        Args:
+            ratings: from raw user ids to ratings on the scale; without any, the result is the mean item.
+
+        Raises:
+            UserError: a user is unknown, a rating is off the scale, or the run does not predict ratings.
+        """
+        users = index_ratings(
+            ratings, lambda id: int(self.user_ids.to_indices(id)), self.scorer.scale, "user"
+        )
+        return self.cold_start.new_item(users)
 
     def fold_in_file(self, path: str | Path) -> NewUser:
         """Return a new user described by a CSV file; see `recsys.inference.ratings_csv`.
@@ -239,7 +255,7 @@ class Recommender:
             UserError: the file cannot be read, a line is wrong, or as for `fold_in`.
         """
         ratings = read_ratings_csv(Path(path), self.catalogue.to_index, self.scorer.scale)
-        return self._new_user(ratings)
+        return self.cold_start.new_user(ratings)
 
     def export(self, path: str | Path) -> Path:
         """Write the scorer as ONNX or torch.export file and return its path; see `recsys.inference.export`."""
@@ -266,23 +282,6 @@ class Recommender:
     def biases(self) -> Biases:
         """The bias model of the training set."""
         return self.run.data.biases
-
-    def _new_user(self, ratings: Mapping[int, float]) -> NewUser:
-        try:
-            return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._prior)
-        except RunError as error:
-            raise RunError(f"run={self.run.folder}: {error}") from None
-        except (ValueError, torch.linalg.LinAlgError) as error:  # absurd weights
-            raise RunError(
-                f"run={self.run.folder}: its weights do not allow fold-in ({first_line(error):.200})"
-            ) from None
-
-    @cached_property
-    def _prior(self) -> Prior | None:
-        """The distribution of users' vectors; None if the run only orders items."""
-        if not self.scorer.predicts_ratings:
-            return None
-        return Prior.of_run(self.run)
 
     def _user_indices(self, users: Any, on_unknown: OnUnknown) -> NDArray[np.int32]:
         """Return user indices, with -1 for unknown users if these get biases."""

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from recsys.models.heads import relevance_threshold
 from recsys.models.histories import Histories, HistoryLists
-from recsys.models.scorer import Precision, Scorer, Table, TableScorer
+from recsys.models.scorer import Precision, Scorer
+from recsys.models.table_scorer import Table, TableScorer
 
 MASKED = -1e9  # logit of items that do not compete
 
@@ -97,6 +98,8 @@ class ChoiceHead(nn.Module):
 
 class JointScorer(TableScorer):
     """Predicts ratings as a `TableScorer`, and ranks by log P(chosen) + w log P(relevant).
+
+    For other items (`with_items`) it is a `TableScorer` that only predicts ratings: nothing is known about choices.
 
     An item is relevant if its rating is at least the threshold. P(relevant) is a probability with an ordinal head;
     other heads use the position of the predicted rating on the scale instead, from 0 to 1.

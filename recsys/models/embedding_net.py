@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recsys.models.base import RatingNetwork
 from recsys.models.heads import Head
 from recsys.models.ops.mlp import MLP
-from recsys.models.scorer import Table, TableScorer
+from recsys.models.table_scorer import Table, TableScorer
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 

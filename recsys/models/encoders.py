@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recsys.data.biases import damped_means
 from recsys.errors import ConfigError
 from recsys.models.histories import Histories, HistoryLists, Sums
-from recsys.models.scorer import Table
+from recsys.models.table_scorer import Table
 
 # Which terms are added up: id embeddings, what the rated items (or the raters) contribute, what features contribute.
 Terms = dict[Literal["id", "history", "features"], bool]

@@ -65,6 +65,15 @@ class EnsembleScorer(Scorer):
         parts = zip(self._scorers, self._split(table), strict=True)
         return EnsembleScorer([member.with_users(part) for member, part in parts])
 
+    def item_table(self) -> Tensor:
+        """Return the item tables of all members side by side, (n_items, sum of w)."""
+        return torch.cat([member.item_table() for member in self._scorers], dim=1)
+
+    def with_items(self, table: Tensor) -> "EnsembleScorer":
+        """Return this ensemble for other items; see `Scorer.with_items`."""
+        parts = zip(self._scorers, table.split(self._item_widths, dim=1), strict=True)
+        return EnsembleScorer([member.with_items(part) for member, part in parts])
+
     def _split(self, table: Tensor) -> Sequence[Tensor]:
         return table.split(self._user_widths, dim=1)
 
@@ -72,6 +81,10 @@ class EnsembleScorer(Scorer):
     def _user_widths(self) -> list[int]:
         """Columns of each member's user table; cached, since making the tables of many users is slow."""
         return [member.user_table().shape[1] for member in self._scorers]
+
+    @cached_property
+    def _item_widths(self) -> list[int]:
+        return [member.item_table().shape[1] for member in self._scorers]
 
     @property
     def _scorers(self) -> list[Scorer]:

@@ -19,7 +19,8 @@ from recsys.models.heads import Head
 from recsys.models.histories import HistoryLists, HistoryMatrix
 from recsys.models.new_users import NewUserEncoder
 from recsys.models.ops.mlp import MLP
-from recsys.models.scorer import Scorer, Side, Table, TableScorer
+from recsys.models.scorer import Scorer, Side
+from recsys.models.table_scorer import Table, TableScorer
 from recsys.types import DropoutRate, NonNegativeFloat, PositiveInt
 
 IDS: Terms = {"id": True, "history": False, "features": False}

@@ -1,19 +1,14 @@
-"""Scorers: the part of a network that predicts, a plain module of tables, MLP and head.
+"""Scorers: the part of a network that predicts.
 
 Evaluation, ranking, fold-in, export and checkpoints use scorers only. A scorer owns copies of its tensors, needs
 no training data, and behaves the same in train and eval mode except for dropout, which its constructor turns off.
 """
 
-import copy
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-
-from recsys.models.ops.all_pairs import all_pairs
-from recsys.models.ops.mlp import MLP
 
 Side = Literal["user", "item"]
 Precision = Literal["fp32", "bf16", "int8"]
@@ -24,8 +19,8 @@ GPU_PAIRS_PER_CHUNK = 1 << 22
 class Scorer(nn.Module):
     """Scores user-item pairs and full catalogues.
 
-    A subclass implements `forward`, `user_table` and `with_users`, and overrides `score_catalogue` where a full
-    catalogue costs less than all its pairs.
+    A subclass implements `forward`, `user_table`, `with_users`, `item_table` and `with_items`, and overrides
+    `score_catalogue` where a full catalogue costs less than all its pairs.
 
     Args:
         n_users: number of users.
@@ -126,157 +121,15 @@ class Scorer(nn.Module):
         """
         raise NotImplementedError
 
+    def item_table(self) -> Tensor:
+        """Return all that describes each item, (n_items, w)."""
+        raise NotImplementedError
+
+    def with_items(self, table: Tensor) -> "Scorer":
+        """Return this scorer for other items, (m, w) as in `item_table`; see `with_users`."""
+        raise NotImplementedError
+
     @property
     def device(self) -> torch.device:
         """The device of the tables."""
         return next(tensor.device for tensor in (*self.parameters(), *self.buffers()))
-
-
-class Table(NamedTuple):
-    """The vectors (n, d) and biases (n, 1) of all users, or of all items; one of the two may be None."""
-
-    vectors: Tensor | None
-    biases: Tensor | None
-
-    @property
-    def parts(self) -> list[Tensor]:
-        """The vectors and biases, without missing ones."""
-        return [part for part in self if part is not None]
-
-
-class TableScorer(Scorer):
-    """score = b_u + b_i + p_u . q_i + MLP([p_u; q_i]), as far as these terms exist, through a head.
-
-    Args:
-        users: vectors and biases of all users.
-        items: vectors and biases of all items.
-        head: from scores to ratings.
-        scale: the lowest and the highest rating.
-        predicts_ratings: see `Scorer`.
-        dot: whether the dot product is a term.
-        mlp: the MLP, in eval mode; None: not a term.
-        new_users: encodes the ratings of new users: called with item indices (n,) and ratings (n,), returns (w,).
-    """
-
-    user_vectors: Tensor | None
-    user_biases: Tensor | None
-    item_vectors: Tensor | None
-    item_biases: Tensor | None
-
-    def __init__(
-        self,
-        users: Table,
-        items: Table,
-        head: nn.Module,
-        scale: Sequence[float],
-        predicts_ratings: bool = True,
-        dot: bool = True,
-        mlp: MLP | None = None,
-        new_users: nn.Module | None = None,
-    ) -> None:
-        super().__init__(len(users.parts[0]), len(items.parts[0]), scale, predicts_ratings)
-        self.register_buffer("user_vectors", users.vectors)
-        self.register_buffer("user_biases", users.biases)
-        self.register_buffer("item_vectors", items.vectors)
-        self.register_buffer("item_biases", items.biases)
-        self.head, self.mlp, self.dot, self.new_users = head, mlp, dot, new_users
-
-    @classmethod
-    def copy_of(
-        cls,
-        users: Table,
-        items: Table,
-        head: nn.Module,
-        scale: Sequence[float],
-        predicts_ratings: bool,
-        dot: bool = True,
-        mlp: MLP | None = None,
-        new_users: nn.Module | None = None,
-    ) -> "TableScorer":
-        """Build a scorer from copies, which later training does not change; see the class for arguments."""
-        users, items = (
-            Table(*(None if part is None else part.detach().clone() for part in table))
-            for table in (users, items)
-        )
-        head, mlp, new_users = copy.deepcopy((head, mlp, new_users))
-        scorer = cls(users, items, head, scale, predicts_ratings, dot, mlp, new_users)
-        return scorer.eval().requires_grad_(False)
-
-    def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return unclipped ratings: (B,) and (B,) to (B,)."""
-        return self.head(self.logits(users, items))
-
-    @torch.no_grad()
-    def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
-        """Return every item's rating for each user, unclipped: (B,) to (B, n_items)."""
-        return self.head(self.catalogue_logits(users, precision))
-
-    def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return scores, which the head converts to ratings: (B,) and (B,) to (B,)."""
-        terms: list[Tensor] = []
-        if self.user_biases is not None and self.item_biases is not None:
-            biases = functional.embedding(users, self.user_biases) + functional.embedding(
-                items, self.item_biases
-            )
-            terms.append(biases.squeeze(-1))
-        if self.user_vectors is not None and self.item_vectors is not None:
-            user, item = (
-                functional.embedding(users, self.user_vectors),
-                functional.embedding(items, self.item_vectors),
-            )
-            if self.dot:
-                terms.append((user * item).sum(-1))
-            if self.mlp is not None:
-                terms.append(self.mlp(torch.cat([user, item], dim=1)).squeeze(-1))
-        return sum(terms[1:], terms[0]).float()
-
-    @torch.no_grad()
-    def catalogue_logits(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
-        """Return the scores of every item, which the head converts to ratings: (B,) to (B, n_items)."""
-        scores: Tensor | None = None
-        vectors = None if self.user_vectors is None else functional.embedding(users, self.user_vectors)
-        biases = None if self.user_biases is None else functional.embedding(users, self.user_biases)
-        with torch.autocast(users.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            if self.dot and vectors is not None and self.item_vectors is not None:
-                if self.item_biases is None:
-                    product = vectors @ self.item_vectors.T
-                else:
-                    product = torch.addmm(self.item_biases.T, vectors, self.item_vectors.T)
-                scores = product.float() if biases is None else product.float().add_(biases)
-            elif biases is not None and self.item_biases is not None:
-                scores = biases + self.item_biases.T
-            if self.mlp is not None and vectors is not None and self.item_vectors is not None:
-                outputs = all_pairs(
-                    self.mlp, vectors, self.item_vectors, "int8" if precision == "int8" else "fp32"
-                )
-                scores = outputs if scores is None else scores.add_(outputs)
-        assert scores is not None
-        return scores
-
-    def vectors(self, side: Side) -> Tensor | None:
-        """Return the vectors of all users or items, (n, d); None if there are only biases."""
-        return self.user_vectors if side == "user" else self.item_vectors
-
-    def biases(self, side: Side) -> Tensor | None:
-        """Return the biases in rating points, (n,); None if there are none or the head is not additive."""
-        biases = self.user_biases if side == "user" else self.item_biases
-        return biases.squeeze(1) if biases is not None and getattr(self.head, "additive", False) else None
-
-    def encode_user(self, items: Tensor, ratings: Tensor) -> Tensor | None:
-        """Return a new user's row, computed from ratings; see `Scorer.encode_user`."""
-        return None if self.new_users is None else self.new_users(items, ratings)
-
-    def user_table(self) -> Tensor:
-        """Return vectors and bias of each user side by side, (n_users, w)."""
-        return torch.cat(Table(self.user_vectors, self.user_biases).parts, dim=1)
-
-    def with_users(self, table: Tensor) -> "TableScorer":
-        """Return this scorer for other users; see `Scorer.with_users`."""
-        width = 0 if self.user_vectors is None else self.user_vectors.shape[1]
-        users = Table(
-            None if self.user_vectors is None else table[:, :width],
-            None if self.user_biases is None else table[:, width:],
-        )
-        items = Table(self.item_vectors, self.item_biases)
-        kind = self.predicts_ratings, self.dot, self.mlp, self.new_users
-        return TableScorer(users, items, self.head, self.scale, *kind)

@@ -11,7 +11,9 @@ from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.ensemble import EnsembleScorer
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.network_scorer import NetworkScorer
-from recsys.models.scorer import Scorer, TableScorer
+from recsys.models.scorer import Scorer
+from recsys.models.table_scorer import TableScorer
+from recsys.models.transposed import TransposedScorer
 
 N_USERS, N_ITEMS = 400, 60
 
@@ -76,6 +78,17 @@ def test_many_exact_ratings_identify_a_user(scorer: Scorer) -> None:
     true = predictions_of(scorer, 7, items)
     posterior = Prior.from_users(scorer, torch.arange(N_USERS) != 7, noise=0.01).posterior(items, true)
     assert (posterior.scorer.score_catalogue(torch.tensor([0]))[0] - true).abs().max() < 0.02
+    assert posterior.explained() > 0.99
+
+
+def test_many_exact_ratings_identify_an_item(scorer: Scorer) -> None:
+    """Ratings without noise of item 5, which is not part of the prior, by all users."""
+    users = torch.arange(N_USERS)
+    true = scorer(users, torch.full_like(users, 5)).detach()
+    prior = Prior.from_users(TransposedScorer(scorer), torch.arange(N_ITEMS) != 5, noise=0.01)
+    posterior = prior.posterior(users, true)
+    predicted = posterior.scorer(torch.zeros_like(users), users).detach()
+    assert (predicted - true).abs().max() < 0.02
     assert posterior.explained() > 0.99
 
 

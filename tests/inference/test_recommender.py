@@ -170,6 +170,33 @@ def test_a_new_user_is_predicted_from_ratings(recommender: Recommender, truth: n
     assert mean_user.popular(3)["ratings"].tolist() == most_rated
 
 
+@pytest.mark.slow
+def test_a_new_item_is_predicted_from_its_raters(recommender: Recommender, truth: np.ndarray) -> None:
+    users = np.random.default_rng(0).permutation(200) + 1
+    raters, others = users[:60], users[60:]
+    item = recommender.fold_in_item(zip(raters.tolist(), truth[raters - 1, 11].tolist(), strict=True))
+    mean_item = recommender.fold_in_item({})
+    error = np.sqrt(((item.predict(others) - truth[others - 1, 11]) ** 2).mean())
+    assert error < 0.4
+    assert error < 0.7 * np.sqrt(((mean_item.predict(others) - truth[others - 1, 11]) ** 2).mean())
+    assert (item.uncertainty(others) < mean_item.uncertainty(others)).all()
+    assert isinstance(item.predict(5), float)
+    assert isinstance(item.uncertainty(5), float)
+    assert item.predict([[5], [6]]).shape == (2, 1)
+    with pytest.raises(UnknownIdError, match="unknown user id: 999"):
+        item.predict(999)
+
+
+def test_wrong_ratings_of_a_new_item(recommender: Recommender) -> None:
+    for ratings, message in (
+        ({3: 6}, "user 3: rating 6 must be between 1 and 5"),
+        ([(3, 4), (3, 5)], "user 3: has two ratings"),
+        ({999: 4}, "unknown user id: 999"),
+    ):
+        with pytest.raises((DataError, UnknownIdError), match=message):
+            recommender.fold_in_item(ratings)
+
+
 def test_wrong_ratings_of_a_new_user(recommender: Recommender) -> None:
     with pytest.raises(DataError, match="item 3: rating 6 must be between 1 and 5"):
         recommender.fold_in({3: 6})
@@ -179,7 +206,7 @@ def test_wrong_ratings_of_a_new_user(recommender: Recommender) -> None:
     assert recommender.fold_in({3: "4"}).predict(5) == recommender.fold_in({3: 4}).predict(5)
     with pytest.raises(DataError, match="item 3: rating nan"):
         recommender.fold_in({3: float("nan")})
-    with pytest.raises(DataError, match=r"item 3: rated twice \(Synthetic Item 3"):
+    with pytest.raises(DataError, match="item 3: has two ratings"):
         recommender.fold_in({"synthetic item 3": 4, 3: 5})
     with pytest.raises(UnknownIdError, match="unknown item id: 500"):
         recommender.fold_in({500: 4})
@@ -313,7 +340,11 @@ def test_a_ranking_run_folds_users_in_if_it_encodes_ratings(tmp_path: Path) -> N
     assert table["prediction"].is_monotonic_decreasing
     other = recommender.fold_in({3: 5, 4: 5, 5: 1}).recommend(k=5, min_ratings=0)
     assert table["prediction"].tolist() != other["prediction"].tolist()
-    for ask in (lambda: user.explained, lambda: user.uncertainty([3])):
+    for ask in (
+        lambda: user.explained,
+        lambda: user.uncertainty([3]),
+        lambda: recommender.fold_in_item({7: 4}),
+    ):
         with pytest.raises(RunError, match="needs predicted ratings"):
             ask()
 

@@ -50,6 +50,14 @@ def test_an_ensemble_for_other_users_has_them_in_every_member(members: list[Scor
     assert other.n_users == 2
 
 
+def test_an_ensemble_for_other_items_has_them_in_every_member(members: list[Scorer]) -> None:
+    ensemble = EnsembleScorer(members)
+    other = ensemble.with_items(ensemble.item_table()[[3, 1]])
+    expected = ensemble(USERS, torch.tensor([3, 1, 3]))
+    assert torch.equal(other(USERS, torch.tensor([0, 1, 0])), expected)
+    assert other.n_items == 2
+
+
 def test_vectors_are_concatenated(members: list[Scorer]) -> None:
     vectors = EnsembleScorer(members).vectors("item")
     assert vectors is not None

@@ -20,6 +20,7 @@ from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.scorer import Scorer
+from recsys.models.transposed import TransposedScorer
 
 USERS, ITEMS = all_pairs()
 
@@ -151,6 +152,35 @@ def test_a_scorer_for_other_users_shares_everything_else(network: RatingNetwork)
     if vectors is not None:
         assert torch.equal(other.vectors("user"), vectors[[3, 8]])
         assert torch.equal(other.vectors("item"), item_vectors)
+
+
+@torch.no_grad()
+def test_a_scorer_for_other_items_shares_everything_else(network: RatingNetwork) -> None:
+    """A fold-in of items needs this; the order in which choices are predicted is not part of it."""
+    scorer = network.scorer()
+    table = scorer.item_table()[[3, 8]].clone()
+    other = scorer.with_items(table)
+    users = torch.arange(N_USERS).repeat_interleave(2)
+    pairs = users, torch.tensor([3, 8]).repeat(N_USERS)
+    scores = scorer(*pairs)
+    torch.testing.assert_close(other(users, torch.tensor([0, 1]).repeat(N_USERS)), scores)
+    assert (other.n_items, scorer.n_items) == (2, N_ITEMS)
+    assert torch.equal(other.item_table(), table)
+    assert torch.equal(other.user_table(), scorer.user_table())
+    assert torch.equal(scorer(*pairs), scores)
+
+
+@torch.no_grad()
+def test_a_transposed_scorer_exchanges_users_and_items(network: RatingNetwork) -> None:
+    scorer = network.scorer()
+    transposed = TransposedScorer(scorer)
+    assert (transposed.n_users, transposed.n_items) == (N_ITEMS, N_USERS)
+    torch.testing.assert_close(transposed(ITEMS, USERS), scorer(USERS, ITEMS))
+    every_item, every_user = torch.arange(N_ITEMS), torch.arange(N_USERS)
+    expected = Scorer.score_catalogue(scorer, every_user).T
+    torch.testing.assert_close(transposed.score_catalogue(every_item), expected)
+    other = transposed.with_users(transposed.user_table()[[4]]).with_items(transposed.item_table()[[2]])
+    torch.testing.assert_close(other(torch.tensor([0]), torch.tensor([0])), expected[[4], [2]])
 
 
 def test_gradients_flow_to_the_table_of_other_users(network: RatingNetwork) -> None:

@@ -11,7 +11,8 @@ from recsys.evaluation.rating_metrics import rating_metrics
 from recsys.evaluation.relevance_weight import WEIGHTS
 from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
-from recsys.models.scorer import Scorer, TableScorer
+from recsys.models.scorer import Scorer
+from recsys.models.table_scorer import TableScorer
 from recsys.training.evaluation import Evaluation
 from recsys.training.losses import Joint, Pointwise
 

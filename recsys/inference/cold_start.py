@@ -1,0 +1,71 @@
+"""New users and new items of a run: the priors of fold-in, computed when they are first needed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+
+import torch
+
+from recsys.errors import RunError, first_line
+from recsys.inference.catalogue import Catalogue
+from recsys.inference.fold_in import Prior
+from recsys.inference.new_item import NewItem
+from recsys.inference.new_user import NewUser
+from recsys.runs.load import LoadedRun
+
+
+class ColdStart:
+    """Makes users and items that a run was not trained on.
+
+    Args:
+        run: the run.
+        catalogue: its items.
+    """
+
+    def __init__(self, run: LoadedRun, catalogue: Catalogue) -> None:
+        self.run, self.catalogue, self.scorer = run, catalogue, run.checkpoint.scorer
+
+    def new_user(self, ratings: Mapping[int, float]) -> NewUser:
+        """Return a user described by ratings, by item index.
+
+        Raises:
+            RunError: the run only orders items, and its network does not encode ratings; or its files do not allow
+                fold-in.
+        """
+        with self._errors():
+            return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._users)
+
+    def new_item(self, ratings: Mapping[int, float]) -> NewItem:
+        """Return an item described by ratings, by user index.
+
+        Raises:
+            RunError: the run only orders items, or its files do not allow fold-in.
+        """
+        with self._errors():
+            if not self.scorer.predicts_ratings:
+                raise RunError(
+                    "a new item needs predicted ratings; use a run with loss=joint or loss=pointwise"
+                )
+            return NewItem.from_ratings(ratings, self.run.checkpoint.user_ids, self._items)
+
+    @cached_property
+    def _users(self) -> Prior | None:
+        """The distribution of users' vectors; None if the run only orders items."""
+        return Prior.of_run(self.run) if self.scorer.predicts_ratings else None
+
+    @cached_property
+    def _items(self) -> Prior:
+        """The distribution of items' vectors."""
+        return Prior.of_run(self.run, side="item")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Name the run in the errors of fold-in."""
+        try:
+            yield
+        except RunError as error:
+            raise RunError(f"run={self.run.folder}: {error}") from None
+        except (ValueError, torch.linalg.LinAlgError) as error:  # absurd weights
+            raise RunError(
+                f"run={self.run.folder}: its weights do not allow fold-in ({first_line(error):.200})"
+            ) from None
