@@ -1,9 +1,10 @@
-"""Are predictions on which the averaged networks disagree less accurate? RMSE of the test ratings in five groups.
+"""RMSE of the test ratings in five groups, by how much the averaged networks disagree on them.
 
     python benchmarks/deviations.py                    # trains the default network on ml-100k
     python benchmarks/deviations.py run=outputs/mine   # of a finished run
 
-The groups have equal numbers of ratings, ordered by `Recommender.deviations`.
+The groups have equal numbers of ratings, ordered by `Recommender.deviations`. Other arguments are overrides of the
+training. A run with one network has no deviations.
 """
 
 import sys

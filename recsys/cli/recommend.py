@@ -81,7 +81,7 @@ def _recommend_to_new_user(
         return items, f"{title}; predictions are scores that order this user's items, not ratings"
     title += f" explain{'s' * (n == 1)} {100 * user.explained:.0f} % of this user's taste"
     errors = user.uncertainty(items["item"].to_numpy())
-    return items, f"{title}; expected error ±{errors.mean():.2f}" if len(errors) else title
+    return items, f"{title}; uncertainty ±{errors.mean():.2f}" if len(errors) else title
 
 
 def _check(cfg: DictConfig) -> None:

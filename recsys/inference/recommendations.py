@@ -1,4 +1,4 @@
-"""The best items of several users as a table, with unknown users among them."""
+"""Tables of recommendations for several users; unknown users get the items with the highest biases."""
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ def best_items(
         catalogue: the items.
         biases: of the training set, for unknown users.
         users: user indices (B,); -1 for an unknown user.
-        k: number of items per user.
+        k: number of items per user, at most.
         seen: the items that are left out for each user.
         allowed: bool (n_items,), items to choose from, or None for all.
         candidates: precision in which candidates are found.
@@ -65,7 +65,7 @@ def _table(
         values: what the items are ordered by (n,).
         items: item indices (n,).
         users: user indices (n,); -1 for an unknown user.
-        has_scores: whether items of known users are not ordered by predictions.
+        has_scores: whether scores of a ranker, not predictions, order the items of known users.
     """
     known = users >= 0
     predictions, scores, deviations = values, None, np.full(len(values), np.nan, np.float32)

@@ -11,7 +11,7 @@ from recsys.models.histories import Histories, HistoryLists
 from recsys.models.scorer import Precision, Scorer
 from recsys.models.table_scorer import Table, TableScorer
 
-MASKED = -1e9  # logit of items that do not compete
+MASKED = -1e9  # added to the logits of items that do not compete
 
 
 class ChoiceHead(nn.Module):
@@ -63,12 +63,12 @@ class ChoiceHead(nn.Module):
         return self._ratings.on(self.bias.weight.device)
 
     def loss(self, users: Tensor, items: Tensor, vectors: tuple[Tensor, Tensor], negatives: int) -> Tensor:
-        """Return the mean of -log P(chosen): a softmax over the items of the batch.
+        """Return the mean of -log P(chosen): a softmax over the items of each group of the batch.
 
         Each user's own item competes with the items of the other ratings. Items occur in a batch in proportion to
         their number of ratings. Correcting the logits for this (Yi et al. 2019, Sampling-Bias-Corrected Neural Modeling
-        for Large Corpus Item Recommendations) subtracts log n_i, which cancels the same term of the model. Other items
-        that the user has rated in the training set are masked.
+        for Large Corpus Item Recommendations) subtracts log n_i, which cancels the same term of the model. The other
+        ratings of a group are masked if the user has rated their item in the training set.
 
         Args:
             users: user indices (B,).
@@ -102,7 +102,7 @@ class JointScorer(TableScorer):
     For other items (`with_items`) it is a `TableScorer` that only predicts ratings: nothing is known about choices.
 
     An item is relevant if its rating is at least the threshold. P(relevant) is a probability with an ordinal head;
-    other heads use the position of the predicted rating on the scale instead, from 0 to 1.
+    other heads use the position of the predicted rating on the scale instead, from 0 to 1, and no threshold.
 
     Args:
         base: predicts the ratings; its tables and its head are shared.

@@ -145,9 +145,11 @@ def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trus
     if not isinstance(predicts_ratings, bool):
         raise ValueError("predicts_ratings: true or false is needed")
     with torch.device("meta"):  # the description of a huge network must not take its memory
-        empty = build_network(network, path, trust).empty_scorer(predicts_ratings)
+        outline = build_network(network, path, trust)
+        empty = outline.empty_scorer(predicts_ratings)
     for state in content["scorers"]:
         check_state(state, empty)
+    _check_size(outline, path)
     template = build_network(network, path, trust).empty_scorer(predicts_ratings)
     scorers = build_scorers(content["scorers"], template)
     low, high = scorers[-1].scale
@@ -176,6 +178,20 @@ def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trus
         data=(sha256, fingerprint),
         model={**metadata["model"], "snapshots": len(scorers)},
     )
+
+
+def _check_size(network: RatingNetwork, path: Path) -> None:
+    """Check the size of a network on the meta device.
+
+    The checkpoint of an average has no weights of networks, only of scorers, which can be a third as large.
+
+    Raises:
+        RunError: it would take much more memory than the file of its checkpoint.
+    """
+    total = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    size = path.stat().st_size
+    if total > 4 * size + 1_000_000:
+        raise RunError(f"describes a network of {total:,} bytes in a file of {size:,} bytes")
 
 
 def _parse_ids(plain: Any, name: str, n: int) -> IdMap:

@@ -26,7 +26,7 @@ def open_storage(folder: Path) -> "JournalStorage":
 def repair(journal: Path) -> None:
     """Remove an incomplete last line, which a full disk or a power failure leaves behind.
 
-    Optuna would append the next record to it. Nothing is lost: the result of a job is in its folder.
+    Optuna would append the next record to it. Only that record is lost: results are read from the folders of jobs.
 
     Raises:
         RunError: another line is damaged.

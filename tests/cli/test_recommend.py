@@ -79,7 +79,7 @@ def test_a_new_user(recommend: Recommend, run: Path, eve: Path) -> None:
     assert item["prediction"] == pytest.approx(user.predict(8), abs=1e-4)
     output = recommend(f"ratings={eve}", "item=8")
     assert f"eve.csv: 3 ratings explain {100 * user.explained:.0f} % of this user's taste" in output
-    assert f"expected error ±{user.uncertainty(8):.2f}" in output
+    assert f"uncertainty ±{user.uncertainty(8):.2f}" in output
     (eve.parent / "one.csv").write_text("movieId,rating\n3,5\n")
     assert "one.csv: 1 rating explains " in recommend("ratings=one.csv")
 

@@ -204,6 +204,14 @@ def test_content_that_unfolds_in_memory_is_refused(
         load_checkpoint(best(run))
 
 
+def test_a_network_much_larger_than_its_file_is_refused(tmp_path: Path) -> None:
+    """The weights of features are in the network, but not in the scorers that are compared with it."""
+    run = finished_run(tmp_path / "run", [*QUICK, "model=neumf", "model.item.features=true"])
+    change(best(run), lambda content: content["network"]["arguments"].update(n_item_features=4_000_000))
+    with pytest.raises(RunError, match=r"best\.ckpt: describes a network of [0-9,]+ bytes in a file of"):
+        load_checkpoint(best(run))
+
+
 def test_a_run_answers_without_its_ratings(tmp_path: Path) -> None:
     """A file that grew overnight, or a machine that does not have it, changes no answer."""
     file = tmp_path / "ratings.csv"
