@@ -29,6 +29,8 @@ def csv_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError:
         raise DataError(f"{key}={path}: not UTF-8 text; save the file as UTF-8") from None
     for number, line in enumerate(lines_of(text), 1):
+        if not line and number > 1:
+            continue
         try:
             fields = split_fields(line, skipinitialspace=True)
         except ValueError as problem:

@@ -60,14 +60,21 @@ class Prior:
                 f"val/rmse={rmse:.3g} in {RESULT}: fold-in needs the validation error of the run, which is above 0 and "
                 f"at most {high - low:g}; train the run again"
             )
-        scorer, trained = run.checkpoint.scorer, run.data.trained_users
-        if side == "item":
-            scorer, trained = TransposedScorer(scorer), run.data.trained_items
-        return cls.from_users(scorer, trained, float(rmse), spread)
+        scorer, data = run.checkpoint.scorer, run.data
+        if side == "user":
+            return cls.from_users(scorer, data.trained_users, float(rmse), spread)
+        # Most items have few ratings, and low ones. An item of which ratings are predicted is rather one of the others.
+        counts = torch.from_numpy(data.item_counts)
+        return cls.from_users(TransposedScorer(scorer), data.trained_items, float(rmse), spread, counts)
 
     @classmethod
     def from_users(
-        cls, scorer: Scorer, trained_users: Tensor, noise: float, spread: float = SPREAD
+        cls,
+        scorer: Scorer,
+        trained_users: Tensor,
+        noise: float,
+        spread: float = SPREAD,
+        weights: Tensor | None = None,
     ) -> "Prior":
         """Estimate the prior from the rows of the trained users.
 
@@ -79,6 +86,7 @@ class Prior:
             trained_users: bool (n_users,); which users have training ratings.
             noise: the validation RMSE of the run.
             spread: factor by which the covariance is multiplied.
+            weights: (n_users,), of the trained users in the mean; None: all alike.
 
         Raises:
             RunError: a row is too long, because too many networks are averaged.
@@ -95,7 +103,11 @@ class Prior:
         shrunk, _ = ledoit_wolf(((rows - rows.mean(0)) / scale).numpy(), assume_centered=True)
         values, vectors = torch.linalg.eigh(torch.from_numpy(shrunk))
         root = scale[:, None] * vectors * (spread * values.clamp_min(0)).sqrt()
-        return cls(scorer, rows.mean(0).to(scorer.device), root.to(scorer.device), noise)
+        mean = rows.mean(0)
+        if weights is not None:
+            of_trained = weights.cpu()[trained_users.cpu()].double()
+            mean = of_trained @ rows / of_trained.sum()
+        return cls(scorer, mean.to(scorer.device), root.to(scorer.device), noise)
 
     def posterior(self, items: Tensor, ratings: Tensor) -> "Posterior":
         """Return the distribution of a user's vector given ratings.

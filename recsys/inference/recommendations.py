@@ -72,7 +72,8 @@ def _table(
     if has_scores:
         predictions, scores = values.copy(), np.where(known, values, np.nan)
         predictions[known] = predict_pairs(scorer, users[known], items[known])
-    deviations[known] = deviations_of_pairs(scorer, users[known], items[known])
+    if known.any():
+        deviations[known] = deviations_of_pairs(scorer, users[known], items[known])
     has_deviations = bool(np.isfinite(deviations).any())
     return catalogue.table(
         items, predictions, scores=scores, deviations=deviations if has_deviations else None

@@ -51,6 +51,9 @@ def read_rows(
     for line, content in _read_lines(text, fmt):
         if header and line == 1:
             continue
+        if not content and on_bad_rows == "drop":  # there may be millions of blank lines
+            dropped += 1
+            continue
         try:
             fields = split_fields(content, fmt.delimiter, fmt.quoted)
             row = _parse_row(fields, positions, width, names, parse_id, scale)
@@ -76,14 +79,12 @@ def _read_lines(text: TextSource, fmt: RatingsFormat) -> Iterator[tuple[int, str
     """Yield the number and the content of every line; blank lines at the end of the text are ignored."""
     with text.open() as file:
         data = fmt.delimited(file.read())
-    blank: list[int] = []  # blank lines are bad rows if another row follows
+    yielded = 0  # blank lines are bad rows if another row follows
     for number, line in enumerate(lines_of(data.decode("utf-8-sig", errors="replace")), 1):
-        if not line:
-            blank.append(number)
-            continue
-        yield from ((number, "") for number in blank)
-        blank.clear()
-        yield number, line
+        if line:
+            yield from ((blank, "") for blank in range(yielded + 1, number))
+            yield number, line
+            yielded = number
 
 
 def _parse_row(

@@ -1,6 +1,7 @@
 import io
 import math
 import re
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.ratings_file import read as read_module
-from recsys.data.ratings_file.format import RatingsFormat, TextSource
+from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.read import read_ratings
 from recsys.errors import DataError
 
@@ -130,6 +131,24 @@ def test_a_bad_row_is_dropped_and_counted(line: str, message: str, caplog: pytes
     assert dropped == (2 if line else 1)
     assert frame["user"].tolist() == [1, 2, 3, 9]
     assert f"{dropped} bad rows dropped" in caplog.text
+
+
+@pytest.mark.parametrize("on_bad_rows", ["error", "drop"])
+def test_many_blank_lines_take_little_memory(on_bad_rows: OnBadRows) -> None:
+    """No object is kept for each of them: the text itself takes 30 bytes per line, copies included."""
+    n = 300_000
+    lines = [*GOOD, *[""] * n, "9\t10\t4\t100"]
+    tracemalloc.start()
+    try:
+        if on_bad_rows == "error":
+            with pytest.raises(DataError, match="line 4: 4 fields expected, 0 found"):
+                read(lines)
+        else:
+            assert read(lines, on_bad_rows="drop")[1] == n
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * n
 
 
 @given(st.lists(st.sampled_from(["good", *BAD]), min_size=1, max_size=12))

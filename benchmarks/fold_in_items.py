@@ -1,0 +1,73 @@
+"""Accuracy of fold-in for new items: RMSE for items without training ratings, given n of their ratings.
+
+Whole items are hidden from training (split=new-items). The ratings of each are shuffled and the first n are given.
+Errors are those of the ratings after the 20th, the same for every n; items with 20 ratings or fewer are left out.
+
+    python benchmarks/fold_in_items.py                              # the default network on ml-100k
+    python benchmarks/fold_in_items.py model=matrix-factorization
+"""
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recsys import compose, train
+from recsys.data.biases import ITEM_DAMPING
+from recsys.inference.fold_in import Prior
+from recsys.models.scoring import predict_pairs
+from recsys.runs.load import LoadedRun, load_run
+from recsys.runs.ratings import load_ratings
+
+GIVEN = (0, 1, 3, 5, 10, 20)
+METHODS = ("user bias", "user + folded-in item bias", "as a known item: features only", "fold-in")
+
+
+def measure(run: LoadedRun) -> None:
+    """Print the RMSE of each method and n."""
+    ratings, prior = load_ratings(run), Prior.of_run(run, side="item")
+    dataset, test, biases = ratings.dataset, ratings.split.test, run.data.biases
+    generator = np.random.default_rng(0)
+    errors: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}
+    for item in np.unique(dataset.items[test]):
+        own = generator.permutation(test[dataset.items[test] == item])
+        if len(own) <= max(GIVEN):
+            continue
+        users, values = dataset.users[own].astype(np.int64), dataset.ratings[own]
+        asked, true = users[max(GIVEN) :], values[max(GIVEN) :]
+        by_user = biases.mean + biases.users[asked]
+        features = predict_pairs(run.checkpoint.scorer, asked, np.full_like(asked, item))
+        for n in GIVEN:
+            residuals = values[:n] - biases.mean - biases.users[users[:n]]
+            posterior = prior.posterior(torch.from_numpy(users[:n]), torch.from_numpy(values[:n]))
+            predicted = {
+                "user bias": by_user,
+                "user + folded-in item bias": by_user + residuals.sum() / (n + ITEM_DAMPING),
+                "as a known item: features only": features,
+                "fold-in": predict_pairs(posterior.scorer, np.zeros_like(asked), asked),
+            }
+            for method, of_method in predicted.items():
+                errors[method, n].append((of_method.clip(*dataset.scale) - true) ** 2)
+    n_items, n_ratings = len(errors[METHODS[0], 0]), sum(map(len, errors[METHODS[0], 0]))
+    print(
+        f"{run.result['data']['name']}, {run.result['model']['name']}: {n_ratings:,} ratings of {n_items} items\n"
+    )
+    print(f"| ratings given | {' | '.join(map(str, GIVEN))} |\n|---|{'---|' * len(GIVEN)}")
+    for method in METHODS:
+        row = (np.sqrt(np.concatenate(errors[method, n]).mean()) for n in GIVEN)
+        print(f"| {method} | {' | '.join(f'{rmse:.4f}' for rmse in row)} |")
+
+
+def main() -> None:
+    """Train without a fifth of the items, and measure."""
+    logging.disable(logging.INFO)
+    fixed = ["split=new-items", "split.test=0.2", "logger=none", "hardware=cpu"]
+    with tempfile.TemporaryDirectory() as folder:
+        measure(load_run(str(train(compose(*fixed, *sys.argv[1:]), Path(folder, "run")).folder)))
+
+
+if __name__ == "__main__":
+    main()
