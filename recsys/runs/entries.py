@@ -31,7 +31,11 @@ def check_entries(folder: Path, links: bool = True) -> None:
                     f"{path}: has another name on this disk (a hard link), and resuming would write to both; replace "
                     "it with a copy"
                 )
-            if path.exists() and not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
+            try:
+                mode = path.stat().st_mode
+            except FileNotFoundError:  # a broken link, or a temporary file that was renamed meanwhile
+                continue
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise RunError(
                     f"{path}: is not a regular file or folder (for example a pipe or a device); remove it"
                 )

@@ -1,6 +1,7 @@
 """Row-by-row reader: slow, but names file, line and value of a bad row, and can drop bad rows."""
 
 import math
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,6 +43,7 @@ def read_rows(
         DataError: a row is bad and on_bad_rows is "error"; with file, line and value.
     """
     names = fmt.names
+    scale = _rounded(scale[0]), _rounded(scale[1])
     positions = [header.index(column) for column in names] if header else list(range(len(names)))
     width = len(header) if header else len(names)
     parse_id: Callable[[str], int | str] = _parse_text if fmt.text_ids else parse_integer
@@ -118,7 +120,7 @@ def _parse_row(
             parsed.append(parse(value))
         except ValueError as problem:
             raise ValueError(f"{column} {problem}") from None
-    rating = parsed[2]
+    rating = _rounded(parsed[2])
     if not math.isfinite(rating) or not scale[0] <= rating <= scale[1]:
         raise ValueError(
             f"{names[2]} {shortened(values[2])} is off the scale {scale[0]:g} to {scale[1]:g} (data.scale)"
@@ -126,6 +128,14 @@ def _parse_row(
     if len(parsed) == 4 and parsed[3] < 0:
         raise ValueError(f"{names[3]} {shortened(values[3])} is before 1970")
     return parsed[0], parsed[1], rating, parsed[3] if len(parsed) == 4 else 0
+
+
+def _rounded(value: float) -> float:
+    """Return the nearest float32, as the columnar reader compares ratings with the scale."""
+    try:
+        return struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def _parse_text(value: str) -> str:

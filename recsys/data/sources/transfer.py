@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -66,6 +67,7 @@ def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float
             _receive(response, copy, 0, size, max_size)
             return
         part = _part_path(address, version, parts)
+        _remove_special(part)
         received = part.stat().st_size if part.exists() else 0
         if not 0 < received <= size:
             received = 0
@@ -79,6 +81,15 @@ def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float
             _transfer(address, copy, parts, timeout, max_size)
             return
     part.replace(copy)
+
+
+def _remove_special(part: Path) -> None:
+    """Remove an incomplete file that is a link or a pipe: a link would lead to another file, a pipe would block."""
+    if not part.is_symlink() and not part.exists():
+        return
+    status = part.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        part.unlink()
 
 
 def received_bytes(address: str, parts: Path) -> int:

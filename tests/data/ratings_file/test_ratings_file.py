@@ -117,6 +117,17 @@ BAD = {
 each_bad = pytest.mark.parametrize(("line", "message"), BAD.values(), ids=BAD.keys())
 
 
+@pytest.mark.parametrize("rating", ["5.0000002", "0.49999999", "5.000001", "1e39", "-1e39"])
+def test_a_bad_row_does_not_change_what_is_on_the_scale(rating: str) -> None:
+    """Both readers compare the float32 that is stored."""
+    is_valid = SCALE[0] <= np.float32(float(rating)) <= SCALE[1] if abs(float(rating)) < 9 else False
+    lines = [*GOOD, f"4\t10\t{rating}\t100"]
+    for more in ([], ["x\t1\t1\t1"]):
+        frame, dropped = read([*lines, *more], on_bad_rows="drop")
+        assert (4 in frame["user"].tolist()) == is_valid
+        assert dropped == len(more) + (not is_valid)
+
+
 @each_bad
 def test_a_bad_row_is_reported_with_file_line_and_value(line: str, message: str) -> None:
     with pytest.raises(DataError) as error:

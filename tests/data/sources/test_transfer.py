@@ -1,5 +1,6 @@
 import gzip
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,23 @@ def test_an_incomplete_file_that_is_too_long_is_ignored(web, tmp_path: Path) -> 
     interrupt(web, tmp_path, SIZE // 2, '"1"')
     next(tmp_path.glob("parts/*")).write_bytes(DATA + b"x")
     assert download(web.put("/file", DATA, version='"1"'), tmp_path) == DATA
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "pipe"])
+def test_a_link_or_a_pipe_is_not_written_to(web, tmp_path: Path, kind: str) -> None:
+    interrupt(web, tmp_path, SIZE // 2, '"1"')
+    part, other = next(tmp_path.glob("parts/*")), tmp_path / "other"
+    other.write_bytes(b"precious")
+    part.unlink()
+    if kind == "symbolic link":
+        part.symlink_to(other)
+    elif kind == "hard link":
+        part.hardlink_to(other)
+    else:
+        os.mkfifo(part)
+    assert download(web.put("/file", DATA, version='"1"'), tmp_path) == DATA
+    assert other.read_bytes() == b"precious"
+    assert not (tmp_path / "copy").is_symlink()
 
 
 def test_only_one_incomplete_file_per_url_is_kept(web, tmp_path: Path) -> None:
