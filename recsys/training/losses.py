@@ -106,7 +106,7 @@ class Joint(Loss):
     def __init__(
         self,
         weight: PositiveFloat = 0.1,
-        negatives: PositiveInt = 499,
+        negatives: PositiveInt = 249,
         threshold: float | None = None,
         l2: L2Penalty | Mapping[str, Any] | None = None,
     ) -> None:
