@@ -17,7 +17,14 @@ from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
 from recsys.runs.folder import FORMAT
 from recsys.runs.network import build_network, build_scorers, check_state
-from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, require_format, unreadable
+from recsys.runs.torch_file import (
+    check_plain,
+    check_tensor,
+    read_torch_file,
+    require_format,
+    total_bytes,
+    unreadable,
+)
 from recsys.runs.trust import Trust
 
 
@@ -188,8 +195,7 @@ def _check_size(network: RatingNetwork, path: Path) -> None:
     Raises:
         RunError: it would take much more memory than the file of its checkpoint.
     """
-    total = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    size = path.stat().st_size
+    total, size = total_bytes(network.state_dict().values()), path.stat().st_size
     if total > 4 * size + 1_000_000:
         raise RunError(f"describes a network of {total:,} bytes in a file of {size:,} bytes")
 

@@ -26,16 +26,17 @@ def check_entries(folder: Path, links: bool = True) -> None:
                     f"{path}: is a symbolic link, and resuming would write to {os.readlink(path)}; replace it with "
                     "what it points to"
                 )
-            if not links and path.is_file() and path.stat().st_nlink > 1:
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # a broken link, or a temporary file that was renamed meanwhile
+                continue
+            is_file = stat.S_ISREG(status.st_mode)
+            if not links and is_file and status.st_nlink > 1:
                 raise RunError(
                     f"{path}: has another name on this disk (a hard link), and resuming would write to both; replace "
                     "it with a copy"
                 )
-            try:
-                mode = path.stat().st_mode
-            except FileNotFoundError:  # a broken link, or a temporary file that was renamed meanwhile
-                continue
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            if not is_file and not stat.S_ISDIR(status.st_mode):
                 raise RunError(
                     f"{path}: is not a regular file or folder (for example a pipe or a device); remove it"
                 )

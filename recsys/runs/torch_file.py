@@ -5,6 +5,7 @@ Only plain values and completely stored tensors are accepted, and the memory is 
 
 import math
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
@@ -146,6 +147,11 @@ def check_plain(value: Any) -> None:
                 raise ValueError(f"{_kind(leaf)} where a number or a string belongs")
 
 
+def total_bytes(tensors: Iterable[Tensor]) -> int:
+    """Return the size of tensors that are stored completely."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def _kind(value: Any) -> str:
     return f"a tensor of type {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
@@ -158,8 +164,7 @@ def _check_references(content: Any, path: Path) -> None:
     """
     size = path.stat().st_size
     # A value takes at least one byte in a file without references.
-    tensors = (node for _, node in walk(content, size) if isinstance(node, Tensor))
-    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    total = total_bytes(node for _, node in walk(content, size) if isinstance(node, Tensor))
     if total > 2 * size:  # at a cycle end, the newest snapshot is also the current scorer
         raise RunError(
             f"{path}: refused, because its tensors take {total:,} bytes and the file has {size:,}: they share memory "

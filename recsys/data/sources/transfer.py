@@ -67,7 +67,6 @@ def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float
             _receive(response, copy, 0, size, max_size)
             return
         part = _part_path(address, version, parts)
-        _remove_special(part)
         received = part.stat().st_size if part.exists() else 0
         if not 0 < received <= size:
             received = 0
@@ -81,15 +80,6 @@ def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float
             _transfer(address, copy, parts, timeout, max_size)
             return
     part.replace(copy)
-
-
-def _remove_special(part: Path) -> None:
-    """Remove an incomplete file that is a link or a pipe: a link would lead to another file, a pipe would block."""
-    if not part.is_symlink() and not part.exists():
-        return
-    status = part.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        part.unlink()
 
 
 def received_bytes(address: str, parts: Path) -> int:
@@ -138,11 +128,15 @@ def _refuse_compressed(response: requests.Response) -> None:
 
 
 def _part_path(address: str, version: str, parts: Path) -> Path:
-    """Return the path of the incomplete file, and delete those of other versions."""
+    """Return the path of the incomplete file, and delete those of other versions, links and pipes.
+
+    A link would lead to another file, and a pipe would block.
+    """
     parts.mkdir(exist_ok=True)
     part = parts / f"{_digest(address)}-{_digest(version)}"
     for other in parts.glob(f"{_digest(address)}-*"):
-        if other != part:
+        status = other.lstat()
+        if other != part or not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             other.unlink()
     return part
 

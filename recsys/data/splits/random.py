@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
+from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.data.splits.base import Split, SplitMethod
@@ -76,54 +77,49 @@ class KFoldSplit(SplitMethod):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewUsersSplit(SplitMethod):
-    """Test on users without training ratings (user cold start): all ratings of a random share of the users.
+class _ColdStartSplit(SplitMethod):
+    """Test on all ratings of a random share of the users, or of the items, which have no training ratings.
 
-    The validation set is drawn from the ratings of the other users, so early stopping works as usual.
+    The validation set is drawn from the other ratings, so early stopping works as usual.
 
     Attributes:
-        seed: of the draw of the users and of the validation set.
-        val: the share of the other users' ratings in the validation set.
-        test: the share of all users in the test set.
+        seed: of the draw of the users or items, and of the validation set.
+        val: the share of the other ratings in the validation set.
+        test: the share of all users or items in the test set.
     """
 
-    name: ClassVar[str] = "new-users"
     seed: NonNegativeInt = 0
     val: Fraction = 0.1
     test: Fraction = 0.1
 
-    def __call__(self, dataset: Dataset) -> Split:
-        """Draw the users to test on, and draw the validation set from the ratings of the others."""
-        order = np.random.default_rng(self.seed).permutation(len(dataset.user_ids))
-        hidden = order[: round(self.test * len(order))]
-        return hold_out(dataset, np.flatnonzero(np.isin(dataset.users, hidden)), self.seed, self.val)
-
     def check(self, data_name: str | None) -> Iterator[str]:
         """Yield an error message if too little is left to train on."""
         return check_shares(self.val, self.test)
+
+    def _hide(self, index: NDArray, n: int, dataset: Dataset) -> Split:
+        """Return the split that hides some of n users or items; `index` has that of each rating."""
+        order = np.random.default_rng(self.seed).permutation(n)
+        hidden = order[: round(self.test * n)]
+        return hold_out(dataset, np.flatnonzero(np.isin(index, hidden)), self.seed, self.val)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewItemsSplit(SplitMethod):
-    """Test on items without training ratings (item cold start): all ratings of a random share of the items.
+class NewUsersSplit(_ColdStartSplit):
+    """Test on users without training ratings (user cold start); see `_ColdStartSplit`."""
 
-    Attributes:
-        seed: of the draw of the items and of the validation set.
-        val: the share of the other items' ratings in the validation set.
-        test: the share of all items in the test set.
-    """
+    name: ClassVar[str] = "new-users"
+
+    def __call__(self, dataset: Dataset) -> Split:
+        """Draw the users to test on, and draw the validation set from the ratings of the others."""
+        return self._hide(dataset.users, len(dataset.user_ids), dataset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItemsSplit(_ColdStartSplit):
+    """Test on items without training ratings (item cold start); see `_ColdStartSplit`."""
 
     name: ClassVar[str] = "new-items"
-    seed: NonNegativeInt = 0
-    val: Fraction = 0.1
-    test: Fraction = 0.1
 
     def __call__(self, dataset: Dataset) -> Split:
         """Draw the items to test on, and draw the validation set from the ratings of the others."""
-        order = np.random.default_rng(self.seed).permutation(len(dataset.item_ids))
-        hidden = order[: round(self.test * len(order))]
-        return hold_out(dataset, np.flatnonzero(np.isin(dataset.items, hidden)), self.seed, self.val)
-
-    def check(self, data_name: str | None) -> Iterator[str]:
-        """Yield an error message if too little is left to train on."""
-        return check_shares(self.val, self.test)
+        return self._hide(dataset.items, len(dataset.item_ids), dataset)
