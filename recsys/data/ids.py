@@ -5,6 +5,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -142,6 +143,11 @@ class IdMap:
         position = int(np.searchsorted(self.ids, np.clip(number, self.ids[0], self.ids[-1])))
         position += number > int(self.ids[-1])
         return _list_of(self.ids[max(position - 1, 0) : position + 1].tolist())
+
+
+def in_shape_of(asked: NDArray, values: NDArray) -> Any:
+    """Return values (n,), one for each of the n ids asked for, in their shape: a float for a single id."""
+    return values.reshape(asked.shape) if asked.ndim else float(values[0])
 
 
 def as_array(ids: ArrayLike) -> NDArray:

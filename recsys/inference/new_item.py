@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from recsys.data.ids import IdMap
+from recsys.data.ids import IdMap, in_shape_of
 from recsys.inference.fold_in import Posterior, Prior
 from recsys.models.scoring import predict_pairs
 
@@ -46,7 +45,7 @@ class NewItem:
         """
         indices = self.user_ids.to_indices(users)
         ratings = predict_pairs(self.scorer, np.zeros(indices.size, np.int32), indices.ravel())
-        return ratings.reshape(indices.shape) if indices.ndim else float(ratings[0])
+        return in_shape_of(indices, ratings)
 
     def uncertainty(self, users: Any) -> Any:
         """Return the standard deviations of `predict`, in rating points and in the shape of `users`.
@@ -55,5 +54,5 @@ class NewItem:
         """
         indices = self.user_ids.to_indices(users)
         index = torch.from_numpy(indices.ravel().astype(np.int64))
-        deviations: NDArray = self.posterior.deviations(index).cpu().numpy()
-        return deviations.reshape(indices.shape) if indices.ndim else float(deviations[0])
+        deviations = self.posterior.deviations(index).cpu().numpy()
+        return in_shape_of(indices, deviations)

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.data.ids import in_shape_of
 from recsys.errors import RunError
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Posterior, Prior
@@ -91,7 +92,7 @@ class NewUser:
         """Return predicted ratings of raw ids or titles, clipped to the scale, in the shape of `items`."""
         indices = self.catalogue.to_indices(items)
         ratings = predict_pairs(self.scorer, np.zeros(indices.size, np.int32), indices.ravel())
-        return ratings.reshape(indices.shape) if indices.ndim else float(ratings[0])
+        return in_shape_of(indices, ratings)
 
     def uncertainty(self, items: Any) -> Any:
         """Return the standard deviations of `predict`, in rating points and in the shape of `items`.
@@ -104,7 +105,7 @@ class NewUser:
         indices = self.catalogue.to_indices(items)
         index = torch.from_numpy(indices.ravel().astype(np.int64))
         deviations = self._posterior("uncertainty").deviations(index).cpu().numpy()
-        return deviations.reshape(indices.shape) if indices.ndim else float(deviations[0])
+        return in_shape_of(indices, deviations)
 
     def recommend(
         self,

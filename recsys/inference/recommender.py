@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.biases import Biases
-from recsys.data.ids import as_array
+from recsys.data.ids import as_array, in_shape_of
 from recsys.errors import RunError
 from recsys.inference.bias_fallback import predict_biases
 from recsys.inference.catalogue import Catalogue
@@ -135,8 +135,7 @@ class Recommender:
             UnknownIdError: a user or item is unknown; lists the nearest known ones.
         """
         u, i = np.broadcast_arrays(self.user_ids.to_indices(users), self.catalogue.to_indices(items))
-        deviations = deviations_of_pairs(self.scorer, u.ravel(), i.ravel()).reshape(u.shape)
-        return deviations if deviations.ndim else float(deviations)
+        return in_shape_of(u, deviations_of_pairs(self.scorer, u.ravel(), i.ravel()))
 
     def recommend(
         self,
