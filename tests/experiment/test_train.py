@@ -244,12 +244,9 @@ def test_a_run_measures_its_speed(compose, tmp_path: Path) -> None:
     "more", [[], ["model=history", "model.head=linear"], ["loss=bpr", "ranking.k=5"]], ids=str
 )
 def test_a_compiled_network_learns_the_same(more: list[str], compose, tmp_path: Path) -> None:
-    options = [
-        *QUICK,
-        "batch_size=1000",
-        "ranking.k=0",
-        *more,
-    ]  # 2,400 ratings: the last batch has another shape
+    # 2,400 ratings: the last batch has another shape. SGD, because Adam's steps have the same length for a gradient
+    # of rounding errors as for any other.
+    options = [*QUICK, "batch_size=1000", "ranking.k=0", "optimizer=sgd", "optimizer.lr=0.1", *more]
     plain = train_result(compose(*options), tmp_path / "plain")
     compiled = train_result(compose(*options, "hardware.compile=true"), tmp_path / "compiled")
     assert compiled["metrics"] == pytest.approx(plain["metrics"], rel=1e-4)
