@@ -80,8 +80,7 @@ class Catalogue:
         """Return which items pass all filters: bool (n_items,), or None if all items do.
 
         Args:
-            genres: one genre or several, of which an item needs at least one; capitals and punctuation do not
-                matter ("scifi" is Sci-Fi).
+            genres: one genre or several, of which an item needs at least one; see `genres_named`.
             years: a year, or the first and the last year.
             min_ratings: the lowest number of ratings.
 
@@ -92,7 +91,7 @@ class Catalogue:
             return None
         allowed = self.rating_counts >= min_ratings
         if genres is not None:
-            allowed &= self._has_genre([genres] if isinstance(genres, str) else genres)
+            allowed &= self._has_genre(genres)
         if years is not None:
             span: Sequence[Any] = years if isinstance(years, Sequence) else [years]
             allowed &= self.items["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
@@ -144,16 +143,27 @@ class Catalogue:
             [None if title == default_title(id) else title for title, id in pairs], self.ids.ids.tolist()
         )
 
-    def _has_genre(self, genres: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which items have at least one of the genres: bool (n_items,)."""
-        wanted = {_letters(genre): genre for genre in genres}
+    def genres_named(self, genres: Sequence[str] | str) -> list[str]:
+        """Return genres as the items name them.
+
+        Args:
+            genres: one genre or several; capitals and punctuation do not matter ("scifi" is Sci-Fi).
+
+        Raises:
+            DataError: a genre does not exist.
+        """
+        wanted = {_letters(genre): genre for genre in ([genres] if isinstance(genres, str) else genres)}
         known = {_letters(genre) for genre in self.genres}
         if unknown := [str(genre) for letters, genre in wanted.items() if letters not in known]:
             raise DataError(
                 f"genres={', '.join(unknown)}: must be among {', '.join(self.genres) or 'none (the items have none)'}"
             )
-        matching = {genre for genre in self.genres if _letters(genre) in wanted}
-        return np.array([not matching.isdisjoint(own.split("|")) for own in self.items["genres"]], dtype=bool)
+        return [genre for genre in self.genres if _letters(genre) in wanted]
+
+    def _has_genre(self, genres: Sequence[str] | str) -> NDArray[np.bool_]:
+        """Return which items have at least one of the genres: bool (n_items,)."""
+        wanted = set(self.genres_named(genres))
+        return np.array([not wanted.isdisjoint(own.split("|")) for own in self.items["genres"]], dtype=bool)
 
 
 def _letters(genre: object) -> str:

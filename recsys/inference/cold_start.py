@@ -1,6 +1,6 @@
 """New users and new items of a run: the priors of fold-in, computed when they are first needed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -9,6 +9,7 @@ import torch
 from recsys.errors import RunError, first_line
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Prior
+from recsys.inference.item_priors import ItemPriors
 from recsys.inference.new_item import NewItem
 from recsys.inference.new_user import NewUser
 from recsys.runs.load import LoadedRun
@@ -35,10 +36,13 @@ class ColdStart:
         with self._errors():
             return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._users)
 
-    def new_item(self, ratings: Mapping[int, float]) -> NewItem:
-        """Return an item described by ratings, by user index.
+    def new_item(
+        self, ratings: Mapping[int, float], genres: Sequence[str] | str | None = None, year: int | None = None
+    ) -> NewItem:
+        """Return an item described by ratings, by user index, and by its genres and year, if they are known.
 
         Raises:
+            DataError: the run's items have no such genre, or no years.
             RunError: the run only orders items, or its files do not allow fold-in.
         """
         with self._errors():
@@ -46,7 +50,12 @@ class ColdStart:
                 raise RunError(
                     "a new item needs predicted ratings; use a run with loss=joint or loss=pointwise"
                 )
-            return NewItem.from_ratings(ratings, self.run.checkpoint.user_ids, self._items)
+            if genres is None and year is None:
+                prior = self._items.without_features
+            else:
+                known = [] if genres is None else self.catalogue.genres_named(genres)
+                prior = self._items.with_features(known, year)
+            return NewItem.from_ratings(ratings, self.run.checkpoint.user_ids, prior)
 
     @cached_property
     def _users(self) -> Prior | None:
@@ -54,9 +63,9 @@ class ColdStart:
         return Prior.of_run(self.run) if self.scorer.predicts_ratings else None
 
     @cached_property
-    def _items(self) -> Prior:
-        """The distribution of items' vectors."""
-        return Prior.of_run(self.run, side="item")
+    def _items(self) -> ItemPriors:
+        """The distributions of items' vectors."""
+        return ItemPriors(self.run)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from recsys.errors import RunError
-from recsys.models.scorer import Scorer, Side
-from recsys.models.transposed import TransposedScorer
+from recsys.models.scorer import Scorer
 from recsys.runs.folder import RESULT
 from recsys.runs.load import LoadedRun
 
@@ -48,34 +47,17 @@ class Prior:
     noise: float
 
     @classmethod
-    def of_run(cls, run: LoadedRun, spread: float = SPREAD, side: Side = "user") -> "Prior":
-        """Return the prior of new users, or of new items, for a run that predicts ratings; see `from_users`.
+    def of_run(cls, run: LoadedRun, spread: float = SPREAD) -> "Prior":
+        """Return the prior of new users for a run that predicts ratings; see `from_rows`.
 
         Raises:
             RunError: the validation error in its result.json is not possible, or a row is too long.
         """
-        rmse, (low, high) = run.result["metrics"].get("val/rmse", 0.0), run.checkpoint.scorer.scale
-        if not 1e-6 < float(rmse) / (high - low) <= 1:
-            raise RunError(
-                f"val/rmse={rmse:.3g} in {RESULT}: fold-in needs the validation error of the run, which is above 0 and "
-                f"at most {high - low:g}; train the run again"
-            )
-        scorer, data = run.checkpoint.scorer, run.data
-        if side == "user":
-            return cls.from_users(scorer, data.trained_users, float(rmse), spread)
-        # Most items have few ratings, and low ones. An item of which ratings are predicted is rather one of the others.
-        counts = torch.from_numpy(data.item_counts)
-        return cls.from_users(TransposedScorer(scorer), data.trained_items, float(rmse), spread, counts)
+        scorer = run.checkpoint.scorer
+        return cls.from_rows(scorer, trained_rows(scorer, run.data.trained_users), noise_of(run), spread)
 
     @classmethod
-    def from_users(
-        cls,
-        scorer: Scorer,
-        trained_users: Tensor,
-        noise: float,
-        spread: float = SPREAD,
-        weights: Tensor | None = None,
-    ) -> "Prior":
+    def from_rows(cls, scorer: Scorer, rows: Tensor, noise: float, spread: float = SPREAD) -> "Prior":
         """Estimate the prior from the rows of the trained users.
 
         The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004), after all columns
@@ -83,30 +65,16 @@ class Prior:
 
         Args:
             scorer: predicts ratings.
-            trained_users: bool (n_users,); which users have training ratings.
+            rows: the rows, float64 (n, w).
             noise: the validation RMSE of the run.
             spread: factor by which the covariance is multiplied.
-            weights: (n_users,), of the trained users in the mean; None: all alike.
-
-        Raises:
-            RunError: a row is too long, because too many networks are averaged.
         """
         from sklearn.covariance import ledoit_wolf  # takes a second to import, and only fold-in needs it
 
-        rows = scorer.user_table().detach().cpu()[trained_users.cpu()].double()
-        if (width := rows.shape[1]) > MAX_WIDTH:
-            raise RunError(
-                f"fold-in: {width:,} numbers describe each user, over all averaged networks; at most {MAX_WIDTH:,} are "
-                "possible. Use a run with fewer snapshots or shorter vectors"
-            )
-        scale = rows.std(0).clamp_min(1e-8)
-        shrunk, _ = ledoit_wolf(((rows - rows.mean(0)) / scale).numpy(), assume_centered=True)
+        mean, scale = rows.mean(0), rows.std(0).clamp_min(1e-8)
+        shrunk, _ = ledoit_wolf(((rows - mean) / scale).numpy(), assume_centered=True)
         values, vectors = torch.linalg.eigh(torch.from_numpy(shrunk))
         root = scale[:, None] * vectors * (spread * values.clamp_min(0)).sqrt()
-        mean = rows.mean(0)
-        if weights is not None:
-            of_trained = weights.cpu()[trained_users.cpu()].double()
-            mean = of_trained @ rows / of_trained.sum()
         return cls(scorer, mean.to(scorer.device), root.to(scorer.device), noise)
 
     def posterior(self, items: Tensor, ratings: Tensor) -> "Posterior":
@@ -165,6 +133,40 @@ class Prior:
         predictions, derivatives = self.linearise(self.mean + self.root @ z, items)
         residuals = (ratings - predictions) / self.noise
         return residuals, derivatives @ self.root / self.noise, float(residuals @ residuals + z @ z)
+
+
+def trained_rows(scorer: Scorer, trained_users: Tensor) -> Tensor:
+    """Return the rows of the trained users: float64 (n, w), on the CPU.
+
+    Args:
+        scorer: predicts ratings.
+        trained_users: bool (n_users,); which users have training ratings.
+
+    Raises:
+        RunError: a row is too long, because too many networks are averaged.
+    """
+    rows = scorer.user_table().detach().cpu()[trained_users.cpu()].double()
+    if (width := rows.shape[1]) > MAX_WIDTH:
+        raise RunError(
+            f"fold-in: {width:,} numbers describe each user, over all averaged networks; at most {MAX_WIDTH:,} are "
+            "possible. Use a run with fewer snapshots or shorter vectors"
+        )
+    return rows
+
+
+def noise_of(run: LoadedRun) -> float:
+    """Return the validation RMSE of a run, as the standard deviation of a rating around its prediction.
+
+    Raises:
+        RunError: the value in its result.json is not possible.
+    """
+    rmse, (low, high) = float(run.result["metrics"].get("val/rmse", 0.0)), run.checkpoint.scorer.scale
+    if not 1e-6 < rmse / (high - low) <= 1:
+        raise RunError(
+            f"val/rmse={rmse:.3g} in {RESULT}: fold-in needs the validation error of the run, which is above 0 and "
+            f"at most {high - low:g}; train the run again"
+        )
+    return rmse
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from recsys.models.scoring import predict_pairs
 
 
 class NewItem:
-    """An item described by ratings alone; made by `Recommender.fold_in_item`.
+    """An item described by ratings, or by genres and year; made by `Recommender.fold_in_item`.
 
     Args:
         user_ids: raw user ids.
@@ -30,7 +30,7 @@ class NewItem:
         Args:
             ratings: by index of the user.
             user_ids: raw user ids.
-            prior: the distribution of items' vectors.
+            prior: the distribution of the item's vector before the first rating.
         """
         users = torch.tensor(list(ratings), dtype=torch.long)
         return cls(

@@ -233,19 +233,23 @@ class Recommender:
         """
         return self.cold_start.new_user(index_ratings(ratings, self.catalogue.to_index, self.scorer.scale))
 
-    def fold_in_item(self, ratings: Ratings) -> NewItem:
-        """Return a new item described by ratings.
+    def fold_in_item(
+        self, ratings: Ratings = (), genres: Sequence[str] | str | None = None, year: int | None = None
+    ) -> NewItem:
+        """Return a new item described by ratings, by genres and year, or by both.
 
         Args:
-            ratings: from raw user ids to ratings on the scale; without any, the result is the mean item.
+            ratings: from raw user ids to ratings on the scale.
+            genres: one genre or several of those that the run's items have.
+            year: the year of the item.
 
         Raises:
-            UserError: a user is unknown, a rating is off the scale, or the run does not predict ratings.
+            UserError: a user or a genre is unknown, a rating is off the scale, or the run does not predict ratings.
         """
         users = index_ratings(
             ratings, lambda id: int(self.user_ids.to_indices(id)), self.scorer.scale, "user"
         )
-        return self.cold_start.new_item(users)
+        return self.cold_start.new_item(users, genres, year)
 
     def fold_in_file(self, path: str | Path) -> NewUser:
         """Return a new user described by a CSV file; see `recsys.inference.ratings_csv`.

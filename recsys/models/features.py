@@ -9,7 +9,12 @@ YEARS_PER_BIN = 5  # release years and ages are binned
 
 
 def item_features(item_table: pd.DataFrame) -> Tensor:
-    """Return genres, summing to 1 per item, and one-hot bins of the year: float32 (n_items, n_item_features).
+    """Return the numbers of `item_feature_table`: float32 (n_items, n_item_features)."""
+    return torch.from_numpy(item_feature_table(item_table).to_numpy(np.float32))
+
+
+def item_feature_table(item_table: pd.DataFrame) -> pd.DataFrame:
+    """Return genres, summing to 1 per item, and one-hot bins of the year, as named columns.
 
     Columns are the genres that occur, in alphabetical order, then the bins that occur, in temporal order. An
     item without genre or year has zeros there.
@@ -18,9 +23,10 @@ def item_features(item_table: pd.DataFrame) -> Tensor:
         item_table: of a `Dataset`; columns genres ("Drama|War") and year (missing where unknown).
     """
     flags = item_table["genres"].str.get_dummies("|")
-    genres = flags.drop(columns="", errors="ignore").to_numpy(np.float32)  # "": items without a genre
-    genres = genres / np.maximum(genres.sum(1, keepdims=True), 1)
-    return _concatenated(genres, _one_hot(item_table["year"].astype("Float64") // YEARS_PER_BIN))
+    genres = flags.drop(columns="", errors="ignore").astype(np.float32)  # "": items without a genre
+    genres = genres.div(genres.sum(axis=1).clip(lower=1), axis=0).add_prefix("genre ")
+    bins = item_table["year"].astype("Float64") // YEARS_PER_BIN
+    return pd.concat([genres, pd.get_dummies(bins, prefix="year", dtype=np.float32)], axis=1)
 
 
 def user_features(user_table: pd.DataFrame) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recsys.inference.fold_in import Prior
+from recsys.inference.fold_in import SPREAD, Prior, trained_rows
 from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
@@ -66,8 +66,12 @@ def test_kinds_of_scorers() -> None:
     assert kinds == {TableScorer, NetworkScorer, EnsembleScorer}
 
 
+def prior_of(scorer: Scorer, trained_users: Tensor, noise: float, spread: float = SPREAD) -> Prior:
+    return Prior.from_rows(scorer, trained_rows(scorer, trained_users), noise, spread)
+
+
 def test_without_ratings_the_estimate_is_the_mean_user(scorer: Scorer) -> None:
-    posterior = Prior.from_users(scorer, ALL_USERS, noise=0.9).posterior(*NO_RATINGS)
+    posterior = prior_of(scorer, ALL_USERS, noise=0.9).posterior(*NO_RATINGS)
     torch.testing.assert_close(posterior.x, scorer.user_table().double().mean(0), atol=1e-6, rtol=1e-5)
     assert posterior.explained() == pytest.approx(0, abs=1e-5)
 
@@ -76,7 +80,7 @@ def test_many_exact_ratings_identify_a_user(scorer: Scorer) -> None:
     """Sixty ratings without noise by user 7, who is not part of the prior."""
     items = torch.arange(N_ITEMS)
     true = predictions_of(scorer, 7, items)
-    posterior = Prior.from_users(scorer, torch.arange(N_USERS) != 7, noise=0.01).posterior(items, true)
+    posterior = prior_of(scorer, torch.arange(N_USERS) != 7, noise=0.01).posterior(items, true)
     assert (posterior.scorer.score_catalogue(torch.tensor([0]))[0] - true).abs().max() < 0.02
     assert posterior.explained() > 0.99
 
@@ -85,7 +89,7 @@ def test_many_exact_ratings_identify_an_item(scorer: Scorer) -> None:
     """Ratings without noise of item 5, which is not part of the prior, by all users."""
     users = torch.arange(N_USERS)
     true = scorer(users, torch.full_like(users, 5)).detach()
-    prior = Prior.from_users(TransposedScorer(scorer), torch.arange(N_ITEMS) != 5, noise=0.01)
+    prior = prior_of(TransposedScorer(scorer), torch.arange(N_ITEMS) != 5, noise=0.01)
     posterior = prior.posterior(users, true)
     predicted = posterior.scorer(torch.zeros_like(users), users).detach()
     assert (predicted - true).abs().max() < 0.02
@@ -96,17 +100,17 @@ def test_the_prior_has_mean_and_covariance_of_the_trained_users() -> None:
     """With many users, shrinkage is small; the covariance is multiplied by the spread."""
     scorer = make_scorer(MatrixFactorization, embedding_dim=2)
     rows = scorer.user_table().double()
-    prior = Prior.from_users(scorer, ALL_USERS, 0.9, spread=2)
+    prior = prior_of(scorer, ALL_USERS, 0.9, spread=2)
     torch.testing.assert_close(prior.root @ prior.root.T, 2 * rows.T.cov(), atol=0.05, rtol=0.05)
     trained = torch.arange(N_USERS) < 100
-    torch.testing.assert_close(Prior.from_users(scorer, trained, 0.9).mean, rows[trained].mean(0))
+    torch.testing.assert_close(prior_of(scorer, trained, 0.9).mean, rows[trained].mean(0))
 
 
 def test_few_users_are_shrunk_towards_independent_columns() -> None:
     scorer = make_scorer(MatrixFactorization, embedding_dim=15)
     trained = torch.arange(N_USERS) < 20
     rows = scorer.user_table()[trained].double()
-    prior = Prior.from_users(scorer, trained, 0.9, spread=1)
+    prior = prior_of(scorer, trained, 0.9, spread=1)
     covariance, sample = prior.root @ prior.root.T, rows.T.cov()
     off_diagonal = ~torch.eye(len(sample), dtype=torch.bool)
     assert covariance[off_diagonal].norm() < 0.5 * sample[off_diagonal].norm()
@@ -116,7 +120,7 @@ def test_few_users_are_shrunk_towards_independent_columns() -> None:
 def test_biases_match_the_closed_form() -> None:
     """One bias: MAP is (sum of residuals / noise^2 + m / s^2) / (n / noise^2 + 1 / s^2)."""
     scorer = SCORERS["bias"]
-    prior = Prior.from_users(scorer, ALL_USERS, noise=0.8, spread=1)
+    prior = prior_of(scorer, ALL_USERS, noise=0.8, spread=1)
     items, ratings = torch.tensor([3, 5, 8]), torch.tensor([5.0, 4.0, 2.0])
     mean, variance = prior.mean.item(), prior.root.item() ** 2
     assert variance == pytest.approx(scorer.user_table().var().item(), rel=0.01)
@@ -133,7 +137,7 @@ def test_biases_match_the_closed_form() -> None:
 
 
 def test_the_estimate_is_a_minimum_of_the_cost(scorer: Scorer) -> None:
-    prior = Prior.from_users(scorer, ALL_USERS, noise=0.5)
+    prior = prior_of(scorer, ALL_USERS, noise=0.5)
     items, ratings = torch.arange(0, 60, 6), torch.tensor([5.0, 1.0] * 5)
     posterior = prior.posterior(items, ratings)
     inverse = torch.linalg.inv(prior.root)
@@ -149,7 +153,7 @@ def test_the_estimate_is_a_minimum_of_the_cost(scorer: Scorer) -> None:
 
 
 def test_more_ratings_explain_more(scorer: Scorer) -> None:
-    prior = Prior.from_users(scorer, ALL_USERS, noise=0.9)
+    prior = prior_of(scorer, ALL_USERS, noise=0.9)
     items = torch.arange(N_ITEMS)
     true = predictions_of(scorer, 7, items)
     explained = [prior.posterior(items[:n], true[:n]).explained() for n in (0, 1, 4, 16, 60)]
@@ -158,7 +162,7 @@ def test_more_ratings_explain_more(scorer: Scorer) -> None:
 
 
 def test_derivatives_match_finite_differences(scorer: Scorer) -> None:
-    prior, items = Prior.from_users(scorer, ALL_USERS, 0.9), torch.tensor([4, 9, 4])
+    prior, items = prior_of(scorer, ALL_USERS, 0.9), torch.tensor([4, 9, 4])
     x = scorer.user_table()[3].double()
     predictions, derivatives = prior.linearise(x, items)
     torch.testing.assert_close(predictions.float(), predictions_of(scorer, 3, items))
@@ -170,7 +174,7 @@ def test_derivatives_match_finite_differences(scorer: Scorer) -> None:
 
 def test_fold_in_changes_nothing_and_is_deterministic(scorer: Scorer) -> None:
     before = {name: value.clone() for name, value in scorer.state_dict().items()}
-    prior = Prior.from_users(scorer, ALL_USERS, 0.9)
+    prior = prior_of(scorer, ALL_USERS, 0.9)
     items, ratings = torch.tensor([1, 2, 3]), torch.tensor([5.0, 4.0, 1.0])
     assert torch.equal(prior.posterior(items, ratings).x, prior.posterior(items, ratings).x)
     assert all(torch.equal(value, before[name]) for name, value in scorer.state_dict().items())
@@ -183,8 +187,8 @@ def test_fold_in_changes_nothing_and_is_deterministic(scorer: Scorer) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_gives_the_same_estimate(scorer: Scorer) -> None:
     items, ratings = torch.tensor([1, 2, 3]), torch.tensor([5.0, 4.0, 1.0])
-    expected = Prior.from_users(scorer, ALL_USERS, 0.9).posterior(items, ratings)
-    on_gpu = Prior.from_users(copy.deepcopy(scorer).cuda(), ALL_USERS, 0.9).posterior(items, ratings)
+    expected = prior_of(scorer, ALL_USERS, 0.9).posterior(items, ratings)
+    on_gpu = prior_of(copy.deepcopy(scorer).cuda(), ALL_USERS, 0.9).posterior(items, ratings)
     assert on_gpu.x.device.type == "cuda"
     torch.testing.assert_close(on_gpu.x.cpu(), expected.x, atol=1e-3, rtol=0)
     torch.testing.assert_close(on_gpu.deviations(items).cpu(), expected.deviations(items), atol=1e-3, rtol=0)

@@ -187,6 +187,21 @@ def test_a_new_item_is_predicted_from_its_raters(recommender: Recommender, truth
         item.predict(999)
 
 
+def test_a_new_item_is_described_by_genres_and_year(recommender: Recommender) -> None:
+    drama, users = recommender.fold_in_item(genres="Drama", year=1995), np.arange(1, 201)
+    assert ((drama.predict(users) >= 1) & (drama.predict(users) <= 5)).all()
+    same = recommender.fold_in_item(genres=["drama"], year=1995)
+    np.testing.assert_array_equal(same.predict(users), drama.predict(users))
+    rated = recommender.fold_in_item({7: 5}, genres="Drama", year=1995)
+    assert rated.predict(7) > drama.predict(7)
+    assert rated.uncertainty(7) < drama.uncertainty(7)
+    with pytest.raises(DataError, match="genres=Opera: must be among"):
+        recommender.fold_in_item(genres="Opera")
+    for year in ("1995", 19.5, True):
+        with pytest.raises(DataError, match=r"year=.*: must be an integer"):
+            recommender.fold_in_item(year=year)
+
+
 def test_wrong_ratings_of_a_new_item(recommender: Recommender) -> None:
     for ratings, message in (
         ({3: 6}, "user 3: rating 6 must be between 1 and 5"),
