@@ -107,7 +107,7 @@ def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictC
 
 def pruning_callbacks(cfg: DictConfig, folder: Path | None, trust: bool) -> list[Any]:
     """Return the callback that prunes a trial of a hyperparameter search; none outside a search."""
-    from recsys.sweeps.optuna import trial_of
+    from recsys.sweeps.trial import trial_of
 
     if folder is None or (trial := trial_of(folder, trust)) is None:
         return []

@@ -48,7 +48,7 @@ def describe_outcome(
         val_metrics: those of the validation set, if the scorer was trained on it; None: measure them.
     """
     metrics = dict(val_metrics or {})
-    for subset in ("test",) if val_metrics else ("val", "test"):
+    for subset in ("val", "test") if val_metrics is None else ("test",):
         metrics |= measure(checkpoint.scorer, batches, subset, tasks[subset])
     return {
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},

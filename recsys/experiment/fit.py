@@ -49,9 +49,11 @@ def fit(
     data.setup()
     loss, k, threshold = build_loss(cfg), cfg.ranking.k, cfg.ranking.threshold
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=not loss.predicts_ratings)
-    selection = None
+    objective, selection = loss.objective(k), None
     if cfg.refit:
-        both = fit_twice(cfg, folder, data, tasks["val"], overrides, callbacks, last is not None, start)
+        both = fit_twice(
+            cfg, folder, data, tasks["val"], objective, overrides, callbacks, last is not None, start
+        )
         trained, selection = (None, None) if both is None else both
         tasks = ranking_tasks(data.dataset, data.split, k, threshold)
     else:
@@ -59,7 +61,7 @@ def fit(
     if trained is None:
         return {}
     best, trainer, throughput = trained
-    objective, biases = loss.objective(k), fit_biases(data.dataset, data.split.train)
+    biases = fit_biases(data.dataset, data.split.train)
     outcome = describe_outcome(
         best,
         data.dataset,

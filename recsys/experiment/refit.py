@@ -17,12 +17,13 @@ from pytorch_lightning.callbacks import Callback
 
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import RunError
+from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.summary import measure
 from recsys.experiment.training_run import Trained, train_network
 from recsys.models.choice import JointScorer
 from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, write_json
-from recsys.runs.outcome import Count, Metric, Record, Text, read_record
+from recsys.runs.outcome import Count, Metric, MetricName, Record, read_record
 from recsys.training.module import RatingModule
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Selection(Record):
     epochs: Count
     seconds: Annotated[float, Ge(0), Le(1e15)]
     relevance_weight: Annotated[float, Ge(0), Le(1e3)] | None
-    metrics: dict[Text, Metric]
+    metrics: dict[MetricName, Metric]
 
 
 def fit_twice(
@@ -53,6 +54,7 @@ def fit_twice(
     folder: Path,
     data: MovieLensDataModule,
     task: RankingTask | None,
+    objective: Objective,
     overrides: Sequence[str],
     callbacks: Sequence[Callback],
     resume: bool,
@@ -65,6 +67,7 @@ def fit_twice(
         folder: the run folder.
         data: the data module, after `setup`; at the end, its training set contains the validation set.
         task: the ranking task of the validation set.
+        objective: the metric that selects the epoch.
         overrides: those of the command line.
         callbacks: further callbacks of the first training.
         resume: whether to resume an interrupted run.
@@ -90,6 +93,10 @@ def fit_twice(
         raise RunError(
             f"{record}: epoch={selection.epoch} of epochs={selection.epochs}: the first must be below the second, "
             f"and that at most max_epochs={cfg.max_epochs}; start a new run"
+        )
+    if objective.name not in selection.metrics:
+        raise RunError(
+            f"{record}: metrics: {objective.name} is missing, which selected the epoch; start a new run"
         )
     log.info("refit: training on the validation set, too, for %d epochs", selection.epoch + 1)
     data.train_on_validation_set()

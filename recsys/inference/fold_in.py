@@ -143,9 +143,14 @@ def trained_rows(scorer: Scorer, trained_users: Tensor) -> Tensor:
         trained_users: bool (n_users,); which users have training ratings.
 
     Raises:
-        RunError: a row is too long, because too many networks are averaged.
+        RunError: there is only one row, or rows are too long, because too many networks are averaged.
     """
     rows = scorer.user_table().detach().cpu()[trained_users.cpu()].double()
+    if len(rows) < 2:
+        raise RunError(
+            "fold-in needs the differences between trained users (for a new item: items), and there is only one; "
+            "train on more ratings"
+        )
     if (width := rows.shape[1]) > MAX_WIDTH:
         raise RunError(
             f"fold-in: {width:,} numbers describe each user, over all averaged networks; at most {MAX_WIDTH:,} are "
@@ -204,4 +209,6 @@ class Posterior:
         items = torch.arange(self.prior.scorer.n_items, device=self.x.device)
         _, derivatives = self.prior.linearise(self.x, items)
         before = (derivatives @ self.prior.root).square().sum()
+        if before == 0:  # all predictions are the same for every user
+            return 0.0
         return float(1 - (derivatives @ self.root).square().sum() / before)

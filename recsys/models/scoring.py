@@ -58,8 +58,11 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         Values in descending order and their columns; both (B, min(k, n)).
+
+    Raises:
+        ValueError: k is below 1.
     """
-    k = min(k, scores.shape[1])
+    k = _limited(k, scores.shape[1])
     values, columns = scores.topk(k)
     # topk does not say which of several equal values it takes. Inside the k, a small sort decides. Rows with
     # more values equal to the lowest than fit are ranked again by a key without ties.
@@ -97,13 +100,14 @@ def top_items(
         where no items are left. Ties are ordered by item index.
 
     Raises:
+        ValueError: k is below 1.
         ConfigError: candidates="int8" on a processor without support for it.
     """
     device = scorer.device
     index = torch.from_numpy(np.atleast_1d(np.asarray(users, dtype=np.int64))).to(device)
     seen = None if seen is None else seen.to(device)
     excluded = None if allowed is None else torch.from_numpy(~allowed).to(device)
-    k = min(k, scorer.n_items)
+    k = _limited(k, scorer.n_items)
     values = np.empty((len(index), k), dtype=np.float32)
     items = np.empty((len(index), k), dtype=np.int64)
     block = max(1, SCORES_PER_BLOCK // scorer.n_items)
@@ -122,6 +126,12 @@ def top_items(
         values[start : start + block] = best.cpu().numpy()
         items[start : start + block] = columns.cpu().numpy()
     return values, items
+
+
+def _limited(k: int, n: int) -> int:
+    if k < 1:
+        raise ValueError(f"k={k}: must be at least 1")
+    return min(k, n)
 
 
 def predict_pairs(scorer: Scorer, users: NDArray, items: NDArray) -> NDArray[np.float32]:

@@ -21,22 +21,35 @@ def check_entries(folder: Path, links: bool = True) -> None:
     """
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in (*folders, *files)):
-            if path.is_symlink() and not links:
-                raise RunError(
-                    f"{path}: is a symbolic link, and resuming would write to {os.readlink(path)}; replace it with "
-                    "what it points to"
-                )
+            if not links:
+                check_no_link(path)
             try:
                 status = path.stat()
             except FileNotFoundError:  # a broken link, or a temporary file that was renamed meanwhile
                 continue
-            is_file = stat.S_ISREG(status.st_mode)
-            if not links and is_file and status.st_nlink > 1:
-                raise RunError(
-                    f"{path}: has another name on this disk (a hard link), and resuming would write to both; replace "
-                    "it with a copy"
-                )
-            if not is_file and not stat.S_ISDIR(status.st_mode):
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
                 raise RunError(
                     f"{path}: is not a regular file or folder (for example a pipe or a device); remove it"
                 )
+
+
+def check_no_link(path: Path) -> None:
+    """Check that writing to a path changes no file of another name.
+
+    Raises:
+        RunError: it is a symbolic link or a file with hard links.
+    """
+    if path.is_symlink():
+        raise RunError(
+            f"{path}: is a symbolic link, and resuming would write to {os.readlink(path)}; replace it with what it "
+            "points to"
+        )
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        raise RunError(
+            f"{path}: has another name on this disk (a hard link), and resuming would write to both; replace it with "
+            "a copy"
+        )

@@ -118,7 +118,8 @@ def check_tensor(tensor: Any, shape: tuple[int | None, ...], dtypes: tuple[torch
         ValueError: it is not a tensor of this shape and type, has values that are not finite, or is not stored
             completely: a view with stride 0 claims more values than the file has.
     """
-    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.dtype not in dtypes:
+    dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided and not tensor.is_nested
+    if not dense or tensor.dtype not in dtypes:
         expected_types = " or ".join(map(str, dtypes))
         raise ValueError(f"{_kind(tensor)}; a dense tensor of type {expected_types} belongs here")
     fits = len(tensor.shape) == len(shape) and all(

@@ -14,22 +14,19 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, TrainingError
-from recsys.runs.folder import FAILED, RESULT, SWEEP, read_json
-from recsys.runs.outcome import Sweep, read_record
+from recsys.runs.folder import FAILED, RESULT, read_json
 from recsys.runs.record import START_KEYS
-from recsys.runs.trust import Trust, check_trusted
 from recsys.sweeps.job import value_in
-from recsys.sweeps.journal import JOURNAL, open_storage, repair
+from recsys.sweeps.journal import JOURNAL, STUDY, errors_of, open_storage, repair
+from recsys.sweeps.trial import trial_numbered
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.storages import JournalStorage
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
 
-STUDY = JOURNAL  # a study needs a name; each journal has one study
 INTERRUPTED = "interrupted"  # attribute of a trial without a result: it does not count as one of n_trials
 Launch = Callable[[list[list[str]], int], Any]
 
@@ -178,13 +175,16 @@ def open_study(folder: Path, options: DictConfig) -> "Study":
     is_resumed = (folder / JOURNAL).exists()
     if is_resumed:
         repair(folder / JOURNAL)
-    study = optuna.create_study(
-        storage=open_storage(folder),
-        study_name=STUDY,
-        direction="minimize",
-        sampler=instantiate(options.sampler),
-        load_if_exists=True,
-    )
+    sampler = instantiate(options.sampler)
+    with errors_of(folder / JOURNAL):
+        study = optuna.create_study(
+            storage=open_storage(folder),
+            study_name=STUDY,
+            direction="minimize",
+            sampler=sampler,
+            load_if_exists=True,
+        )
+        study.get_trials(deepcopy=False)
     if is_resumed:  # the seeded sampler would repeat its first draws
         study.sampler.reseed_rng()
     return study
@@ -202,44 +202,8 @@ def tell_results(study: "Study", folder: Path) -> None:
             study.tell(trial.number, state=TrialState.PRUNED)
         else:
             if not (job / FAILED).is_file():
-                _trial(study, open_storage(folder), trial.number).set_user_attr(INTERRUPTED, True)
+                trial_numbered(study, open_storage(folder), trial.number).set_user_attr(INTERRUPTED, True)
             study.tell(trial.number, state=TrialState.FAIL)
-
-
-def trial_of(folder: Path, trust: Trust = False) -> "Trial | None":
-    """Return the trial of a run folder, for pruning.
-
-    None if the run is not a job of a search, the search has no pruner, or the trial has ended.
-
-    Args:
-        folder: the run folder.
-        trust: whether the pruner that the folder of the sweep names may be any code; see `recsys.runs.trust`.
-
-    Raises:
-        RunError: the pruner is not trusted.
-    """
-    if not (folder.parent / JOURNAL).is_file() or not folder.name.isdecimal():
-        return None
-    import optuna
-
-    options = read_record(folder.parent / SWEEP, Sweep).get("pruner")
-    if not options:
-        return None
-    check_trusted(options, folder.parent / SWEEP, trust)
-    storage = open_storage(folder.parent)
-    study = optuna.load_study(study_name=STUDY, storage=storage, pruner=instantiate(options))
-    number, trials = int(folder.name), study.trials
-    if number >= len(trials) or trials[number].state.is_finished():
-        return None
-    return _trial(study, storage, number)
-
-
-def _trial(study: "Study", storage: "JournalStorage", number: int) -> "Trial":
-    """Return a trial that another process asked for. The study has no method for it, but the storage knows its id."""
-    from optuna.trial import Trial
-
-    study_id = storage.get_study_id_from_name(study.study_name)
-    return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
 def _counted(study: "Study") -> list["FrozenTrial"]:

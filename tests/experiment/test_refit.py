@@ -153,6 +153,9 @@ def test_a_damaged_record_of_the_first_training_is_an_error(
         ({"epoch": 99}, "epoch=99 of epochs="),
         ({"epochs": 10**12}, "of epochs=1000000000000: .*max_epochs="),
         ({"epoch": "1"}, "epoch"),
+        ({"metrics": {}}, "metrics: val/rmse is missing"),
+        ({"metrics": {"val/mae": 0.5}}, "metrics: val/rmse is missing"),
+        ({"metrics": {"val/rmse": 0.5, "rmse": 0.5}}, "not a valid record"),
     ):
         record.write_text(json.dumps(content | changes))
         with pytest.raises(RunError, match=message):

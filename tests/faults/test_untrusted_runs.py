@@ -124,7 +124,8 @@ def test_code_in_the_configuration_of_a_run_folder_is_not_run_by_resuming(
 
 def test_code_in_the_record_of_a_sweep_is_not_run(run: Path, code: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="pip install optuna")
-    from recsys.sweeps.optuna import JOURNAL, trial_of
+    from recsys.sweeps.journal import JOURNAL
+    from recsys.sweeps.trial import trial_of
 
     (tmp_path / JOURNAL).touch()
     (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": code}), encoding="utf-8")

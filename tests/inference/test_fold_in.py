@@ -1,9 +1,11 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from recsys.errors import RunError
 from recsys.inference.fold_in import SPREAD, Prior, trained_rows
 from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
@@ -74,6 +76,21 @@ def test_without_ratings_the_estimate_is_the_mean_user(scorer: Scorer) -> None:
     posterior = prior_of(scorer, ALL_USERS, noise=0.9).posterior(*NO_RATINGS)
     torch.testing.assert_close(posterior.x, scorer.user_table().double().mean(0), atol=1e-6, rtol=1e-5)
     assert posterior.explained() == pytest.approx(0, abs=1e-5)
+
+
+def test_equal_users_leave_nothing_to_explain() -> None:
+    scorer = make_scorer(Bias)
+    scorer.user_biases.data.fill_(0.2)
+    posterior = prior_of(scorer, ALL_USERS, noise=0.9).posterior(torch.tensor([3]), torch.tensor([5.0]))
+    assert posterior.explained() == pytest.approx(0, abs=1e-6)
+    prior = replace(posterior.prior, root=torch.zeros_like(posterior.prior.root))
+    assert prior.posterior(torch.tensor([3]), torch.tensor([5.0])).explained() == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_trained_user_is_too_few(scorer: Scorer) -> None:
+    with pytest.raises(RunError, match="needs the differences between trained users"):
+        prior_of(scorer, torch.arange(N_USERS) == 3, noise=0.9)
 
 
 def test_many_exact_ratings_identify_a_user(scorer: Scorer) -> None:

@@ -242,6 +242,20 @@ def test_every_model_can_be_queried(model: str, tmp_path: Path) -> None:
         assert len(recommender.similar_items(3, k=2)) == 2
 
 
+def test_at_least_one_result_is_asked_for(recommender: Recommender) -> None:
+    user = recommender.fold_in({3: 5})
+    for query in (
+        lambda k: recommender.recommend(7, k),
+        lambda k: recommender.similar_items(3, k),
+        lambda k: recommender.similar_users(3, k),
+        user.recommend,
+        user.popular,
+    ):
+        for k in (0, -1):
+            with pytest.raises(ValueError, match=f"k={k}: must be at least 1"):
+                query(k)
+
+
 def test_ids_may_be_text(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     write_own_ratings(file)

@@ -75,6 +75,7 @@ def test_a_rating_takes_the_fewest_bytes_that_hold_an_item_index(
     assert sorted(loaded.seen.items.tolist()) == items.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -92,6 +93,10 @@ def test_a_rating_takes_the_fewest_bytes_that_hold_an_item_index(
         (lambda content: content["seen_items"].fill_(N_ITEMS), "out of range"),
         (lambda content: content["seen_starts"].fill_(5), "seen_starts"),
         (lambda content: content["user_biases"].fill_(torch.inf), "not finite"),
+        (
+            lambda content: content.update(user_biases=torch.nested.nested_tensor([torch.zeros(N_USERS)])),
+            "a dense tensor",
+        ),
         (lambda content: content.update(trained_users=torch.tensor(True).expand(N_USERS)), "not stored"),
         (lambda content: content.update(trained_items=torch.ones(N_ITEMS)), "torch.bool"),
         (lambda content: content.update(years=[1990] * N_ITEMS), "int16"),

@@ -13,7 +13,8 @@ from support.tiny import QUICK
 from recsys.cli.train import pruning_callbacks
 from recsys.errors import ConfigError, Pruned, RunError, TrainingError
 from recsys.experiment.train import train
-from recsys.sweeps.optuna import check_comparable, open_study, probes, search, split_space, trial_of
+from recsys.sweeps.optuna import check_comparable, open_study, probes, search, split_space
+from recsys.sweeps.trial import trial_of
 
 optuna = pytest.importorskip("optuna", reason="pip install optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
@@ -226,6 +227,57 @@ def test_a_damaged_line_of_a_journal_is_told(tmp_path: Path, line: str) -> None:
     journal.write_text("\n".join([*lines[:2], line, *lines[2:], ""]))
     with pytest.raises(RunError, match=r"optuna\.journal:3: .* is not a record of Optuna"):
         open_study(tmp_path, options(2))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda lines: lines[1:], r":1: .* does not create a study: the first line is missing"),
+        (lambda lines: [*lines, '{"op_code":99}'], ": damaged "),
+        (lambda lines: [*lines, "{}"], ": damaged "),
+    ],
+)
+def test_a_journal_with_lost_or_foreign_records_is_told(
+    tmp_path: Path, damage: Callable[[list[str]], list[str]], message: str
+) -> None:
+    """By the search, and by a run that is one of its jobs."""
+    search(tmp_path, parsed("x=interval(0,1)"), options(1), 1, launcher(tmp_path, lambda *job: 1.0))
+    (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": NONE}))
+    journal = tmp_path / "optuna.journal"
+    journal.write_text("\n".join([*damage(journal.read_text().splitlines()), ""]))
+    with pytest.raises(RunError, match=rf"optuna\.journal{message}"):
+        open_study(tmp_path, options(2))
+    with pytest.raises(RunError, match=r"optuna\.journal: damaged "):
+        trial_of(tmp_path / "0")
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_run_does_not_write_to_the_journal_of_another_search(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    open_study(other, options(1)).ask()
+    link(own / "optuna.journal", other / "optuna.journal")
+    (own / "sweep.json").write_text(json.dumps({"swept": [], "pruner": NONE}))
+    with pytest.raises(RunError, match=r"optuna\.journal: .* link"):
+        trial_of(own / "0")
+
+
+@pytest.mark.parametrize("pruner", [{"a": 1}, {"_target_": "optuna.samplers.RandomSampler"}])
+def test_a_record_without_a_pruner_is_told(tmp_path: Path, pruner: dict) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": pruner}))
+    open_study(tmp_path, options(1)).ask()
+    with pytest.raises(RunError, match=r"sweep\.json: pruner: must have a _target_ that is a pruner"):
+        trial_of(tmp_path / "0", trust=True)
+
+
+@pytest.mark.filterwarnings("ignore:PatientPruner is experimental")
+def test_a_pruner_that_fails_is_told(tmp_path: Path, compose) -> None:
+    pruner = {"_target_": "optuna.pruners.PatientPruner", "wrapped_pruner": "abc", "patience": 0}
+    with pytest.raises(TrainingError, match=r"cannot tell whether to prune this trial .*'prune'"):
+        run_as_trial(tmp_path, compose, pruner)
 
 
 def run_as_trial(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from recsys.errors import Pruned
+from recsys.errors import Pruned, TrainingError, first_line
 from recsys.training.module import RatingModule
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class PruneTrial(Callback):
 
     Raises:
         Pruned: the search prunes the trial.
+        TrainingError: the search or its pruner does not work.
     """
 
     def __init__(self, trial: "Trial", k: int = 10) -> None:
@@ -36,7 +37,13 @@ class PruneTrial(Callback):
         objective = pl_module.loss.objective(self.k)
         value, prune = float(trainer.callback_metrics[objective.name]), False
         if trainer.is_global_zero:
-            self.trial.report(objective.sign * value, epoch)
-            prune = self.trial.should_prune()
+            try:
+                self.trial.report(objective.sign * value, epoch)
+                prune = self.trial.should_prune()
+            except Exception as error:
+                raise TrainingError(
+                    f"the search cannot tell whether to prune this trial ({first_line(error):.200}); check the options "
+                    "of hydra.sweeper.pruner"
+                ) from error
         if trainer.strategy.broadcast(prune):
             raise Pruned(f"pruned after epoch {epoch} ({objective.name} {value:.4f})")
