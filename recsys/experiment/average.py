@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from recsys.errors import ConfigError, RunError
@@ -27,7 +28,9 @@ def average(
 
     The best checkpoint of each run has the same weight. The new result.json has the keys of a trained run's,
     measured again, and `members` with the folders and seeds; its epochs and seconds are the sums over the
-    members. Nothing is written into their folders.
+    members. If the members were trained on their validation sets (refit=true), the validation metrics are the means
+    of those of their first trainings, which the average cannot be measured with. Nothing is written into the
+    members' folders.
 
     Args:
         runs: folders of finished runs that have the same split and networks with equal arguments.
@@ -51,11 +54,6 @@ def average(
         raise RunError(f"averaging needs at least two finished runs; given: {given}")
     members = [RunRecord(str(member), (), read_record(member / RESULT, Loaded)) for member in folders]
     _check_splits(members)
-    if refitted := [member.name for member in members if member.content.get("refit")]:
-        raise RunError(
-            f"{refitted[0]}: was trained on its validation set (refit=true), so an average with it cannot be "
-            "validated; average runs without refit"
-        )
     for member in folders:
         if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):
             raise ConfigError(
@@ -92,6 +90,7 @@ def average(
             ratings.batches,
             tasks,
             biases,
+            _mean_metrics(members, checkpoint.is_refit),
         )
         save_data(RunData.of(ratings.dataset, ratings.split, biases), opened, checkpoint.data)
         times = [member.content["time"] for member in members]
@@ -106,7 +105,9 @@ def average(
                 "seconds": round(sum(member["seconds"] for member in times) + time.perf_counter() - start, 3),
                 "train_ratings_per_second": 0.0,
             },
-            "refit": None,
+            "refit": {"epochs": checkpoint.epoch + 1, "ratings": len(ratings.split.train)}
+            if checkpoint.is_refit
+            else None,
         }
         write_json(opened / RESULT, result)
     return Run(opened, result["metrics"], result)
@@ -115,6 +116,17 @@ def average(
 def members_in(sweep: Path) -> list[Path]:
     """Return the finished runs in a sweep folder, without those that are averages themselves."""
     return [sweep / run.name for run in read_runs(sweep) if run.completed and not run.is_average]
+
+
+def _mean_metrics(members: Sequence[RunRecord], are_refit: bool) -> dict[str, float] | None:
+    """Return the means of the members' validation metrics; None if the average can be validated itself."""
+    if not are_refit:
+        return None
+    metrics = [member.content["metrics"] for member in members]
+    names = [
+        name for name in metrics[0] if name.startswith("val/") and all(name in other for other in metrics)
+    ]
+    return {name: fmean(one[name] for one in metrics) for name in names}
 
 
 def _check_splits(members: Sequence[RunRecord]) -> None:

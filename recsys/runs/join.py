@@ -49,6 +49,7 @@ def _kind(content: dict[str, Any]) -> dict[str, Any]:
     return {
         "network": content["network"]["class"],
         "predicts_ratings": metadata["predicts_ratings"],
+        "refit": metadata["config"].get("refit") is True,
         "scale": metadata["scale"],
         "user_ids": ids_from_plain(metadata["user_ids"]).tolist(),
         "item_ids": ids_from_plain(metadata["item_ids"]).tolist(),

@@ -1,7 +1,6 @@
 """refit=true: the validation set selects the number of epochs, then the network is trained on it, too."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,10 +93,27 @@ def test_a_refit_run_is_evaluated_as_it_was_tested(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_refit_run_is_not_averaged(folder: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    with pytest.raises(RunError, match="cannot be validated; average runs without refit"):
-        average([folder, copy])
+def test_refit_runs_are_averaged(folder: Path, tmp_path: Path) -> None:
+    """The validation metrics are the means of those of the first trainings."""
+    other = finished_run(tmp_path / "other", [*BIAS, "refit=true", "seed=2"])
+    averaged = average([folder, other], tmp_path / "average").result
+    members = [result_in(folder), result_in(other)]
+    assert members[0]["metrics"] != members[1]["metrics"]
+    for name in ("val/rmse", "val/mae"):
+        assert averaged["metrics"][name] == pytest.approx(np.mean([m["metrics"][name] for m in members]))
+    assert averaged["refit"]["ratings"] == members[0]["refit"]["ratings"]
+    (row,) = [row for row in evaluate(str(tmp_path / "average"), "test") if row["model"] == "bias"]
+    assert averaged["metrics"]["test/rmse"] == row["test/rmse"]
+    assert averaged["metrics"]["test/rmse"] <= np.mean([m["metrics"]["test/rmse"] for m in members])
+    with pytest.raises(ConfigError, match="was trained on its validation set"):
+        evaluate(str(tmp_path / "average"), "val")
+
+
+@pytest.mark.slow
+def test_a_refit_run_is_not_averaged_with_another(folder: Path, tmp_path: Path) -> None:
+    other = finished_run(tmp_path / "other", BIAS)
+    with pytest.raises(RunError, match=r"differ in refit \(True and False\): they cannot be averaged"):
+        average([folder, other])
 
 
 @pytest.mark.slow
