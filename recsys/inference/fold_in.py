@@ -36,7 +36,7 @@ class Prior:
 
     Attributes:
         scorer: the scorer of the trained users.
-        mean: (w,); the mean of the trained users' rows.
+        mean: (w,); by default the mean of the trained users' rows.
         root: (w, w); root @ root.T is their covariance, times the spread.
         noise: standard deviation of a rating around its prediction, in rating points.
     """

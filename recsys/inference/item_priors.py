@@ -1,7 +1,8 @@
-"""The distribution of a new item's vector before its first rating, with or without its genres and year."""
+"""Priors of a new item's vector, optionally given its genres and year."""
 
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,84 +15,95 @@ from recsys.models.features import YEARS_PER_BIN, item_feature_table
 from recsys.models.transposed import TransposedScorer
 from recsys.runs.load import LoadedRun
 
-RIDGE = 10.0  # penalty of the regression on features; chosen on other items than those of docs/fold-in.md
-MAX_FEATURES = 1000  # genres and bins of years; the regression on more takes minutes
+if TYPE_CHECKING:
+    from sklearn.linear_model import Ridge
+
+RIDGE_ALPHA = 10.0  # selected on the validation half of the hidden items, see docs/fold-in.md
+MAX_FEATURES = 1000  # genres and year bins; the dense table of features would fill the memory
 
 
 class ItemPriors:
-    """The Gaussian distributions of new items' vectors.
+    """Gaussian priors of new items' vectors.
 
-    Without features, the mean is that of the trained items, weighted by their numbers of ratings: most items have few
-    ratings, and low ones, and an item of which ratings are predicted is rather one of the others. With features, the
-    mean is a ridge regression of the items' vectors on their features, with the same weights, and the covariance is
-    that of its residuals.
+    Without features, the prior mean is the mean of the trained items' vectors, weighted by rating count (in all
+    subsets). Most items have few and low ratings. An item for which predictions are requested usually has more, so an
+    unweighted mean would be too low.
+
+    With genres or year, the prior mean is the prediction of a ridge regression from features to item vectors, with the
+    same weights. The prior covariance is that of the residuals, shrunk and scaled as in `Prior.from_rows`. Covariances
+    are unweighted.
 
     Args:
         run: a run that predicts ratings.
 
     Raises:
-        RunError: the validation error in its result.json is not possible, or a vector is too long.
+        RunError: val/rmse in result.json is missing or out of range, there is only one trained item, or the vectors are
+            too long.
     """
 
     def __init__(self, run: LoadedRun) -> None:
-        self.item_table, self.noise = run.data.item_table, noise_of(run)
+        self.noise = noise_of(run)
         self.scorer = TransposedScorer(run.checkpoint.scorer)
-        self.trained = run.data.trained_items.cpu()
-        self.rows = trained_rows(self.scorer, self.trained)
-        counts = torch.from_numpy(run.data.item_counts)[self.trained].double()
+        trained = run.data.trained_items.cpu()
+        self.rows = trained_rows(self.scorer, trained)
+        self.item_table = run.data.item_table[trained.numpy()]
+        counts = torch.from_numpy(run.data.item_counts)[trained].double()
         self.weights = counts / counts.mean()
 
     @cached_property
     def without_features(self) -> Prior:
-        """The distribution if neither genres nor year are known."""
+        """The prior of an item whose genres and year are both unknown."""
         prior = Prior.from_rows(self.scorer, self.rows, self.noise)
-        return replace(prior, mean=self._placed(self.weights @ self.rows / self.weights.sum()))
+        return replace(prior, mean=self._on_device(self.weights @ self.rows / self.weights.sum()))
 
     def with_features(self, genres: list[str], year: int | None) -> Prior:
-        """Return the distribution of an item with these features.
+        """Return the prior of an item with these genres and this year.
 
         Args:
-            genres: genres of the run's items.
-            year: a year; one that is far from those of the run's items counts as unknown.
+            genres: names as in the item table, see `Catalogue.genres_named`; may be empty.
+            year: None if unknown. The nearest year of a trained item is used instead of a year that none has.
 
         Raises:
-            DataError: the year is not an integer, or no item of the run has one.
-            RunError: the run's items have too many different features.
+            DataError: the year is not an integer, or no trained item has a year.
+            RunError: the items have more than `MAX_FEATURES` genres and year bins.
         """
         if not (year is None or isinstance(year, int | np.integer)) or isinstance(year, bool):
-            raise DataError(f"year={shortened(year)}: must be an integer, such as 1995")
-        if year is not None and self.item_table["year"].isna().all():
-            raise DataError(f"year={year}: the items of this run have no years; leave it out")
-        own = pd.DataFrame({"genres": ["|".join(genres)], "year": pd.array([year], dtype="Int64")})
-        features = item_feature_table(own).reindex(columns=self._features.columns, fill_value=0)
+            raise DataError(f"year={shortened(year)}: must be an integer, such as 1995, or None")
+        years = sorted(self.item_table["year"].dropna().unique().tolist())
+        if year is not None and not years:
+            raise DataError(f"year={shortened(year, quoted=False)}: the items of this run have no years; omit year")
+        nearest = None if year is None else min(years, key=lambda known: abs(known - int(year)))
+        new = pd.DataFrame({"genres": ["|".join(genres)], "year": pd.array([nearest], dtype="Int64")})
+        features = item_feature_table(new).reindex(columns=self._features.columns, fill_value=0)
         mean = torch.from_numpy(self._regression.predict(features.to_numpy(float))[0])
-        return replace(self._residuals, mean=self._placed(mean))
+        return replace(self._residual_prior, mean=self._on_device(mean))
 
     @cached_property
     def _features(self) -> pd.DataFrame:
-        """The features of the trained items."""
+        """Features of the trained items: one row per item, one column per genre and year bin."""
         genres, years = self.item_table["genres"], self.item_table["year"]
-        n_features = genres.str.split("|").explode().nunique() + (years // YEARS_PER_BIN).nunique()
+        n_genres = genres.str.split("|").explode().replace("", None).nunique()
+        n_features = n_genres + (years // YEARS_PER_BIN).nunique()
         if n_features > MAX_FEATURES:
             raise RunError(
-                f"the items have {n_features:,} different genres and bins of years; with more than {MAX_FEATURES:,}, "
-                "a new item cannot be described by them; leave out genres and year"
+                f"the items of this run have {n_features:,} genres and year bins, but at most {MAX_FEATURES:,} can "
+                "describe a new item; omit genres and year"
             )
-        return item_feature_table(self.item_table)[self.trained.numpy()]
+        return item_feature_table(self.item_table)
 
     @cached_property
-    def _regression(self) -> "Ridge":  # type: ignore[name-defined]  # noqa: F821
-        """Returns the mean vectors of items from their features."""
+    def _regression(self) -> "Ridge":
+        """The fitted regression from features to item vectors."""
         from sklearn.linear_model import Ridge  # takes a second to import
 
-        ridge = Ridge(alpha=RIDGE)
+        ridge = Ridge(alpha=RIDGE_ALPHA)
         return ridge.fit(self._features.to_numpy(float), self.rows.numpy(), self.weights.numpy())
 
     @cached_property
-    def _residuals(self) -> Prior:
-        """The distribution around the mean of the regression."""
-        expected = torch.from_numpy(self._regression.predict(self._features.to_numpy(float)))
-        return Prior.from_rows(self.scorer, self.rows - expected, self.noise)
+    def _residual_prior(self) -> Prior:
+        """A prior with the covariance of the residuals; `with_features` replaces its mean."""
+        predicted = torch.from_numpy(self._regression.predict(self._features.to_numpy(float)))
+        return Prior.from_rows(self.scorer, self.rows - predicted, self.noise)
 
-    def _placed(self, mean: Tensor) -> Tensor:
+    def _on_device(self, mean: Tensor) -> Tensor:
         return mean.to(self.scorer.device)

@@ -1,4 +1,4 @@
-"""The journal of a search: the file in the folder of a sweep in which Optuna keeps the trials."""
+"""The journal file of a hyperparameter search: optuna.journal in the sweep's folder, where Optuna stores the trials."""
 
 import json
 import logging
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOURNAL = "optuna.journal"
-STUDY = JOURNAL  # a study needs a name; each journal has one study
-CREATE_STUDY = 0  # the op_code of the first record
+STUDY = JOURNAL  # the name of the study; a journal contains exactly one
+CREATE_STUDY = 0  # Optuna's op_code for creating a study, which must be the first record
+NEW_SEARCH = "so the search cannot be resumed; start a new search without sweep.resume"
 
 
 def open_storage(folder: Path) -> "JournalStorage":
-    """Return the storage in the folder of a sweep; the journal is created if there is none.
+    """Return Optuna's storage for a sweep's folder; create the journal if it does not exist.
 
     Raises:
-        RunError: the journal is a link, so Optuna would write to another file.
+        RunError: the journal is a symbolic or hard link, so Optuna would also change another file.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -34,43 +35,53 @@ def open_storage(folder: Path) -> "JournalStorage":
 
 
 @contextmanager
-def errors_of(journal: Path) -> Iterator[None]:
-    """Name the journal in the errors that Optuna raises for damaged records, which are of many types."""
+def journal_errors(journal: Path) -> Iterator[None]:
+    """Convert exceptions of Optuna to an error that names the journal.
+
+    For invalid records, Optuna raises many types, such as KeyError and ValueError.
+
+    Raises:
+        RunError: Optuna raised an exception.
+    """
     try:
         yield
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise RunError(
-            f"{journal}: damaged ({type(error).__name__}: {first_line(error):.200}), so the search cannot be resumed; "
-            "start a new one"
-        ) from None
+        reason = f"{type(error).__name__}: {first_line(error):.200}"
+        raise RunError(f"{journal}: Optuna cannot read it ({reason}), {NEW_SEARCH}") from None
 
 
 def repair(journal: Path) -> None:
-    """Remove an incomplete last line, which a full disk or a power failure leaves behind.
+    """Remove an incomplete last line, as left by a full disk or a power failure.
 
-    Optuna would append the next record to it. Only that record is lost: results are read from the folders of jobs.
+    Otherwise, Optuna would append the next record to this line. Only the incomplete record is lost; the results of
+    trials are read from the job folders.
 
     Raises:
-        RunError: another line is damaged, or the first one is missing.
+        RunError: another line is not a valid record, the first record does not create a study, or the journal is a link
+            or not a regular file.
     """
-    *lines, rest = journal.read_bytes().split(b"\n")
+    check_no_link(journal)
+    if not journal.is_file():
+        raise RunError(f"{journal}: is not a regular file, {NEW_SEARCH}")
+    data = journal.read_bytes()
+    *lines, incomplete = data.split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not _is_record(line):
+            shown = shortened(line.decode(errors="replace"))
             raise RunError(
-                f"{journal}:{number}: {shortened(line.decode(errors='replace'))} is not a record of Optuna, so the "
-                "search cannot be resumed; start a new one"
+                f"{journal}:{number}: {shown} is not a record of Optuna (a JSON object), {NEW_SEARCH}"
             )
     if lines and json.loads(lines[0]).get("op_code") != CREATE_STUDY:
         raise RunError(
-            f"{journal}:1: {shortened(lines[0].decode())} does not create a study: the first line is missing, so the "
-            "search cannot be resumed; start a new one"
+            f"{journal}:1: must create a study, but is {shortened(lines[0].decode())}: the start of the file is "
+            f"missing, {NEW_SEARCH}"
         )
-    if rest:
-        log.warning("%s: the last line is incomplete and was removed", journal)
+    if incomplete:
         with journal.open("r+b") as file:
-            file.truncate(journal.stat().st_size - len(rest))
+            file.truncate(len(data) - len(incomplete))
+        log.warning("%s: the last line was incomplete and was removed", journal)
 
 
 def _is_record(line: bytes) -> bool:

@@ -17,8 +17,8 @@ from recsys.errors import ConfigError, TrainingError
 from recsys.runs.folder import FAILED, RESULT, read_json
 from recsys.runs.record import START_KEYS
 from recsys.sweeps.job import value_in
-from recsys.sweeps.journal import JOURNAL, STUDY, errors_of, open_storage, repair
-from recsys.sweeps.trial import trial_numbered
+from recsys.sweeps.journal import JOURNAL, STUDY, journal_errors, open_storage, repair
+from recsys.sweeps.trial import get_trial
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -176,7 +176,7 @@ def open_study(folder: Path, options: DictConfig) -> "Study":
     if is_resumed:
         repair(folder / JOURNAL)
     sampler = instantiate(options.sampler)
-    with errors_of(folder / JOURNAL):
+    with journal_errors(folder / JOURNAL):
         study = optuna.create_study(
             storage=open_storage(folder),
             study_name=STUDY,
@@ -202,7 +202,7 @@ def tell_results(study: "Study", folder: Path) -> None:
             study.tell(trial.number, state=TrialState.PRUNED)
         else:
             if not (job / FAILED).is_file():
-                trial_numbered(study, open_storage(folder), trial.number).set_user_attr(INTERRUPTED, True)
+                get_trial(study, open_storage(folder), trial.number).set_user_attr(INTERRUPTED, True)
             study.tell(trial.number, state=TrialState.FAIL)
 
 

@@ -1,6 +1,7 @@
 """Hyperparameter search: search spaces, results told to the study, pruning, and whole searches."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,7 +216,7 @@ def test_a_search_is_resumed_after_an_incomplete_last_line(
     journal = tmp_path / "optuna.journal"
     journal.write_bytes(journal.read_bytes()[:-cut])
     search(tmp_path, parsed("x=interval(0,1)"), options(4), 2, launcher(tmp_path, lambda *job: 1.0))
-    assert "the last line is incomplete and was removed" in caplog.text
+    assert "the last line was incomplete and was removed" in caplog.text
     assert [trial.value for trial in open_study(tmp_path, options(4)).trials] == [1.0] * 4
 
 
@@ -232,9 +233,9 @@ def test_a_damaged_line_of_a_journal_is_told(tmp_path: Path, line: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda lines: lines[1:], r":1: .* does not create a study: the first line is missing"),
-        (lambda lines: [*lines, '{"op_code":99}'], ": damaged "),
-        (lambda lines: [*lines, "{}"], ": damaged "),
+        (lambda lines: lines[1:], r":1: must create a study, but is .*: the start of the file is missing"),
+        (lambda lines: [*lines, '{"op_code":99}'], ": Optuna cannot read it "),
+        (lambda lines: [*lines, "{}"], ": Optuna cannot read it "),
     ],
 )
 def test_a_journal_with_lost_or_foreign_records_is_told(
@@ -247,7 +248,7 @@ def test_a_journal_with_lost_or_foreign_records_is_told(
     journal.write_text("\n".join([*damage(journal.read_text().splitlines()), ""]))
     with pytest.raises(RunError, match=rf"optuna\.journal{message}"):
         open_study(tmp_path, options(2))
-    with pytest.raises(RunError, match=r"optuna\.journal: damaged "):
+    with pytest.raises(RunError, match=r"optuna\.journal: Optuna cannot read it "):
         trial_of(tmp_path / "0")
 
 
@@ -263,13 +264,25 @@ def test_a_run_does_not_write_to_the_journal_of_another_search(
     (own / "sweep.json").write_text(json.dumps({"swept": [], "pruner": NONE}))
     with pytest.raises(RunError, match=r"optuna\.journal: .* link"):
         trial_of(own / "0")
+    content = (other / "optuna.journal").read_bytes()[:-1]  # an incomplete last line, which resuming removes
+    (other / "optuna.journal").write_bytes(content)
+    with pytest.raises(RunError, match=r"optuna\.journal: .* link"):
+        open_study(own, options(1))
+    assert (other / "optuna.journal").read_bytes() == content
+
+
+def test_a_journal_that_is_a_pipe_is_told(tmp_path: Path) -> None:
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / "optuna.journal")
+    with pytest.raises(RunError, match="is not a regular file"):
+        open_study(tmp_path, options(1))
 
 
 @pytest.mark.parametrize("pruner", [{"a": 1}, {"_target_": "optuna.samplers.RandomSampler"}])
 def test_a_record_without_a_pruner_is_told(tmp_path: Path, pruner: dict) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": pruner}))
     open_study(tmp_path, options(1)).ask()
-    with pytest.raises(RunError, match=r"sweep\.json: pruner: must have a _target_ that is a pruner"):
+    with pytest.raises(RunError, match=r"sweep\.json: pruner: _target_ must be a subclass of"):
         trial_of(tmp_path / "0", trust=True)
 
 
