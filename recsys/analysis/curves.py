@@ -73,7 +73,9 @@ def _from_csv(folder: Path) -> dict[str, pd.Series]:
     """
     earlier = sorted(folder.glob("metrics-*.csv"), key=lambda file: int(file.stem.rpartition("-")[2]))
     rows = pd.concat([pd.read_csv(file) for file in (*earlier, folder / "metrics.csv")])
-    table = rows.groupby("step").last()
+    table = rows.groupby("step").last().apply(pd.to_numeric)
+    if (table.index < 0).any():
+        raise ValueError("a step is below 0")
     return {str(name): column.dropna() for name, column in table.items() if column.notna().any()}
 
 

@@ -38,7 +38,8 @@ def properties(items: pd.DataFrame, min_items: int = 10) -> pd.DataFrame:
 
     Returns:
         One row per item and one column per property, NaN where unknown: mean rating, popularity (natural
-        logarithm of the number of ratings), year, and each genre as 0 or 1 in alphabetical order.
+        logarithm of the number of ratings), year, and each genre as 0 or 1 in alphabetical order. A genre with
+        the name of one of the others is "genre year".
     """
     genres = items["genres"].str.get_dummies("|").astype(float)
     sizes = genres.sum()
@@ -50,4 +51,5 @@ def properties(items: pd.DataFrame, min_items: int = 10) -> pd.DataFrame:
             "year": items["year"].astype(float),
         }
     )
+    genres = genres.rename(columns={name: f"genre {name}" for name in numbers})
     return numbers.join(genres)

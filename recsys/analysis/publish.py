@@ -51,6 +51,8 @@ def _publish(report: Report, run: LoadedRun) -> Path:
         write_tensorboard(report, temporary)
         with atomic_write(page) as temporary_page:
             temporary_page.write_text(render_report(report, svgs, run.result), encoding="utf-8")
+            if folder.is_symlink():
+                folder.unlink()  # what it points to stays
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
     finally:

@@ -97,6 +97,7 @@ class TrainConfig(BaseModel):
 
 
 MAX_SHOWN = 100  # characters of a value in a message
+BUILT = ("data", "split", "model", "loss", "optimizer", "schedule")  # their objects are always built
 GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
 
 
@@ -116,6 +117,8 @@ def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
     errors = list(_type_errors("", TrainConfig, config))
     for group in GROUPS:
         if isinstance(config.get(group), dict):
+            if group in BUILT and "_target_" not in config[group]:
+                errors.append(f"{group}._target_: is missing; choose an option with {group}=")
             errors += target_errors(group, config[group])
     _raise(
         errors or list(constraint_errors(config, on_this_machine))

@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recsys.errors import DataError, RunError, shortened
+from recsys.errors import DataError, shortened
 from recsys.inference.fold_in import Prior, noise_of, trained_rows
-from recsys.models.features import YEARS_PER_BIN, item_feature_table
+from recsys.models.features import item_feature_table
 from recsys.models.transposed import TransposedScorer
 from recsys.runs.load import LoadedRun
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sklearn.linear_model import Ridge
 
 RIDGE_ALPHA = 10.0  # selected on the validation half of the hidden items, see docs/fold-in.md
-MAX_FEATURES = 1000  # genres and year bins; the dense table of features would fill the memory
 
 
 class ItemPriors:
@@ -64,31 +63,27 @@ class ItemPriors:
             year: None if unknown. The nearest year of a trained item is used instead of a year that none has.
 
         Raises:
-            DataError: the year is not an integer, or no trained item has a year.
-            RunError: the items have more than `MAX_FEATURES` genres and year bins.
+            DataError: the year is not an integer, no trained item has a year, or the items have too many genres; see
+                `item_feature_table`.
         """
         if not (year is None or isinstance(year, int | np.integer)) or isinstance(year, bool):
             raise DataError(f"year={shortened(year)}: must be an integer, such as 1995, or None")
         years = sorted(self.item_table["year"].dropna().unique().tolist())
         if year is not None and not years:
-            raise DataError(f"year={shortened(year, quoted=False)}: the items of this run have no years; omit year")
+            raise DataError(
+                f"year={shortened(year, quoted=False)}: the items of this run have no years; omit year"
+            )
         nearest = None if year is None else min(years, key=lambda known: abs(known - int(year)))
+        if self._features.empty:  # neither genres nor years
+            return self.without_features
         new = pd.DataFrame({"genres": ["|".join(genres)], "year": pd.array([nearest], dtype="Int64")})
         features = item_feature_table(new).reindex(columns=self._features.columns, fill_value=0)
-        mean = torch.from_numpy(self._regression.predict(features.to_numpy(float))[0])
+        mean = self._predict(features)[0]
         return replace(self._residual_prior, mean=self._on_device(mean))
 
     @cached_property
     def _features(self) -> pd.DataFrame:
         """Features of the trained items: one row per item, one column per genre and year bin."""
-        genres, years = self.item_table["genres"], self.item_table["year"]
-        n_genres = genres.str.split("|").explode().replace("", None).nunique()
-        n_features = n_genres + (years // YEARS_PER_BIN).nunique()
-        if n_features > MAX_FEATURES:
-            raise RunError(
-                f"the items of this run have {n_features:,} genres and year bins, but at most {MAX_FEATURES:,} can "
-                "describe a new item; omit genres and year"
-            )
         return item_feature_table(self.item_table)
 
     @cached_property
@@ -102,8 +97,14 @@ class ItemPriors:
     @cached_property
     def _residual_prior(self) -> Prior:
         """A prior with the covariance of the residuals; `with_features` replaces its mean."""
-        predicted = torch.from_numpy(self._regression.predict(self._features.to_numpy(float)))
-        return Prior.from_rows(self.scorer, self.rows - predicted, self.noise)
+        return Prior.from_rows(self.scorer, self.rows - self._predict(self._features), self.noise)
+
+    def _predict(self, features: pd.DataFrame) -> Tensor:
+        """Return vectors (n, w) from features."""
+        predicted = self._regression.predict(features.to_numpy(float))
+        return torch.from_numpy(predicted).reshape(
+            len(features), -1
+        )  # one number per item is returned as (n,)
 
     def _on_device(self, mean: Tensor) -> Tensor:
         return mean.to(self.scorer.device)

@@ -159,6 +159,13 @@ def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
         column("user_biases", n_users, torch.float64).numpy(),
         column("item_biases", n_items, torch.float64).numpy(),
     )
+    trained_users, trained_items = (
+        column(key, n, torch.bool) for key, n in (("trained_users", n_users), ("trained_items", n_items))
+    )
+    if (trained_users & (starts.diff() == 0)).any() or (
+        trained_items & (items.bincount(minlength=n_items) == 0)
+    ).any():
+        raise ValueError("a trained user or item has no ratings")
     return RunData(
         name=_texts([content["name"]], 1)[0],
         item_table=pd.DataFrame(
@@ -166,8 +173,8 @@ def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
         ),
         seen=Seen(items, starts),
         biases=biases,
-        trained_users=column("trained_users", n_users, torch.bool),
-        trained_items=column("trained_items", n_items, torch.bool),
+        trained_users=trained_users,
+        trained_items=trained_items,
     )
 
 

@@ -75,6 +75,12 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in (RESULT, FAILED, HYDRA, JOB_LOG))
 
 
+def files_named(folder: Path, *names: str) -> list[Path]:
+    """Return all files with one of these names in a folder and its subfolders, also while some of them are deleted."""
+    found = (Path(parent, name) for parent, _, files in os.walk(folder) for name in names if name in files)
+    return list(found)
+
+
 def find_run(run: str) -> Path:
     """Return the folder of a finished run.
 
@@ -85,8 +91,12 @@ def find_run(run: str) -> Path:
         RunError: there is no such run, it has failed or not finished, or its folder contains a pipe or a device.
     """
     if run == "latest":
-        found = (path for path in Path("outputs").glob(f"**/{RESULT}") if path.is_file())
-        results = sorted(found, key=lambda path: path.stat().st_mtime_ns)
+        found = {}
+        for path in files_named(Path("outputs"), RESULT):
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                if path.is_file():
+                    found[path] = path.stat().st_mtime_ns
+        results = sorted(found, key=lambda path: found[path])
         if not results:
             raise RunError("run=latest: no finished run under ./outputs; train one with recsys-train")
         check_entries(results[-1].parent)

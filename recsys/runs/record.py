@@ -87,7 +87,7 @@ def recorded_choices(folder: Path) -> dict[str, Any]:
     """Return the option of each config group that a run was started with; {} if they are unknown."""
     hydra = _read(folder, "hydra.yaml")
     choices = OmegaConf.select(hydra, "hydra.runtime.choices") if isinstance(hydra, DictConfig) else None
-    return dict(choices or {})
+    return dict(choices) if isinstance(choices, DictConfig) else {}
 
 
 def _read(folder: Path, name: str) -> DictConfig | ListConfig | None:

@@ -123,6 +123,15 @@ def test_genres_of_too_few_items_are_left_out(dataset: Dataset) -> None:
     assert list(properties(items, min_items=30)) == ["mean rating", "popularity", "year"]
 
 
+@pytest.mark.parametrize("name", ["year", "popularity", "mean rating"])
+def test_a_genre_may_have_the_name_of_another_property(dataset: Dataset, name: str) -> None:
+    items = most_rated(dataset, all_rows(dataset), 60)
+    renamed = properties(items.assign(genres=items["genres"].str.replace("Drama", name)))
+    assert set(renamed) == {"mean rating", "popularity", "year", "Comedy", f"genre {name}", "War"}
+    pd.testing.assert_series_equal(renamed[f"genre {name}"], properties(items)["Drama"], check_names=False)
+    pd.testing.assert_series_equal(renamed[name], properties(items)[name])
+
+
 def test_biases_are_not_item_vectors() -> None:
     network = MatrixFactorization(4, 5, (1, 5), 3, embedding_dim=3)
     vectors = network.scorer().vectors("item")

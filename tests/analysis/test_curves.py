@@ -42,6 +42,17 @@ def test_only_heads_without_a_likelihood_are_trained_on_squared_errors(head: str
     assert train_loss_is_squared_error(EnsembleScorer([scorer, scorer])) == is_squared
 
 
+@pytest.mark.parametrize("rows", ["9,0.5,abc", "-1,0.5,1", "x,0.5,1", "9,0.5"])
+def test_damaged_metrics_are_told(tmp_path: Path, rows: str, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "metrics.csv").write_text(f"step,val/rmse,lr-Adam\n4,0.9,0.1\n{rows}\n")
+    curves = read_curves(tmp_path)
+    if rows == "9,0.5":  # an incomplete last line
+        assert curves["val/rmse"].to_dict() == {4: 0.9, 9: 0.5}
+    else:
+        assert curves == {}
+        assert "its curves cannot be read" in caplog.text
+
+
 def test_metrics_of_a_resumed_run_are_joined(tmp_path: Path) -> None:
     (tmp_path / "metrics-1.csv").write_text("step,val/rmse,train/loss\n4,,1.5\n4,0.9,\n9,0.7,\n")
     (tmp_path / "metrics.csv").write_text("step,val/rmse\n9,0.8\n14,0.6\n")

@@ -160,6 +160,12 @@ def test_hostile_yaml_is_not_read(name: str, content: str, run: Path) -> None:
     assert time.process_time() - begin < 10
 
 
+@pytest.mark.parametrize("choices", ["5", "true", "abc", "[1]", "1e-300"])
+def test_recorded_choices_are_a_mapping(choices: str, run: Path) -> None:
+    (run / ".hydra" / "hydra.yaml").write_text(f"hydra: {{runtime: {{choices: {choices}}}}}\n")
+    assert recorded_choices(run) == {}
+
+
 @pytest.mark.parametrize("item", ["1", "{a: 1}", "!!binary aGVsbG8=", "null"])
 def test_recorded_overrides_are_texts(item: str, run: Path) -> None:
     (run / ".hydra" / "overrides.yaml").write_text(f"- seed=1\n- {item}\n")

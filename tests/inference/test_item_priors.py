@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from recsys.errors import DataError, RunError
+from recsys.errors import DataError
 from recsys.inference.item_priors import ItemPriors
+from recsys.models.bias import Bias
 from recsys.models.matrix_factorization import MatrixFactorization
 
 N_USERS, N_ITEMS = 30, 200
@@ -70,11 +71,28 @@ def test_without_features_the_mean_is_weighted_by_the_numbers_of_ratings() -> No
     np.testing.assert_allclose(priors.without_features.mean.numpy(), np.average(rows, axis=0, weights=counts))
 
 
+def test_items_of_one_number_each() -> None:
+    """A bias model describes an item by its bias alone."""
+    run = run_with()
+    network = Bias(N_USERS, N_ITEMS, [1, 5], 3.0)
+    network.item_bias.weight.data = run.checkpoint.scorer.item_biases.clone()
+    torch.nn.init.zeros_(network.user_bias.weight)
+    run.checkpoint.scorer = network.eval().scorer()
+    priors = ItemPriors(run)
+    predictions = [mean_prediction(priors, [g], y) for g in ("War", "Drama") for y in (1992, 2014)]
+    assert predictions == pytest.approx([2.3, 2.7, 3.3, 3.7], abs=0.1)
+
+
+def test_items_without_features_have_the_prior_without_them() -> None:
+    priors = ItemPriors(run_with(genres="", year=pd.array([None] * N_ITEMS, dtype="Int64")))
+    assert priors.with_features([], None) is priors.without_features
+
+
 def test_items_without_years_or_with_too_many_genres() -> None:
     priors = ItemPriors(run_with(year=pd.array([None] * N_ITEMS, dtype="Int64")))
     assert mean_prediction(priors, ["War"], None) == pytest.approx(2.5, abs=0.1)
     with pytest.raises(DataError, match="year=1990: the items of this run have no years"):
         priors.with_features(["War"], 1990)
     many = ItemPriors(run_with(genres=["|".join(f"{i}-{j}" for j in range(6)) for i in range(N_ITEMS)]))
-    with pytest.raises(RunError, match="1,196 genres and year bins"):
+    with pytest.raises(DataError, match="genres: 1,194 different values"):
         many.with_features(["0-1"], None)

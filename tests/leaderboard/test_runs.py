@@ -1,4 +1,6 @@
 import json
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,28 @@ def test_names_are_sorted_as_numbers_and_other_json_files_are_skipped(
         (tmp_path / name / "result.json").write_text(content)
     assert [run.name for run in read_runs(tmp_path)] == ["0", "9", "10", "foo"]
     assert "truncated/result.json: cannot be read" in caplog.text
+
+
+def test_runs_may_be_deleted_while_they_are_read(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [], 0.9)
+    write_run(tmp_path / "1", [], 0.8)
+    saved, stop = tmp_path.parent / f"{tmp_path.name}-saved", threading.Event()
+    shutil.copytree(tmp_path / "1", saved)
+    (saved / ".hydra").mkdir()
+
+    def delete_and_restore() -> None:
+        while not stop.is_set():
+            shutil.rmtree(tmp_path / "1")
+            shutil.copytree(saved, tmp_path / "1")
+
+    thread = threading.Thread(target=delete_and_restore)
+    thread.start()
+    try:
+        found = [{run.name for run in read_runs(tmp_path)} for _ in range(300)]
+    finally:
+        stop.set()
+        thread.join()
+    assert all("0" in names for names in found)
 
 
 def test_a_result_replaces_the_failure_of_an_earlier_start(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from support.networks import all_pairs_data, randomise
 
 from recsys.data.dataset import Dataset
 from recsys.data.sources.synthetic import Synthetic
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.models.encoders import HistoryEncoder
 from recsys.models.features import item_features, user_features
 from recsys.models.hybrid import HybridNet
@@ -222,6 +222,20 @@ def test_features_of_items() -> None:
     table = pd.DataFrame({"genres": ["Drama|War", "", "Drama"], "year": [1994, None, 1990]})
     table["year"] = table["year"].astype("Int32")
     assert item_features(table).tolist() == [[0.5, 0.5, 1], [0, 0, 0], [1, 0, 1]]
+
+
+def test_features_have_a_limited_number_of_categories() -> None:
+    """The table is dense: 6,000 items with 18,000 genres would take gigabytes."""
+    items = pd.DataFrame(
+        {"genres": ["|".join(f"{i}-{j}" for j in range(3)) for i in range(6000)], "year": 1990}
+    )
+    with pytest.raises(
+        DataError, match="genres: 18,000 different values, but features can have at most 1,000"
+    ):
+        item_features(items)
+    users = pd.DataFrame({"gender": "", "age": "", "occupation": [str(i) for i in range(2000)]})
+    with pytest.raises(DataError, match="occupation: 2,000 different values"):
+        user_features(users)
 
 
 def test_features_of_users() -> None:

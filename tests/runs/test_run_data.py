@@ -100,6 +100,12 @@ def test_a_rating_takes_the_fewest_bytes_that_hold_an_item_index(
         (lambda content: content.update(trained_users=torch.tensor(True).expand(N_USERS)), "not stored"),
         (lambda content: content.update(trained_items=torch.ones(N_ITEMS)), "torch.bool"),
         (lambda content: content.update(years=[1990] * N_ITEMS), "int16"),
+        (
+            lambda content: content.update(
+                seen_items=content["seen_items"][:0], seen_starts=torch.zeros(N_USERS + 1, dtype=torch.int64)
+            ),
+            "a trained user or item has no ratings",
+        ),
     ],
 )
 def test_content_that_was_tampered_with_is_refused(

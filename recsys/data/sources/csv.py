@@ -1,6 +1,7 @@
 """Your own ratings: a delimited text file with a header."""
 
 import dataclasses
+import os
 import stat
 import string
 from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ class CsvFile(Source):
         return cached(
             self.name,
             [status.st_size, status.st_mtime_ns, *dataclasses.astuple(resolved)],
-            lambda: self._read(file),
+            lambda: self._read_unchanged(file, status),
         )
 
     def check(self) -> Iterator[str]:
@@ -103,6 +104,23 @@ class CsvFile(Source):
 
     def _file_errors(self) -> AbstractContextManager[None]:
         return os_error_as_data_error(f"data.path={self.path}", "; check data.path")
+
+    def _read_unchanged(self, file: Path, before: os.stat_result) -> Dataset:
+        """Read the file.
+
+        Raises:
+            DataError: it has changed since `before`, so parts of two versions may have been read.
+        """
+        dataset = self._read(file)
+        with self._file_errors():
+            after = file.stat()
+        if (before.st_size, before.st_mtime_ns, before.st_ino) != (
+            after.st_size,
+            after.st_mtime_ns,
+            after.st_ino,
+        ):
+            raise DataError(f"data.path={self.path}: changed while it was read; run the command again")
+        return dataset
 
     def _read(self, file: Path) -> Dataset:
         fmt = RatingsFormat(

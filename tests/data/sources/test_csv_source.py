@@ -1,12 +1,14 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.dataset import Dataset
+from recsys.data.sources import csv
 from recsys.data.sources.csv import CsvFile
 from recsys.errors import DataError, shortened
 
@@ -37,6 +39,30 @@ def test_integer_ids_stay_integers_and_timestamps_are_optional(file: Path) -> No
     dataset = CsvFile(str(file)).load()
     assert dataset.user_ids.ids.tolist() == [7, 12]
     assert not dataset.has_timestamps
+
+
+@pytest.mark.parametrize("how", ["in place", "replaced"])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    file: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the ratings could be parts of two versions."""
+    text = "user,item,rating\n12,5,4\n7,5,3\n"
+    file.write_text(text)
+    read = csv.read_ratings
+
+    def read_and_change(*arguments: Any) -> Any:
+        result = read(*arguments)
+        if how == "replaced":
+            file.unlink()
+        file.write_text(text.replace("12,5,4", "12,5,1"))
+        os.utime(file, ns=(0, 0))
+        return result
+
+    monkeypatch.setattr(csv, "read_ratings", read_and_change)
+    with pytest.raises(DataError, match=r"own\.csv: changed while it was read; run the command again"):
+        CsvFile(str(file)).load()
+    monkeypatch.undo()
+    assert CsvFile(str(file)).load().ratings.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize("name", ["item", "movie", "movieId", "title"])
