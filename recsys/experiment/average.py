@@ -26,16 +26,16 @@ def average(
 ) -> Run:
     """Create a run that predicts the mean of the predictions of other runs.
 
-    The best checkpoint of each run has the same weight. The new result.json has the keys of a trained run's,
-    measured again, and `members` with the folders and seeds; its epochs and seconds are the sums over the
-    members. If the members were trained on their validation sets (refit=true), the validation metrics are the means
-    of those of their first trainings, which the average cannot be measured with. Nothing is written into the
-    members' folders.
+    All runs have equal weight; each contributes its best checkpoint. result.json has the same keys as that of a trained
+    run, and `members` with the folder and seed of each. Its epochs are the sum over the members; its seconds include
+    the averaging. Metrics are measured on the average. Only if the members were trained on their validation sets
+    (refit=true), the validation metrics are the means of the members' validation metrics. The run folders of the
+    members are not modified.
 
     Args:
         runs: folders of finished runs that have the same split and networks with equal arguments.
         folder: the new run folder; None: a new one under ./outputs/runs.
-        overrides: what the user typed, for the record.
+        overrides: those of the command line, recorded in the run folder.
         trust: whether the configurations and networks of the runs may name any code; see docs/security.md.
         device: where the average is measured.
 
@@ -85,12 +85,12 @@ def average(
             checkpoint,
             ratings.dataset,
             ratings.split,
-            f"{ratings.split_method.describe()} {ratings.split.fingerprint}",
+            f"{ratings.split_method.describe()} {first.checkpoint.data[1]}",  # of the split before refit
             members[0].objective,
             ratings.batches,
             tasks,
             biases,
-            _mean_metrics(members, checkpoint.is_refit),
+            _mean_metrics(members) if checkpoint.is_refit else None,
         )
         save_data(RunData.of(ratings.dataset, ratings.split, biases), opened, checkpoint.data)
         times = [member.content["time"] for member in members]
@@ -118,10 +118,8 @@ def members_in(sweep: Path) -> list[Path]:
     return [sweep / run.name for run in read_runs(sweep) if run.completed and not run.is_average]
 
 
-def _mean_metrics(members: Sequence[RunRecord], are_refit: bool) -> dict[str, float] | None:
-    """Return the means of the members' validation metrics; None if the average can be validated itself."""
-    if not are_refit:
-        return None
+def _mean_metrics(members: Sequence[RunRecord]) -> dict[str, float]:
+    """Return the means of the members' validation metrics."""
     metrics = [member.content["metrics"] for member in members]
     names = [
         name for name in metrics[0] if name.startswith("val/") and all(name in other for other in metrics)

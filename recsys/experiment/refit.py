@@ -1,4 +1,4 @@
-"""Refit: train on the training and validation sets, for the number of epochs that a first training has selected.
+"""Refit: train from the beginning on the training and validation sets, for the number of epochs that was selected.
 
 A run with refit=true trains twice. The first training, in the subfolder `first-training`, selects the number of epochs
 with the validation set, and is not tested. The second one starts again with all ratings outside the test set. It has no
@@ -91,12 +91,12 @@ def fit_twice(
     selection = Selection.model_validate(read_record(record, Selection))
     if not selection.epoch < selection.epochs <= cfg.max_epochs:
         raise RunError(
-            f"{record}: epoch={selection.epoch} of epochs={selection.epochs}: the first must be below the second, "
-            f"and that at most max_epochs={cfg.max_epochs}; start a new run"
+            f"{record}: epoch={selection.epoch}, epochs={selection.epochs}: epoch must be below epochs, and epochs at "
+            f"most max_epochs={cfg.max_epochs}; start a new run"
         )
     if objective.name not in selection.metrics:
         raise RunError(
-            f"{record}: metrics: {objective.name} is missing, which selected the epoch; start a new run"
+            f"{record}: metrics.{objective.name} is missing, the metric that selects the epoch; start a new run"
         )
     log.info("refit: training on the validation set, too, for %d epochs", selection.epoch + 1)
     data.train_on_validation_set()

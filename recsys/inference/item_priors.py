@@ -1,4 +1,4 @@
-"""Priors of a new item's vector, optionally given its genres and year."""
+"""Prior distributions of a new item's vector, with or without known genres and year."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -24,20 +24,20 @@ RIDGE_ALPHA = 10.0  # selected on the validation half of the hidden items, see d
 class ItemPriors:
     """Gaussian priors of new items' vectors.
 
-    Without features, the prior mean is the mean of the trained items' vectors, weighted by rating count (in all
-    subsets). Most items have few and low ratings. An item for which predictions are requested usually has more, so an
-    unweighted mean would be too low.
+    If genres and year are unknown, the prior mean is the mean of the trained items' vectors, weighted by number of
+    ratings (in all subsets). Most items are rarely rated, and rarely rated items have lower ratings. An item for which
+    predictions are requested usually has more ratings, so an unweighted mean would be too low.
 
     With genres or year, the prior mean is the prediction of a ridge regression from features to item vectors, with the
-    same weights. The prior covariance is that of the residuals, shrunk and scaled as in `Prior.from_rows`. Covariances
-    are unweighted.
+    same weights. An unknown feature has its mean over the trained items. The prior covariance is that of the residuals,
+    shrunk and scaled as in `Prior.from_rows`. Covariances are unweighted.
 
     Args:
         run: a run that predicts ratings.
 
     Raises:
         RunError: val/rmse in result.json is missing or out of range, there is only one trained item, or the vectors are
-            too long.
+            longer than `MAX_WIDTH`.
     """
 
     def __init__(self, run: LoadedRun) -> None:
@@ -59,8 +59,9 @@ class ItemPriors:
         """Return the prior of an item with these genres and this year.
 
         Args:
-            genres: names as in the item table, see `Catalogue.genres_named`; may be empty.
-            year: None if unknown. The nearest year of a trained item is used instead of a year that none has.
+            genres: names as in the item table, see `Catalogue.genres_named`; empty if unknown.
+            year: release year, or None if unknown. If no trained item has this year, the nearest year of a trained item
+                is used.
 
         Raises:
             DataError: the year is not an integer, no trained item has a year, or the items have too many genres; see
@@ -77,7 +78,12 @@ class ItemPriors:
         if self._features.empty:  # neither genres nor years
             return self.without_features
         new = pd.DataFrame({"genres": ["|".join(genres)], "year": pd.array([nearest], dtype="Int64")})
-        features = item_feature_table(new).reindex(columns=self._features.columns, fill_value=0)
+        features = item_feature_table(new).reindex(columns=self._features.columns, fill_value=0).astype(float)
+        means = np.average(self._features, axis=0, weights=self.weights)
+        for is_known, prefix in ((bool(genres), "genre "), (nearest is not None, "year_")):
+            if not is_known:
+                columns = self._features.columns.str.startswith(prefix)
+                features.loc[:, columns] = means[columns]
         mean = self._predict(features)[0]
         return replace(self._residual_prior, mean=self._on_device(mean))
 
@@ -100,11 +106,9 @@ class ItemPriors:
         return Prior.from_rows(self.scorer, self.rows - self._predict(self._features), self.noise)
 
     def _predict(self, features: pd.DataFrame) -> Tensor:
-        """Return vectors (n, w) from features."""
-        predicted = self._regression.predict(features.to_numpy(float))
-        return torch.from_numpy(predicted).reshape(
-            len(features), -1
-        )  # one number per item is returned as (n,)
+        """Return predicted vectors (n, w) for feature rows (n, n_features)."""
+        predicted = torch.from_numpy(self._regression.predict(features.to_numpy(float)))
+        return predicted.reshape(len(features), -1)  # Ridge returns shape (n,) if w = 1
 
     def _on_device(self, mean: Tensor) -> Tensor:
         return mean.to(self.scorer.device)

@@ -241,7 +241,7 @@ class Recommender:
         Args:
             ratings: from raw user ids to ratings on the scale.
             genres: one genre or several of those that the run's items have.
-            year: the year of the item; if no trained item has it, the nearest year is used instead.
+            year: the release year; if no trained item has it, the nearest year of a trained item is used.
 
         Raises:
             UserError: a user or a genre is unknown, a rating is off the scale, or the run does not predict ratings.

@@ -1,4 +1,4 @@
-"""Features of items and users as numbers."""
+"""Feature matrices of items (genres, release year) and users (gender, age, occupation)."""
 
 import numpy as np
 import pandas as pd
@@ -7,20 +7,21 @@ from torch import Tensor
 
 from recsys.errors import DataError
 
-YEARS_PER_BIN = 5  # release years and ages are binned
-MAX_CATEGORIES = 1000  # of one feature; the table of features is dense, so more of them would fill the memory
+YEARS_PER_BIN = 5  # width of the bins of release years and ages
+MAX_CATEGORIES = 1000  # per feature; the feature matrix is dense, so more columns could exhaust the memory
 
 
 def item_features(item_table: pd.DataFrame) -> Tensor:
-    """Return the numbers of `item_feature_table`: float32 (n_items, n_item_features)."""
+    """Return `item_feature_table` as a tensor: float32 (n_items, n_item_features)."""
     return torch.from_numpy(item_feature_table(item_table).to_numpy(np.float32))
 
 
 def item_feature_table(item_table: pd.DataFrame) -> pd.DataFrame:
-    """Return genres, summing to 1 per item, and one-hot bins of the year, as named columns.
+    """Return a table with one row per item.
 
-    Columns are the genres that occur, in alphabetical order, then the bins that occur, in temporal order. An
-    item without genre or year has zeros there.
+    The columns are the genres that occur ("genre Drama"), in alphabetical order, then the bins of years that occur
+    ("year_398", from 1990), in ascending order. An item with two genres has 1/2 in each. Bins are one-hot. The columns
+    of an unknown genre or year are 0.
 
     Args:
         item_table: of a `Dataset`; columns genres ("Drama|War") and year (missing where unknown).
@@ -34,11 +35,11 @@ def item_feature_table(item_table: pd.DataFrame) -> pd.DataFrame:
     genres = genres.div(genres.sum(axis=1).clip(lower=1), axis=0).add_prefix("genre ")
     bins = item_table["year"].astype("Float64") // YEARS_PER_BIN
     _check_number("years", bins.nunique())
-    return pd.concat([genres, pd.get_dummies(bins, prefix="year", dtype=np.float32)], axis=1)
+    return pd.concat([genres, pd.get_dummies(bins.astype("Int64"), prefix="year", dtype=np.float32)], axis=1)
 
 
 def user_features(user_table: pd.DataFrame) -> Tensor:
-    """Return one-hot gender, occupation and bins of the age: float32 (n_users, n_user_features).
+    """Return one-hot encoded gender, occupation and bins of the age: float32 (n_users, n_user_features).
 
     Args:
         user_table: of a `Dataset`; columns gender, age and occupation as text, empty where unknown.
@@ -62,6 +63,6 @@ def _one_hot(name: str, values: pd.Series) -> np.ndarray:
 def _check_number(name: str, n: int) -> None:
     if n > MAX_CATEGORIES:
         raise DataError(
-            f"{name}: {n:,} different values, but features can have at most {MAX_CATEGORIES:,}; use a network without "
-            "features (model.user.features=false model.item.features=false), or check the files of the data set"
+            f"{name}: {n:,} categories, but a feature can have at most {MAX_CATEGORIES:,}; check the files of the data "
+            "set, or use a network without features, such as model=embedding-net"
         )

@@ -46,10 +46,15 @@ def join_checkpoints(paths: Sequence[Path], trust: Trust = False) -> dict[str, A
 def _kind(content: dict[str, Any]) -> dict[str, Any]:
     """Return what checkpoints must have in common to be averaged."""
     metadata = content["recsys"]
+    config = metadata["config"]
+    is_refit = config.get("refit") is True
     return {
         "network": content["network"]["class"],
         "predicts_ratings": metadata["predicts_ratings"],
-        "refit": metadata["config"].get("refit") is True,
+        "refit": is_refit,
+        "ranking": config.get("ranking")
+        if is_refit
+        else None,  # the validation metrics of members are averaged
         "scale": metadata["scale"],
         "user_ids": ids_from_plain(metadata["user_ids"]).tolist(),
         "item_ids": ids_from_plain(metadata["item_ids"]).tolist(),

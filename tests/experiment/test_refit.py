@@ -101,6 +101,7 @@ def test_refit_runs_are_averaged(folder: Path, tmp_path: Path) -> None:
     assert members[0]["metrics"] != members[1]["metrics"]
     for name in ("val/rmse", "val/mae"):
         assert averaged["metrics"][name] == pytest.approx(np.mean([m["metrics"][name] for m in members]))
+    assert averaged["data"]["split"] == members[0]["data"]["split"]
     assert averaged["refit"]["ratings"] == members[0]["refit"]["ratings"]
     (row,) = [row for row in evaluate(str(tmp_path / "average"), "test") if row["model"] == "bias"]
     assert averaged["metrics"]["test/rmse"] == row["test/rmse"]
@@ -113,6 +114,13 @@ def test_refit_runs_are_averaged(folder: Path, tmp_path: Path) -> None:
 def test_a_refit_run_is_not_averaged_with_another(folder: Path, tmp_path: Path) -> None:
     other = finished_run(tmp_path / "other", BIAS)
     with pytest.raises(RunError, match=r"differ in refit \(True and False\): they cannot be averaged"):
+        average([folder, other])
+
+
+@pytest.mark.slow
+def test_refit_runs_with_different_rankings_are_not_averaged(folder: Path, tmp_path: Path) -> None:
+    other = finished_run(tmp_path / "other", [*BIAS, "refit=true", "ranking.k=5"])
+    with pytest.raises(RunError, match="differ in ranking"):
         average([folder, other])
 
 
@@ -166,11 +174,11 @@ def test_a_damaged_record_of_the_first_training_is_an_error(
     record = tmp_path / "run" / "first-training" / "selection.json"
     content = json.loads(record.read_text())
     for changes, message in (
-        ({"epoch": 99}, "epoch=99 of epochs="),
-        ({"epochs": 10**12}, "of epochs=1000000000000: .*max_epochs="),
+        ({"epoch": 99}, "epoch=99, epochs="),
+        ({"epochs": 10**12}, "epochs=1000000000000: .*max_epochs="),
         ({"epoch": "1"}, "epoch"),
-        ({"metrics": {}}, "metrics: val/rmse is missing"),
-        ({"metrics": {"val/mae": 0.5}}, "metrics: val/rmse is missing"),
+        ({"metrics": {}}, "metrics.val/rmse is missing"),
+        ({"metrics": {"val/mae": 0.5}}, "metrics.val/rmse is missing"),
         ({"metrics": {"val/rmse": 0.5, "rmse": 0.5}}, "not a valid record"),
     ):
         record.write_text(json.dumps(content | changes))
