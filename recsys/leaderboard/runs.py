@@ -8,7 +8,7 @@ from typing import Any
 from recsys.errors import RunError
 from recsys.evaluation.objective import Objective
 from recsys.leaderboard.paired_test import Repeat
-from recsys.runs.folder import FAILED, RESULT, files_named
+from recsys.runs.folder import FAILED, RESULT, entries_named
 from recsys.runs.outcome import Completed, Failed, read_record
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def read_runs(folder: Path) -> list[RunRecord]:
         RunError: there is no such run.
     """
     runs = []
-    for file in files_named(folder, RESULT, FAILED):
+    for file in entries_named(folder, RESULT, FAILED):
         if file.name == FAILED and file.with_name(RESULT).exists():
             continue
         try:

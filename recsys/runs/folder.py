@@ -75,10 +75,14 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in (RESULT, FAILED, HYDRA, JOB_LOG))
 
 
-def files_named(folder: Path, *names: str) -> list[Path]:
-    """Return all files with one of these names in a folder and its subfolders, also while some of them are deleted."""
-    found = (Path(parent, name) for parent, _, files in os.walk(folder) for name in names if name in files)
-    return list(found)
+def entries_named(folder: Path, *names: str) -> list[Path]:
+    """Return what has one of these names in a folder and its subfolders, also while something is deleted there."""
+    return [
+        Path(parent, name)
+        for parent, folders, files in os.walk(folder)
+        for name in names
+        if name in files or name in folders
+    ]
 
 
 def find_run(run: str) -> Path:
@@ -92,7 +96,7 @@ def find_run(run: str) -> Path:
     """
     if run == "latest":
         found = {}
-        for path in files_named(Path("outputs"), RESULT):
+        for path in entries_named(Path("outputs"), RESULT):
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 if path.is_file():
                     found[path] = path.stat().st_mtime_ns

@@ -44,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished_run(tmp_path_factory.mktemp("refit"), [*BIAS, "refit=true"])
 
 
+@pytest.mark.slow
 def test_the_second_training_has_all_ratings_outside_the_test_set(
     compose, folder: Path, tmp_path: Path
 ) -> None:

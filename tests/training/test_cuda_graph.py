@@ -42,13 +42,14 @@ class OnCPU(CapturedStep):
         return launch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         [],
-        pytest.param(["loss=softmax"], marks=pytest.mark.slow),
-        pytest.param(["averaging=ema", "snapshots=1"], marks=pytest.mark.slow),
-        pytest.param(["optimizer=adam", "schedule=one-cycle"], marks=pytest.mark.slow),
+        ["loss=softmax"],
+        ["averaging=ema", "snapshots=1"],
+        ["optimizer=adam", "schedule=one-cycle"],
     ],
     ids=["pointwise", "softmax", "ema", "one-cycle"],
 )

@@ -258,6 +258,7 @@ def test_the_seed_decides_the_sampled_items(compose, tmp_path: Path) -> None:
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.slow
 def test_no_relevant_ratings_are_an_error_for_ranking_and_a_warning_for_ratings(
     compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_ranking_loss_of_ones_own(compose, tmp_path: Path) -> None:
     assert {name: result["metrics"][name] for name in measured} == pytest.approx(measured, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_rating_loss_of_ones_own(compose, tmp_path: Path) -> None:
     recorder = Recorder()
     result = train_result(compose(*RUN, *RATING, "patience=100"), tmp_path / "run", callbacks=[recorder])
@@ -174,6 +175,7 @@ def test_a_split_of_ones_own_is_described_and_checked(compose, tmp_path: Path) -
         validate(compose(*RUN, "split.nth=2"))
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own(compose, tmp_path: Path) -> None:
     own = ["model=bias", f"model._target_={OwnNetwork.__module__}.OwnNetwork", "~model.head", "~model.margin"]
     result = train_result(compose(*RUN, *own), tmp_path / "run")
