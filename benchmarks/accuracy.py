@@ -6,8 +6,9 @@
 Runs that already have a result.json in the folder are skipped, so the tables can be made in several calls and
 printed again without training. Runs use one thread each (--threads), --jobs of them in parallel; seconds are
 those of a run, so compare them only for equal --jobs. Errors are pooled over all ratings of the test set; for
-several folds or seeds, their mean and standard deviation. --python also measures the libraries of peers.py on
-the same folds.
+several folds or seeds, their mean and standard deviation. --peers also measures libraries on the five folds:
+
+    python benchmarks/accuracy.py outputs/accuracy --protocols ml-100k-folds --peers "myFM, ordered probit"
 """
 
 import argparse
@@ -135,10 +136,14 @@ def main() -> None:
         "--print-only", action="store_true", help="train nothing, leave out models without results"
     )
     parser.add_argument(
+        "--peers", nargs="+", default=[], metavar="ROW", help="also measure these rows of peers.py"
+    )
+    parser.add_argument(
         "--python",
         action="append",
+        default=[],
         metavar="PACKAGE=PATH",
-        help="also measure this library in this environment (see peers.py)",
+        help="environment of a library of --peers, if it is not installed in this one (see peers.py)",
     )
     args = parser.parse_args()
     runs: list[tuple[Path, str]] = []
@@ -172,10 +177,10 @@ def main() -> None:
             )
             print(f"| {baseline} | {rmse:.4f} | {mae:.4f} | | | | |")
         print("\n".join(rows))
-    if args.python and not args.print_only:
+    if args.peers and not args.print_only:
         print("\n## Other libraries on the same folds\n", flush=True)
-        interpreters = [word for choice in args.python for word in ("--python", choice)]
-        subprocess.run([sys.executable, str(Path(__file__).with_name("peers.py")), *interpreters], check=True)
+        options = ["--rows", *args.peers, *(word for choice in args.python for word in ("--python", choice))]
+        subprocess.run([sys.executable, str(Path(__file__).with_name("peers.py")), *options], check=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from recsys.evaluation.baselines import baseline_metrics
 from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import rating_metrics
+from recsys.models.choice import JointScorer
 from recsys.models.scorer import Scorer
 from recsys.paths import git_commit
 from recsys.runs.checkpoint import LoadedCheckpoint
@@ -54,7 +55,7 @@ def describe_outcome(
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},
         "metrics": metrics,
         "baselines": baseline_metrics(dataset, split, "test", tasks["test"], biases),
-        "ranking": _describe_ranking(tasks),
+        "ranking": _describe_ranking(tasks, checkpoint.scorer),
         "data": _describe_data(dataset, split, split_name),
         "model": checkpoint.model,
         "versions": _versions(),
@@ -99,8 +100,11 @@ def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str,
     }
 
 
-def _describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any] | None:
-    """Return how rankings were measured and for how many users of each subset; None if they were not."""
+def _describe_ranking(tasks: Mapping[str, RankingTask | None], scorer: Scorer) -> dict[str, Any] | None:
+    """Return how rankings were measured and for how many users of each subset; None if they were not.
+
+    With loss=joint, `relevance_weights` are the selected w of `JointScorer`, one for each averaged network.
+    """
     measured = [task for task in tasks.values() if task is not None]
     if not measured:
         return None
@@ -109,6 +113,9 @@ def _describe_ranking(tasks: Mapping[str, RankingTask | None]) -> dict[str, Any]
         "threshold": measured[0].threshold,
         "ranked": "the full catalogue without items that the user rated in an earlier subset",
         "users": {task.subset: len(task.users) for task in measured},
+        "relevance_weights": [
+            float(module.relevance_weight) for module in scorer.modules() if isinstance(module, JointScorer)
+        ],
     }
 
 

@@ -203,6 +203,7 @@ def test_the_weight_of_ratings_in_rankings_is_that_of_the_first_training(compose
     scorer = load_checkpoint(checkpoint_in(tmp_path / "run")).scorer
     weights = {float(one.relevance_weight) for one in scorer.modules() if isinstance(one, JointScorer)}
     assert weights == {selection["relevance_weight"]}
+    assert set(result_in(tmp_path / "run")["ranking"]["relevance_weights"]) == weights
 
 
 @pytest.mark.parametrize(
