@@ -1,10 +1,10 @@
-"""RMSE of the test ratings in five groups, by how much the averaged networks disagree on them.
+"""Are predictions with large deviations less accurate, and are probabilities of relevant ratings calibrated?
 
     python benchmarks/deviations.py                    # trains the default network on ml-100k
     python benchmarks/deviations.py run=outputs/mine   # of a finished run
 
-The groups have equal numbers of ratings, ordered by `Recommender.deviations`. Other arguments are overrides of the
-training. A run with one network has no deviations.
+The test ratings are divided into five groups of equal size, once by `Recommender.deviations`, once by
+`Recommender.relevance`. Other arguments are overrides of the training. A run with one network has no deviations.
 """
 
 import sys
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from recsys import compose, train
-from recsys.models.scoring import deviations_of_pairs, predict_pairs
+from recsys.models.heads import relevance_threshold
+from recsys.models.scoring import deviations_of_pairs, predict_pairs, relevance_of_pairs
 from recsys.runs.load import LoadedRun, load_run
 from recsys.runs.ratings import load_ratings
 
@@ -22,7 +23,7 @@ GROUPS = 5
 
 
 def measure(run: LoadedRun) -> None:
-    """Print the number, the mean deviation and the RMSE of each group of test ratings."""
+    """Print the RMSE of each group by deviations, and the share of relevant ratings in each group by probability."""
     ratings = load_ratings(run)
     rows = ratings.split.test
     users, items = ratings.dataset.users[rows], ratings.dataset.items[rows]
@@ -33,6 +34,12 @@ def measure(run: LoadedRun) -> None:
     for group in np.array_split(deviations.argsort(kind="stable"), GROUPS):
         rmse = np.sqrt((errors[group] ** 2).mean())
         print(f"| {len(group):,} | {deviations[group].mean():.3f} | {rmse:.4f} |")
+    threshold = relevance_threshold(run.checkpoint.ranking[1], scorer.scale)
+    probabilities = relevance_of_pairs(scorer, users, items, threshold)
+    relevant = ratings.dataset.ratings[rows] >= threshold
+    print(f"\n| test ratings | mean P(rating >= {threshold:g}) | share |\n| ---: | ---: | ---: |")
+    for group in np.array_split(probabilities.argsort(kind="stable"), GROUPS):
+        print(f"| {len(group):,} | {probabilities[group].mean():.3f} | {relevant[group].mean():.3f} |")
 
 
 def main() -> None:

@@ -26,8 +26,9 @@ from recsys.inference.new_user import NewUser
 from recsys.inference.ratings_csv import read_ratings_csv
 from recsys.inference.recommendations import best_items
 from recsys.inference.similar import similar_items, similar_users
+from recsys.models.heads import relevance_threshold
 from recsys.models.scorer import Precision
-from recsys.models.scoring import Seen, deviations_of_pairs, predict_pairs
+from recsys.models.scoring import Seen, deviations_of_pairs, predict_pairs, relevance_of_pairs
 from recsys.runs.load import LoadedRun, load_run
 
 OnUnknown = Literal["raise", "bias"]
@@ -136,6 +137,26 @@ class Recommender:
         """
         u, i = np.broadcast_arrays(self.user_ids.to_indices(users), self.catalogue.to_indices(items))
         return in_shape_of(u, deviations_of_pairs(self.scorer, u.ravel(), i.ravel()))
+
+    def relevance(self, users: Any, items: Any) -> Any:
+        """Return P(rating >= threshold), with the threshold of the run (ranking.threshold).
+
+        Args:
+            users: raw ids.
+            items: raw ids or titles; users and items broadcast against each other.
+
+        Returns:
+            Probabilities in the common shape, a float for two scalars; nan if the network does not predict
+            probabilities, as model.head=ordinal does.
+
+        Raises:
+            UnknownIdError: a user or item is unknown; lists the nearest known ones.
+            RunError: the run does not predict ratings.
+        """
+        self._require_ratings("relevance")
+        u, i = np.broadcast_arrays(self.user_ids.to_indices(users), self.catalogue.to_indices(items))
+        threshold = relevance_threshold(self.run.checkpoint.ranking[1], self.scorer.scale)
+        return in_shape_of(u, relevance_of_pairs(self.scorer, u.ravel(), i.ravel(), threshold))
 
     def recommend(
         self,

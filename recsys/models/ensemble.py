@@ -38,6 +38,12 @@ class EnsembleScorer(Scorer):
         """Return the standard deviation of the members' outputs: (B,) and (B,) to (B,)."""
         return torch.stack([member.predict(users, items) for member in self._scorers]).std(0)
 
+    def relevance(self, users: Tensor, items: Tensor, threshold: float) -> Tensor | None:
+        """Return the mean of the members' P(rating >= threshold): (B,) and (B,) to (B,); None if one has none."""
+        found = [member.relevance(users, items, threshold) for member in self._scorers]
+        probabilities = [one for one in found if one is not None]
+        return torch.stack(probabilities).mean(0) if len(probabilities) == len(found) else None
+
     def ranker(self, choosers: Tensor | None = None) -> Scorer:
         """Return the mean of the members' rankers; if a member has none of its own, this scorer."""
         parts = [None] * len(self.members) if choosers is None else self._split(choosers)

@@ -81,6 +81,10 @@ class Scorer(nn.Module):
         """
         return None
 
+    def relevance(self, users: Tensor, items: Tensor, threshold: float) -> Tensor | None:
+        """Return P(rating >= threshold): (B,) and (B,) to (B,); None if the network does not predict probabilities."""
+        return None
+
     def ranker(self, choosers: Tensor | None = None) -> "Scorer":
         """Return a scorer whose scores order the items that are recommended to a user; by default, this one.
 

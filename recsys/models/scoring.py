@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -142,11 +143,25 @@ def predict_pairs(scorer: Scorer, users: NDArray, items: NDArray) -> NDArray[np.
 def deviations_of_pairs(scorer: Scorer, users: NDArray, items: NDArray) -> NDArray[np.float32]:
     """Return by how much the networks disagree, see `Scorer.deviations`; nan if there is only one network."""
 
-    def deviations(users: Tensor, items: Tensor) -> Tensor:
-        found = scorer.deviations(users, items)
+    return _in_chunks(_or_nan(scorer.deviations), *_as_tensors(scorer, users, items)).cpu().numpy()
+
+
+def relevance_of_pairs(
+    scorer: Scorer, users: NDArray, items: NDArray, threshold: float
+) -> NDArray[np.float32]:
+    """Return P(rating >= threshold) of user and item indices (n,), see `Scorer.relevance`; nan if it is not known."""
+    relevance = _or_nan(partial(scorer.relevance, threshold=threshold))
+    return _in_chunks(relevance, *_as_tensors(scorer, users, items)).cpu().numpy()
+
+
+def _or_nan(predict: Callable[[Tensor, Tensor], Tensor | None]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a function that returns nan for each pair where another one returns None."""
+
+    def predict_or_nan(users: Tensor, items: Tensor) -> Tensor:
+        found = predict(users, items)
         return torch.full(users.shape, torch.nan, device=users.device) if found is None else found
 
-    return _in_chunks(deviations, *_as_tensors(scorer, users, items)).cpu().numpy()
+    return predict_or_nan
 
 
 def _as_tensors(scorer: Scorer, users: NDArray, items: NDArray) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.models.heads import OrdinalHead
 from recsys.models.ops.all_pairs import all_pairs
 from recsys.models.ops.mlp import MLP
 from recsys.models.scorer import Precision, Scorer, Side
@@ -91,6 +92,12 @@ class TableScorer(Scorer):
     def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
         """Return every item's rating for each user, unclipped: (B,) to (B, n_items)."""
         return self.head(self.catalogue_logits(users, precision))
+
+    def relevance(self, users: Tensor, items: Tensor, threshold: float) -> Tensor | None:
+        """Return P(rating >= threshold): (B,) and (B,) to (B,); None if the head is not ordinal."""
+        if not isinstance(self.head, OrdinalHead):
+            return None
+        return self.head.log_relevance(self.logits(users, items), threshold).exp()
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores, which the head converts to ratings: (B,) and (B,) to (B,)."""

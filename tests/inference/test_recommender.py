@@ -313,8 +313,22 @@ def test_the_networks_of_an_ensemble_show_how_much_they_disagree(tmp_path: Path)
     assert recommender.deviations([7, 8], 3).shape == (2,)
 
 
+@pytest.mark.slow
+def test_the_probability_of_relevance_follows_the_ratings(joint: Recommender) -> None:
+    found = load_ratings(joint.run)
+    rows = found.split.test
+    users = found.dataset.user_ids.to_ids(found.dataset.users[rows])
+    items = found.dataset.item_ids.to_ids(found.dataset.items[rows])
+    probabilities = joint.relevance(users, items)
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert joint.relevance(users[0], items[0]) == pytest.approx(probabilities[0], abs=1e-6)
+    assert joint.relevance([[1], [2]], [3, 4, 5]).shape == (2, 3)
+    assert np.corrcoef(probabilities, joint.predict(users, items))[0, 1] > 0.9
+
+
 def test_one_network_has_no_deviations(recommender: Recommender) -> None:
     assert np.isnan(recommender.deviations(7, 3))
+    assert np.isnan(recommender.relevance(7, 3)), "its head is not ordinal"
     assert "deviation" not in recommender.recommend(7)
 
 

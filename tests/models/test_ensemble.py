@@ -7,8 +7,10 @@ from torch import nn
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
 from recsys.models.ensemble import EnsembleScorer, average
+from recsys.models.heads import MeanOffsetHead, OrdinalHead
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.scorer import Scorer
+from recsys.models.table_scorer import Table, TableScorer
 
 USERS, ITEMS = torch.tensor([0, 5, 2]), torch.tensor([3, 3, 1])
 SIZE = (6, 4, (1, 5), 3.0)
@@ -39,6 +41,23 @@ def test_deviations_are_those_of_clipped_ratings(members: list[Scorer]) -> None:
     expected = (outputs[0] - outputs[1]).abs() / 2**0.5
     assert torch.allclose(EnsembleScorer(members).deviations(USERS, ITEMS), expected)
     assert members[0].deviations(USERS, ITEMS) is None
+
+
+def test_the_probability_of_relevance_is_the_mean_of_the_members() -> None:
+    """With an ordinal head it is sigmoid(score - threshold of the head); other heads have none."""
+    head = OrdinalHead([1, 2, 3, 4, 5])
+    members = []
+    for bias in (0.0, 1.0):
+        users = Table(None, torch.full((6, 1), bias))
+        members.append(TableScorer.copy_of(users, Table(None, torch.zeros(4, 1)), head, (1, 5), True))
+    expected = (torch.sigmoid(-head.thresholds[2]) + torch.sigmoid(1 - head.thresholds[2])) / 2
+    found = EnsembleScorer(members).relevance(torch.tensor([1, 2]), torch.tensor([3, 0]), 4)
+    assert torch.allclose(found, expected.expand(2))
+    other = TableScorer.copy_of(
+        users, Table(None, torch.zeros(4, 1)), MeanOffsetHead(3, (1, 5)), (1, 5), True
+    )
+    assert other.relevance(USERS, ITEMS, 4) is None
+    assert EnsembleScorer([members[0], other]).relevance(USERS, ITEMS, 4) is None
 
 
 def test_an_ensemble_for_other_users_has_them_in_every_member(members: list[Scorer]) -> None:
