@@ -57,12 +57,9 @@ class IdMap:
         Raises:
             UnknownIdError: an id is not in the map, or is text although the ids are numbers (or the reverse).
         """
-        wanted = as_array(ids)
+        wanted = self._of_own_kind(ids)
         if wanted.size == 0:
             return np.zeros(wanted.shape, dtype=np.int32)
-        if (kind := _kind(self.ids)) != _kind(wanted):
-            first = wanted.reshape(-1)[:1].tolist()[0]
-            raise UnknownIdError(self._describe_wrong_kind(first, kind))
         indices, known = self._find(wanted)
         if not known.all():
             raise UnknownIdError(self._describe_unknown(np.unique(wanted[~known])))
@@ -76,6 +73,26 @@ class IdMap:
         indices, known = self._find(wanted)
         return np.where(known, indices, np.int32(-1))
 
+    def find_given(self, ids: ArrayLike) -> NDArray[np.int32]:
+        """Return the indices of ids that a user gave, in the same shape, with -1 for unknown ids.
+
+        Text may be an id that was typed: if the ids are numbers, "42" is 42.
+
+        Raises:
+            UnknownIdError: an id is neither text nor of the kind of the map, such as 42.0 or nan. If it counted as
+                unknown, a known user would be taken for an unknown one.
+        """
+        wanted = as_array(ids)
+        kind = _kind(self.ids)
+        if wanted.size == 0 or _kind(wanted) == kind:
+            return self.find(wanted)
+        found = np.empty(wanted.size, dtype=np.int32)
+        for position, id in enumerate(wanted.ravel().tolist()):
+            if not isinstance(id, str) and _kind(as_array([id])) != kind:
+                raise UnknownIdError(self._describe_wrong_kind(id, kind))
+            found[position] = self.find(self.from_text(id) if isinstance(id, str) else id)
+        return found.reshape(wanted.shape)
+
     def from_text(self, text: str) -> int | str:
         """Return an id that was typed, or read from a file, as the type of the raw ids; it may be unknown.
 
@@ -88,6 +105,20 @@ class IdMap:
             return parse_integer(text)
         except ValueError:
             return text
+
+    def _of_own_kind(self, ids: ArrayLike) -> NDArray:
+        """Return ids as an array.
+
+        Raises:
+            UnknownIdError: they are not of the kind of the map.
+        """
+        wanted = as_array(ids)
+        if wanted.size and (kind := _kind(self.ids)) != _kind(wanted):
+            wrong = next(
+                (id for id in wanted.ravel().tolist() if _kind(as_array([id])) != kind), wanted.flat[0]
+            )
+            raise UnknownIdError(self._describe_wrong_kind(wrong, kind))
+        return wanted
 
     def _find(self, wanted: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return indices, and whether each one is valid, that is, whether its id is in the map."""
@@ -173,7 +204,7 @@ def _kind(ids: NDArray) -> str:
     """Return the kind of ids, as error messages call it: "whole numbers", "text", or "neither"."""
     if ids.dtype.kind in "iu":
         return NUMBERS
-    if ids.size and all(type(id) is int for id in ids.flat):
+    if ids.size and all(isinstance(id, int | np.integer) and not isinstance(id, bool) for id in ids.flat):
         return NUMBERS
     is_text = ids.dtype.kind == "U" or all(isinstance(id, str) for id in ids.flat)
     return "text" if is_text else "neither"

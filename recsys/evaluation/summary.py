@@ -12,6 +12,7 @@ from recsys.data.batches import Batch, count_cold
 from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
+from recsys.errors import RunError
 from recsys.evaluation.baselines import baseline_metrics
 from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
@@ -51,6 +52,8 @@ def describe_outcome(
     metrics = dict(val_metrics or {})
     for subset in ("val", "test") if val_metrics is None else ("test",):
         metrics |= measure(checkpoint.scorer, batches, subset, tasks[subset])
+    if objective.name not in metrics:
+        raise RunError(f"the objective {objective.name} is not among the metrics: {', '.join(metrics)}")
     return {
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},
         "metrics": metrics,

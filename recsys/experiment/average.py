@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.runs import RunRecord, read_runs
 from recsys.paths import expanded
@@ -54,6 +56,7 @@ def average(
         raise RunError(f"averaging needs at least two finished runs; given: {given}")
     members = [RunRecord(str(member), (), read_record(member / RESULT, Loaded)) for member in folders]
     _check_splits(members)
+    _check_objectives(members)
     for member in folders:
         if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):
             raise ConfigError(
@@ -109,6 +112,11 @@ def average(
             if checkpoint.is_refit
             else None,
         }
+        try:
+            Loaded.model_validate(result)
+        except ValidationError as error:  # from values of the members
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise RunError(f"the runs cannot be averaged: {where}: {error.errors()[0]['msg']}") from None
         write_json(opened / RESULT, result)
     return Run(opened, result["metrics"], result)
 
@@ -125,6 +133,16 @@ def _mean_metrics(members: Sequence[RunRecord]) -> dict[str, float]:
         name for name in metrics[0] if name.startswith("val/") and all(name in other for other in metrics)
     ]
     return {name: fmean(one[name] for one in metrics) for name in names}
+
+
+def _check_objectives(members: Sequence[RunRecord]) -> None:
+    first, *others = members
+    for other in others:
+        if other.objective != first.objective:
+            raise RunError(
+                f"{first.name} and {other.name} cannot be averaged: they have different objectives "
+                f"({first.objective.name} and {other.objective.name})"
+            )
 
 
 def _check_splits(members: Sequence[RunRecord]) -> None:

@@ -49,14 +49,14 @@ class Catalogue:
         """
         values = as_array(items)
         if values.dtype.kind not in "UO":
-            return self.ids.find(values) if missing_ok else self.ids.to_indices(values)
+            return self.ids.find_given(values) if missing_ok else self.ids.to_indices(values)
         indices = (self.to_index(item, missing_ok) for item in values.ravel().tolist())
         return np.fromiter(indices, np.int32, values.size).reshape(values.shape)
 
     def to_index(self, item: Any, missing_ok: bool = False) -> int:
         """Return the item index of one raw id or title; see `to_indices`."""
         if not isinstance(item, str):
-            return int(self.ids.find(item) if missing_ok else self.ids.to_indices(item))
+            return int(self.ids.find_given(item) if missing_ok else self.ids.to_indices(item))
         if len(item) > MAX_ID_LENGTH:  # slow to compare
             if missing_ok:
                 return -1
@@ -93,7 +93,9 @@ class Catalogue:
         if genres is not None:
             allowed &= self._has_genre(genres)
         if years is not None:
-            span: Sequence[Any] = years if isinstance(years, Sequence) else [years]
+            span = np.atleast_1d(years)
+            if span.shape not in ((1,), (2,)):
+                raise DataError(f"years={shortened(years)}: must be a year, or the first and the last year")
             allowed &= self.items["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
         if not allowed.any():
             raise DataError(

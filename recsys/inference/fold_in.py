@@ -211,4 +211,4 @@ class Posterior:
         before = (derivatives @ self.prior.root).square().sum()
         if before == 0:  # all predictions are the same for every user
             return 0.0
-        return float(1 - (derivatives @ self.root).square().sum() / before)
+        return max(0.0, float(1 - (derivatives @ self.root).square().sum() / before))

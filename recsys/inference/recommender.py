@@ -314,7 +314,7 @@ class Recommender:
         if on_unknown == "raise":
             return self.user_ids.to_indices(users)
         self._require_ratings("on_unknown='bias'")
-        return self.user_ids.find(users)
+        return self.user_ids.find_given(users)
 
     def _require_ratings(self, feature: str) -> None:
         if not self.scorer.predicts_ratings:

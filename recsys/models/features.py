@@ -8,7 +8,9 @@ from torch import Tensor
 from recsys.errors import DataError
 
 YEARS_PER_BIN = 5  # width of the bins of release years and ages
-MAX_CATEGORIES = 1000  # per feature; the feature matrix is dense, so more columns could exhaust the memory
+# Limits of a feature: its matrix is dense, so more categories could exhaust the memory.
+MAX_CATEGORIES = 1000
+MAX_CELLS = 1 << 28  # categories times items or users: 1 GB
 
 
 def item_features(item_table: pd.DataFrame) -> Tensor:
@@ -27,15 +29,20 @@ def item_feature_table(item_table: pd.DataFrame) -> pd.DataFrame:
         item_table: of a `Dataset`; columns genres ("Drama|War") and year (missing where unknown).
 
     Raises:
-        DataError: there are more than `MAX_CATEGORIES` genres or year bins.
+        DataError: there are too many genres or year bins.
     """
-    _check_number("genres", item_table["genres"].str.split("|").explode().replace("", None).nunique())
-    flags = item_table["genres"].str.get_dummies("|")
-    genres = flags.drop(columns="", errors="ignore").astype(np.float32)  # "": items without a genre
-    genres = genres.div(genres.sum(axis=1).clip(lower=1), axis=0).add_prefix("genre ")
+    each = item_table["genres"].reset_index(drop=True).str.split("|").explode()
+    codes, names = pd.factorize(each[each != ""], sort=True)
+    _check_number("genres", len(names), len(item_table))
+    genres = np.zeros((len(item_table), len(names)), np.float32)
+    genres[each[each != ""].index, codes] = 1
+    genres /= np.maximum(genres.sum(1, keepdims=True), 1)
+    of_genres = pd.DataFrame(genres, item_table.index, [f"genre {name}" for name in names])
     bins = item_table["year"].astype("Float64") // YEARS_PER_BIN
-    _check_number("years", bins.nunique())
-    return pd.concat([genres, pd.get_dummies(bins.astype("Int64"), prefix="year", dtype=np.float32)], axis=1)
+    _check_number("years", bins.nunique(), len(bins))
+    return pd.concat(
+        [of_genres, pd.get_dummies(bins.astype("Int64"), prefix="year", dtype=np.float32)], axis=1
+    )
 
 
 def user_features(user_table: pd.DataFrame) -> Tensor:
@@ -45,7 +52,7 @@ def user_features(user_table: pd.DataFrame) -> Tensor:
         user_table: of a `Dataset`; columns gender, age and occupation as text, empty where unknown.
 
     Raises:
-        DataError: there are more than `MAX_CATEGORIES` values of one of them.
+        DataError: one of them has too many values.
     """
     known = user_table.replace("", None)
     age = pd.to_numeric(known["age"], errors="coerce").astype("Float64") // YEARS_PER_BIN
@@ -56,13 +63,14 @@ def user_features(user_table: pd.DataFrame) -> Tensor:
 
 
 def _one_hot(name: str, values: pd.Series) -> np.ndarray:
-    _check_number(name, values.nunique())
+    _check_number(name, values.nunique(), len(values))
     return pd.get_dummies(values).to_numpy(np.float32).reshape(len(values), -1)
 
 
-def _check_number(name: str, n: int) -> None:
-    if n > MAX_CATEGORIES:
+def _check_number(name: str, n: int, n_rows: int) -> None:
+    if n > MAX_CATEGORIES or n * n_rows > MAX_CELLS:
         raise DataError(
-            f"{name}: {n:,} categories, but a feature can have at most {MAX_CATEGORIES:,}; check the files of the data "
-            "set, or use a network without features, such as model=embedding-net"
+            f"{name}: {n:,} categories, but a feature of {n_rows:,} items or users can have at most "
+            f"{min(MAX_CATEGORIES, MAX_CELLS // n_rows):,}; check the files of the data set, or use a network without "
+            "features, such as model=embedding-net"
         )

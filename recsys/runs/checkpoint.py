@@ -148,6 +148,9 @@ def check_format(path: Path) -> None:
 def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trust: Trust) -> LoadedCheckpoint:
     keys = ("model", "scale", "data", "config")
     check_plain([content["epoch"], *(metadata[key] for key in keys)])
+    for key in ("epoch", "global_step"):
+        if type(content[key]) is not int or not 0 <= content[key] < 2**53:
+            raise ValueError(f"{key}: a number from 0 is needed")
     network, predicts_ratings = content["network"], metadata["predicts_ratings"]
     if not isinstance(predicts_ratings, bool):
         raise ValueError("predicts_ratings: true or false is needed")
@@ -163,7 +166,7 @@ def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trus
     if not low < high or metadata["scale"] != [low, high]:
         raise RunError(f"its scale is {metadata['scale']!r:.100}, and that of its network {low} to {high}")
     model = metadata["model"]
-    if not isinstance(model["name"], str) or type(model["parameters"]) is not int:
+    if not isinstance(model["name"], str) or type(model["parameters"]) is not int or model["parameters"] < 0:
         raise ValueError("model: a name and a number of parameters are needed")
     if not isinstance(metadata["config"], dict):
         raise ValueError("config: not a configuration")

@@ -51,6 +51,7 @@ def _kind(content: dict[str, Any]) -> dict[str, Any]:
     return {
         "network": content["network"]["class"],
         "predicts_ratings": metadata["predicts_ratings"],
+        "data": list(metadata["data"]),  # checksum of the ratings, fingerprint of the split
         "refit": is_refit,
         "ranking": config.get("ranking")
         if is_refit

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch.optim import Optimizer
@@ -23,7 +23,12 @@ from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
 from recsys.seeds import seed_for
 from recsys.terminal import is_terminal
-from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping, LastCheckpoint
+from recsys.training.callbacks.cycle_end import (
+    CycleEndCheckpoint,
+    CycleEndEarlyStopping,
+    FinalCheckpoint,
+    LastCheckpoint,
+)
 from recsys.training.callbacks.metadata import CheckpointMetadata
 from recsys.training.callbacks.progress import EpochBar, EpochLog
 from recsys.training.callbacks.snapshots import SnapshotEnsemble
@@ -128,7 +133,7 @@ def build_callbacks(
         CycleEndEarlyStopping(patience=patience, check_finite=False, **selection),
     ]
     if epochs is not None:
-        selecting = [ModelCheckpoint(**best, every_n_epochs=epochs, save_on_train_epoch_end=True)]
+        selecting = [FinalCheckpoint(epochs, **best)]
     callbacks: list[Callback] = [
         CheckpointMetadata(metadata),
         *selecting,

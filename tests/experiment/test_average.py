@@ -1,6 +1,8 @@
 """The average of runs is a run."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,7 +136,7 @@ def test_runs_with_different_splits_or_networks_are_refused(compose, tmp_path: P
         "data": "a and .*data cannot be averaged",
         "class": "a/.* and .*class/.* differ in network .*EmbeddingNet.*MatrixFactorization",
         "width": r"width/.* differ in embedding_dim \(32.*5\)",
-        "loss": "differ in predicts_ratings",
+        "loss": r"have different objectives \(val/rmse and val/ndcg@10\)",
     }
     before = files_in(tmp_path)
     for name, message in messages.items():
@@ -146,6 +148,51 @@ def test_runs_with_different_splits_or_networks_are_refused(compose, tmp_path: P
     with pytest.raises(ConfigError, match=r"output_dir=.*a/own: is inside .*a, which is averaged"):
         average([tmp_path / "a", tmp_path / "same"], tmp_path / "a" / "own")
     assert files_in(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_edited_members_are_refused(compose, tmp_path: Path) -> None:
+    def edit_results(edit: Callable[[dict], object], *names: str) -> None:
+        for name in names:
+            result = result_in(tmp_path / name)
+            edit(result)
+            (tmp_path / name / "result.json").write_text(json.dumps(result))
+
+    def add_metric(result: dict) -> None:
+        result["objective"]["name"] = "val/foo"
+        result["metrics"] |= {"val/foo": 0.5, "test/foo": 0.5}
+
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(folders):
+        train(compose(*QUICK, "model=bias", f"seed={seed}"), folder)
+    saved = (
+        shutil.copytree(tmp_path / "a", tmp_path / "saved"),
+        shutil.copytree(tmp_path / "b", tmp_path / "saved-b"),
+    )
+    edits = {
+        "different objectives": lambda: edit_results(add_metric, "b"),
+        "the objective val/foo is not among the metrics": lambda: edit_results(add_metric, "a", "b"),
+        "cannot be averaged: time.epochs": lambda: edit_results(
+            lambda result: result["time"].update(epochs=2**63 - 1), "a"
+        ),
+        "differ in data": lambda: change_checkpoint(best(tmp_path / "b")),
+    }
+    for message, edit in edits.items():
+        edit()
+        with pytest.raises(RunError, match=message):
+            average(folders, tmp_path / "out")
+        assert not (tmp_path / "out" / "result.json").exists()
+        for folder, copy in zip(folders, saved, strict=True):
+            shutil.rmtree(folder)
+            shutil.copytree(copy, folder)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+def change_checkpoint(path: Path) -> None:
+    """Claim that a run was trained on another split."""
+    content = torch.load(path)
+    content["recsys"]["data"] = ["0" * 64, "0" * 16]
+    torch.save(content, path)
 
 
 @pytest.mark.slow

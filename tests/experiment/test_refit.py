@@ -1,6 +1,7 @@
 """refit=true: the validation set selects the number of epochs, then the network is trained on it, too."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     cfg = compose(*BIAS, "refit=true")
     with monkeypatch.context() as patched:
         interrupt(patched, in_second)
-        with pytest.raises(Stopped):
+        with pytest.raises(
+            Stopped, match=rf"recsys-train run={re.escape(str(tmp_path / 'run'))} resume=true"
+        ):
             train(cfg, tmp_path / "run")
     assert not (tmp_path / "run" / "result.json").exists()
     assert (tmp_path / "run" / "first-training" / "selection.json").exists() == in_second

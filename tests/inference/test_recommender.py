@@ -145,6 +145,30 @@ def test_unknown_ids_are_refused_or_predicted_by_biases(recommender: Recommender
         recommender.predict(9, 3, on_unknown="maybe")
 
 
+def test_a_known_user_of_another_type_is_not_taken_for_an_unknown_one(recommender: Recommender) -> None:
+    expected = recommender.predict([9, 8], [3, 4])
+    for users in (["9", "8"], ["9", 8], pd.Series([9, 8], dtype=object), np.array([9, 8], np.uint8)):
+        np.testing.assert_array_equal(recommender.predict(users, [3, 4], on_unknown="bias"), expected)
+    numbers = pd.Series(list(np.array([9, 8])), dtype=object)  # of numpy.int64
+    np.testing.assert_array_equal(recommender.predict(numbers, [3, 4]), expected)
+    for users in ([9.0, 8.0], [9, np.nan], np.array([9, 8.0], object), np.array([True, False])):
+        with pytest.raises(UnknownIdError, match=r"user ids are whole numbers here, which .* is not"):
+            recommender.predict(users, [3, 4], on_unknown="bias")
+        with pytest.raises(UnknownIdError, match=r"item ids are whole numbers here, which .* is not"):
+            recommender.predict([9, 8], users, on_unknown="bias")
+        with pytest.raises(UnknownIdError, match=r"user ids are whole numbers here, which .* is not"):
+            recommender.recommend(users, on_unknown="bias")
+
+
+def test_years_are_one_or_two_numbers(recommender: Recommender) -> None:
+    expected = recommender.recommend(7, years=[1950, 1990])
+    for years in (np.array([1950, 1990]), pd.Series([1950, 1990], index=[3, 4]), (1950, 1990)):
+        pd.testing.assert_frame_equal(recommender.recommend(7, years=years), expected)
+    for years in ((), (1950, 1960, 1990)):
+        with pytest.raises(DataError, match="must be a year, or the first and the last year"):
+            recommender.recommend(7, years=years)
+
+
 def test_a_new_user_is_predicted_from_ratings(recommender: Recommender, truth: np.ndarray) -> None:
     """From 40 noiseless ratings of user 9, the other ratings of user 9 are predicted well."""
     items = np.random.default_rng(0).permutation(120) + 1

@@ -229,7 +229,10 @@ def test_features_have_a_limited_number_of_categories() -> None:
     items = pd.DataFrame(
         {"genres": ["|".join(f"{i}-{j}" for j in range(3)) for i in range(6000)], "year": 1990}
     )
-    with pytest.raises(DataError, match="genres: 18,000 categories, but a feature can have at most 1,000"):
+    with pytest.raises(
+        DataError,
+        match="genres: 18,000 categories, but a feature of 6,000 items or users can have at most 1,000",
+    ):
         item_features(items)
     users = pd.DataFrame({"gender": "", "age": "", "occupation": [str(i) for i in range(2000)]})
     with pytest.raises(DataError, match="occupation: 2,000 categories"):

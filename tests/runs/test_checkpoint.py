@@ -60,6 +60,25 @@ def test_it_contains_plain_types_only(checkpoint: Path) -> None:
         check(content[key])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.update(epoch="9"),
+        lambda content: content.update(epoch=-5),
+        lambda content: content.update(global_step=10**400),
+        lambda content: content["recsys"]["model"].update(parameters=-5),
+    ],
+)
+def test_impossible_numbers_are_refused(
+    change: Callable[[dict], None], checkpoint: Path, tmp_path: Path
+) -> None:
+    content = torch.load(checkpoint)
+    change(content)
+    torch.save(content, tmp_path / "changed.ckpt")
+    with pytest.raises(RunError, match=r"changed\.ckpt: .*number"):
+        load_checkpoint(tmp_path / "changed.ckpt")
+
+
 class Malicious:
     def __reduce__(self) -> tuple:
         return os.system, ("echo executed",)

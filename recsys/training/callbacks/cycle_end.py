@@ -56,6 +56,21 @@ class CycleEndCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict | own)
 
 
+class FinalCheckpoint(ModelCheckpoint):
+    """Keeps the weights after the last epoch of a training that has no validation set.
+
+    Args:
+        epochs: the number of epochs.
+        options: of Lightning's ModelCheckpoint.
+    """
+
+    def __init__(self, epochs: int, **options: Any) -> None:
+        super().__init__(every_n_epochs=epochs, save_on_train_epoch_end=True, **options)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore nothing: the state has only paths, and Lightning would remove the files that they name."""
+
+
 class LastCheckpoint(ModelCheckpoint):
     """Keeps the state after the last epoch.
 

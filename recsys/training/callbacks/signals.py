@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import Stopped
-from recsys.runs.folder import checkpoint_in, resume_command
+from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, resume_command
 from recsys.runs.processes import STOP_SIGNALS
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,9 @@ def stopped(number: int, step: int, folder: Path) -> Stopped:
     Args:
         number: of the signal.
         step: the last step.
-        folder: of the run.
+        folder: of the run, or of the first training of a run with refit=true.
     """
     name = signal.Signals(number).name
+    if folder.name == FIRST_TRAINING:
+        folder = folder.parent
     return Stopped(f"stopped by {name} after step {step}; to resume: {resume_command(folder)}", number)

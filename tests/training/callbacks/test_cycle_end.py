@@ -13,7 +13,12 @@ from support.training import best_score, interrupted, synthetic_data, train_resu
 from recsys.models.bias import Bias
 from recsys.runs.checkpoint import load_checkpoint
 from recsys.runs.folder import checkpoint_in
-from recsys.training.callbacks.cycle_end import CycleEndCheckpoint, CycleEndEarlyStopping, LastCheckpoint
+from recsys.training.callbacks.cycle_end import (
+    CycleEndCheckpoint,
+    CycleEndEarlyStopping,
+    FinalCheckpoint,
+    LastCheckpoint,
+)
 from recsys.training.module import RatingModule
 from recsys.training.schedules import Constant
 
@@ -124,6 +129,14 @@ def test_the_best_score_is_restored_in_a_folder_that_was_moved(tmp_path: Path) -
     assert (
         plain.best_model_score is None
     )  # otherwise `CycleEndCheckpoint.load_state_dict` is not needed any more
+
+
+def test_the_checkpoint_of_a_refit_restores_no_paths(tmp_path: Path) -> None:
+    """Lightning would remove the file that an untrusted state names."""
+    final = FinalCheckpoint(3, dirpath=tmp_path, filename="best")
+    before = final.state_dict()
+    final.load_state_dict(before | {"best_model_path": str(tmp_path / "other"), "last_model_path": -1})
+    assert final.state_dict() == before
 
 
 @pytest.mark.slow
