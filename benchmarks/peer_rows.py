@@ -23,6 +23,7 @@ class Fold:
 
     Attributes:
         number: of the fold.
+        overrides: those that select data and split in recsys.
         target: RMSE to reach, or None.
         train, test: frames with the columns user, item (indices) and rating.
         user_features, item_features: (n_users, ...) and (n_items, ...).
@@ -33,13 +34,14 @@ class Fold:
     def __init__(
         self,
         number: int,
+        overrides: list[str],
         target: float | None,
         train: dict,
         test: dict,
         user_features: list[list[float]],
         item_features: list[list[float]],
     ) -> None:
-        self.number, self.target = number, target
+        self.number, self.overrides, self.target = number, overrides, target
         self.user_features, self.item_features = np.array(user_features), np.array(item_features)
         self.train, self.test = pd.DataFrame(train), pd.DataFrame(test)
         self.seconds, self._since = 0.0, 0.0
@@ -197,7 +199,7 @@ def recsys_train(*overrides: str) -> Fit:
         def predict(scorer: Scorer) -> NDArray:
             return predict_pairs(scorer, fold.test["user"].to_numpy(), fold.test["item"].to_numpy())
 
-        fixed = [*DATA, f"split.fold={fold.number}", "hardware=cpu", "logger=none", f"seed={SEED}"]
+        fixed = [*fold.overrides, "hardware=cpu", "logger=none", f"seed={SEED}"]
         cfg = compose(*fixed, *overrides)
         data = build_data(cfg)
         data.setup()
@@ -216,7 +218,6 @@ def recsys_train(*overrides: str) -> Fit:
     return fit
 
 
-DATA = ["data=ml-100k", "split=kfold", f"split.k={FOLDS}"]
 FACTORS = ["model=matrix-factorization", "optimizer=adamw", "optimizer.lr=1e-3", "optimizer.weight_decay=0.5"]
 FACTORS += ["l2.vectors=0", "l2.biases=0", "snapshots=1", "patience=10", "schedule.cycle_epochs=6"]
 ROWS = {  # name: package, fit

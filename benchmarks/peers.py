@@ -1,6 +1,7 @@
 """Training time and errors of recsys and other libraries on the same folds of MovieLens 100K.
 
     python benchmarks/peers.py --folds 0
+    python benchmarks/peers.py --rows "myFM, ordered probit" --split data=ml-100k split=official split.fold=u1
     python benchmarks/peers.py --python lenskit=/other/environment/bin/python
 
 The script installs nothing: the row of a library that cannot be imported says so. Libraries that cannot share
@@ -30,7 +31,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from peer_rows import DATA, FOLDS, ROWS, TARGET, Fold
+from peer_rows import FOLDS, ROWS, TARGET, Fold
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -72,15 +73,15 @@ def run_row(name: str, python: str, threads: int, folds: list[dict[str, Any]]) -
     )
 
 
-def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
-    """Return the arguments of each `Fold`; the validation set is part of the training set."""
+def read_folds(splits: dict[int, list[str]]) -> list[dict[str, Any]]:
+    """Return the arguments of a `Fold` for each split by its number; the validation set is part of the training set."""
     from recsys import compose
     from recsys.models.features import item_features, user_features
     from recsys.training.build import build_data
 
     folds = []
-    for number in numbers:
-        data = build_data(compose(*DATA, f"split.fold={number}"))
+    for number, overrides in splits.items():
+        data = build_data(compose(*overrides))
         data.setup()
         dataset, split = data.dataset, data.split
         columns = {"user": dataset.users, "item": dataset.items, "rating": dataset.ratings}
@@ -93,7 +94,7 @@ def read_folds(numbers: list[int]) -> list[dict[str, Any]]:
             "user_features": user_features(dataset.user_table).tolist(),
             "item_features": item_features(dataset.item_table).tolist(),
         }
-        folds.append({"number": number, "target": None, **frames, **features})
+        folds.append({"number": number, "overrides": overrides, "target": None, **frames, **features})
     return folds
 
 
@@ -115,6 +116,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     option, cores = parser.add_argument, os.cpu_count() or 1
+    option("--split", nargs="+", metavar="KEY=VALUE", help="overrides of another split, instead of folds")
     option("--folds", type=int, nargs="+", default=list(range(FOLDS)), help="fold numbers, 0 to 4 (all)")
     option("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     option("--python", action="append", default=[], metavar="PACKAGE=PATH", help="interpreter for a package")
@@ -125,13 +127,16 @@ def main() -> None:
         measure_row(args.row)
         return
     pythons = dict(choice.split("=", 1) for choice in args.python)
-    folds, found = read_folds(args.folds), {}
+    kfold = ["data=ml-100k", "split=kfold", f"split.k={FOLDS}"]
+    splits = {0: args.split} if args.split else {n: [*kfold, f"split.fold={n}"] for n in args.folds}
+    folds, found = read_folds(splits), {}
     for name in [TARGET, *(row for row in args.rows if row != TARGET)]:
         found[name] = run_row(name, pythons.get(ROWS[name][0], sys.executable), args.threads, folds)
         if name == TARGET and not isinstance(found[TARGET], str):
             for fold, result in zip(folds, found[TARGET], strict=True):
                 fold["target"], result["reached"] = result["rmse"], result["seconds"]
-    print(f"ml-100k, folds {args.folds} of {FOLDS}, {cores} cores, threads: {args.threads}\n")
+    of = " ".join(args.split) if args.split else f"ml-100k, folds {args.folds} of {FOLDS}"
+    print(f"{of}, {cores} cores, threads: {args.threads}\n")
     print("| | RMSE | MAE | seconds | to target |\n| --- | ---: | ---: | ---: | ---: |")
     print("\n".join(table_row(name, result) for name, result in found.items()))
 
