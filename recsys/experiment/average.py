@@ -55,8 +55,7 @@ def average(
         given = ", ".join(map(str, folders)) or "none"
         raise RunError(f"averaging needs at least two finished runs; given: {given}")
     members = [RunRecord(str(member), (), read_record(member / RESULT, Loaded)) for member in folders]
-    _check_splits(members)
-    _check_objectives(members)
+    _check_comparable(members)
     for member in folders:
         if chosen is not None and chosen.resolve().is_relative_to(member.resolve()):
             raise ConfigError(
@@ -135,21 +134,16 @@ def _mean_metrics(members: Sequence[RunRecord]) -> dict[str, float]:
     return {name: fmean(one[name] for one in metrics) for name in names}
 
 
-def _check_objectives(members: Sequence[RunRecord]) -> None:
-    first, *others = members
-    for other in others:
-        if other.objective != first.objective:
-            raise RunError(
-                f"{first.name} and {other.name} cannot be averaged: they have different objectives "
-                f"({first.objective.name} and {other.objective.name})"
-            )
-
-
-def _check_splits(members: Sequence[RunRecord]) -> None:
+def _check_comparable(members: Sequence[RunRecord]) -> None:
     first, *others = members
     for other in others:
         if other.fingerprint != first.fingerprint:
             raise RunError(
                 f"{first.name} and {other.name} cannot be averaged: they have different splits "
                 f"({first.origin} and {other.origin}), so one may have trained on the other's test set"
+            )
+        if other.objective != first.objective:
+            raise RunError(
+                f"{first.name} and {other.name} cannot be averaged: they have different objectives "
+                f"({first.objective.name} and {other.objective.name})"
             )

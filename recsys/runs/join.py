@@ -53,9 +53,8 @@ def _kind(content: dict[str, Any]) -> dict[str, Any]:
         "predicts_ratings": metadata["predicts_ratings"],
         "data": list(metadata["data"]),  # checksum of the ratings, fingerprint of the split
         "refit": is_refit,
-        "ranking": config.get("ranking")
-        if is_refit
-        else None,  # the validation metrics of members are averaged
+        # With refit, the validation metrics of the members are averaged.
+        "ranking": config.get("ranking") if is_refit else None,
         "scale": metadata["scale"],
         "user_ids": ids_from_plain(metadata["user_ids"]).tolist(),
         "item_ids": ids_from_plain(metadata["item_ids"]).tolist(),
