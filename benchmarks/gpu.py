@@ -51,7 +51,9 @@ def parts(device: str) -> dict[str, Part]:
         "ddp": partial(gpu_checks.ddp_works, device),
         "article": lambda folder: gpu_loops.article_network(device, folder, is_tiny),
         "default": lambda folder: gpu_speed.default_network(device, folder, is_tiny),
+        "ml-25m": lambda folder: gpu_speed.large_data(device, folder, is_tiny),
         "sweep": lambda folder: gpu_speed.sweep(device, folder, is_tiny),
+        "compiled": lambda folder: gpu_loops.compiled_article_network(device, folder, is_tiny),
     }
 
 
@@ -92,6 +94,7 @@ def main() -> None:
         default=480,
         help="in s: a running part is then stopped, and later ones are skipped (%(default)s)",
     )
+    parser.add_argument("--part-limit", type=float, default=240, help="in s: of each part (%(default)s)")
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -109,7 +112,7 @@ def main() -> None:
         if left <= 0:
             errors[part_name] = "left out: no time"
             continue
-        found[part_name], error = run_part(part_name, part, left)
+        found[part_name], error = run_part(part_name, part, min(left, args.part_limit))
         if error:
             errors[part_name] = error
         if args.json:  # after each part, so that a killed run leaves its figures

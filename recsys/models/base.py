@@ -97,8 +97,12 @@ class RatingNetwork(nn.Module):
 
     @property
     def is_static(self) -> bool:
-        """Whether a training step has the same operations and sizes for all batches of one length."""
-        return True
+        """Whether a training step has the same operations and sizes for all batches of one length.
+
+        Only then can a step be captured as a CUDA graph (`hardware.cuda_graph`). A network of your own says so by
+        returning True, if nothing in it depends on values that Python reads or changes during training.
+        """
+        return False
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores, which the head converts to ratings: user and item indices (B,) to (B,)."""

@@ -13,6 +13,8 @@ from recsys.types import NonNegativeFloat
 class Bias(RatingNetwork):
     """score = b_u + b_i (Koren, Bell and Volinsky 2009, equation 3); see `RatingNetwork` for the arguments."""
 
+    is_static = True
+
     def __init__(
         self,
         n_users: int,

@@ -35,6 +35,8 @@ class EmbeddingNet(RatingNetwork):
         head: from scores to ratings: "sigmoid" as in the article, "linear" (mean + score) or "ordinal".
     """
 
+    is_static = True
+
     def __init__(
         self,
         n_users: int,

@@ -25,6 +25,8 @@ class MatrixFactorization(RatingNetwork):
         margin: how far a sigmoid extends beyond the scale, in rating points.
     """
 
+    is_static = True
+
     def __init__(
         self,
         n_users: int,

@@ -64,7 +64,7 @@ class CapturedStep:
                 self._launch = self._capture()
             except RuntimeError as error:  # for example a network that reads a value from the device
                 log.warning(
-                    "hardware.cuda_graph=true has no effect: capturing failed (%s)", first_line(error)
+                    "hardware.cuda_graph has no effect: capturing a step failed (%s)", first_line(error)
                 )
                 self._launch = self._step_on_inputs
         self._launch()
@@ -102,9 +102,11 @@ class CapturedStep:
 
 
 def captured_step(module: "RatingModule") -> CapturedStep | None:
-    """Return a step that will be captured; if that is not possible, log why and return None."""
+    """Return a step that will be captured; None on other devices, and where it is not possible, with a log line."""
+    if module.device.type != "cuda":
+        return None
     if reason := obstacle(module):
-        log.warning("hardware.cuda_graph=true has no effect: %s", reason)
+        log.info("hardware.cuda_graph has no effect: %s", reason)
         return None
     loader = module.trainer.train_dataloader
     assert isinstance(loader, Batches)
@@ -121,10 +123,9 @@ def plain_optimizer_state(state: dict) -> None:
 
 
 def obstacle(module: "RatingModule") -> str | None:
-    """Return why the step of a module cannot be captured; None if it can."""
+    """Return why the step of a module on a CUDA GPU cannot be captured; None if it can."""
     trainer = module.trainer
     obstacles = {
-        f"it needs a CUDA GPU, and the device is {module.device.type}": module.device.type != "cuda",
         "its batches come from a loader of another package": not isinstance(
             trainer.train_dataloader, Batches
         ),
@@ -134,10 +135,10 @@ def obstacle(module: "RatingModule") -> str | None:
         "gradient_clip is not part of the graph": bool(trainer.gradient_clip_val),
         "gradients of several batches are accumulated": trainer.accumulate_grad_batches > 1,
         "the sizes of sparse gradients vary (optimizer=sparse-adam)": module.has_sparse_gradients,
-        "hardware.compile=true captures CUDA graphs itself": module.compiled,
         "the optimizer reads its learning rate on the CPU (use adam or adamw)": not any(
             group.get("fused") or "capturable" in group for group in trainer.optimizers[0].param_groups
         ),
-        "the rating histories do not fit into a matrix, so the sizes of their sums vary": not module.network.is_static,
+        "is_static of the network is False: its steps may differ between batches": not module.network.is_static,
+        "is_static of the loss is False: its steps may differ between batches": not module.loss.is_static,
     }
     return next((reason for reason, applies in obstacles.items() if applies), None)

@@ -32,9 +32,12 @@ class Loss(ABC):
     Attributes:
         predicts_ratings: whether trained scores are ratings. If not, they only order one user's items, and no
             rating metrics are computed.
+        is_static: whether the loss has the same operations and sizes for all batches of one length, and depends on
+            no value that Python changes during training. Only then can a step be captured as a CUDA graph.
     """
 
     predicts_ratings: ClassVar[bool] = True
+    is_static: ClassVar[bool] = False
 
     @property
     def ranks(self) -> bool:
@@ -84,6 +87,8 @@ class Loss(ABC):
 class Pointwise(Loss):
     """The network's own loss of predicting ratings: squared error, or the likelihood of an ordinal head."""
 
+    is_static = True
+
     def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
         """Return the mean loss over the ratings of a batch."""
         return network.loss(batch.users, batch.items, batch.ratings)
@@ -102,6 +107,8 @@ class Joint(Loss):
             log P(chosen) + w log P(relevant), see `JointScorer`; w is selected on the validation set.
         l2: see `Loss`.
     """
+
+    is_static = True
 
     def __init__(
         self,
@@ -191,6 +198,8 @@ class BPR(RankingLoss):
     Bayesian Personalized Ranking from Implicit Feedback", section 4.1). See `RankingLoss` for the arguments.
     """
 
+    is_static = True
+
     def __init__(
         self,
         negatives: PositiveInt = 1,
@@ -216,6 +225,8 @@ class SampledSoftmax(RankingLoss):
     Args:
         temperature: scores are divided by it; below 1, negatives with high scores weigh more.
     """
+
+    is_static = True
 
     def __init__(
         self,

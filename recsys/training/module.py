@@ -186,14 +186,11 @@ class RatingModule(pl.LightningModule):
         return self.loss(self.network, batch, self.generator), self.loss.penalty(self.network, batch)
 
     def _compile(self) -> None:
-        """Compile `losses`; weights and checkpoints keep their names.
+        """Compile `losses`, which fuses small kernels; weights and checkpoints keep their names.
 
-        On a CUDA GPU, a step becomes two CUDA graphs (forward and backward): a step of a small network is dozens of
-        kernels of a few microseconds, and launching them one by one takes longer than running them. A graph has one
-        shape, so full batches and the last batch of an epoch have different graphs.
+        Each shape is compiled once: full batches, and the last batch of an epoch.
         """
-        mode = "reduce-overhead" if self.device.type == "cuda" else None
-        self.losses = torch.compile(self.losses, mode=mode, dynamic=False)  # type: ignore[method-assign]
+        self.losses = torch.compile(self.losses, dynamic=False)  # type: ignore[method-assign]
 
     def on_train_epoch_end(self) -> None:
         """Log the mean loss of the epoch."""
