@@ -6,7 +6,7 @@ longer than the GPU needs to run them.
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -40,14 +40,18 @@ class CapturedStep:
         self._inputs: Batch | None = None
         self._launch: Callable[[], None] | None = None
         self._steps = 0
+        self._settings: list[dict[str, Any]] = []
+        # The graph can read learning rates and count steps only in tensors on the device.
+        self._rates = [
+            torch.tensor(float(group["lr"]), device=module.device) for group in self.optimizer.param_groups
+        ]
         for group in self.optimizer.param_groups:
-            # The graph can read the learning rate and count steps only in tensors on the device.
-            group["lr"] = torch.tensor(float(group["lr"]), device=module.device)
             if "capturable" in group:
                 group["capturable"] = True
 
     def __call__(self, batch: Batch) -> None:
         """Train on a batch."""
+        self._update_rates()
         if len(batch.ratings) != self.batch_size:
             self._step(batch)
             return
@@ -67,7 +71,27 @@ class CapturedStep:
                     "hardware.cuda_graph has no effect: capturing a step failed (%s)", first_line(error)
                 )
                 self._launch = self._step_on_inputs
+            self._settings = self._optimizer_settings()
+        if self._settings != self._optimizer_settings():
+            log.warning(
+                "hardware.cuda_graph has no effect from here on: a setting of the optimizer other than lr changed"
+            )
+            self._launch, self._settings = self._step_on_inputs, self._optimizer_settings()
         self._launch()
+
+    def _update_rates(self) -> None:
+        """Copy learning rates that a schedule or a callback has replaced into the tensors that the graph reads."""
+        for rate, group in zip(self._rates, self.optimizer.param_groups, strict=True):
+            if group["lr"] is not rate:
+                rate.fill_(group["lr"])
+                group["lr"] = rate
+
+    def _optimizer_settings(self) -> list[dict[str, Any]]:
+        """Return the settings of each parameter group that a graph keeps as they were when it was captured."""
+        return [
+            {name: value for name, value in group.items() if name not in ("params", "lr")}
+            for group in self.optimizer.param_groups
+        ]
 
     def _step_on_inputs(self) -> None:
         assert self._inputs is not None
@@ -113,13 +137,17 @@ def captured_step(module: "RatingModule") -> CapturedStep | None:
     return CapturedStep(module, loader.batch_size)
 
 
-def plain_optimizer_state(state: dict) -> None:
-    """Undo, in place, what `CapturedStep` changes in the parameter groups of an optimizer's state."""
-    for group in state["param_groups"]:
-        if isinstance(group["lr"], Tensor):
-            group["lr"] = float(group["lr"])
-            if "capturable" in group:
-                group["capturable"] = False
+def plain_states(checkpoint: dict[str, Any]) -> None:
+    """Undo what `CapturedStep` changes in the states of optimizer and schedule in a checkpoint, in place."""
+    for state in checkpoint.get("optimizer_states", ()):
+        for group in state["param_groups"]:
+            if isinstance(group["lr"], Tensor):
+                group["lr"] = float(group["lr"])
+                if "capturable" in group:
+                    group["capturable"] = False
+    for state in checkpoint.get("lr_schedulers", ()):
+        if "_last_lr" in state:
+            state["_last_lr"] = [float(rate) for rate in state["_last_lr"]]
 
 
 def obstacle(module: "RatingModule") -> str | None:

@@ -20,7 +20,7 @@ from recsys.models.base import RatingNetwork
 from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
 from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
-from recsys.training.cuda_graph import CapturedStep, captured_step, plain_optimizer_state
+from recsys.training.cuda_graph import CapturedStep, captured_step, plain_states
 from recsys.training.epoch_loss import EpochLoss
 from recsys.training.evaluation import Evaluation
 from recsys.training.losses import Loss, Pointwise
@@ -236,8 +236,7 @@ class RatingModule(pl.LightningModule):
         if batches := self._train_batches():
             checkpoint["batches"] = batches.state_dict()
         checkpoint["epoch_loss"] = self._epoch_loss.state()
-        for state in checkpoint.get("optimizer_states", ()):
-            plain_optimizer_state(state)
+        plain_states(checkpoint)
         evaluation = self.evaluation
         checkpoint["network"] = describe_network(self.network)
         checkpoint["scorers"] = [scorer.state_dict() for scorer in (*evaluation.snapshots, evaluation.scorer)]

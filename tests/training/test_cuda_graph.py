@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from support.finished import LEARNED
 from support.networks import OwnNetwork, all_pairs_data
 from support.tiny import QUICK
 from support.training import train_result
 from support.weights import saved_weights
 
+from recsys import train
 from recsys.data.batches import Batch, Batches
+from recsys.errors import Stopped
 from recsys.models.base import RatingNetwork
 from recsys.models.bias import Bias
 from recsys.models.embedding_net import EmbeddingNet
@@ -45,6 +48,22 @@ class OnCPU(CapturedStep):
         def launch() -> None:
             OnCPU.launches += 1
             self._step(self._inputs)
+
+        return launch
+
+
+class Frozen(OnCPU):
+    """Repeats a step with the learning rate tensor and the settings of the optimizer at the time of the capture."""
+
+    def _capture(self) -> Callable[[], None]:
+        (group,) = self.optimizer.param_groups
+        captured = {name: value for name, value in group.items() if name != "params"}
+
+        def launch() -> None:
+            current = {name: group[name] for name in captured}
+            group.update(captured)
+            self._step(self._inputs)
+            group.update(current)
 
         return launch
 
@@ -83,6 +102,53 @@ def test_captured_steps_learn_the_same(
             key: type(value) for key, value in groups[1].items()
         }
         torch.testing.assert_close(graph["epoch_loss"], plain["epoch_loss"])
+        assert [type(rate) for rate in graph["lr_schedulers"][0]["_last_lr"]] == [float]
+
+
+@pytest.mark.slow
+def test_a_run_of_captured_steps_is_resumed(compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class StopAfterEpoch(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+            if trainer.current_epoch == 2:
+                raise Stopped("stopped", 1)
+
+    monkeypatch.setattr("recsys.training.module.captured_step", lambda module: OnCPU(module, 90))
+    cfg = compose(*RUN)
+    expected = train(cfg, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(cfg, tmp_path / "cut", callbacks=[StopAfterEpoch()])
+    found = train(cfg, tmp_path / "cut", resume=True)
+    assert found.metrics == expected.metrics
+
+
+class ChangesTheOptimizer(Callback):
+    """In the second epoch, replaces the learning rate of each step, and a setting that a graph cannot read."""
+
+    def __init__(self, **settings: float) -> None:
+        self.settings = settings
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        if trainer.current_epoch:
+            trainer.optimizers[0].param_groups[0].update(self.settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"lr": 0.02}, {"weight_decay": 0.5}], ids=str)
+def test_changes_of_the_optimizer_by_callbacks_take_effect(
+    settings: dict[str, float],
+    compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    change = ChangesTheOptimizer(**settings)
+    expected = train(compose(*RUN), tmp_path / "plain", callbacks=[change])
+    monkeypatch.setattr("recsys.training.module.captured_step", lambda module: Frozen(module, 90))
+    with caplog.at_level(logging.WARNING, "recsys"):
+        found = train(compose(*RUN), tmp_path / "graph", callbacks=[change])
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-6)
+    assert ("a setting of the optimizer other than lr changed" in caplog.text) == ("lr" not in settings)
+    assert found.metrics != pytest.approx(train(compose(*RUN), tmp_path / "no-change").metrics, rel=1e-3)
 
 
 STATIC = {"network": SimpleNamespace(is_static=True), "loss": SimpleNamespace(is_static=True)}
