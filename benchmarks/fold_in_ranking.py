@@ -4,6 +4,7 @@ Users are hidden and their ratings are given as in fold_in.py. All items are ran
 are the items after the 20th that the user rated 4 or higher.
 
     python benchmarks/fold_in_ranking.py               # ml-100k if RECSYS_MIRROR has it, otherwise synthetic
+    python benchmarks/fold_in_ranking.py experiment=top-n
     python benchmarks/fold_in_ranking.py --half 0      # the half of the hidden users on which choices are made
 """
 
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.inference.fold_in import SPREAD, Prior
+from recsys.inference.fold_in_choices import SPREAD as CHOICE_SPREAD
+from recsys.inference.fold_in_choices import ChoicePrior
 from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 from recsys.runs.ratings import load_ratings
@@ -44,6 +47,25 @@ def squared_errors(scorer: Scorer, user: HiddenUser) -> NDArray:
     items = torch.from_numpy(user.items[max(GIVEN) :])
     predicted = scorer.predict(torch.zeros_like(items), items).detach().numpy()
     return (predicted - user.ratings[max(GIVEN) :]) ** 2
+
+
+def measure_choices(run: LoadedRun, users: list[HiddenUser], n: int, spread: float, rankings: Errors) -> None:
+    """Add the NDCG of each method for a run that only orders items, given n ratings of each user."""
+    scorer, prior = run.checkpoint.scorer, ChoicePrior.of_run(run, spread)
+    popularity = torch.from_numpy(run.data.item_counts.astype(np.float32))
+    for user in users:
+        items, ratings = torch.from_numpy(user.items[:n]), torch.from_numpy(user.ratings[:n])
+        rows = {
+            "mean user": prior.most_likely(items[:0]),
+            "liked items": prior.most_likely(items[ratings >= THRESHOLD]),
+            "all given items": prior.most_likely(items),
+            "encoded": scorer.encode_user(items, ratings),
+        }
+        rankings.setdefault("popularity", []).append(np.array([ndcg(popularity, user)]))
+        for method, row in rows.items():
+            if row is not None:
+                scores = scorer.with_users(row[None]).score_catalogue(ONE)[0]
+                rankings.setdefault(method, []).append(np.array([ndcg(scores, user)]))
 
 
 def measure(run: LoadedRun, users: list[HiddenUser], n: int, rankings: Errors, errors: Errors) -> None:
@@ -79,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--splits", type=int, default=3, metavar="N", help="draws (%(default)s)")
     parser.add_argument("--half", type=int, default=1, choices=(0, 1), help="of hidden users (%(default)s)")
+    parser.add_argument("--spread", type=float, default=CHOICE_SPREAD, help="of ranking losses (%(default)s)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep runs in FOLDER, and reuse them")
     args, overrides = parser.parse_known_args()
     logging.disable(logging.WARNING)
@@ -88,10 +111,16 @@ def main() -> None:
     for run in runs_without_hidden_users(overrides, args.splits, args.keep or Path(scratch.name)):
         users = list(hidden_users(load_ratings(run), args.half))
         for n, ranking, error in zip(GIVEN, rankings, errors, strict=True):
-            measure(run, users, n, ranking, error)
+            if run.checkpoint.scorer.predicts_ratings:
+                measure(run, users, n, ranking, error)
+            else:
+                measure_choices(run, users, n, args.spread, ranking)
     print(f"{run.result['data']['name']}, {run.result['model']['name']}, {args.splits} draws")
     print_table("NDCG@10", [{m: float(np.nanmean(v)) for m, v in column.items()} for column in rankings])
-    print_table("RMSE", [{method: rmse(values) for method, values in column.items()} for column in errors])
+    if errors[0]:
+        print_table(
+            "RMSE", [{method: rmse(values) for method, values in column.items()} for column in errors]
+        )
 
 
 if __name__ == "__main__":

@@ -56,6 +56,15 @@ def _task(cfg: DictConfig) -> float | None:
 
 def _check_sweep(cfg: DictConfig, in_process: bool) -> None:
     """Refuse keys that need a sweep, or another launcher."""
+    if cfg.sweep.average and not in_process:
+        raise ConfigError(
+            "sweep.average=true: averages the runs of a sweep; add -m and values, such as seed=1,2"
+        )
+    if cfg.sweep.average:
+        raise ConfigError(
+            "sweep.average=true: hydra/launcher=basic does not average; choose another launcher, or call "
+            "recsys-average after the sweep"
+        )
     if cfg.sweep.resume is not None:
         if not in_process:
             raise ConfigError(

@@ -65,6 +65,7 @@ class Sweep(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     resume: str | None
+    average: bool
 
 
 class TrainConfig(BaseModel):

@@ -14,6 +14,7 @@ from recsys.paths import expanded
 from recsys.runs.folder import RESULT, Run, checkpoint_in, find_run, write_json
 from recsys.runs.outcome import Loaded, read_record
 from recsys.runs.start import open_run, write_errors
+from recsys.runs.trust import Trust
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ def average(
     runs: Sequence[str | Path],
     folder: str | Path | None = None,
     overrides: Sequence[str] | None = None,
-    trust: bool = False,
+    trust: Trust = False,
     device: "torch.device | str" = "cpu",
 ) -> Run:
     """Create a run that predicts the mean of the predictions of other runs.
@@ -38,7 +39,8 @@ def average(
         runs: folders of finished runs that have the same split and networks with equal arguments.
         folder: the new run folder; None: a new one under ./outputs/runs.
         overrides: those of the command line, recorded in the run folder.
-        trust: whether the configurations and networks of the runs may name any code; see docs/security.md.
+        trust: whether the configurations and networks of the runs may name any code, or which names; see
+            docs/security.md.
         device: where the average is measured.
 
     Raises:

@@ -9,9 +9,11 @@ import torch
 from recsys.errors import RunError, first_line
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Prior
+from recsys.inference.fold_in_choices import ChoicePrior
 from recsys.inference.item_priors import ItemPriors
 from recsys.inference.new_item import NewItem
-from recsys.inference.new_user import NewUser
+from recsys.inference.new_user import NewUser, as_tensors
+from recsys.models.heads import relevance_threshold
 from recsys.runs.load import LoadedRun
 
 
@@ -30,11 +32,16 @@ class ColdStart:
         """Return a user described by ratings, by item index.
 
         Raises:
-            RunError: the run only orders items, and its network does not encode ratings; or its files do not allow
-                fold-in.
+            RunError: the run's files do not allow fold-in.
         """
         with self._errors():
-            return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._users)
+            if self.scorer.predicts_ratings:
+                return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._users)
+            row = self.scorer.encode_user(*as_tensors(ratings, self.scorer.device))
+            if row is None:
+                liked = [item for item, rating in ratings.items() if rating >= self._threshold]
+                row = self._choices.most_likely(torch.tensor(liked, dtype=torch.long))
+            return NewUser.from_row(row, ratings, self.catalogue, self.scorer)
 
     def new_item(
         self, ratings: Mapping[int, float], genres: Sequence[str] | str | None = None, year: int | None = None
@@ -58,9 +65,20 @@ class ColdStart:
             return NewItem.from_ratings(ratings, self.run.checkpoint.user_ids, prior)
 
     @cached_property
-    def _users(self) -> Prior | None:
-        """The distribution of users' vectors; None if the run only orders items."""
-        return Prior.of_run(self.run) if self.scorer.predicts_ratings else None
+    def _users(self) -> Prior:
+        """The distribution of users' vectors, for a run that predicts ratings."""
+        return Prior.of_run(self.run)
+
+    @cached_property
+    def _choices(self) -> ChoicePrior:
+        """The distribution of users' vectors, for a run that only orders items."""
+        return ChoicePrior.of_run(self.run)
+
+    @property
+    def _threshold(self) -> float:
+        """The lowest rating of an item that a user likes, as in the metrics of the run."""
+        _, threshold = self.run.checkpoint.ranking
+        return relevance_threshold(threshold, self.scorer.scale)
 
     @cached_property
     def _items(self) -> ItemPriors:

@@ -58,10 +58,7 @@ class Prior:
 
     @classmethod
     def from_rows(cls, scorer: Scorer, rows: Tensor, noise: float, spread: float = SPREAD) -> "Prior":
-        """Estimate the prior from the rows of the trained users.
-
-        The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004), after all columns
-        are scaled to unit variance: biases and vectors have different scales.
+        """Estimate the prior from the rows of the trained users; see `gaussian`.
 
         Args:
             scorer: predicts ratings.
@@ -69,12 +66,7 @@ class Prior:
             noise: the validation RMSE of the run.
             spread: factor by which the covariance is multiplied.
         """
-        from sklearn.covariance import ledoit_wolf  # takes a second to import, and only fold-in needs it
-
-        mean, scale = rows.mean(0), rows.std(0).clamp_min(1e-8)
-        shrunk, _ = ledoit_wolf(((rows - mean) / scale).numpy(), assume_centered=True)
-        values, vectors = torch.linalg.eigh(torch.from_numpy(shrunk))
-        root = scale[:, None] * vectors * (spread * values.clamp_min(0)).sqrt()
+        mean, root = gaussian(rows, spread)
         return cls(scorer, mean.to(scorer.device), root.to(scorer.device), noise)
 
     def posterior(self, items: Tensor, ratings: Tensor) -> "Posterior":
@@ -135,11 +127,32 @@ class Prior:
         return residuals, derivatives @ self.root / self.noise, float(residuals @ residuals + z @ z)
 
 
+def gaussian(rows: Tensor, spread: float) -> tuple[Tensor, Tensor]:
+    """Fit a Gaussian to rows.
+
+    The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004), after all columns are scaled to
+    unit variance: biases and vectors have different scales.
+
+    Args:
+        rows: float64 (n, w), on the CPU.
+        spread: factor by which the covariance is multiplied.
+
+    Returns:
+        The mean (w,), and a root of the covariance (w, w): root @ root.T.
+    """
+    from sklearn.covariance import ledoit_wolf  # takes a second to import, and only fold-in needs it
+
+    mean, scale = rows.mean(0), rows.std(0).clamp_min(1e-8)
+    shrunk, _ = ledoit_wolf(((rows - mean) / scale).numpy(), assume_centered=True)
+    values, vectors = torch.linalg.eigh(torch.from_numpy(shrunk))
+    return mean, scale[:, None] * vectors * (spread * values.clamp_min(0)).sqrt()
+
+
 def trained_rows(scorer: Scorer, trained_users: Tensor) -> Tensor:
     """Return the rows of the trained users: float64 (n, w), on the CPU.
 
     Args:
-        scorer: predicts ratings.
+        scorer: of the trained users.
         trained_users: bool (n_users,); which users have training ratings.
 
     Raises:

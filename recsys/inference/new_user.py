@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from recsys.data.ids import in_shape_of
 from recsys.errors import RunError
@@ -17,12 +18,17 @@ from recsys.models.scorer import Scorer
 from recsys.models.scoring import Seen, predict_pairs, top_items, top_k
 
 
+def as_tensors(ratings: Mapping[int, float], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return item indices, int64 (n,), and ratings, float32 (n,), of ratings by item index."""
+    items = torch.tensor(list(ratings), dtype=torch.long, device=device)
+    return items, torch.tensor(list(ratings.values()), dtype=torch.float32, device=device)
+
+
 class NewUser:
     """A user described by ratings alone; made by `Recommender.fold_in`.
 
-    Ratings are predicted with the most likely vector of the user, or if the run only orders items, with the vector that
-    the network encodes from the ratings. What the user will choose is always predicted with the encoded vector, if
-    there is one.
+    Ratings are predicted with the most likely vector of the user. What the user will choose is predicted with the
+    vector that the network encodes from the ratings, or with the most likely one if it encodes none.
 
     Args:
         catalogue: the items.
@@ -45,35 +51,37 @@ class NewUser:
 
     @classmethod
     def from_ratings(
-        cls, ratings: Mapping[int, float], catalogue: Catalogue, scorer: Scorer, prior: Prior | None
+        cls, ratings: Mapping[int, float], catalogue: Catalogue, scorer: Scorer, prior: Prior
     ) -> "NewUser":
         """Fold a user in.
 
         Args:
             ratings: by item index.
             catalogue: the items.
-            scorer: of the trained users.
-            prior: the distribution of users' vectors; None if the run only orders items.
-
-        Raises:
-            RunError: the run only orders items, and its network does not encode ratings.
+            scorer: of the trained users; predicts ratings.
+            prior: the distribution of users' vectors.
         """
-        seen = np.fromiter(ratings, dtype=np.int64, count=len(ratings))
-        items = torch.from_numpy(seen)
-        values = torch.from_numpy(np.fromiter(ratings.values(), dtype=np.float32, count=len(ratings)))
-        encoded = scorer.encode_user(items.to(scorer.device), values.to(scorer.device))
-        row = None if encoded is None else encoded[None]
-        if prior is not None:
-            posterior = prior.posterior(items, values)
-            one = posterior.scorer
-            return cls(catalogue, seen, one, one.ranker(row), posterior)
-        if row is None:
-            raise RunError(
-                "fold-in needs predicted ratings or a network that encodes the ratings of users; use a run with "
-                "loss=joint, or with model=history"
-            )
-        one = scorer.with_users(row)
-        return cls(catalogue, seen, one, one.ranker(), None)
+        items, values = as_tensors(ratings, scorer.device)
+        encoded = scorer.encode_user(items, values)
+        posterior = prior.posterior(items, values)
+        one = posterior.scorer
+        ranker = one.ranker(None if encoded is None else encoded[None])
+        return cls(catalogue, items.cpu().numpy(), one, ranker, posterior)
+
+    @classmethod
+    def from_row(
+        cls, row: Tensor, ratings: Mapping[int, float], catalogue: Catalogue, scorer: Scorer
+    ) -> "NewUser":
+        """Return a user of a run that only orders items.
+
+        Args:
+            row: that describes the user, (w,) as in `Scorer.user_table`.
+            ratings: by item index.
+            catalogue: the items.
+            scorer: of the trained users.
+        """
+        one = scorer.with_users(row[None])
+        return cls(catalogue, np.array(list(ratings), dtype=np.int64), one, one.ranker(), None)
 
     @cached_property
     def explained(self) -> float:

@@ -17,10 +17,16 @@ from recsys.paths import expanded
 from recsys.runs.folder import HYDRA
 
 # Keys that concern one start of the command and not the run: they are neither recorded nor compared.
-START_KEYS = ("run", "resume", "trust", "output_dir", "sweep.resume")
+START_KEYS = ("run", "resume", "trust", "output_dir", "sweep.resume", "sweep.average")
 # Limits of the files, far above what a run writes: parsing YAML takes long.
 MAX_SIZE, MAX_DEPTH, MAX_VALUES = 300_000, 30, 10_000
-START_NODES = {"run": None, "resume": False, "trust": False, "output_dir": None, "sweep": {"resume": None}}
+START_NODES = {
+    "run": None,
+    "resume": False,
+    "trust": False,
+    "output_dir": None,
+    "sweep": {"resume": None, "average": False},
+}
 
 
 def resolve_config(cfg: DictConfig) -> dict[str, Any]:

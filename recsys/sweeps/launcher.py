@@ -13,7 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from recsys.errors import ConfigError, RunError, Stopped, TrainingError
+from recsys.errors import ConfigError, RunError, Stopped, TrainingError, UserError
+from recsys.experiment.average import average, members_in
 from recsys.leaderboard.report import compare
 from recsys.paths import expanded
 from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, write_json
@@ -21,8 +22,11 @@ from recsys.runs.lock import lock_folder
 from recsys.runs.processes import STOP_SIGNALS, external_launcher
 from recsys.runs.record import without_start_keys
 from recsys.runs.start import remove_empty
+from recsys.runs.trust import targets
 from recsys.sweeps.compose import compose_jobs, config_arguments, swept_overrides
 from recsys.sweeps.job import Job, Outcome
+
+AVERAGE = "average"  # the folder, in that of the sweep, of the average of its runs
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +82,8 @@ def launch(
             for job in jobs:
                 job.remove_unusable()
             outcomes = run(jobs, configs[0])
+        if config.sweep.average:
+            average_runs(folder, outcomes, configs[0])
         write_leaderboard(folder)
     by_number = {outcome.job.number: outcome for outcome in outcomes}
     return [job_return(job, cfg, by_number.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
@@ -94,12 +100,15 @@ def check_sweep(config: DictConfig) -> None:
         raise ConfigError(f"a sweep was started {launcher[1]} times by {launcher[0]}: start it once")
     if config.resume:
         raise ConfigError("resume=true with -m: to resume a sweep, use sweep.resume=<its folder>")
-    if config.hydra.runtime.choices["hydra/sweeper"] == "basic":
+    is_grid = config.hydra.runtime.choices["hydra/sweeper"] == "basic"
+    if is_grid:
         for override in swept_overrides(config):
             if not override.is_discrete_sweep():
                 raise ConfigError(
                     f"{override.input_line}: a grid has no intervals; hydra/sweeper=optuna searches them"
                 )
+    if config.sweep.average and not is_grid:
+        raise ConfigError("sweep.average=true: the trials of a search are different networks; average seeds")
     resumed, chosen = config.sweep.resume, config.output_dir
     if resumed is not None:
         if not (expanded(resumed) / SWEEP).is_file():
@@ -178,6 +187,32 @@ def _stop_on_signal(how: str) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def average_runs(folder: Path, outcomes: Sequence[Outcome], config: DictConfig) -> None:
+    """Average the runs of a sweep into a run in its folder; if that is not possible, log why.
+
+    Args:
+        folder: the folder of the sweep.
+        outcomes: those of its jobs.
+        config: the configuration of a job.
+    """
+    average_folder = folder / AVERAGE
+    if (average_folder / RESULT).is_file():  # of a sweep that was resumed
+        return
+    if any(outcome.value is None for outcome in outcomes):
+        log.warning("not averaged, because not all jobs have finished: sweep.resume=%s", folder)
+        return
+    from recsys.models.device import device_of
+
+    # Jobs on other machines may have devices that this one lacks.
+    device = device_of("cpu" if config.hardware.accelerator == "cpu" else "auto")
+    own = {key: value for key, value in OmegaConf.to_container(config).items() if key != "hydra"}  # type: ignore[union-attr]
+    try:
+        # What the user names on this command line is trusted.
+        average(members_in(folder), average_folder, [f"dir={folder}"], targets(own), device)
+    except UserError as error:
+        log.warning("not averaged: %s", error)
 
 
 def write_leaderboard(folder: Path) -> None:

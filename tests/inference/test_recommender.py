@@ -417,9 +417,18 @@ def test_a_ranking_run_folds_users_in_if_it_encodes_ratings(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_ranking_run_without_encoder_folds_no_users_in(tmp_path: Path) -> None:
+def test_a_ranking_run_without_encoder_folds_in_what_a_user_likes(tmp_path: Path) -> None:
     recommender = ranking_run(tmp_path / "run", "matrix-factorization")
-    with pytest.raises(
-        RunError, match=r"run=.*run: fold-in needs predicted ratings or a network that encodes"
-    ):
-        recommender.fold_in({1: 5})
+    user = recommender.fold_in({1: 5, 2: 1.5})
+    table = user.recommend(k=5, min_ratings=0)
+    assert len(table) == 5
+    assert not table["item"].isin([1, 2]).any()
+    assert table["prediction"].is_monotonic_decreasing
+    every = list(range(3, 31))
+    assert user.predict(every).tolist() == recommender.fold_in({1: 5}).predict(every).tolist(), (
+        "2 is not liked"
+    )
+    assert user.predict(every).tolist() != recommender.fold_in({2: 5}).predict(every).tolist()
+    for ask in (lambda: user.explained, lambda: user.uncertainty([3])):
+        with pytest.raises(RunError, match="needs predicted ratings"):
+            ask()

@@ -262,3 +262,57 @@ def test_a_job_of_a_sweep_equals_the_same_run_alone(launcher: str, tmp_path: Pat
     run("train", *QUICK, "seed=2", f"output_dir={tmp_path / 'alone'}")
     for name in ("metrics", "objective"):
         assert result_in(tmp_path / "sweep" / "1")[name] == result_in(tmp_path / "alone")[name]
+
+
+def test_a_sweep_averages_its_runs(tmp_path: Path) -> None:
+    """As recsys-average does, once: also if the sweep is resumed, and not if a job is missing."""
+    folder = tmp_path / "sweep"
+    command = ["-m", *QUICK, "seed=1,2", "sweep.average=true"]
+    done = run("train", *command, f"output_dir={folder}")
+    assert "3 runs" in done.stdout, "the leaderboard has the average"
+    alone = tmp_path / "alone"
+    run("average", f"dir={folder}", f"output_dir={alone}")
+    found, expected = result_in(folder / "average"), result_in(alone)
+    assert found["metrics"] == expected["metrics"]
+    assert [member["seed"] for member in found["members"]] == [1, 2]
+    before = (folder / "average" / "result.json").stat().st_mtime_ns
+    run("train", *command, f"sweep.resume={folder}")
+    assert (folder / "average" / "result.json").stat().st_mtime_ns == before
+
+
+def test_networks_that_differ_are_not_averaged(tmp_path: Path) -> None:
+    command = [*QUICK, "model=embedding-net", "model.embedding_dim=4,8", "sweep.average=true"]
+    done = run("train", "-m", *command, f"output_dir={tmp_path / 'sweep'}")
+    assert "not averaged: " in done.stderr
+    assert "differ in embedding_dim (4 and 8)" in done.stderr
+    assert not (tmp_path / "sweep" / "average").exists()
+
+
+def test_a_sweep_with_a_failed_job_is_not_averaged(faulty, tmp_path: Path) -> None:
+    arguments, environment = faulty
+    swept = ["model.fault=none,raise", "sweep.average=true"]
+    done = run("train", "-m", *arguments, *swept, code=1, **environment)
+    assert "not averaged, because not all jobs have finished" in done.stderr
+    assert not (tmp_path / "sweep" / "average").exists()
+
+
+def test_own_networks_of_a_sweep_are_averaged(faulty, tmp_path: Path) -> None:
+    """What the command line names is trusted."""
+    arguments, environment = faulty
+    run("train", "-m", *arguments, "seed=1,2", "sweep.average=true", **environment)
+    assert (tmp_path / "sweep" / "average" / "result.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "sweep.average=true: averages the runs of a sweep; add -m and values"),
+        (["-m", "seed=1,2", "hydra/launcher=basic"], "hydra/launcher=basic does not average"),
+        (["-m", "seed=1,2", "hydra/sweeper=optuna"], "the trials of a search are different networks"),
+    ],
+    ids=["no-sweep", "basic", "search"],
+)
+def test_only_sweeps_over_a_grid_are_averaged(arguments: list[str], message: str) -> None:
+    done = run("train", *arguments, *QUICK, "sweep.average=true", code=1)
+    assert message in done.stderr
+    assert not any(Path("outputs").glob("**/result.json"))
