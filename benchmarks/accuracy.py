@@ -53,6 +53,7 @@ PROTOCOLS = {
     "ml-1m-80-20": Protocol("ML-1M, random 80/20", f"{ML_1M} split.test=0.2 split.val=0.04", "ml-1m-80-20"),
     "ml-1m-90-10": Protocol("ML-1M, random 90/10", f"{ML_1M} split.test=0.1 split.val=0.045", "ml-1m-90-10"),
 }
+METRICS = ("test/rmse", "test/mae", "test/ndcg@10")  # columns of the baselines
 SINGLE_MODEL = "snapshots=1 patience=10"
 ADAM = f"{SINGLE_MODEL} optimizer=adam optimizer.weight_decay=7e-5 l2.biases=0 l2.vectors=0"
 ADAMW = f"{SINGLE_MODEL} optimizer=adamw optimizer.weight_decay=0 optimizer.lr=3e-3 l2.biases=0.01"
@@ -105,7 +106,9 @@ def table_row(model: str, overrides: str, repeats: tuple[str, ...], results: lis
     """Return a table row in Markdown."""
 
     def mean(metric: str) -> str:
-        values = [result["metrics"][metric] for result in results]
+        values = [result["metrics"][metric] for result in results if metric in result["metrics"]]
+        if not values:
+            return ""  # experiments with ranking.k=0
         spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
         return f"{statistics.fmean(values):.4f}{spread}"
 
@@ -116,9 +119,15 @@ def table_row(model: str, overrides: str, repeats: tuple[str, ...], results: lis
         sweep = ""  # the experiment file contains the sweep
     command = f"recsys-train{sweep} {overrides}".strip()
     return (
-        f"| {model} | {mean('test/rmse')} | {mean('test/mae')} | {mean('val/rmse')} "
+        f"| {model} | {mean('test/rmse')} | {mean('test/mae')} | {mean('test/ndcg@10')} | {mean('val/rmse')} "
         f"| {parameters:,} | {seconds:.0f} | `{command}` |"
     )
+
+
+def baseline_cell(values: list[dict[str, float]], metric: str) -> str:
+    """Return the mean of a metric of a baseline over runs; empty if the baseline does not have it."""
+    found = [value[metric] for value in values if metric in value]
+    return f"{statistics.fmean(found):.4f}" if found else ""
 
 
 def main() -> None:
@@ -160,8 +169,8 @@ def main() -> None:
     for name in args.protocols:
         protocol = PROTOCOLS[name]
         print(f"\n## {protocol.title}\n")
-        print("| model | test RMSE | test MAE | val RMSE | parameters | seconds | command |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
+        print("| model | test RMSE | test MAE | test NDCG@10 | val RMSE | parameters | seconds | command |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
         baselines = None
         rows = []
         for model, overrides in models_of(name):
@@ -170,12 +179,9 @@ def main() -> None:
                 results = [json.loads(file.read_text()) for file in files]
                 baselines = baselines or results
                 rows.append(table_row(model, overrides, protocol.repeats, results))
-        for baseline in ("global-mean", "user-item-bias") if baselines else ():
-            values = [result["baselines"][baseline] for result in baselines or []]
-            rmse, mae = (
-                statistics.fmean(value[f"test/{key}"] for value in values) for key in ("rmse", "mae")
-            )
-            print(f"| {baseline} | {rmse:.4f} | {mae:.4f} | | | | |")
+        for baseline in ("global-mean", "user-item-bias", "popularity") if baselines else ():
+            values = [result["baselines"].get(baseline, {}) for result in baselines or []]
+            print(f"| {baseline} | {' | '.join(baseline_cell(values, name) for name in METRICS)} | | | | |")
         print("\n".join(rows))
     if args.peers and not args.print_only:
         print("\n## Other libraries on the same folds\n", flush=True)

@@ -12,7 +12,7 @@ from recsys.inference.fold_in import Prior
 from recsys.inference.fold_in_choices import ChoicePrior
 from recsys.inference.item_priors import ItemPriors
 from recsys.inference.new_item import NewItem
-from recsys.inference.new_user import NewUser, as_tensors
+from recsys.inference.new_user import NewUser
 from recsys.models.heads import relevance_threshold
 from recsys.runs.load import LoadedRun
 
@@ -37,10 +37,8 @@ class ColdStart:
         with self._errors():
             if self.scorer.predicts_ratings:
                 return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._users)
-            row = self.scorer.encode_user(*as_tensors(ratings, self.scorer.device))
-            if row is None:
-                liked = [item for item, rating in ratings.items() if rating >= self._threshold]
-                row = self._choices.most_likely(torch.tensor(liked, dtype=torch.long))
+            liked = [item for item, rating in ratings.items() if rating >= self._threshold]
+            row = self._choices.most_likely(torch.tensor(liked, dtype=torch.long))
             return NewUser.from_row(row, ratings, self.catalogue, self.scorer)
 
     def new_item(

@@ -18,17 +18,11 @@ from recsys.models.scorer import Scorer
 from recsys.models.scoring import Seen, predict_pairs, top_items, top_k
 
 
-def as_tensors(ratings: Mapping[int, float], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return item indices, int64 (n,), and ratings, float32 (n,), of ratings by item index."""
-    items = torch.tensor(list(ratings), dtype=torch.long, device=device)
-    return items, torch.tensor(list(ratings.values()), dtype=torch.float32, device=device)
-
-
 class NewUser:
     """A user described by ratings alone; made by `Recommender.fold_in`.
 
-    Ratings are predicted with the most likely vector of the user. What the user will choose is predicted with the
-    vector that the network encodes from the ratings, or with the most likely one if it encodes none.
+    Ratings are predicted with the most likely vector of the user. If the run predicts ratings and choices, what the
+    user will choose is predicted with the vector that the network encodes from the ratings, if it does so.
 
     Args:
         catalogue: the items.
@@ -61,7 +55,8 @@ class NewUser:
             scorer: of the trained users; predicts ratings.
             prior: the distribution of users' vectors.
         """
-        items, values = as_tensors(ratings, scorer.device)
+        items = torch.tensor(list(ratings), dtype=torch.long, device=scorer.device)
+        values = torch.tensor(list(ratings.values()), dtype=torch.float32, device=scorer.device)
         encoded = scorer.encode_user(items, values)
         posterior = prior.posterior(items, values)
         one = posterior.scorer

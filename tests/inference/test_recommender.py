@@ -398,37 +398,32 @@ def ranking_run(folder: Path, model: str) -> Recommender:
 
 
 @pytest.mark.slow
-def test_a_ranking_run_folds_users_in_if_it_encodes_ratings(tmp_path: Path) -> None:
-    recommender = ranking_run(tmp_path / "run", "history")
+@pytest.mark.parametrize("model", ["history", "matrix-factorization"])
+def test_a_ranking_run_folds_in_what_a_user_likes(model: str, tmp_path: Path) -> None:
+    recommender = ranking_run(tmp_path / "run", model)
     user = recommender.fold_in({1: 5, 2: 1.5})
     table = user.recommend(k=5, min_ratings=0)
     assert len(table) == 5
     assert not table["item"].isin([1, 2]).any()
     assert table["prediction"].is_monotonic_decreasing
-    other = recommender.fold_in({3: 5, 4: 5, 5: 1}).recommend(k=5, min_ratings=0)
-    assert table["prediction"].tolist() != other["prediction"].tolist()
+    others = list(range(3, 31))
+    scores = {
+        name: user.predict(others).tolist()
+        for name, user in {
+            "likes 1": user,
+            "the same": recommender.fold_in({1: 5}),
+            "another": recommender.fold_in({2: 5}),
+            "likes nothing": recommender.fold_in({2: 1.5}),
+            "without ratings": recommender.fold_in({}),
+        }.items()
+    }
+    assert scores["likes 1"] == scores["the same"]
+    assert scores["likes 1"] != scores["another"]
+    assert scores["likes nothing"] == scores["without ratings"] != scores["likes 1"]
     for ask in (
         lambda: user.explained,
         lambda: user.uncertainty([3]),
         lambda: recommender.fold_in_item({7: 4}),
     ):
-        with pytest.raises(RunError, match="needs predicted ratings"):
-            ask()
-
-
-@pytest.mark.slow
-def test_a_ranking_run_without_encoder_folds_in_what_a_user_likes(tmp_path: Path) -> None:
-    recommender = ranking_run(tmp_path / "run", "matrix-factorization")
-    user = recommender.fold_in({1: 5, 2: 1.5})
-    table = user.recommend(k=5, min_ratings=0)
-    assert len(table) == 5
-    assert not table["item"].isin([1, 2]).any()
-    assert table["prediction"].is_monotonic_decreasing
-    every = list(range(3, 31))
-    assert user.predict(every).tolist() == recommender.fold_in({1: 5}).predict(every).tolist(), (
-        "2 is not liked"
-    )
-    assert user.predict(every).tolist() != recommender.fold_in({2: 5}).predict(every).tolist()
-    for ask in (lambda: user.explained, lambda: user.uncertainty([3])):
         with pytest.raises(RunError, match="needs predicted ratings"):
             ask()
