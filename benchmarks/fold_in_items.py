@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from encoded_rows import RowEncoder
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,14 +25,11 @@ from recsys import compose, train
 from recsys.data.biases import ITEM_DAMPING
 from recsys.inference.fold_in import Prior
 from recsys.inference.item_priors import ItemPriors
-from recsys.models.hybrid import HybridNet
-from recsys.models.new_users import NewUserEncoder
 from recsys.models.scoring import predict_pairs
-from recsys.runs.folder import checkpoint_in
 from recsys.runs.load import LoadedRun, load_run
-from recsys.runs.ratings import RunRatings, load_ratings
-from recsys.training.module import RatingModule
+from recsys.runs.ratings import load_ratings
 
+Given = tuple[Tensor, Tensor]  # users and their ratings
 GIVEN = (0, 1, 3, 5, 10, 20)
 METHODS = (
     "user bias",
@@ -43,38 +41,12 @@ METHODS = (
 )
 
 
-class ItemEncoder:
-    """Encodes items from their raters and features with the formula of the network, without a search.
-
-    The id embedding and the bias are means over the trained items, weighted by number of ratings.
-
-    Args:
-        run: a run with a single network that has item histories.
-        ratings: its ratings.
-    """
-
-    def __init__(self, run: LoadedRun, ratings: RunRatings) -> None:
-        network = RatingModule.load_from_checkpoint(checkpoint_in(run.folder)).network.eval()
-        assert isinstance(network, HybridNet)
-        network.setup_from_data(ratings.dataset, ratings.split.train)
-        self.scorer, encoder = run.checkpoint.scorer, network.item_encoder
-        self.history = NewUserEncoder(network.n_users, network.embedding_dim, network.mean, ITEM_DAMPING)
-        self.history.fill(encoder, run.data.trained_items)
-        assert encoder.features is not None
-        with torch.no_grad():
-            self.features = torch.cat(encoder.features(), dim=1)  # (n_items, d + 1)
-            vectors, biases = encoder._without_history(torch.arange(network.n_items))
-            rows = torch.cat([torch.stack(vectors).sum(0), biases], dim=1) - self.features
-        weights = torch.from_numpy(run.data.item_counts).float() * run.data.trained_items
-        self.history.base = weights @ rows / weights.sum()
-
-    @torch.no_grad()
-    def predict(self, item: int, users: Tensor, values: Tensor, asked: NDArray) -> NDArray:
-        """Return the predicted ratings of users `asked` for an item with the given ratings."""
-        row = self.history(users, values) + self.features[item]
-        table = self.scorer.item_table()[:1].clone()
-        table[0, : len(row)] = row
-        return predict_pairs(self.scorer.with_items(table), asked, np.zeros_like(asked))
+def encoded(encoder: RowEncoder, run: LoadedRun, item: int, given: Given, asked: NDArray) -> NDArray:
+    """Return the predicted ratings of users `asked` for an item that is encoded from the given ratings."""
+    table = run.checkpoint.scorer.item_table()[:1].clone()
+    row = encoder(*given) + encoder.features[item]
+    table[0, : len(row)] = row.detach()
+    return predict_pairs(run.checkpoint.scorer.with_items(table), asked, np.zeros_like(asked))
 
 
 def measure(run: LoadedRun, half: int) -> None:
@@ -85,7 +57,7 @@ def measure(run: LoadedRun, half: int) -> None:
         "snapshots": 1,
         "parameters": 0,
     }
-    encoder = ItemEncoder(run, ratings) if is_encoded else None
+    encoder = RowEncoder(run, ratings, "item") if is_encoded else None
     dataset, test, biases = ratings.dataset, ratings.split.test, run.data.biases
     generator = np.random.default_rng(0)
     errors: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}
@@ -111,7 +83,7 @@ def measure(run: LoadedRun, half: int) -> None:
                 "fold-in with genres and year": folded_in(with_features, *given, asked),
             }
             if encoder is not None:
-                predicted[METHODS[-1]] = encoder.predict(item, *given, asked)
+                predicted[METHODS[-1]] = encoded(encoder, run, item, given, asked)
             for method, of_method in predicted.items():
                 errors[method, n].append((of_method.clip(*dataset.scale) - true) ** 2)
     n_items, n_ratings = len(errors[METHODS[0], 0]), sum(map(len, errors[METHODS[0], 0]))

@@ -1,9 +1,10 @@
-"""Rankings for users without training ratings: NDCG@10 and RMSE of the ways to find a new user's vector.
+"""Rankings for users without training ratings: NDCG@10 of the ways to find a new user's vector.
 
 Users are hidden and their ratings are given as in fold_in.py. All items are ranked except a user's first 20; relevant
 are the items after the 20th that the user rated 4 or higher.
 
     python benchmarks/fold_in_ranking.py               # ml-100k if RECSYS_MIRROR has it, otherwise synthetic
+    python benchmarks/fold_in_ranking.py snapshots=1   # with encoded vectors, for which a run needs a single network
     python benchmarks/fold_in_ranking.py experiment=top-n
     python benchmarks/fold_in_ranking.py --half 0      # the half of the hidden users on which choices are made
 """
@@ -16,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fold_in import GIVEN, HiddenUser, hidden_users, rmse, runs_without_hidden_users
+from encoded_rows import RowEncoder
+from fold_in import GIVEN, HiddenUser, hidden_users, runs_without_hidden_users
 from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.inference.fold_in import SPREAD, Prior
 from recsys.inference.fold_in_choices import SPREAD as CHOICE_SPREAD
 from recsys.inference.fold_in_choices import ChoicePrior
-from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
-from recsys.runs.ratings import load_ratings
+from recsys.runs.ratings import RunRatings, load_ratings
 
 K, THRESHOLD = 10, 4.0
 ONE = torch.zeros(1, dtype=torch.long)
-Errors = dict[str, list[NDArray]]
+Rankings = dict[str, list[NDArray]]
 
 
 def ndcg(scores: Tensor, user: HiddenUser) -> float:
@@ -42,51 +43,35 @@ def ndcg(scores: Tensor, user: HiddenUser) -> float:
     return float(hits @ gains / gains[: min(K, len(relevant))].sum()) if len(relevant) else math.nan
 
 
-def squared_errors(scorer: Scorer, user: HiddenUser) -> NDArray:
-    """Return the squared errors of the ratings of a user after the 20th; `scorer` has this user only."""
-    items = torch.from_numpy(user.items[max(GIVEN) :])
-    predicted = scorer.predict(torch.zeros_like(items), items).detach().numpy()
-    return (predicted - user.ratings[max(GIVEN) :]) ** 2
-
-
-def measure_choices(run: LoadedRun, users: list[HiddenUser], n: int, spread: float, rankings: Errors) -> None:
-    """Add the NDCG of each method for a run that only orders items, given n ratings of each user."""
-    scorer, prior = run.checkpoint.scorer, ChoicePrior.of_run(run, spread)
+def measure(
+    run: LoadedRun, ratings: RunRatings, users: list[HiddenUser], n: int, spread: float, found: Rankings
+) -> None:
+    """Add the NDCG of each method, given n ratings of each user."""
+    scorer, choices = run.checkpoint.scorer, ChoicePrior.of_run(run, spread)
+    assert choices is not None
+    is_encoded = run.result["model"]["name"] == "history" and run.result["model"]["snapshots"] == 1
+    encoder = RowEncoder(run, ratings, "user") if is_encoded else None
+    prior = Prior.of_run(run, SPREAD) if scorer.predicts_ratings else None
     popularity = torch.from_numpy(run.data.item_counts.astype(np.float32))
     for user in users:
-        items, ratings = torch.from_numpy(user.items[:n]), torch.from_numpy(user.ratings[:n])
-        rows = {
-            "mean user": prior.most_likely(items[:0]),
-            "liked items": prior.most_likely(items[ratings >= THRESHOLD]),
-            "all given items": prior.most_likely(items),
-            "encoded": scorer.encode_user(items, ratings),
+        items, values = torch.from_numpy(user.items[:n]), torch.from_numpy(user.ratings[:n])
+        choosers = {
+            "all given items chosen": choices.most_likely(items),
+            "given items rated 4 or higher chosen": choices.most_likely(items[values >= THRESHOLD]),
         }
-        rankings.setdefault("popularity", []).append(np.array([ndcg(popularity, user)]))
-        for method, row in rows.items():
-            if row is not None:
-                scores = scorer.with_users(row[None]).score_catalogue(ONE)[0]
-                rankings.setdefault(method, []).append(np.array([ndcg(scores, user)]))
-
-
-def measure(run: LoadedRun, users: list[HiddenUser], n: int, rankings: Errors, errors: Errors) -> None:
-    """Add the NDCG and the squared errors of each method, given n ratings of each user."""
-    scorer, prior = run.checkpoint.scorer, Prior.of_run(run, SPREAD)
-    popularity = torch.from_numpy(run.data.item_counts.astype(np.float32))
-    for user in users:
-        items, ratings = torch.from_numpy(user.items[:n]), torch.from_numpy(user.ratings[:n])
-        row = scorer.encode_user(items, ratings)
-        assert row is not None
-        fitted, encoded = prior.posterior(items, ratings).scorer, scorer.with_users(row[None])
-        scores = {
-            "popularity": popularity,
-            "fitted": fitted.ranker().score_catalogue(ONE)[0],
-            "encoded": encoded.ranker().score_catalogue(ONE)[0],
-            "choices encoded, ratings fitted": fitted.ranker(row[None]).score_catalogue(ONE)[0],
+        if encoder is not None:
+            choosers["encoded"] = encoder(items, values)
+        if prior is None:
+            rankers = {method: scorer.with_users(row[None]) for method, row in choosers.items()}
+        else:
+            fitted = prior.posterior(items, values).scorer
+            rankers = {method: fitted.ranker(row[None]) for method, row in choosers.items()}
+            rankers["fitted to how high the ratings are"] = fitted.ranker()
+        scores = {"popularity": popularity} | {
+            method: ranker.score_catalogue(ONE)[0] for method, ranker in rankers.items()
         }
-        for method, values in scores.items():
-            rankings.setdefault(method, []).append(np.array([ndcg(values, user)]))
-        errors.setdefault("fitted", []).append(squared_errors(fitted, user))
-        errors.setdefault("encoded", []).append(squared_errors(encoded, user))
+        for method, of_items in scores.items():
+            found.setdefault(method, []).append(np.array([ndcg(of_items, user)]))
 
 
 def print_table(title: str, columns: list[dict[str, float]]) -> None:
@@ -101,26 +86,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--splits", type=int, default=3, metavar="N", help="draws (%(default)s)")
     parser.add_argument("--half", type=int, default=1, choices=(0, 1), help="of hidden users (%(default)s)")
-    parser.add_argument("--spread", type=float, default=CHOICE_SPREAD, help="of ranking losses (%(default)s)")
+    parser.add_argument(
+        "--spread", type=float, default=CHOICE_SPREAD, help="of the prior of choices (%(default)s)"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep runs in FOLDER, and reuse them")
     args, overrides = parser.parse_known_args()
     logging.disable(logging.WARNING)
     scratch = tempfile.TemporaryDirectory()
-    rankings: list[Errors] = [{} for _ in GIVEN]
-    errors: list[Errors] = [{} for _ in GIVEN]
+    rankings: list[Rankings] = [{} for _ in GIVEN]
     for run in runs_without_hidden_users(overrides, args.splits, args.keep or Path(scratch.name)):
-        users = list(hidden_users(load_ratings(run), args.half))
-        for n, ranking, error in zip(GIVEN, rankings, errors, strict=True):
-            if run.checkpoint.scorer.predicts_ratings:
-                measure(run, users, n, ranking, error)
-            else:
-                measure_choices(run, users, n, args.spread, ranking)
+        ratings = load_ratings(run)
+        users = list(hidden_users(ratings, args.half))
+        for n, ranking in zip(GIVEN, rankings, strict=True):
+            measure(run, ratings, users, n, args.spread, ranking)
     print(f"{run.result['data']['name']}, {run.result['model']['name']}, {args.splits} draws")
     print_table("NDCG@10", [{m: float(np.nanmean(v)) for m, v in column.items()} for column in rankings])
-    if errors[0]:
-        print_table(
-            "RMSE", [{method: rmse(values) for method, values in column.items()} for column in errors]
-        )
 
 
 if __name__ == "__main__":

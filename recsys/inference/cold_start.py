@@ -35,11 +35,11 @@ class ColdStart:
             RunError: the run's files do not allow fold-in.
         """
         with self._errors():
-            if self.scorer.predicts_ratings:
-                return NewUser.from_ratings(ratings, self.catalogue, self.scorer, self._users)
-            liked = [item for item, rating in ratings.items() if rating >= self._threshold]
-            row = self._choices.most_likely(torch.tensor(liked, dtype=torch.long))
-            return NewUser.from_row(row, ratings, self.catalogue, self.scorer)
+            row = None
+            if self._choices is not None:
+                row = self._choices.most_likely(torch.tensor(self._chosen(ratings), dtype=torch.long))
+            prior = self._users if self.scorer.predicts_ratings else None
+            return NewUser.from_ratings(ratings, self.catalogue, self.scorer, prior, row)
 
     def new_item(
         self, ratings: Mapping[int, float], genres: Sequence[str] | str | None = None, year: int | None = None
@@ -68,15 +68,17 @@ class ColdStart:
         return Prior.of_run(self.run)
 
     @cached_property
-    def _choices(self) -> ChoicePrior:
-        """The distribution of users' vectors, for a run that only orders items."""
+    def _choices(self) -> ChoicePrior | None:
+        """The distribution of users' vectors, for a run that predicts which items users choose."""
         return ChoicePrior.of_run(self.run)
 
-    @property
-    def _threshold(self) -> float:
-        """The lowest rating of an item that a user likes, as in the metrics of the run."""
+    def _chosen(self, ratings: Mapping[int, float]) -> list[int]:
+        """Return the items that count as chosen: all if the run predicts ratings, too, and otherwise the relevant."""
+        if self.scorer.predicts_ratings:
+            return list(ratings)
         _, threshold = self.run.checkpoint.ranking
-        return relevance_threshold(threshold, self.scorer.scale)
+        lowest = relevance_threshold(threshold, self.scorer.scale)
+        return [item for item, rating in ratings.items() if rating >= lowest]
 
     @cached_property
     def _items(self) -> ItemPriors:

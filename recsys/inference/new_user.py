@@ -21,8 +21,8 @@ from recsys.models.scoring import Seen, predict_pairs, top_items, top_k
 class NewUser:
     """A user described by ratings alone; made by `Recommender.fold_in`.
 
-    Ratings are predicted with the most likely vector of the user. If the run predicts ratings and choices, what the
-    user will choose is predicted with the vector that the network encodes from the ratings, if it does so.
+    Two vectors describe the user: how high the ratings are determines one, with which ratings are predicted, and which
+    items were rated the other, with which choices are predicted. A run can have either or both.
 
     Args:
         catalogue: the items.
@@ -45,38 +45,31 @@ class NewUser:
 
     @classmethod
     def from_ratings(
-        cls, ratings: Mapping[int, float], catalogue: Catalogue, scorer: Scorer, prior: Prior
+        cls,
+        ratings: Mapping[int, float],
+        catalogue: Catalogue,
+        scorer: Scorer,
+        prior: Prior | None,
+        chooser: Tensor | None,
     ) -> "NewUser":
         """Fold a user in.
 
         Args:
             ratings: by item index.
             catalogue: the items.
-            scorer: of the trained users; predicts ratings.
-            prior: the distribution of users' vectors.
-        """
-        items = torch.tensor(list(ratings), dtype=torch.long, device=scorer.device)
-        values = torch.tensor(list(ratings.values()), dtype=torch.float32, device=scorer.device)
-        encoded = scorer.encode_user(items, values)
-        posterior = prior.posterior(items, values)
-        one = posterior.scorer
-        ranker = one.ranker(None if encoded is None else encoded[None])
-        return cls(catalogue, items.cpu().numpy(), one, ranker, posterior)
-
-    @classmethod
-    def from_row(
-        cls, row: Tensor, ratings: Mapping[int, float], catalogue: Catalogue, scorer: Scorer
-    ) -> "NewUser":
-        """Return a user of a run that only orders items.
-
-        Args:
-            row: that describes the user, (w,) as in `Scorer.user_table`.
-            ratings: by item index.
-            catalogue: the items.
             scorer: of the trained users.
+            prior: the distribution of users' vectors; None if the run only orders items.
+            chooser: the row (w,) that says which items the user chooses; None if the run only predicts ratings.
         """
-        one = scorer.with_users(row[None])
-        return cls(catalogue, np.array(list(ratings), dtype=np.int64), one, one.ranker(), None)
+        seen = np.array(list(ratings), dtype=np.int64)
+        row = None if chooser is None else chooser[None]
+        if prior is None:
+            assert row is not None
+            one = scorer.with_users(row)
+            return cls(catalogue, seen, one, one.ranker(), None)
+        posterior = prior.posterior(torch.from_numpy(seen), torch.tensor(list(ratings.values())).float())
+        one = posterior.scorer
+        return cls(catalogue, seen, one, one.ranker(row), posterior)
 
     @cached_property
     def explained(self) -> float:

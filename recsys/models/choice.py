@@ -129,7 +129,7 @@ class JointScorer(TableScorer):
     ) -> None:
         users = Table(base.user_vectors, base.user_biases)
         items = Table(base.item_vectors, base.item_biases)
-        kind = base.predicts_ratings, base.dot, base.mlp, base.new_users
+        kind = base.predicts_ratings, base.dot, base.mlp
         super().__init__(users, items, base.head, base.scale, *kind)
         self.threshold = relevance_threshold(threshold, base.scale)
         self.register_buffer("query", query)
@@ -139,6 +139,10 @@ class JointScorer(TableScorer):
     def ranker(self, choosers: Tensor | None = None) -> "JointRanker":
         """Return the scorer that ranks items for recommendation; see `Scorer.ranker`."""
         return JointRanker(self, self if choosers is None else self.with_users(choosers))
+
+    def chooser(self) -> "Chooser":
+        """Return the scorer of log P(chosen)."""
+        return Chooser(self)
 
     def choice_logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return log P(chosen) up to a constant per user: (B,) and (B,) to (B,)."""
@@ -161,22 +165,46 @@ class JointScorer(TableScorer):
         return JointScorer(base, self.query, self.popularity, self.threshold, self.relevance_weight)
 
 
+class Chooser(Scorer):
+    """The part of a `JointScorer` that scores which items a user chooses; it shares the tables of that.
+
+    Args:
+        scorer: the scorer.
+    """
+
+    def __init__(self, scorer: JointScorer) -> None:
+        super().__init__(scorer.n_users, scorer.n_items, scorer.scale, predicts_ratings=False)
+        self.scorer = scorer
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return log P(chosen) up to a constant per user: (B,) and (B,) to (B,)."""
+        return self.scorer.choice_logits(users, items)
+
+    def user_table(self) -> Tensor:
+        """Return vectors and bias of each user side by side, (n_users, w)."""
+        return self.scorer.user_table()
+
+    def with_users(self, table: Tensor) -> "Chooser":
+        """Return a chooser for other users; see `Scorer.with_users`."""
+        return Chooser(self.scorer.with_users(table))
+
+
 class JointRanker(Scorer):
     """The scores by which a `JointScorer` ranks items; it shares the tables of that.
 
     Args:
         scorer: predicts the ratings.
-        chooser: predicts the choices; the same scorer, or for new users a copy with other vectors of these users.
+        choices: predicts the choices; the same scorer, or for new users a copy with other vectors of these users.
     """
 
-    def __init__(self, scorer: JointScorer, chooser: JointScorer) -> None:
+    def __init__(self, scorer: JointScorer, choices: JointScorer) -> None:
         super().__init__(scorer.n_users, scorer.n_items, scorer.scale, predicts_ratings=False)
-        self.scorer, self.chooser = scorer, chooser
+        self.scorer, self.choices = scorer, choices
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return scores: (B,) and (B,) to (B,)."""
         relevance = self._log_relevance(self.scorer.logits(users, items))
-        return self.chooser.choice_logits(users, items) + self.scorer.relevance_weight * relevance
+        return self.choices.choice_logits(users, items) + self.scorer.relevance_weight * relevance
 
     @torch.no_grad()
     def score_catalogue(self, users: Tensor, precision: Precision = "fp32") -> Tensor:
@@ -188,7 +216,7 @@ class JointRanker(Scorer):
     def parts(self, users: Tensor, precision: Precision = "fp32") -> tuple[Tensor, Tensor]:
         """Return log P(chosen), up to a constant per user, and log P(relevant) of every item: (B,) to (B, n_items)."""
         relevance = self._log_relevance(self.scorer.catalogue_logits(users, precision))
-        return self.chooser.catalogue_choice_logits(users, precision), relevance
+        return self.choices.catalogue_choice_logits(users, precision), relevance
 
     def user_table(self) -> Tensor:
         """Return vectors and bias of each user side by side, (n_users, w)."""

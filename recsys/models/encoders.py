@@ -182,7 +182,7 @@ class Encoder(nn.Module):
             index: indices (B,).
             partner: indices of the other side (B,), whose ratings are left out of the history.
         """
-        vectors, biases = self._without_history(index)
+        vectors, biases = self.without_history(index)
         if self.history is not None:
             vectors.append(self.history(index, partner))
         return sum(vectors[1:], vectors[0]), biases
@@ -201,20 +201,7 @@ class Encoder(nn.Module):
             vectors.append(self.history.all_vectors())
         return Table(sum(vectors[1:], vectors[0]), biases)
 
-    @torch.no_grad()
-    def mean_without_history(self, trained: Tensor) -> Tensor:
-        """Return the mean of vector and bias, without what histories contribute, as one row: (d + 1,).
-
-        Args:
-            trained: bool (n,); over which users or items the mean is taken.
-        """
-        index = trained.to(self.bias.weight.device).nonzero()[:, 0]
-        vectors, biases = self._without_history(index)
-        if self.history is not None:
-            vectors.append(biases.new_zeros(1, self.history.chosen.embedding_dim))
-        return torch.cat([sum(vectors[1:], vectors[0]).mean(0), biases.mean(0)])
-
-    def _without_history(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
+    def without_history(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the vectors (B, d) to add up, without that of the history, and the biases (B, 1)."""
         vectors, biases = [], self.bias(index)
         if self.embedding is not None:

@@ -52,11 +52,11 @@ class EnsembleScorer(Scorer):
             return self
         return EnsembleScorer(rankers)
 
-    def encode_user(self, items: Tensor, ratings: Tensor) -> Tensor | None:
-        """Return the rows of all members side by side; None if a member has none."""
-        rows = [member.encode_user(items, ratings) for member in self._scorers]
-        found = [row for row in rows if row is not None]
-        return torch.cat(found) if len(found) == len(rows) else None
+    def chooser(self) -> Scorer | None:
+        """Return the mean of the members' choosers; None if a member has none."""
+        choosers = [member.chooser() for member in self._scorers]
+        found = [chooser for chooser in choosers if chooser is not None]
+        return EnsembleScorer(found) if len(found) == len(choosers) else None
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the vectors of all members side by side, (n, sum of d)."""

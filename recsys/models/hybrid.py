@@ -17,7 +17,6 @@ from recsys.models.choice import ChoiceHead, make_joint_scorer
 from recsys.models.encoders import Encoder, FeatureEncoder, HistoryEncoder, Terms
 from recsys.models.heads import Head
 from recsys.models.histories import HistoryLists, HistoryMatrix
-from recsys.models.new_users import NewUserEncoder
 from recsys.models.ops.mlp import MLP
 from recsys.models.scorer import Scorer, Side
 from recsys.models.table_scorer import Table, TableScorer
@@ -154,14 +153,7 @@ class HybridNet(RatingNetwork):
         return self._scorer_of(users, items, predicts_ratings)
 
     def _scorer_of(self, users: Table, items: Table, predicts_ratings: bool) -> Scorer:
-        new_users = None
-        if self.user_encoder.history is not None:
-            new_users = NewUserEncoder(self.n_items, self.embedding_dim, self.mean, USER_DAMPING)
-            if self.trained_users is not None:
-                new_users.fill(self.user_encoder, self.trained_users)
-        scorer = TableScorer.copy_of(
-            users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp, new_users=new_users
-        )
+        scorer = TableScorer.copy_of(users, items, self.head, self.scale, predicts_ratings, mlp=self.mlp)
         return scorer if self.choice is None else make_joint_scorer(scorer, self.choice, self.threshold)
 
     def tables(self, side: Side) -> dict[str, nn.Embedding]:

@@ -94,17 +94,12 @@ class Scorer(nn.Module):
         """
         return self
 
-    def encode_user(self, items: Tensor, ratings: Tensor) -> Tensor | None:
-        """Return a new user's row of `user_table`, (w,), computed from ratings without a search.
+    def chooser(self) -> "Scorer | None":
+        """Return a scorer whose scores are log P(chosen), up to a constant per user; None if ratings are all it knows.
 
-        Args:
-            items: item indices (n,).
-            ratings: their ratings (n,).
-
-        Returns:
-            The row; None if the network does not encode the ratings of a user.
+        A loss that only orders items trains such scores.
         """
-        return None
+        return None if self.predicts_ratings else self
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the embedding vectors of all users or items, (n, d); None if there are only biases."""

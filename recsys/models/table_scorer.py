@@ -37,7 +37,6 @@ class TableScorer(Scorer):
         predicts_ratings: see `Scorer`.
         dot: whether the dot product is a term.
         mlp: the MLP, in eval mode; None: not a term.
-        new_users: encodes the ratings of new users: called with item indices (n,) and ratings (n,), returns (w,).
     """
 
     user_vectors: Tensor | None
@@ -54,14 +53,13 @@ class TableScorer(Scorer):
         predicts_ratings: bool = True,
         dot: bool = True,
         mlp: MLP | None = None,
-        new_users: nn.Module | None = None,
     ) -> None:
         super().__init__(len(users.parts[0]), len(items.parts[0]), scale, predicts_ratings)
         self.register_buffer("user_vectors", users.vectors)
         self.register_buffer("user_biases", users.biases)
         self.register_buffer("item_vectors", items.vectors)
         self.register_buffer("item_biases", items.biases)
-        self.head, self.mlp, self.dot, self.new_users = head, mlp, dot, new_users
+        self.head, self.mlp, self.dot = head, mlp, dot
 
     @classmethod
     def copy_of(
@@ -73,15 +71,14 @@ class TableScorer(Scorer):
         predicts_ratings: bool,
         dot: bool = True,
         mlp: MLP | None = None,
-        new_users: nn.Module | None = None,
     ) -> "TableScorer":
         """Build a scorer from copies, which later training does not change; see the class for arguments."""
         users, items = (
             Table(*(None if part is None else part.detach().clone() for part in table))
             for table in (users, items)
         )
-        head, mlp, new_users = copy.deepcopy((head, mlp, new_users))
-        scorer = cls(users, items, head, scale, predicts_ratings, dot, mlp, new_users)
+        head, mlp = copy.deepcopy((head, mlp))
+        scorer = cls(users, items, head, scale, predicts_ratings, dot, mlp)
         return scorer.eval().requires_grad_(False)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
@@ -150,10 +147,6 @@ class TableScorer(Scorer):
         biases = self.user_biases if side == "user" else self.item_biases
         return biases.squeeze(1) if biases is not None and getattr(self.head, "additive", False) else None
 
-    def encode_user(self, items: Tensor, ratings: Tensor) -> Tensor | None:
-        """Return a new user's row, computed from ratings; see `Scorer.encode_user`."""
-        return None if self.new_users is None else self.new_users(items, ratings)
-
     def user_table(self) -> Tensor:
         """Return vectors and bias of each user side by side, (n_users, w)."""
         return torch.cat(self._users.parts, dim=1)
@@ -171,7 +164,7 @@ class TableScorer(Scorer):
         return self._with(self._users, _like(self._items, table))
 
     def _with(self, users: Table, items: Table) -> "TableScorer":
-        kind = self.predicts_ratings, self.dot, self.mlp, self.new_users
+        kind = self.predicts_ratings, self.dot, self.mlp
         return TableScorer(users, items, self.head, self.scale, *kind)
 
     @property

@@ -7,11 +7,13 @@ import pytest
 import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
-from support.networks import N_ITEMS, all_pairs_data, randomise
+from support.networks import N_ITEMS, TERMS, all_pairs_data, randomise
 
 from recsys.inference import fold_in_choices
 from recsys.inference.fold_in import gaussian
 from recsys.inference.fold_in_choices import ChoicePrior
+from recsys.models.ensemble import average
+from recsys.models.hybrid import HybridNet
 from recsys.models.matrix_factorization import MatrixFactorization
 from recsys.models.scorer import Scorer
 
@@ -56,6 +58,23 @@ def test_the_posterior_has_its_mode_there(scorer: Scorer, liked: list[int]) -> N
     z = np.linalg.solve(root, row - mean)
     assert cost(z) == pytest.approx(best.fun, abs=1e-4)
     np.testing.assert_allclose(row, mean + root @ best.x, atol=0.02)
+
+
+def test_choices_are_fitted_with_a_joint_loss_too() -> None:
+    """The items that a user chose get a higher probability, and an ensemble fits a vector for each member."""
+    torch.manual_seed(0)
+    network = HybridNet.from_data(all_pairs_data(), user=TERMS, choice=True, embedding_dim=4, hidden=[])
+    randomise(network)
+    first = network.scorer()
+    randomise(network)
+    for scorer in (first, average([first, network.scorer()])):
+        prior = ChoicePrior(scorer.chooser(), *gaussian(scorer.user_table().double(), 1.0))
+        row = prior.most_likely(torch.tensor([3, 8]))
+        assert row.shape == scorer.user_table().shape[1:]
+        mean, fitted = (
+            scores(scorer.chooser(), one).log_softmax(0)[[3, 8]].sum() for one in (prior.mean.float(), row)
+        )
+        assert fitted > mean + 0.01
 
 
 def test_liked_items_rise_and_more_of_them_count_more(scorer: Scorer) -> None:

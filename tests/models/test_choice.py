@@ -151,6 +151,34 @@ def test_rankings_of_other_users(network: HybridNet) -> None:
     torch.testing.assert_close(again.score_catalogue(torch.arange(2)), expected)
 
 
+def test_choices_of_a_new_user_come_from_other_vectors_than_ratings(network: HybridNet) -> None:
+    scorer, everything = network.scorer(), torch.arange(1)
+    table = scorer.user_table()
+    rates_as, chooses_as = scorer.with_users(table[[2]]), table[[5]]
+    ranker = rates_as.ranker(chooses_as)
+    chosen = scorer.catalogue_choice_logits(torch.tensor([5]))
+    liked = rates_as.ranker().parts(everything)[1]
+    torch.testing.assert_close(ranker.score_catalogue(everything), chosen + scorer.relevance_weight * liked)
+    both = average([scorer, scorer])
+    twice = both.with_users(both.user_table()[[2]]).ranker(torch.cat([chooses_as, chooses_as], dim=1))
+    torch.testing.assert_close(twice.score_catalogue(everything), ranker.score_catalogue(everything))
+
+
+def test_the_chooser_scores_which_items_are_chosen(network: HybridNet) -> None:
+    scorer, pairs = network.scorer(), all_pairs()[:2]
+    chooser = scorer.chooser()
+    expected = scorer.choice_logits(*pairs)
+    torch.testing.assert_close(chooser(*pairs), expected)
+    table = torch.cat([scorer.user_table()] * 2, dim=1)
+    both = average([scorer, scorer]).chooser()
+    torch.testing.assert_close(both.with_users(table)(*pairs), expected)
+    plain = MatrixFactorization.from_data(all_pairs_data())
+    assert plain.scorer().chooser() is None
+    assert EnsembleScorer([scorer, plain.scorer()]).chooser() is None
+    ranking = plain.scorer(predicts_ratings=False)
+    assert ranking.chooser() is ranking
+
+
 def test_a_network_without_choice_says_what_to_use() -> None:
     empty = torch.empty(0, dtype=torch.int32)
     for network in (HybridNet(3, 4, (1, 5), 3.0), MatrixFactorization(3, 4, (1, 5), 3.0)):
