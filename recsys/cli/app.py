@@ -33,6 +33,7 @@ from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
 from recsys.paths import conf_dir, conf_initialised, expanded
+from recsys.runs.processes import process_rank
 from recsys.runs.start import timestamp
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
 
@@ -117,6 +118,8 @@ def _is_raised_by_hydra(error: Exception) -> bool:
 def _exit_for(error: Exception, name: str, overrides: list[str]) -> NoReturn:
     """Print an error that the user can fix, and exit; raise any other."""
     match error:
+        case Stopped() if process_rank() > 0:
+            sys.exit(0)  # the first process says why; any other code would make Lightning kill it before
         case Stopped():
             _exit(str(error), 128 + error.number)  # the exit code of a process that a signal ended
         case UserError() | Pruned():

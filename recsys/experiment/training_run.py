@@ -108,8 +108,8 @@ def train_network(
     try:
         with tf32(cfg.hardware.tf32):
             trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
-    except SIGTERMException:  # raised by Lightning in a run of several processes
-        raise stopped(signal.SIGTERM, trainer.global_step, folder) from None
+    except SIGTERMException:  # raised by Lightning before the first step
+        raise stopped(signal.SIGTERM, None, folder) from None
     except Exception as error:
         if resumed is None or last is None or module.has_started or isinstance(error, UserError | OSError):
             raise

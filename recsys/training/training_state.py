@@ -72,23 +72,75 @@ def check_training_state(
     _check_structure(trainer.fit_loop.state_dict(), loops, "loops")
     module_state = {key: content[key] for key in MODULE_STATE}
     _check_structure(MODULE_STATE, module_state, "module")
-    _check_progress(content, loops, schedule, trainer.max_epochs, steps_per_epoch)
+    steps = _check_progress(content, loops, schedule, trainer.max_epochs, steps_per_epoch)
+    _check_generators(content["device"], content["generators"], trainer.world_size)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, CHECKED_CALLBACKS) and callback.state_key in content["callbacks"]:
-            _check_structure(
-                callback.state_dict(), content["callbacks"][callback.state_key], callback.state_key
-            )
+        if isinstance(callback, CHECKED_CALLBACKS):
+            saved = content["callbacks"][callback.state_key]
+            _check_structure(callback.state_dict(), saved, callback.state_key)
+        if isinstance(callback, WeightAveraging):
+            _check_averaging(content, saved, steps)
     is_fused = any(group.get("fused") for group in optimizer.param_groups)
+    names = _state_names(module)
+    if steps and names and not state["state"]:
+        raise ValueError("optimizer: the states of the parameters are missing")
     for index, values in state["state"].items():
-        _check_parameter_state(values, parameters[index], is_fused)
+        _check_parameter_state(values, parameters[index], is_fused, names)
 
 
-def _check_parameter_state(values: dict[str, Any], parameter: Tensor, is_fused: bool) -> None:
+def _state_names(module: RatingModule) -> set[str]:
+    """Return the names of what the module's optimizer keeps for a parameter; empty if it cannot be tried out."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = module.make_optimizer([parameter])
+    parameter.grad = torch.zeros(1)
+    try:
+        optimizer.step()
+    except Exception:  # an optimizer of the user, which may need anything
+        return set()
+    return set(optimizer.state[parameter])
+
+
+def _check_generators(device: str, generators: dict[str, Tensor], world_size: int) -> None:
+    """Check the states of the random generators of all processes.
+
+    Raises:
+        ValueError: one of them does not have a row for each process.
+        RuntimeError: a row is not the state of a generator.
+    """
+    for name in ("dropout", "negatives"):
+        check_tensor(generators[name], (world_size, None), (torch.uint8,))
+        for row in generators[name] if device == "cpu" else ():
+            torch.Generator().set_state(row.clone())
+
+
+def _check_averaging(content: dict[str, Any], saved: dict[str, Any], steps: int) -> None:
+    """Check the weights that are averaged, and the average.
+
+    Raises:
+        ValueError: weights have other names, shapes or types than the average, or it was updated after the last step.
+    """
+    average, current = content["state_dict"], content["current_model_state"]
+    _check_structure(average, current, "current_model_state")
+    _check_structure(
+        {"n_averaged": torch.zeros((), dtype=torch.long)}, content["averaging_state"], "averaging_state"
+    )
+    if saved["latest_update_step"] > steps:
+        raise ValueError(
+            f"latest_update_step: {saved['latest_update_step']:,}, after the last step, {steps:,}"
+        )
+
+
+def _check_parameter_state(
+    values: dict[str, Any], parameter: Tensor, is_fused: bool, names: set[str]
+) -> None:
     """Check the state that an optimizer keeps for a parameter.
 
     Raises:
-        ValueError: a value is not a finite tensor, or, for a fused optimizer, has not the parameter's shape.
+        ValueError: a value is not a finite tensor, or, for a fused optimizer, has not the parameter's shape; one of
+            `names` is missing.
     """
+    if missing := names - set(values):
+        raise ValueError(f"optimizer: {min(missing)} is missing")
     for name, value in values.items():
         if not isinstance(value, Tensor):
             if name == "step":
@@ -122,8 +174,11 @@ def _check_progress(
     schedule: dict[str, Any],
     max_epochs: int,
     steps_per_epoch: int,
-) -> None:
+) -> int:
     """Check that the counts of epochs, steps and batches do not exceed the length of the run.
+
+    Returns:
+        The number of optimizer steps.
 
     Raises:
         ValueError: a count does, or a cycle of the schedule has no steps.
@@ -143,10 +198,11 @@ def _check_progress(
             raise ValueError(f"{name}: {count:,} exceeds the length of the run, {limit:,}")
     if schedule.get("T_i", 1) < 1:
         raise ValueError(f"schedule.T_i: {schedule['T_i']} is not at least 1")
+    return optimizer["completed"]
 
 
 def _check_structure(expected: Any, found: Any, key: str) -> None:
-    """Check that `found` has no keys that `expected` lacks, and the same types and lengths.
+    """Check that `found` has the keys of `expected`, and the same types and lengths.
 
     If None is expected, any value is allowed. An integer is a count: it is not negative unless the expected one is.
 
@@ -159,6 +215,8 @@ def _check_structure(expected: Any, found: Any, key: str) -> None:
         check_plain(found)
         return
     if isinstance(expected, dict) and isinstance(found, dict):
+        if missing := expected.keys() - found.keys():
+            raise ValueError(f"{key}: {min(map(str, missing))!r:.80} is missing")
         for name, value in found.items():
             if name not in expected:
                 raise ValueError(f"{key}: unexpected key {name!r:.80}")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.commands import result_in, run
 from support.interrupted import BASE, RUN, SMALL
-from support.processes import started
+from support.processes import processes_of_group, started
 from support.weights import saved_weights
 
 from recsys.sweeps.forkserver import Forked
@@ -106,3 +106,42 @@ def test_two_processes_resume_together(tmp_path: Path) -> None:
     process.wait()
     assert "resuming after step" in run("train", "run=cut", "resume=true").stderr
     assert_equal(state(Path("cut")), state(Path("whole")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("receivers", ["all", "first", "second"])
+def test_several_processes_stop_together(number: signal.Signals, receivers: str, tmp_path: Path) -> None:
+    """Schedulers send a signal to all processes, or to one of them; all end, and the run can be resumed."""
+    overrides = [*RUN, "max_epochs=1000", "patience=1000", "hardware=ddp", "hardware.accelerator=cpu"]
+    with open("log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "recsys.cli.train", *overrides, "hardware.devices=2", "output_dir=run"],
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    try:
+        while not Path("run/checkpoints/last.ckpt").exists():
+            assert process.poll() is None, Path("log").read_text()
+            time.sleep(0.02)
+        time.sleep(random.Random(f"{number} {receivers}").uniform(0, 0.5))
+        if receivers == "all":
+            os.killpg(process.pid, number)
+        else:
+            second = next(pid for pid in processes_of_group(process.pid) if pid != process.pid)
+            os.kill(process.pid if receivers == "first" else second, number)
+        code = process.wait(30)
+        deadline = time.monotonic() + 10
+        while processes_of_group(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        if processes_of_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+    lines = Path("log").read_text().splitlines()
+    assert code == 128 + (signal.SIGTERM if receivers == "second" else number), lines
+    assert [line.partition("; ")[2] for line in lines if "to resume" in line] == [
+        f"to resume from the last epoch: recsys-train run={tmp_path / 'run'} resume=true"
+    ]
+    assert "Traceback" not in "".join(lines)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.commands import modules_in, run
 from support.interrupted import RUN
-from support.processes import limited
+from support.processes import limited, processes_of_group
 from support.weights import saved_weights
 
 from recsys.runs.checkpoint import load_checkpoint
@@ -75,29 +75,16 @@ def test_a_process_that_is_killed_ends_the_others(rank: int, tmp_path: Path) -> 
         while not Path("run/checkpoints/last.ckpt").exists():
             assert process.poll() is None, Path("log").read_text()
             time.sleep(0.02)
-        group = _processes_of_group(process.pid)
+        group = processes_of_group(process.pid)
         victim = process.pid if rank == 0 else next(pid for pid in group if pid != process.pid)
         os.kill(victim, signal.SIGKILL)
         assert process.wait(60) != 0
         deadline = time.monotonic() + 60
-        while _processes_of_group(process.pid):
+        while processes_of_group(process.pid):
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:
-        if _processes_of_group(process.pid):
+        if processes_of_group(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
     assert not Path("run/result.json").exists()
     load_checkpoint(Path("run/checkpoints/last.ckpt"))
-
-
-def _processes_of_group(leader: int) -> list[int]:
-    """Return the running processes of a process group."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == leader and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found

@@ -76,3 +76,16 @@ def limited(kind: int, most: int, *arguments: str) -> subprocess.CompletedProces
         env=environment,
         preexec_fn=lambda: resource.setrlimit(kind, (most, most)),
     )
+
+
+def processes_of_group(leader: int) -> list[int]:
+    """Return the running processes of a process group."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == leader and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found

@@ -13,14 +13,19 @@ from recsys.errors import Stopped
 from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, resume_command
 from recsys.runs.processes import STOP_SIGNALS
 
+STEPS_TO_AGREEMENT = 10  # an agreement takes as long as a short step
+
 log = logging.getLogger(__name__)
 
 
 class StopOnSignal(Callback):
     """Stops a run after the step in which a signal arrived, and saves its state in last.ckpt.
 
-    A second signal ends the run at once; last.ckpt is then that of the last epoch. Runs of several processes would
-    have to agree on a step, so they are left to Lightning, and resume from the last epoch.
+    A second signal ends the run at once; last.ckpt is then that of the last epoch.
+
+    The processes of a distributed run agree every few steps whether one of them has received a signal, and then all
+    stop; the run resumes from the last epoch. Lightning's handlers communicate with the other processes whenever a
+    signal arrives. In the middle of a step, in which the processes communicate, too, that never ends.
 
     Args:
         folder: of the run.
@@ -33,14 +38,15 @@ class StopOnSignal(Callback):
         self.folder = folder
         self.received: int | None = None
         self._previous: dict[int, Any] = {}
+        self._is_first = True  # of the processes
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Replace Lightning's signal handlers, which end a run without saving."""
-        if trainer.world_size > 1:
-            return
+        self._is_first = trainer.is_global_zero
         for number in STOP_SIGNALS:
             try:
-                self._previous[number] = signal.signal(number, self._receive)
+                before = signal.signal(number, self._receive)
+                self._previous[number] = before if trainer.world_size == 1 else signal.SIG_DFL
             except ValueError:  # not in the main thread, where alone handlers can be set
                 return
 
@@ -48,13 +54,16 @@ class StopOnSignal(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and stop, but not before the validation that follows the last step of an epoch."""
-        if self.received is not None and not trainer.is_last_batch:
+        if trainer.world_size > 1:
+            if trainer.global_step % STEPS_TO_AGREEMENT == 0 and self._is_any_stopped(trainer):
+                self._stop(trainer)
+        elif self.received is not None and not trainer.is_last_batch:
             trainer.save_checkpoint(checkpoint_in(self.folder, "last"), weights_only=False)
             self._stop(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop between two epochs: everything was saved at the end of the previous one."""
-        if self.received is not None:
+        if self._is_any_stopped(trainer) if trainer.world_size > 1 else self.received is not None:
             self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -70,15 +79,22 @@ class StopOnSignal(Callback):
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = number
-            name = signal.Signals(number).name
-            log.warning("%s: stopping after this step; send it again to stop at once", name)
+            if self._is_first:
+                name = signal.Signals(number).name
+                log.warning("%s: stopping after this step; send it again to stop at once", name)
             return
         self._restore_handlers()
         signal.raise_signal(number)
 
+    def _is_any_stopped(self, trainer: pl.Trainer) -> bool:
+        """Return whether any process has received a signal; all processes have to ask at the same time."""
+        return trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
+
     def _stop(self, trainer: pl.Trainer) -> None:
-        assert self.received is not None
-        raise stopped(self.received, trainer.global_step, self.folder)
+        number = (
+            signal.SIGTERM if self.received is None else self.received
+        )  # None: another process received it
+        raise stopped(number, None if trainer.world_size > 1 else trainer.global_step, self.folder)
 
     def _restore_handlers(self) -> None:
         for number, handler in self._previous.items():
@@ -86,15 +102,16 @@ class StopOnSignal(Callback):
         self._previous.clear()
 
 
-def stopped(number: int, step: int, folder: Path) -> Stopped:
+def stopped(number: int, step: int | None, folder: Path) -> Stopped:
     """Return the error that ends an interrupted run.
 
     Args:
         number: of the signal.
-        step: the last step.
+        step: the last step; None if the run can only be resumed from its last epoch.
         folder: of the run, or of the first training of a run with refit=true.
     """
     name = signal.Signals(number).name
     if folder.name == FIRST_TRAINING:
         folder = folder.parent
-    return Stopped(f"stopped by {name} after step {step}; to resume: {resume_command(folder)}", number)
+    where, whence = ("", " from the last epoch") if step is None else (f" after step {step}", "")
+    return Stopped(f"stopped by {name}{where}; to resume{whence}: {resume_command(folder)}", number)
