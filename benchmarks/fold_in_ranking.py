@@ -1,4 +1,4 @@
-"""Rankings for users without training ratings: NDCG@10 of the ways to find a new user's vector.
+"""Rankings for users without training ratings: NDCG@10, and RMSE, of the ways to find a new user's vector.
 
 Users are hidden and their ratings are given as in fold_in.py. All items are ranked except a user's first 20; relevant
 are the items after the 20th that the user rated 4 or higher.
@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from encoded_rows import RowEncoder
-from fold_in import GIVEN, HiddenUser, hidden_users, runs_without_hidden_users
+from fold_in import GIVEN, HiddenUser, hidden_users, rmse, runs_without_hidden_users
 from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.inference.fold_in import SPREAD, Prior
 from recsys.inference.fold_in_choices import SPREAD as CHOICE_SPREAD
 from recsys.inference.fold_in_choices import ChoicePrior
+from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 from recsys.runs.ratings import RunRatings, load_ratings
 
@@ -43,10 +44,23 @@ def ndcg(scores: Tensor, user: HiddenUser) -> float:
     return float(hits @ gains / gains[: min(K, len(relevant))].sum()) if len(relevant) else math.nan
 
 
+def squared_errors(scorer: Scorer, user: HiddenUser) -> NDArray:
+    """Return the squared errors of the ratings of a user after the 20th; `scorer` has this user only."""
+    items = torch.from_numpy(user.items[max(GIVEN) :])
+    predicted = scorer.predict(torch.zeros_like(items), items).detach().numpy()
+    return (predicted - user.ratings[max(GIVEN) :]) ** 2
+
+
 def measure(
-    run: LoadedRun, ratings: RunRatings, users: list[HiddenUser], n: int, spread: float, found: Rankings
+    run: LoadedRun,
+    ratings: RunRatings,
+    users: list[HiddenUser],
+    n: int,
+    spread: float,
+    found: Rankings,
+    errors: Rankings,
 ) -> None:
-    """Add the NDCG of each method, given n ratings of each user."""
+    """Add the NDCG of each method, given n ratings of each user, and squared errors if there are encoded vectors."""
     scorer, choices = run.checkpoint.scorer, ChoicePrior.of_run(run, spread)
     assert choices is not None
     is_encoded = run.result["model"]["name"] == "history" and run.result["model"]["snapshots"] == 1
@@ -67,6 +81,10 @@ def measure(
             fitted = prior.posterior(items, values).scorer
             rankers = {method: fitted.ranker(row[None]) for method, row in choosers.items()}
             rankers["fitted to how high the ratings are"] = fitted.ranker()
+            if encoder is not None:
+                errors.setdefault("fitted", []).append(squared_errors(fitted, user))
+                encoded = scorer.with_users(choosers["encoded"][None])
+                errors.setdefault("encoded", []).append(squared_errors(encoded, user))
         scores = {"popularity": popularity} | {
             method: ranker.score_catalogue(ONE)[0] for method, ranker in rankers.items()
         }
@@ -94,13 +112,18 @@ def main() -> None:
     logging.disable(logging.WARNING)
     scratch = tempfile.TemporaryDirectory()
     rankings: list[Rankings] = [{} for _ in GIVEN]
+    errors: list[Rankings] = [{} for _ in GIVEN]
     for run in runs_without_hidden_users(overrides, args.splits, args.keep or Path(scratch.name)):
         ratings = load_ratings(run)
         users = list(hidden_users(ratings, args.half))
-        for n, ranking in zip(GIVEN, rankings, strict=True):
-            measure(run, ratings, users, n, args.spread, ranking)
+        for n, ranking, error in zip(GIVEN, rankings, errors, strict=True):
+            measure(run, ratings, users, n, args.spread, ranking, error)
     print(f"{run.result['data']['name']}, {run.result['model']['name']}, {args.splits} draws")
     print_table("NDCG@10", [{m: float(np.nanmean(v)) for m, v in column.items()} for column in rankings])
+    if errors[0]:
+        print_table(
+            "RMSE", [{method: rmse(values) for method, values in column.items()} for column in errors]
+        )
 
 
 if __name__ == "__main__":

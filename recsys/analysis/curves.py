@@ -22,7 +22,7 @@ def read_curves(folder: Path) -> dict[str, pd.Series]:
     Returns:
         {metric: values indexed by step}; empty if the run logged nothing, or, with a warning, if it cannot be read.
     """
-    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name != FIGURES)
+    subfolders = sorted(path for path in folder.glob("*/") if path.name != FIGURES)
     for candidate in (folder, *subfolders):
         try:
             if any(candidate.glob("events.out.tfevents.*")):

@@ -182,17 +182,25 @@ def in_shape_of(asked: NDArray, values: NDArray) -> Any:
 
 
 def as_array(ids: ArrayLike) -> NDArray:
-    """Return ids as an array that distinguishes the same ids as Python does.
+    """Return ids as an array, in native byte order, that distinguishes the same ids as Python does.
 
-    numpy removes NUL characters from the end of text, which makes it another text, and converts a list with
-    integers of more than 64 bits to floats. Such ids become an array of objects.
+    numpy removes NUL characters from the end of text, which makes it another text, converts other values in a list with
+    text to text, and converts a list with integers of more than 64 bits to floats. Such ids become an array of objects,
+    in which masked values are None.
     """
+    if isinstance(ids, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(ids), np.array(None), ids.data.astype(object))
     array = np.asarray(ids)
+    if array.dtype.kind == "T":  # StringDType
+        return array.astype(object)
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
     if array is ids or array.dtype.kind not in "Uf":
         return array
     objects = np.asarray(ids, dtype=object)
     if array.dtype.kind == "U":
-        return objects if any("\0" in str(id) for id in objects.flat) else array
+        is_text = all(isinstance(id, str) and "\0" not in id for id in objects.flat)
+        return array if is_text else objects
     return objects if _kind(objects) == NUMBERS else array
 
 
@@ -204,10 +212,15 @@ def _kind(ids: NDArray) -> str:
     """Return the kind of ids, as error messages call it: "whole numbers", "text", or "neither"."""
     if ids.dtype.kind in "iu":
         return NUMBERS
-    if ids.size and all(isinstance(id, int | np.integer) and not isinstance(id, bool) for id in ids.flat):
+    if ids.size and all(_is_integer(id) for id in ids.flat):
         return NUMBERS
     is_text = ids.dtype.kind == "U" or all(isinstance(id, str) for id in ids.flat)
     return "text" if is_text else "neither"
+
+
+def _is_integer(id: object) -> bool:
+    """Return whether an id is a whole number; in Python a bool is one, too, and in numpy a duration."""
+    return isinstance(id, int | np.integer) and not isinstance(id, bool | np.timedelta64)
 
 
 def _is_dense(ids: NDArray) -> bool:

@@ -74,6 +74,8 @@ def average(
     from recsys.runs.ratings import load_ratings
     from recsys.runs.torch_file import write_torch_file
 
+    if (epochs := sum(member.content["time"]["epochs"] for member in members)) >= 2**63:
+        raise RunError(f"the runs cannot be averaged: time.epochs is {epochs:,} in total")
     content = join_checkpoints([checkpoint_in(member) for member in folders], trust)
     first = load_run(str(folders[0]), trust=trust)
     ratings = load_ratings(first, trust)

@@ -94,7 +94,7 @@ class Catalogue:
             allowed &= self._has_genre(genres)
         if years is not None:
             span = np.atleast_1d(years)
-            if span.shape not in ((1,), (2,)):
+            if span.shape not in ((1,), (2,)) or span.dtype.kind not in "iuf":
                 raise DataError(f"years={shortened(years)}: must be a year, or the first and the last year")
             allowed &= self.items["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
         if not allowed.any():

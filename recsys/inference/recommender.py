@@ -249,8 +249,7 @@ class Recommender:
             ratings: from raw item ids or titles to ratings on the scale; without any, the result is the mean user.
 
         Raises:
-            UserError: an item is unknown, a rating is off the scale, or the run only orders items and its network does
-                not encode ratings.
+            UserError: an item is unknown, a rating is off the scale, or the run's files do not allow fold-in.
         """
         return self.cold_start.new_user(index_ratings(ratings, self.catalogue.to_index, self.scorer.scale))
 

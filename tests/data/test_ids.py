@@ -1,3 +1,4 @@
+import math
 import re
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.ids import IdMap
+from recsys.data.ids import IdMap, as_array
 from recsys.errors import UnknownIdError
 
 SMALL = st.integers(0, 300)
@@ -106,6 +107,38 @@ def test_an_id_with_a_nul_character_is_not_the_id_without_it(wrap: Callable) -> 
     with pytest.raises(UnknownIdError, match=r"unknown user id: 'u0\\x00' \(the nearest known: u0"):
         ids.to_indices(wrap(ids.from_text("u0\0")))
     assert ids.to_indices(wrap("u0")).ravel()[0] == 0
+
+
+@pytest.mark.parametrize("other", [math.nan, True, 7, None], ids=str)
+def test_other_values_in_a_list_of_text_ids_do_not_become_text(other: object) -> None:
+    """As `np.asarray` converts them."""
+    ids = IdMap.from_values(["ann", "nan", "True", "7", "None"], "user")
+    for wanted in (["ann", other], [[other, "ann"]]):
+        with pytest.raises(UnknownIdError, match=rf"user ids are text here, which {other} is not"):
+            ids.to_indices(wanted)
+        assert (ids.find(wanted) == -1).all()
+        with pytest.raises(UnknownIdError):
+            ids.find_given(wanted)
+
+
+def test_unusual_arrays_of_ids() -> None:
+    numbers, words = IdMap.from_values([1, 2, 5], "user"), IdMap.from_values(["ann", "bob"], "user")
+    assert numbers.to_indices(np.array([5, 1], ">i8")).tolist() == [2, 0]
+    assert words.to_indices(np.array(["bob", "ann"], ">U5")).tolist() == [1, 0]
+    assert words.to_indices(np.array(["bob"], np.dtypes.StringDType())).tolist() == [1]
+    assert numbers.to_indices(np.ma.masked_array([5, 1], [False, False])).tolist() == [2, 0]
+    for wanted, shown in (
+        (np.ma.masked_array([5, 1], [False, True]), "None"),
+        (np.array([5], "m8[s]"), "0:00:05"),
+        (np.array([np.timedelta64(5, "s")], object), "5 seconds"),
+    ):
+        with pytest.raises(UnknownIdError, match=f"whole numbers here, which {shown} is not"):
+            numbers.to_indices(wanted)
+
+
+def test_arrays_of_ids_have_the_native_byte_order() -> None:
+    """pandas cannot query a column with the other one."""
+    assert as_array(np.array([5, 1], ">i8")).dtype == np.int64
 
 
 TOO_LARGE = [2**63, -(2**63) - 1, 10**30, 10**5000]

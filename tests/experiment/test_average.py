@@ -172,7 +172,7 @@ def test_edited_members_are_refused(compose, tmp_path: Path) -> None:
     edits = {
         "different objectives": lambda: edit_results(add_metric, "b"),
         "the objective val/foo is not among the metrics": lambda: edit_results(add_metric, "a", "b"),
-        "cannot be averaged: time.epochs": lambda: edit_results(
+        "cannot be averaged: time.epochs is": lambda: edit_results(
             lambda result: result["time"].update(epochs=2**63 - 1), "a"
         ),
         "differ in data": lambda: change_checkpoint(best(tmp_path / "b")),

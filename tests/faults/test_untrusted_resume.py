@@ -290,6 +290,17 @@ def cut_generators(content: dict[str, Any]) -> None:
         lambda content: content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"].update(ready=16),
         lambda content: content.pop("epoch_loss"),
         lambda content: content["optimizer_states"][0]["state"][1].update(exp_avg=None),
+        lambda content: content["optimizer_states"][0]["state"][1].pop("exp_avg"),
+        lambda content: content["optimizer_states"][0].update(state={}),
+        lambda content: group(content).pop("weight_decay"),
+        lambda content: group(content).pop("lr"),
+        lambda content: content["lr_schedulers"][0].pop("T_cur"),
+        lambda content: content.pop("generators"),
+        lambda content: content["generators"].pop("negatives"),
+        lambda content: content["generators"]["dropout"].zero_(),
+        lambda content: content["generators"].update(dropout=content["generators"]["dropout"].repeat(2, 1)),
+        lambda content: content.pop("device"),
+        lambda content: content["callbacks"].pop(next(key for key in content["callbacks"] if "Early" in key)),
         lambda content: progress(content).update(started=None),
         lambda content: content["state_dict"].popitem(),
         lambda content: content["recsys"].update(config={}),
@@ -355,3 +366,53 @@ def test_yaml_that_unfolds_without_end_is_refused(run: Path) -> None:
     (run / ".hydra" / "config.yaml").write_text("\n".join(lines), "utf-8")
     with pytest.raises(RunError, match=r"config\.yaml: cannot be read"):
         recorded_config(run)
+
+
+AVERAGED = [*RUN, "averaging=ema", "snapshots=1"]
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interrupted run that averages weights."""
+    folder = tmp_path_factory.mktemp("averaged") / "run"
+    interrupted(compose(*AVERAGED), folder, step=12)
+    return folder
+
+
+def average(content: dict[str, Any]) -> dict[str, Any]:
+    return next(state for name, state in content["callbacks"].items() if "Average" in name)
+
+
+def halved(content: dict[str, Any]) -> None:
+    name, tensor = next(iter(content["current_model_state"].items()))
+    content["current_model_state"][name] = tensor.int()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda content: content.pop("current_model_state"),
+        lambda content: content["current_model_state"].popitem(),
+        halved,
+        lambda content: content.pop("averaging_state"),
+        lambda content: content["averaging_state"].clear(),
+        lambda content: average(content).update(latest_update_step=2**62),
+        lambda content: average(content).clear(),
+        lambda content: content["callbacks"].clear(),
+    ],
+)
+def test_averaged_weights_that_do_not_fit_are_refused(
+    edit: Callable[[dict[str, Any]], object], averaged: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(averaged, tmp_path / "run"))
+    change(run, edit)
+    with pytest.raises(RunError, match=r"last.ckpt: damaged, or not written by recsys"):
+        train(compose(*AVERAGED), run, resume=True)
+
+
+@pytest.mark.slow
+def test_averaged_weights_are_resumed(averaged: Path, tmp_path: Path) -> None:
+    """So the test above would notice."""
+    run = Path(shutil.copytree(averaged, tmp_path / "run"))
+    assert train(compose(*AVERAGED), run, resume=True).result["status"] == "completed"

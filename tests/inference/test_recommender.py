@@ -164,7 +164,7 @@ def test_years_are_one_or_two_numbers(recommender: Recommender) -> None:
     expected = recommender.recommend(7, years=[1950, 1990])
     for years in (np.array([1950, 1990]), pd.Series([1950, 1990], index=[3, 4]), (1950, 1990)):
         pd.testing.assert_frame_equal(recommender.recommend(7, years=years), expected)
-    for years in ((), (1950, 1960, 1990)):
+    for years in ((), (1950, 1960, 1990), ["1990", "1999"], [None, 1999], pd.Timestamp("1999-01-01")):
         with pytest.raises(DataError, match="must be a year, or the first and the last year"):
             recommender.recommend(7, years=years)
 
