@@ -94,7 +94,7 @@ def run(folder: Path, overrides: str, further: list[str], threads: int) -> None:
     if (folder / "result.json").exists():
         return
     command = [sys.executable, "-m", "recsys.cli.train", *shlex.split(overrides), f"output_dir={folder}"]
-    command += ["hydra.mode=RUN", "hardware=cpu", "logger=none", "ranking.k=0", *further]
+    command += ["hydra.mode=RUN", "hardware=cpu", "logger=none", *further]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     process = subprocess.run(command, env=environment, capture_output=True, text=True)
     if process.returncode != 0:
@@ -177,7 +177,7 @@ def main() -> None:
             files = [folder / "result.json" for folder in run_folders(args.folder, name, model)]
             if all(file.exists() for file in files):
                 results = [json.loads(file.read_text()) for file in files]
-                baselines = baselines or results
+                baselines = results  # the last ones also have popularity
                 rows.append(table_row(model, overrides, protocol.repeats, results))
         for baseline in ("global-mean", "user-item-bias", "popularity") if baselines else ():
             values = [result["baselines"].get(baseline, {}) for result in baselines or []]
