@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.inference.fold_in import SPREAD, Prior
-from recsys.inference.fold_in_choices import SPREAD as CHOICE_SPREAD
-from recsys.inference.fold_in_choices import ChoicePrior
+from recsys.inference.fold_in_choices import CHOICE_SPREAD, ChoicePrior
 from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 from recsys.runs.ratings import RunRatings, load_ratings
@@ -69,21 +68,21 @@ def measure(
     popularity = torch.from_numpy(run.data.item_counts.astype(np.float32))
     for user in users:
         items, values = torch.from_numpy(user.items[:n]), torch.from_numpy(user.ratings[:n])
-        choosers = {
-            "all given items chosen": choices.most_likely(items),
-            "given items rated 4 or higher chosen": choices.most_likely(items[values >= THRESHOLD]),
+        rows = {
+            "fitted to all given items": choices.posterior_mode(items),
+            "fitted to given items rated 4 or higher": choices.posterior_mode(items[values >= THRESHOLD]),
         }
         if encoder is not None:
-            choosers["encoded"] = encoder(items, values)
+            rows["encoded"] = encoder(items, values)
         if prior is None:
-            rankers = {method: scorer.with_users(row[None]) for method, row in choosers.items()}
+            rankers = {method: scorer.with_users(row[None]) for method, row in rows.items()}
         else:
             fitted = prior.posterior(items, values).scorer
-            rankers = {method: fitted.ranker(row[None]) for method, row in choosers.items()}
-            rankers["fitted to how high the ratings are"] = fitted.ranker()
+            rankers = {method: fitted.ranker(row[None]) for method, row in rows.items()}
+            rankers["fitted to the rating values"] = fitted.ranker()
             if encoder is not None:
                 errors.setdefault("fitted", []).append(squared_errors(fitted, user))
-                encoded = scorer.with_users(choosers["encoded"][None])
+                encoded = scorer.with_users(rows["encoded"][None])
                 errors.setdefault("encoded", []).append(squared_errors(encoded, user))
         scores = {"popularity": popularity} | {
             method: ranker.score_catalogue(ONE)[0] for method, ranker in rankers.items()

@@ -37,7 +37,7 @@ class ColdStart:
         with self._errors():
             row = None
             if self._choices is not None:
-                row = self._choices.most_likely(torch.tensor(self._chosen(ratings), dtype=torch.long))
+                row = self._choices.posterior_mode(torch.tensor(self._chosen(ratings), dtype=torch.long))
             prior = self._users if self.scorer.predicts_ratings else None
             return NewUser.from_ratings(ratings, self.catalogue, self.scorer, prior, row)
 

@@ -50,7 +50,7 @@ class NewUser:
         catalogue: Catalogue,
         scorer: Scorer,
         prior: Prior | None,
-        chooser: Tensor | None,
+        choice_row: Tensor | None,
     ) -> "NewUser":
         """Fold a user in.
 
@@ -59,10 +59,10 @@ class NewUser:
             catalogue: the items.
             scorer: of the trained users.
             prior: the distribution of users' vectors; None if the run only orders items.
-            chooser: the row (w,) that says which items the user chooses; None if the run only predicts ratings.
+            choice_row: the row (w,) that predicts which items the user chooses; None if the run only predicts ratings.
         """
         seen = np.array(list(ratings), dtype=np.int64)
-        row = None if chooser is None else chooser[None]
+        row = None if choice_row is None else choice_row[None]
         if prior is None:
             assert row is not None
             one = scorer.with_users(row)

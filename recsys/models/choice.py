@@ -136,13 +136,13 @@ class JointScorer(TableScorer):
         self.register_buffer("popularity", popularity)
         self.register_buffer("relevance_weight", relevance_weight)
 
-    def ranker(self, choosers: Tensor | None = None) -> "JointRanker":
+    def ranker(self, choice_rows: Tensor | None = None) -> "JointRanker":
         """Return the scorer that ranks items for recommendation; see `Scorer.ranker`."""
-        return JointRanker(self, self if choosers is None else self.with_users(choosers))
+        return JointRanker(self, self if choice_rows is None else self.with_users(choice_rows))
 
-    def chooser(self) -> "Chooser":
+    def choice_scorer(self) -> "ChoiceScorer":
         """Return the scorer of log P(chosen)."""
-        return Chooser(self)
+        return ChoiceScorer(self)
 
     def choice_logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return log P(chosen) up to a constant per user: (B,) and (B,) to (B,)."""
@@ -165,7 +165,7 @@ class JointScorer(TableScorer):
         return JointScorer(base, self.query, self.popularity, self.threshold, self.relevance_weight)
 
 
-class Chooser(Scorer):
+class ChoiceScorer(Scorer):
     """The part of a `JointScorer` that scores which items a user chooses; it shares the tables of that.
 
     Args:
@@ -184,9 +184,9 @@ class Chooser(Scorer):
         """Return vectors and bias of each user side by side, (n_users, w)."""
         return self.scorer.user_table()
 
-    def with_users(self, table: Tensor) -> "Chooser":
-        """Return a chooser for other users; see `Scorer.with_users`."""
-        return Chooser(self.scorer.with_users(table))
+    def with_users(self, table: Tensor) -> "ChoiceScorer":
+        """Return a scorer for other users; see `Scorer.with_users`."""
+        return ChoiceScorer(self.scorer.with_users(table))
 
 
 class JointRanker(Scorer):

@@ -44,19 +44,19 @@ class EnsembleScorer(Scorer):
         probabilities = [one for one in found if one is not None]
         return torch.stack(probabilities).mean(0) if len(probabilities) == len(found) else None
 
-    def ranker(self, choosers: Tensor | None = None) -> Scorer:
+    def ranker(self, choice_rows: Tensor | None = None) -> Scorer:
         """Return the mean of the members' rankers; if a member has none of its own, this scorer."""
-        parts = [None] * len(self.members) if choosers is None else self._split(choosers)
+        parts = [None] * len(self.members) if choice_rows is None else self._split(choice_rows)
         rankers = [member.ranker(part) for member, part in zip(self._scorers, parts, strict=True)]
         if any(ranker is member for ranker, member in zip(rankers, self._scorers, strict=True)):
             return self
         return EnsembleScorer(rankers)
 
-    def chooser(self) -> Scorer | None:
-        """Return the mean of the members' choosers; None if a member has none."""
-        choosers = [member.chooser() for member in self._scorers]
-        found = [chooser for chooser in choosers if chooser is not None]
-        return EnsembleScorer(found) if len(found) == len(choosers) else None
+    def choice_scorer(self) -> Scorer | None:
+        """Return the mean of the members' choice scorers; None if a member has none."""
+        scorers = [member.choice_scorer() for member in self._scorers]
+        found = [scorer for scorer in scorers if scorer is not None]
+        return EnsembleScorer(found) if len(found) == len(scorers) else None
 
     def vectors(self, side: Side) -> Tensor | None:
         """Return the vectors of all members side by side, (n, sum of d)."""

@@ -85,16 +85,16 @@ class Scorer(nn.Module):
         """Return P(rating >= threshold): (B,) and (B,) to (B,); None if the network does not predict probabilities."""
         return None
 
-    def ranker(self, choosers: Tensor | None = None) -> "Scorer":
+    def ranker(self, choice_rows: Tensor | None = None) -> "Scorer":
         """Return a scorer whose scores order the items that are recommended to a user; by default, this one.
 
         Args:
-            choosers: the users in what says which items they choose, (n_users, w) as in `user_table`; None: as in this
-                scorer. Scorers that do not tell choices from ratings do not use it.
+            choice_rows: the rows that predict which items users choose, (n_users, w) as in `user_table`; None: those
+                of this scorer. Scorers that do not tell choices from ratings do not use it.
         """
         return self
 
-    def chooser(self) -> "Scorer | None":
+    def choice_scorer(self) -> "Scorer | None":
         """Return a scorer whose scores are log P(chosen), up to a constant per user; None if ratings are all it knows.
 
         A loss that only orders items trains such scores.

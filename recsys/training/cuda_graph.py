@@ -1,6 +1,6 @@
-"""A training step as one CUDA graph, which launches forward pass, loss, penalty, backward pass and optimizer at once.
+"""A training step as one CUDA graph: a single launch runs forward pass, loss, penalty, backward pass and optimizer.
 
-A step of a small network runs about a hundred kernels of a few microseconds. Launching them one by one takes the CPU
+A step of a small network runs about a hundred kernels that take a few microseconds each. Launching them takes the CPU
 longer than the GPU needs to run them.
 """
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Before the capture. Torch requires them, because libraries allocate their workspaces in the first steps.
+# Full batches before the capture. torch requires some, because libraries allocate their workspaces in the first steps.
 WARM_UP_STEPS = 3
 
 
 class CapturedStep:
     """A training step as a CUDA graph; it is called once per batch.
 
-    The first steps, and the last batch of an epoch if it is shorter, are launched kernel by kernel. Every other batch
-    is copied into the input tensors of the graph, and the graph is launched.
+    The first `WARM_UP_STEPS` full batches and any shorter batch run kernel by kernel. Then the step is captured; each
+    further full batch is copied into the inputs of the graph, and the graph is launched. If the capture fails, or if a
+    setting of the optimizer other than lr changes, all further steps run kernel by kernel.
 
     Args:
         module: the module that is being trained, on a CUDA GPU.
@@ -40,9 +41,11 @@ class CapturedStep:
         self._inputs: Batch | None = None
         self._launch: Callable[[], None] | None = None
         self._steps = 0
-        self._settings: list[dict[str, Any]] = []
-        # The graph can read learning rates and count steps only in tensors on the device.
-        self._rates = [
+        self._settings: list[dict[str, Any]] | None = (
+            None  # at the time of the capture; None: there is no graph
+        )
+        # A graph can read learning rates and step counts only from tensors on the device.
+        self._lr_tensors = [
             torch.tensor(float(group["lr"]), device=module.device) for group in self.optimizer.param_groups
         ]
         for group in self.optimizer.param_groups:
@@ -51,7 +54,7 @@ class CapturedStep:
 
     def __call__(self, batch: Batch) -> None:
         """Train on a batch."""
-        self._update_rates()
+        self._update_learning_rates()
         if len(batch.ratings) != self.batch_size:
             self._step(batch)
             return
@@ -65,29 +68,28 @@ class CapturedStep:
             return
         if self._launch is None:
             try:
-                self._launch = self._capture()
-            except RuntimeError as error:  # for example a network that reads a value from the device
+                self._launch, self._settings = self._capture(), self._optimizer_settings()
+            except RuntimeError as error:  # for example, the network copies a value to the CPU
                 log.warning(
-                    "hardware.cuda_graph has no effect: capturing a step failed (%s)", first_line(error)
+                    "hardware.cuda_graph has no effect: a step cannot be captured (%s)", first_line(error)
                 )
                 self._launch = self._step_on_inputs
-            self._settings = self._optimizer_settings()
-        if self._settings != self._optimizer_settings():
+        elif self._settings is not None and self._settings != self._optimizer_settings():
             log.warning(
                 "hardware.cuda_graph has no effect from here on: a setting of the optimizer other than lr changed"
             )
-            self._launch, self._settings = self._step_on_inputs, self._optimizer_settings()
+            self._launch, self._settings = self._step_on_inputs, None
         self._launch()
 
-    def _update_rates(self) -> None:
-        """Copy learning rates that a schedule or a callback has replaced into the tensors that the graph reads."""
-        for rate, group in zip(self._rates, self.optimizer.param_groups, strict=True):
-            if group["lr"] is not rate:
-                rate.fill_(group["lr"])
-                group["lr"] = rate
+    def _update_learning_rates(self) -> None:
+        """Copy changed learning rates into the tensors that the graph reads, and put these into the groups."""
+        for tensor, group in zip(self._lr_tensors, self.optimizer.param_groups, strict=True):
+            if group["lr"] is not tensor:
+                tensor.fill_(group["lr"])
+                group["lr"] = tensor
 
     def _optimizer_settings(self) -> list[dict[str, Any]]:
-        """Return the settings of each parameter group that a graph keeps as they were when it was captured."""
+        """Return the settings of each parameter group except lr; a graph uses the values at its capture."""
         return [
             {name: value for name, value in group.items() if name not in ("params", "lr")}
             for group in self.optimizer.param_groups
@@ -105,7 +107,7 @@ class CapturedStep:
         self.optimizer.zero_grad()
 
     def _warm_up(self) -> None:
-        """Train on the inputs on another stream, as torch requires before a capture."""
+        """Run a step on the inputs on another stream, as torch requires before a capture."""
         assert self._inputs is not None
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -114,10 +116,10 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(stream)
 
     def _capture(self) -> Callable[[], None]:
-        """Return a function that runs the captured step on the inputs."""
+        """Capture a step on the inputs, and return the function that runs it."""
         assert self._inputs is not None
         graph = torch.cuda.CUDAGraph()
-        # Torch registers the default generator, which dropout uses.
+        # torch registers the default generator, which dropout uses, but not that of the loss.
         if (generator := self.module.generator) is not None:
             graph.register_generator_state(generator)
         with torch.cuda.graph(graph):
@@ -125,8 +127,8 @@ class CapturedStep:
         return graph.replay
 
 
-def captured_step(module: "RatingModule") -> CapturedStep | None:
-    """Return a step that will be captured; None on other devices, and where it is not possible, with a log line."""
+def make_captured_step(module: "RatingModule") -> CapturedStep | None:
+    """Return a `CapturedStep`; None if the device is no CUDA GPU, or if a step cannot be captured, which is logged."""
     if module.device.type != "cuda":
         return None
     if reason := obstacle(module):
@@ -137,8 +139,8 @@ def captured_step(module: "RatingModule") -> CapturedStep | None:
     return CapturedStep(module, loader.batch_size)
 
 
-def plain_states(checkpoint: dict[str, Any]) -> None:
-    """Undo what `CapturedStep` changes in the states of optimizer and schedule in a checkpoint, in place."""
+def undo_changes(checkpoint: dict[str, Any]) -> None:
+    """Undo, in a checkpoint, what `CapturedStep` changes in the states of optimizer and schedule."""
     for state in checkpoint.get("optimizer_states", ()):
         for group in state["param_groups"]:
             if isinstance(group["lr"], Tensor):
@@ -154,11 +156,11 @@ def obstacle(module: "RatingModule") -> str | None:
     """Return why the step of a module on a CUDA GPU cannot be captured; None if it can."""
     trainer = module.trainer
     obstacles = {
-        "its batches come from a loader of another package": not isinstance(
+        "the batches do not come from recsys.data.batches.Batches": not isinstance(
             trainer.train_dataloader, Batches
         ),
-        "it needs a single process": trainer.world_size > 1,
-        "with float16, the gradients of each step are checked on the CPU (hardware.precision)": trainer.precision
+        "training uses several processes": trainer.world_size > 1,
+        "with hardware.precision=16-mixed, the CPU checks the gradients of each step": trainer.precision
         == "16-mixed",
         "gradient_clip is not part of the graph": bool(trainer.gradient_clip_val),
         "gradients of several batches are accumulated": trainer.accumulate_grad_batches > 1,
@@ -166,7 +168,7 @@ def obstacle(module: "RatingModule") -> str | None:
         "the optimizer reads its learning rate on the CPU (use adam or adamw)": not any(
             group.get("fused") or "capturable" in group for group in trainer.optimizers[0].param_groups
         ),
-        "is_static of the network is False: its steps may differ between batches": not module.network.is_static,
-        "is_static of the loss is False: its steps may differ between batches": not module.loss.is_static,
+        "the network's operations may differ between batches (is_static is False)": not module.network.is_static,
+        "the loss's operations may differ between batches (is_static is False)": not module.loss.is_static,
     }
     return next((reason for reason, applies in obstacles.items() if applies), None)

@@ -20,7 +20,7 @@ from recsys.models.base import RatingNetwork
 from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
 from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
-from recsys.training.cuda_graph import CapturedStep, captured_step, plain_states
+from recsys.training.cuda_graph import CapturedStep, make_captured_step, undo_changes
 from recsys.training.epoch_loss import EpochLoss
 from recsys.training.evaluation import Evaluation
 from recsys.training.losses import Loss, Pointwise
@@ -165,7 +165,7 @@ class RatingModule(pl.LightningModule):
         self.has_started = True
         if self.compiled:
             self._compile()
-        self._captured = captured_step(self) if self.cuda_graph else None
+        self._captured = make_captured_step(self) if self.cuda_graph else None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of a batch plus its penalty; None if a captured step has done all work."""
@@ -236,7 +236,7 @@ class RatingModule(pl.LightningModule):
         if batches := self._train_batches():
             checkpoint["batches"] = batches.state_dict()
         checkpoint["epoch_loss"] = self._epoch_loss.state()
-        plain_states(checkpoint)
+        undo_changes(checkpoint)
         evaluation = self.evaluation
         checkpoint["network"] = describe_network(self.network)
         checkpoint["scorers"] = [scorer.state_dict() for scorer in (*evaluation.snapshots, evaluation.scorer)]

@@ -1,6 +1,4 @@
-"""Fold-in for runs that only order items: the most likely vector of a user who likes some items."""
-
-import math
+"""Fold-in of choices: the most probable vector of a user who has chosen some items."""
 
 import numpy as np
 import pytest
@@ -38,7 +36,7 @@ def scores(scorer: Scorer, row: torch.Tensor) -> torch.Tensor:
 
 
 def test_without_a_liked_item_a_user_is_the_mean_user(scorer: Scorer) -> None:
-    torch.testing.assert_close(prior_of(scorer).most_likely(NONE), scorer.user_table().mean(0))
+    torch.testing.assert_close(prior_of(scorer).posterior_mode(NONE), scorer.user_table().mean(0))
 
 
 @pytest.mark.parametrize("liked", [[2], [0, 4, 7], list(range(N_ITEMS))], ids=str)
@@ -54,7 +52,7 @@ def test_the_posterior_has_its_mode_there(scorer: Scorer, liked: list[int]) -> N
         return len(liked) * logsumexp(all_scores) - all_scores[liked].sum() + z @ z / 2
 
     best = minimize(cost, np.zeros(len(mean)), tol=1e-10)
-    row = prior.most_likely(torch.tensor(liked)).double().numpy()
+    row = prior.posterior_mode(torch.tensor(liked)).double().numpy()
     z = np.linalg.solve(root, row - mean)
     assert cost(z) == pytest.approx(best.fun, abs=1e-4)
     np.testing.assert_allclose(row, mean + root @ best.x, atol=0.02)
@@ -68,11 +66,12 @@ def test_choices_are_fitted_with_a_joint_loss_too() -> None:
     first = network.scorer()
     randomise(network)
     for scorer in (first, average([first, network.scorer()])):
-        prior = ChoicePrior(scorer.chooser(), *gaussian(scorer.user_table().double(), 1.0))
-        row = prior.most_likely(torch.tensor([3, 8]))
+        prior = ChoicePrior(scorer.choice_scorer(), *gaussian(scorer.user_table().double(), 1.0))
+        row = prior.posterior_mode(torch.tensor([3, 8]))
         assert row.shape == scorer.user_table().shape[1:]
         mean, fitted = (
-            scores(scorer.chooser(), one).log_softmax(0)[[3, 8]].sum() for one in (prior.mean.float(), row)
+            scores(scorer.choice_scorer(), one).log_softmax(0)[[3, 8]].sum()
+            for one in (prior.mean.float(), row)
         )
         assert fitted > mean + 0.01
 
@@ -80,7 +79,7 @@ def test_choices_are_fitted_with_a_joint_loss_too() -> None:
 def test_liked_items_rise_and_more_of_them_count_more(scorer: Scorer) -> None:
     prior = prior_of(scorer)
     shares = [
-        float(scores(scorer, prior.most_likely(torch.tensor(liked))).softmax(0)[4])
+        float(scores(scorer, prior.posterior_mode(torch.tensor(liked))).softmax(0)[4])
         for liked in ([], [4], [4, 4, 4])
     ]
     assert shares == sorted(shares)
@@ -88,14 +87,13 @@ def test_liked_items_rise_and_more_of_them_count_more(scorer: Scorer) -> None:
 
 
 def test_a_large_catalogue_is_sampled(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    prior = prior_of(scorer)
-    assert prior._candidates()[1] == 0
-    exact = prior.most_likely(torch.tensor([1, 5]))
-    monkeypatch.setattr(fold_in_choices, "MAX_SAMPLED", 6)
-    candidates, correction = prior._candidates()
-    assert len(set(candidates.tolist())) == 6
-    assert correction == pytest.approx(math.log(N_ITEMS / 6))
-    sampled = prior.most_likely(torch.tensor([1, 5]))
+    prior, chosen = prior_of(scorer), torch.tensor([1, 5])
+    exact = prior.posterior_mode(chosen)
+    assert prior._sampled_items().tolist() == list(range(N_ITEMS))
+    monkeypatch.setattr(fold_in_choices, "SAMPLE_SIZE", 6)
+    assert len(set(prior._sampled_items().tolist())) == 6
+    sampled = prior.posterior_mode(chosen)
+    assert torch.equal(sampled, prior.posterior_mode(chosen)), "the same sample in every call"
     distance = (sampled - exact).norm() / (exact - scorer.user_table().mean(0)).norm()
     assert 0 < distance < 1
 
@@ -103,4 +101,4 @@ def test_a_large_catalogue_is_sampled(scorer: Scorer, monkeypatch: pytest.Monkey
 def test_absurd_weights_are_refused(scorer: Scorer) -> None:
     huge = scorer.with_items(scorer.item_table() * 1e39)
     with pytest.raises(ValueError, match="not finite"):
-        ChoicePrior(huge, *gaussian(scorer.user_table().double(), 1.0)).most_likely(torch.tensor([1]))
+        ChoicePrior(huge, *gaussian(scorer.user_table().double(), 1.0)).posterior_mode(torch.tensor([1]))

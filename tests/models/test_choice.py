@@ -164,19 +164,19 @@ def test_choices_of_a_new_user_come_from_other_vectors_than_ratings(network: Hyb
     torch.testing.assert_close(twice.score_catalogue(everything), ranker.score_catalogue(everything))
 
 
-def test_the_chooser_scores_which_items_are_chosen(network: HybridNet) -> None:
+def test_the_choice_scorer_predicts_which_items_are_chosen(network: HybridNet) -> None:
     scorer, pairs = network.scorer(), all_pairs()[:2]
-    chooser = scorer.chooser()
+    choices = scorer.choice_scorer()
     expected = scorer.choice_logits(*pairs)
-    torch.testing.assert_close(chooser(*pairs), expected)
+    torch.testing.assert_close(choices(*pairs), expected)
     table = torch.cat([scorer.user_table()] * 2, dim=1)
-    both = average([scorer, scorer]).chooser()
+    both = average([scorer, scorer]).choice_scorer()
     torch.testing.assert_close(both.with_users(table)(*pairs), expected)
     plain = MatrixFactorization.from_data(all_pairs_data())
-    assert plain.scorer().chooser() is None
-    assert EnsembleScorer([scorer, plain.scorer()]).chooser() is None
+    assert plain.scorer().choice_scorer() is None
+    assert EnsembleScorer([scorer, plain.scorer()]).choice_scorer() is None
     ranking = plain.scorer(predicts_ratings=False)
-    assert ranking.chooser() is ranking
+    assert ranking.choice_scorer() is ranking
 
 
 def test_a_network_without_choice_says_what_to_use() -> None:
