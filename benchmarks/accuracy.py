@@ -6,7 +6,7 @@
 Runs that already have a result.json in the folder are skipped, so the tables can be made in several calls and
 printed again without training. Runs use one thread each (--threads), --jobs of them in parallel; seconds are
 those of a run, so compare them only for equal --jobs. Errors are pooled over all ratings of the test set; for
-several folds or seeds, their mean and standard deviation. --peers also measures libraries on the five folds:
+several folds or seeds, their mean and standard deviation. --peers also measures libraries on the same splits:
 
     python benchmarks/accuracy.py outputs/accuracy --protocols ml-100k-folds --peers "myFM, ordered probit"
 """
@@ -184,9 +184,13 @@ def main() -> None:
             print(f"| {baseline} | {' | '.join(baseline_cell(values, name) for name in METRICS)} | | | | |")
         print("\n".join(rows))
     if args.peers and not args.print_only:
-        print("\n## Other libraries on the same folds\n", flush=True)
         options = ["--rows", *args.peers, *(word for choice in args.python for word in ("--python", choice))]
-        subprocess.run([sys.executable, str(Path(__file__).with_name("peers.py")), *options], check=True)
+        for name in args.protocols:
+            protocol = PROTOCOLS[name]
+            print(f"\n## Other libraries: {protocol.title}\n", flush=True)
+            split = [] if protocol.repeats == FOLDS else ["--split", *protocol.overrides.split()]
+            command = [sys.executable, str(Path(__file__).with_name("peers.py")), *options, *split]
+            subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python benchmarks/large_data.py        # a minute and 4 GB
 
-The ratings are synthetic (gpu_data.py): 24 million of 162,541 users and 59,047 items, with skewed activity.
+The ratings are synthetic (gpu_data.py): 24 million of 162,541 users and 59,047 items, 19 million of them for training,
+with skewed activity.
 """
 
 import logging
