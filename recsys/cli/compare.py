@@ -1,5 +1,6 @@
 """Rank the runs of a sweep by their validation metric: the command `recsys-compare`."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -28,16 +29,19 @@ def find_sweep(folder: str) -> Path:
         RunError: there is no such sweep.
     """
     if folder == "latest":
-        found = (file for file in Path("outputs/sweeps").glob(f"*/*/{RESULT}") if file.is_file())
-        results = sorted(found, key=lambda file: file.stat().st_mtime_ns)
+        results: dict[Path, int] = {}
+        for file in Path("outputs/sweeps").glob(f"*/*/{RESULT}"):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                if file.is_file():
+                    results[file] = file.stat().st_mtime_ns
         if not results:
             raise RunError(
                 "dir=latest: no sweep with results under ./outputs/sweeps; start one with recsys-train -m"
             )
-        return results[-1].parent.parent
-    if not Path(folder).is_dir():
+        return max(results, key=results.__getitem__).parent.parent
+    if not expanded(folder).is_dir():
         raise RunError(f"dir={folder}: no such folder")
-    return Path(folder)
+    return expanded(folder)
 
 
 def _task(cfg: DictConfig) -> None:

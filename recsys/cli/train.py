@@ -13,6 +13,7 @@ from recsys.errors import ConfigError
 from recsys.experiment.train import train
 from recsys.paths import expanded
 from recsys.runs.folder import RESULT, state_to_resume
+from recsys.runs.processes import end_with_first_process
 from recsys.runs.record import recorded_config, recorded_overrides, without_start_keys
 from recsys.runs.resume import can_resume, check_overrides, find_run_to_resume
 from recsys.runs.trust import check_trusted, targets
@@ -28,6 +29,7 @@ def main() -> None:
 def _task(cfg: DictConfig) -> float | None:
     """Train one run, and return its objective as a value to minimise, for a sweeper."""
     end_with_parent()
+    end_with_first_process()
     require_booleans(cfg, "resume", "trust")
     require_groups(cfg, "sweep", "hardware")
     hydra = HydraConfig.get()

@@ -98,6 +98,7 @@ class TrainConfig(BaseModel):
 
 
 MAX_SHOWN = 100  # characters of a value in a message
+MISSING = "is missing"
 BUILT = ("data", "split", "model", "loss", "optimizer", "schedule")  # their objects are always built
 GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
 
@@ -237,11 +238,12 @@ def _messages(key: str, value: Any, error: ValidationError, is_model: bool) -> I
         location = [str(part) for part in detail["loc"]] if is_model else []
         path = ".".join([*([key] if key else []), *location])
         message = re.sub("^(Input|List|Tuple) | after validation", "", detail["msg"])
-        own = {"extra_forbidden": "no such key", "missing": "is missing"}
+        own = {"extra_forbidden": "no such key", "missing": MISSING}
         message = own.get(detail["type"], message)
         found.setdefault(path, (detail["input"] if is_model else value, []))[1].append(message)
     for path, (given, messages) in found.items():
-        yield f"{path}={_shortened(given)}: {' or '.join(dict.fromkeys(messages))}"
+        reason = " or ".join(dict.fromkeys(messages))
+        yield f"{path}: {reason}" if reason == MISSING else f"{path}={_shortened(given)}: {reason}"
 
 
 def _shortened(value: Any) -> str:

@@ -27,6 +27,8 @@ from recsys.runs.torch_file import (
 )
 from recsys.runs.trust import Trust
 
+MAX_THRESHOLD = 1e15  # of relevant ratings; larger values overflow
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedCheckpoint:
@@ -69,7 +71,8 @@ class LoadedCheckpoint:
         k, threshold = (
             (ranking.get("k"), ranking.get("threshold")) if isinstance(ranking, dict) else (None, None)
         )
-        if type(k) is not int or k < 0 or not isinstance(threshold, int | float | None):
+        is_number = isinstance(threshold, int | float) and abs(threshold) < MAX_THRESHOLD  # false for nan
+        if type(k) is not int or k < 0 or not (threshold is None or is_number):
             raise RunError(f"ranking={ranking!r:.100}: not valid in the configuration of the checkpoint")
         return k, threshold
 

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import threading
+import time
 
 # Signals that stop a run after the current step, with its state saved: Ctrl-C, a scheduler (preemption, end
 # of a container), and Slurm's --signal=USR1@90.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+FIRST_PROCESS = "RECSYS_FIRST_PROCESS"  # environment variable: its number
 
 
 def process_rank() -> int:
@@ -15,6 +18,26 @@ def process_rank() -> int:
         # Lightning's DDP launcher sets LOCAL_RANK in its children. Unrelated programs set RANK alone.
         return int(os.environ.get("LOCAL_RANK", 0))
     return int(os.environ["RANK" if launcher[0] == "torchrun" else "SLURM_PROCID"])
+
+
+def end_with_first_process() -> None:
+    """In the further processes that Lightning starts: end them as soon as the first process has ended, for any reason.
+
+    A process that is still starting would wait for the first one for half an hour.
+    """
+    if external_launcher() is not None:
+        return
+    if process_rank() == 0:
+        os.environ[FIRST_PROCESS] = str(os.getpid())  # the others inherit it
+        return
+    first = int(os.environ.get(FIRST_PROCESS, os.getppid()))
+
+    def watch() -> None:
+        while os.getppid() == first:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def external_launcher() -> tuple[str, int] | None:

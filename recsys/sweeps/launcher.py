@@ -1,6 +1,8 @@
 """Launch a sweep: check it, validate all jobs before the first starts, run them, report them to Hydra."""
 
 import logging
+import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +29,7 @@ from recsys.sweeps.compose import compose_jobs, config_arguments, swept_override
 from recsys.sweeps.job import Job, Outcome
 
 AVERAGE = "average"  # the folder, in that of the sweep, of the average of its runs
+UNFINISHED_AVERAGE = ".average.unfinished"  # its name until it is finished
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +85,8 @@ def launch(
             for job in jobs:
                 job.remove_unusable()
             outcomes = run(jobs, configs[0])
-        if config.sweep.average:
-            average_runs(folder, outcomes, configs[0])
+            if config.sweep.average:
+                average_runs(folder, outcomes, configs[0])
         write_leaderboard(folder)
     by_number = {outcome.job.number: outcome for outcome in outcomes}
     return [job_return(job, cfg, by_number.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
@@ -197,8 +200,11 @@ def average_runs(folder: Path, outcomes: Sequence[Outcome], config: DictConfig) 
         outcomes: those of its jobs.
         config: the configuration of a job.
     """
-    average_folder = folder / AVERAGE
-    if (average_folder / RESULT).is_file():  # of a sweep that was resumed
+    target, unfinished = folder / AVERAGE, folder / UNFINISHED_AVERAGE
+    if (target / RESULT).is_file():  # of a sweep that was resumed
+        return
+    if os.path.lexists(target):
+        log.warning("not averaged: %s exists, and is not an average; rename it", target)
         return
     if any(outcome.value is None for outcome in outcomes):
         log.warning("not averaged, because not all jobs have finished: sweep.resume=%s", folder)
@@ -210,7 +216,10 @@ def average_runs(folder: Path, outcomes: Sequence[Outcome], config: DictConfig) 
     own = {key: value for key, value in OmegaConf.to_container(config).items() if key != "hydra"}  # type: ignore[union-attr]
     try:
         # What the user names on this command line is trusted.
-        average(members_in(folder), average_folder, [f"dir={folder}"], targets(own), device)
+        if unfinished.is_dir() and not unfinished.is_symlink():  # of a process that was killed
+            shutil.rmtree(unfinished)
+        average(members_in(folder), unfinished, [f"dir={folder}"], targets(own), device)
+        unfinished.rename(target)
     except UserError as error:
         log.warning("not averaged: %s", error)
 

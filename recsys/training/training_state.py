@@ -53,9 +53,10 @@ def check_training_state(
         steps_per_epoch: number of optimizer steps in an epoch.
 
     Raises:
-        ValueError: a state is missing; the type of a value or a setting differs from that of a new run; a count is
-            negative or exceeds the length of the run; a tensor of a fused optimizer has the wrong shape.
-        LookupError: a key is missing, or the optimizer has state for an unknown parameter.
+        ValueError: a state is missing, or belongs to an unknown parameter; the type of a value or a setting differs
+            from that of a new run; a count is negative or exceeds the length of the run; a tensor of a fused optimizer
+            has the wrong shape.
+        LookupError: a key is missing.
     """
     parameters = list(module.network.parameters())
     optimizer = module.make_optimizer(parameters)
@@ -85,6 +86,8 @@ def check_training_state(
     if steps and names and not state["state"]:
         raise ValueError("optimizer: the states of the parameters are missing")
     for index, values in state["state"].items():
+        if type(index) is not int or not 0 <= index < len(parameters):
+            raise ValueError(f"optimizer: {index!r:.80} is not the number of a parameter")
         _check_parameter_state(values, parameters[index], is_fused, names)
 
 

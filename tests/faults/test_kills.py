@@ -140,8 +140,31 @@ def test_several_processes_stop_together(number: signal.Signals, receivers: str,
         if processes_of_group(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
     lines = Path("log").read_text().splitlines()
-    assert code == 128 + (signal.SIGTERM if receivers == "second" else number), lines
+    assert code == 128 + number, lines
     assert [line.partition("; ")[2] for line in lines if "to resume" in line] == [
         f"to resume from the last epoch: recsys-train run={tmp_path / 'run'} resume=true"
     ]
     assert "Traceback" not in "".join(lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_if_the_first_one_ends_at_the_start(number: signal.Signals) -> None:
+    overrides = [*RUN, "hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2", "output_dir=run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsys.cli.train", *overrides],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while len(processes_of_group(process.pid)) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)  # while the second one imports
+        process.wait(30)
+        deadline = time.monotonic() + 30
+        while processes_of_group(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        if processes_of_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)

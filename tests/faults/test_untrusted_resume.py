@@ -292,6 +292,9 @@ def cut_generators(content: dict[str, Any]) -> None:
         lambda content: content["optimizer_states"][0]["state"][1].update(exp_avg=None),
         lambda content: content["optimizer_states"][0]["state"][1].pop("exp_avg"),
         lambda content: content["optimizer_states"][0].update(state={}),
+        lambda content: content["optimizer_states"][0]["state"].update(
+            {-1: content["optimizer_states"][0]["state"].pop(0)}
+        ),
         lambda content: group(content).pop("weight_decay"),
         lambda content: group(content).pop("lr"),
         lambda content: content["lr_schedulers"][0].pop("T_cur"),

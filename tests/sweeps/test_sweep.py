@@ -316,3 +316,36 @@ def test_only_sweeps_over_a_grid_are_averaged(arguments: list[str], message: str
     done = run("train", *arguments, *QUICK, "sweep.average=true", code=1)
     assert message in done.stderr
     assert not any(Path("outputs").glob("**/result.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_average_is_made_when_the_sweep_is_resumed(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    overrides = [*QUICK, "seed=1,2", "sweep.average=true"]
+    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={folder}")
+    command = [sys.executable, "-m", "recsys.cli.train", "-m", *overrides, f"sweep.resume={folder}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        while not (folder / ".average.unfinished").exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(number)
+        errors = process.stderr.read()
+    if number == signal.SIGTERM:
+        assert f"stopped by SIGTERM; to resume: repeat the command with sweep.resume={folder}" in errors
+        assert process.returncode == 128 + number
+    assert not (folder / "average").exists()
+    run("train", "-m", *overrides, f"sweep.resume={folder}")
+    assert result_in(folder / "average")["status"] == "completed"
+    assert not (folder / ".average.unfinished").exists()
+
+
+def test_a_folder_that_is_called_average_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    run("train", "-m", *QUICK, "seed=1,2", f"output_dir={folder}")
+    (folder / "average").mkdir()
+    (folder / "average" / "mine.txt").write_text("mine")
+    done = run("train", "-m", *QUICK, "seed=1,2", "sweep.average=true", f"sweep.resume={folder}")
+    assert f"not averaged: {folder / 'average'} exists, and is not an average; rename it" in done.stderr
+    assert (folder / "average" / "mine.txt").read_text() == "mine"

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import Stopped
@@ -88,13 +89,15 @@ class StopOnSignal(Callback):
 
     def _is_any_stopped(self, trainer: pl.Trainer) -> bool:
         """Return whether any process has received a signal; all processes have to ask at the same time."""
-        return trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
+        own = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
+        agreed = int(trainer.strategy.reduce(own, reduce_op="max"))
+        if agreed:
+            self.received = agreed  # otherwise a signal that has arrived meanwhile counts the next time
+        return bool(agreed)
 
     def _stop(self, trainer: pl.Trainer) -> None:
-        number = (
-            signal.SIGTERM if self.received is None else self.received
-        )  # None: another process received it
-        raise stopped(number, None if trainer.world_size > 1 else trainer.global_step, self.folder)
+        assert self.received is not None
+        raise stopped(self.received, None if trainer.world_size > 1 else trainer.global_step, self.folder)
 
     def _restore_handlers(self) -> None:
         for number, handler in self._previous.items():
