@@ -47,7 +47,8 @@ class StopOnSignal(Callback):
         for number in STOP_SIGNALS:
             try:
                 before = signal.signal(number, self._receive)
-                self._previous[number] = before if trainer.world_size == 1 else signal.SIG_DFL
+                is_lightnings = number == signal.SIGTERM and trainer.world_size > 1  # see above
+                self._previous[number] = signal.SIG_DFL if is_lightnings else before
             except ValueError:  # not in the main thread, where alone handlers can be set
                 return
 
