@@ -28,6 +28,7 @@ def csv_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
             text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{key}={path}: not UTF-8 text; save the file as UTF-8") from None
+    is_first = True
     for number, line in enumerate(lines_of(text), 1):
         if not line and number > 1:
             continue
@@ -36,7 +37,8 @@ def csv_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
         except ValueError as problem:
             raise DataError(f"{path} line {number}: {problem}") from None
         fields = [field.strip() for field in fields]
-        if number == 1 and len(set(fields)) < len(fields):
-            raise DataError(f"{path} line 1: two columns have the same name ({listed(fields)})")
+        if is_first and len(set(fields)) < len(fields):
+            raise DataError(f"{path} line {number}: two columns have the same name ({listed(fields)})")
         if fields:
+            is_first = False
             yield number, fields

@@ -214,14 +214,23 @@ def _parse_ids(plain: Any, name: str, n: int) -> IdMap:
     """
     if isinstance(plain, torch.Tensor):
         check_tensor(plain, (None,), (torch.int64,))
-    elif not all(isinstance(id, str) and len(id) <= MAX_ID_LENGTH for id in plain):
-        raise RunError(f"{name} ids are not texts of at most {MAX_ID_LENGTH} characters")
+    elif not all(isinstance(id, str) and len(id) <= MAX_ID_LENGTH and _is_valid(id) for id in plain):
+        raise RunError(f"{name} ids are not valid texts of at most {MAX_ID_LENGTH} characters")
     if len(plain) != n:
         raise RunError(f"{len(plain)} {name} ids for a network of {n} {name}s")
     ids = ids_from_plain(plain)
     if not (ids[:-1] < ids[1:]).all():
         raise RunError(f"{name} ids are not a list of distinct values in ascending order")
     return IdMap(ids, name)
+
+
+def _is_valid(text: str) -> bool:
+    """Return whether a text can be written, and does not end with NUL, which numpy would remove."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a character
+        return False
+    return not text.endswith("\0")
 
 
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:

@@ -61,6 +61,7 @@ def test_a_file_may_be_empty(text: str, tmp_path: Path) -> None:
             1,
             ["two columns have the same name ('item', 'rating', 'rating')"],
         ),
+        ("\nitem,rating,rating\nheat,4,5\n", 2, ["two columns have the same name"]),
         ("item,rating\nheat,4\n\nHeat (1995),5\n", 4, ["item 'Heat (1995)'", "line 2"]),
         ("item,rating\nhaet,4\n", 2, ["item='haet'", "no item has this title", "Heat (1995) [2]"]),
         ("item,rating\nPostino, Il,4\n", 2, ["2 fields expected, 3 found", "'Postino,Il,4'", "quote"]),

@@ -181,6 +181,14 @@ def refusal(path: Path, content: Content) -> str:
         (lambda content: content.update(members=[1, -1, 1]), "averages 1 scorers"),
         (lambda content: content["recsys"].update(user_ids=["x" * 2000] * 60), "at most 1000 characters"),
         (lambda content: content["recsys"].update(user_ids=["same"] * 60), "distinct values"),
+        (
+            lambda content: content["recsys"].update(user_ids=[f"\ud800{n:02}" for n in range(60)]),
+            "user ids are not valid texts",
+        ),
+        (
+            lambda content: content["recsys"].update(user_ids=[f"{n:02}\0" for n in range(60)]),
+            "user ids are not valid texts",
+        ),
         (lambda content: content["network"].update(arguments=[]), "damaged"),
         (lambda content: content.update(network=None), "damaged"),
         (lambda content: content.update(scorers=[]), "damaged"),
