@@ -53,6 +53,14 @@ class RowEncoder:
         counts = self.history.column_counts
         self.filler = (counts @ self.history.chosen.weight.detach()) / counts.sum()
 
+    @classmethod
+    def of_run(
+        cls, run: LoadedRun, ratings: RunRatings, side: Literal["user", "item"]
+    ) -> "RowEncoder | None":
+        """Return an encoder; None if the run has no histories, or several networks."""
+        model = run.result["model"]
+        return cls(run, ratings, side) if model["name"] == "history" and model["snapshots"] == 1 else None
+
     @torch.no_grad()
     def __call__(self, columns: Tensor, ratings: Tensor) -> Tensor:
         """Return vector and bias as one row, (d + 1,); that of an item needs its row of `features` in addition.

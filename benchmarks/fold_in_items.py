@@ -52,8 +52,7 @@ def encoded(encoder: RowEncoder, run: LoadedRun, item: int, given: Given, asked:
 def measure(run: LoadedRun, half: int) -> None:
     """Print the RMSE of each method and n, for the items whose index is odd (half=1) or even (half=0)."""
     ratings, priors = load_ratings(run), ItemPriors(run)
-    is_encoded = run.result["model"]["name"] == "history" and run.result["model"]["snapshots"] == 1
-    encoder = RowEncoder(run, ratings, "item") if is_encoded else None
+    encoder = RowEncoder.of_run(run, ratings, "item")
     dataset, test, biases = ratings.dataset, ratings.split.test, run.data.biases
     generator = np.random.default_rng(0)
     errors: dict[tuple[str, int], list] = {(method, n): [] for method in METHODS for n in GIVEN}

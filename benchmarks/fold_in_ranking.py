@@ -62,8 +62,7 @@ def measure(
     """Add the NDCG of each method, given n ratings of each user, and squared errors if there are encoded vectors."""
     scorer, choices = run.checkpoint.scorer, ChoicePrior.of_run(run, spread)
     assert choices is not None
-    is_encoded = run.result["model"]["name"] == "history" and run.result["model"]["snapshots"] == 1
-    encoder = RowEncoder(run, ratings, "user") if is_encoded else None
+    encoder = RowEncoder.of_run(run, ratings, "user")
     prior = Prior.of_run(run, SPREAD) if scorer.predicts_ratings else None
     popularity = torch.from_numpy(run.data.item_counts.astype(np.float32))
     for user in users:

@@ -128,7 +128,7 @@ class CapturedStep:
 
 
 def make_captured_step(module: "RatingModule") -> CapturedStep | None:
-    """Return a `CapturedStep`; None if the device is no CUDA GPU, or if a step cannot be captured, which is logged."""
+    """Return a `CapturedStep`; None if the device is not a CUDA GPU, or a step cannot be captured, which is logged."""
     if module.device.type != "cuda":
         return None
     if reason := obstacle(module):

@@ -79,7 +79,7 @@ class Frozen(OnCPU):
     ],
     ids=["pointwise", "softmax", "ema", "one-cycle"],
 )
-def test_make_captured_steps_learn_the_same(
+def test_captured_steps_learn_the_same(
     options: list[str], compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Metrics, weights, the state of the optimizer and the learning rates are equal."""
