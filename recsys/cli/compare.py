@@ -1,6 +1,5 @@
 """Rank the runs of a sweep by their validation metric: the command `recsys-compare`."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,7 +9,7 @@ from recsys.cli.values import require_booleans
 from recsys.errors import ConfigError, RunError
 from recsys.leaderboard.report import compare
 from recsys.paths import expanded
-from recsys.runs.folder import RESULT
+from recsys.runs.folder import RESULT, newest_file
 from recsys.tables import check_format
 
 
@@ -29,16 +28,12 @@ def find_sweep(folder: str) -> Path:
         RunError: there is no such sweep.
     """
     if folder == "latest":
-        results: dict[Path, int] = {}
-        for file in Path("outputs/sweeps").glob(f"*/*/{RESULT}"):
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                if file.is_file():
-                    results[file] = file.stat().st_mtime_ns
-        if not results:
+        result = newest_file(Path("outputs/sweeps").glob(f"*/*/{RESULT}"))
+        if result is None:
             raise RunError(
                 "dir=latest: no sweep with results under ./outputs/sweeps; start one with recsys-train -m"
             )
-        return max(results, key=results.__getitem__).parent.parent
+        return result.parent.parent
     if not expanded(folder).is_dir():
         raise RunError(f"dir={folder}: no such folder")
     return expanded(folder)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ def entries_named(folder: Path, *names: str) -> list[Path]:
     ]
 
 
+def newest_file(paths: Iterable[Path]) -> Path | None:
+    """Return the file that was written last; None if none of the paths is a file."""
+    found: dict[Path, int] = {}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            if path.is_file():
+                found[path] = path.stat().st_mtime_ns
+    return sorted(found, key=found.__getitem__)[-1] if found else None
+
+
 def find_run(run: str) -> Path:
     """Return the folder of a finished run.
 
@@ -95,16 +106,11 @@ def find_run(run: str) -> Path:
         RunError: there is no such run, it has failed or not finished, or its folder contains a pipe or a device.
     """
     if run == "latest":
-        found = {}
-        for path in entries_named(Path("outputs"), RESULT):
-            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                if path.is_file():
-                    found[path] = path.stat().st_mtime_ns
-        results = sorted(found, key=lambda path: found[path])
-        if not results:
+        result = newest_file(entries_named(Path("outputs"), RESULT))
+        if result is None:
             raise RunError("run=latest: no finished run under ./outputs; train one with recsys-train")
-        check_entries(results[-1].parent)
-        return results[-1].parent
+        check_entries(result.parent)
+        return result.parent
     folder = expanded(run)
     if (folder / RESULT).is_file():
         check_entries(folder)
