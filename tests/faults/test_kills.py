@@ -13,7 +13,13 @@ import pytest
 import torch
 from support.commands import result_in, run
 from support.interrupted import BASE, RUN, SMALL
-from support.processes import processes_of_group, started
+from support.processes import (
+    assert_group_ends,
+    processes_of_group,
+    started,
+    two_processes,
+    wait_for_checkpoint,
+)
 from support.weights import saved_weights
 
 from recsys.sweeps.forkserver import Forked
@@ -112,19 +118,8 @@ def test_two_processes_resume_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("receivers", ["all", "first", "second"])
 def test_several_processes_stop_together(number: signal.Signals, receivers: str, tmp_path: Path) -> None:
     """Schedulers send a signal to all processes, or to one of them; all end, and the run can be resumed."""
-    overrides = [*RUN, "max_epochs=1000", "patience=1000", "hardware=ddp", "hardware.accelerator=cpu"]
-    with open("log", "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recsys.cli.train", *overrides, "hardware.devices=2", "output_dir=run"],
-            start_new_session=True,
-            stdout=log,
-            stderr=log,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-    try:
-        while not Path("run/checkpoints/last.ckpt").exists():
-            assert process.poll() is None, Path("log").read_text()
-            time.sleep(0.02)
+    with two_processes(*RUN, "max_epochs=1000", "patience=1000") as process:
+        wait_for_checkpoint(process)
         time.sleep(random.Random(f"{number} {receivers}").uniform(0, 0.5))
         if receivers == "all":
             os.killpg(process.pid, number)
@@ -132,13 +127,7 @@ def test_several_processes_stop_together(number: signal.Signals, receivers: str,
             second = next(pid for pid in processes_of_group(process.pid) if pid != process.pid)
             os.kill(process.pid if receivers == "first" else second, number)
         code = process.wait(30)
-        deadline = time.monotonic() + 10
-        while processes_of_group(process.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        if processes_of_group(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
+        assert_group_ends(process.pid, 10)
     lines = Path("log").read_text().splitlines()
     assert code == 128 + number, lines
     assert [line.partition("; ")[2] for line in lines if "to resume" in line] == [
@@ -149,22 +138,10 @@ def test_several_processes_stop_together(number: signal.Signals, receivers: str,
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_if_the_first_one_ends_at_the_start(number: signal.Signals) -> None:
-    overrides = [*RUN, "hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2", "output_dir=run"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsys.cli.train", *overrides],
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with two_processes(*RUN) as process:
         while len(processes_of_group(process.pid)) < 2:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)  # while the second one imports
         process.wait(30)
-        deadline = time.monotonic() + 30
-        while processes_of_group(process.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    finally:
-        if processes_of_group(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
+        assert_group_ends(process.pid, 30)

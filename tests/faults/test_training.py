@@ -4,16 +4,19 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from support.commands import modules_in, run
 from support.interrupted import RUN
-from support.processes import limited, processes_of_group
+from support.processes import (
+    assert_group_ends,
+    limited,
+    processes_of_group,
+    two_processes,
+    wait_for_checkpoint,
+)
 from support.weights import saved_weights
 
 from recsys.runs.checkpoint import load_checkpoint
@@ -63,28 +66,12 @@ def test_too_little_memory_names_the_batch_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_is_killed_ends_the_others(rank: int, tmp_path: Path) -> None:
-    overrides = [*RUN, "max_epochs=1000", "patience=1000", "hardware=ddp", "hardware.accelerator=cpu"]
-    with open("log", "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recsys.cli.train", *overrides, "hardware.devices=2", "output_dir=run"],
-            start_new_session=True,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        while not Path("run/checkpoints/last.ckpt").exists():
-            assert process.poll() is None, Path("log").read_text()
-            time.sleep(0.02)
+    with two_processes(*RUN, "max_epochs=1000", "patience=1000") as process:
+        wait_for_checkpoint(process)
         group = processes_of_group(process.pid)
         victim = process.pid if rank == 0 else next(pid for pid in group if pid != process.pid)
         os.kill(victim, signal.SIGKILL)
         assert process.wait(60) != 0
-        deadline = time.monotonic() + 60
-        while processes_of_group(process.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    finally:
-        if processes_of_group(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
+        assert_group_ends(process.pid, 60)
     assert not Path("run/result.json").exists()
     load_checkpoint(Path("run/checkpoints/last.ckpt"))

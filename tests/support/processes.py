@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,47 @@ def processes_of_group(leader: int) -> list[int]:
         if int(fields[2]) == leader and fields[0] != "Z":
             found.append(int(stat.parent.name))
     return found
+
+
+@contextmanager
+def two_processes(*overrides: str) -> Iterator[subprocess.Popen]:
+    """Start a run of two processes (DDP on the CPU) in a process group of its own, into the folder "run".
+
+    Their output goes to the file "log". Processes that are left at the end of the block are killed.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "recsys.cli.train",
+        *overrides,
+        "hardware=ddp",
+        "hardware.accelerator=cpu",
+    ]
+    with open("log", "wb") as log:
+        process = subprocess.Popen(
+            [*command, "hardware.devices=2", "output_dir=run"],
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # as in a terminal
+        )
+    try:
+        yield process
+    finally:
+        if processes_of_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for_checkpoint(process: subprocess.Popen) -> None:
+    """Wait until a run of `two_processes` has its first checkpoint."""
+    while not Path("run/checkpoints/last.ckpt").exists():
+        assert process.poll() is None, Path("log").read_text()
+        time.sleep(0.02)
+
+
+def assert_group_ends(leader: int, seconds: float) -> None:
+    """Wait until a process group has no running process; fail after some seconds."""
+    deadline = time.monotonic() + seconds
+    while processes_of_group(leader):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
