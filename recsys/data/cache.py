@@ -14,7 +14,7 @@ import platformdirs
 from filelock import FileLock
 
 from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save, temporary_prefix
-from recsys.errors import os_error_as_data_error
+from recsys.errors import DataError, first_line, os_error_as_data_error
 from recsys.paths import expanded
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) 
         build: reads and encodes the dataset.
 
     Raises:
-        DataError: RECSYS_DATA cannot be used.
+        DataError: RECSYS_DATA cannot be used, or memory ran out.
     """
     folder = _folder(name, identity)
     with data_folder_errors():
@@ -55,7 +55,13 @@ def cached(name: str, identity: Sequence[object], build: Callable[[], Dataset]) 
                 f"{glob.escape(temporary_prefix(folder))}*"
             ):  # of killed processes
                 shutil.rmtree(leftover, ignore_errors=True)
-            save(build(), folder)
+            try:
+                save(build(), folder)
+            except MemoryError as problem:  # also that of pyarrow
+                raise DataError(
+                    f"{name}: not enough memory to read and encode these ratings ({first_line(problem)}); use a "
+                    "machine with more memory, or fewer ratings"
+                ) from None
             return load(folder)
 
 

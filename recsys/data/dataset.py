@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import feather
+from pyarrow import compute, feather
 
 from recsys.atomic import flush
 from recsys.data.ids import CHUNK, IdMap
 
 CACHE_FORMAT = 4  # increase it when `save` or a reader changes: older files are then encoded again
+HASHED_BYTES = 2**20  # of text ids at once: every id takes as many bytes as the longest
 USER_COLUMNS = ["gender", "age", "occupation"]  # text; empty if unknown
 
 
@@ -179,12 +180,15 @@ def load(folder: Path) -> Dataset:
 
 
 def _raw_ids(ids: pd.Series) -> NDArray:
-    """Return ids as a numpy array of integers or of text."""
-    return ids.to_numpy() if ids.dtype.kind in "iu" else ids.to_numpy().astype(str)
+    """Return ids as an array of integers, or of text as Python objects."""
+    return ids.to_numpy() if ids.dtype.kind in "iu" else ids.to_numpy(object)
 
 
 def _encode_ids(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
     """Return the distinct ids of `raw`, and the index of each element of `raw`."""
+    if raw.dtype == object:
+        codes, distinct = pd.factorize(raw, sort=True)
+        return IdMap(distinct, name), codes.astype(np.int32)
     ids, indices = IdMap.from_values(raw, name), np.empty(len(raw), dtype=np.int32)
     for start in range(0, len(raw), CHUNK):
         indices[start : start + CHUNK] = ids.to_indices(raw[start : start + CHUNK])
@@ -192,14 +196,18 @@ def _encode_ids(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
 
 
 def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:
-    """Hash all columns one after the other; integer ids of any type as int64, text ids as UTF-8."""
+    """Hash all columns one after the other; integer ids of any type as int64, text ids as UTF-8, zero-padded."""
     digest = hashlib.sha256()
     for ids in (users, items):
         if ids.dtype.kind in "iu":
             for start in range(0, len(ids), CHUNK):
                 digest.update(ids[start : start + CHUNK].astype(np.int64).data)
         else:
-            digest.update(np.char.encode(ids, "utf-8").data)
+            width = compute.max(compute.binary_length(pa.array(ids, pa.string()))).as_py() or 1
+            rows = max(HASHED_BYTES // width, 1)
+            for start in range(0, len(ids), rows):
+                texts = [id.encode() for id in ids[start : start + rows]]
+                digest.update(np.array(texts, f"S{width}").data)
     for column in columns:
         digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()

@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from pandas.api.types import infer_dtype
 
 from recsys.data.ratings_file.numbers import parse_integer
 from recsys.errors import UnknownIdError, shortened
 
-MAX_ID_LENGTH = 1000  # characters of a text id: a numpy array has room for the longest id in every element
+MAX_ID_LENGTH = 1000  # characters of a text id; longer ones are damaged rows, and slow to compare
 NUMBERS = "whole numbers"
 CHUNK = 1 << 17  # ids looked up at once; the temporary arrays then fit into the CPU cache
 
@@ -23,7 +25,8 @@ class IdMap:
     """An immutable two-way map between raw ids and indices 0..n-1.
 
     Attributes:
-        ids: the raw ids by index, sorted and unique, shape (n,), int64 or text.
+        ids: the raw ids by index, sorted and unique, shape (n,): int64, or text as Python objects (a numpy array of
+            text would have room for the longest id in every element).
         name: "user" or "item", for error messages.
     """
 
@@ -33,16 +36,17 @@ class IdMap:
     @classmethod
     def from_values(cls, values: ArrayLike, name: str = "id") -> "IdMap":
         """Give every distinct value an index, in ascending order of the values."""
-        array = np.asarray(values)
+        array = as_array(values)
         if array.dtype == object:
-            array = array.astype(str)
+            distinct = pd.unique(array)
+            distinct.sort()
+            return cls(distinct, name)
         if _is_dense(array):
             present = np.zeros(int(array.max()) + 1, dtype=bool)
             for chunk in np.split(array, range(CHUNK, len(array), CHUNK)):  # numpy copies an index to int64
                 present[chunk] = True
             return cls(np.flatnonzero(present).astype(np.int64), name)
-        distinct = np.unique(array)
-        return cls(distinct.astype(np.int64) if distinct.dtype.kind in "iu" else distinct, name)
+        return cls(np.unique(array).astype(np.int64), name)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -126,14 +130,13 @@ class IdMap:
             fits = np.array([-(2**63) <= id < 2**63 for id in wanted.ravel().tolist()]).reshape(wanted.shape)
             indices, known = self._find(np.where(fits, wanted, 0).astype(np.int64))
             return indices, known & fits
-        if (
-            self.ids.dtype.kind == wanted.dtype.kind == "U"
-            and wanted.dtype.itemsize > self.ids.dtype.itemsize
-        ):
-            # numpy would compare copies of all ids that are as long as the longest wanted one.
-            fits = np.char.str_len(wanted) <= self.ids.dtype.itemsize // 4
-            indices, known = self._find(np.where(fits, wanted, "").astype(self.ids.dtype))
-            return indices, known & fits
+        if self.ids.dtype == object:
+            indices = (
+                self._text_index.get_indexer(pd.Index(wanted.ravel(), dtype=object))
+                .astype(np.int32)
+                .reshape(wanted.shape)
+            )
+            return indices, indices >= 0
         if self._lookup is not None:
             inside = (wanted >= 0) & (wanted < len(self._lookup))
             indices = self._lookup[wanted if inside.all() else np.where(inside, wanted, 0)]
@@ -149,6 +152,11 @@ class IdMap:
         table = np.full(int(self.ids.max()) + 1, -1, dtype=np.int32)
         table[self.ids] = np.arange(len(self.ids), dtype=np.int32)
         return table
+
+    @cached_property
+    def _text_index(self) -> pd.Index:
+        """A hash table from text id to index."""
+        return pd.Index(self.ids, dtype=object)
 
     def _describe_unknown(self, unknown: NDArray) -> str:
         shown = ", ".join(shortened(id, quoted=False) for id in unknown[:5]) + ", ..." * (len(unknown) > 5)
@@ -184,23 +192,20 @@ def in_shape_of(asked: NDArray, values: NDArray) -> Any:
 def as_array(ids: ArrayLike) -> NDArray:
     """Return ids as an array, in native byte order, that distinguishes the same ids as Python does.
 
-    numpy removes NUL characters from the end of text, which makes it another text, converts other values in a list with
-    text to text, and converts a list with integers of more than 64 bits to floats. Such ids become an array of objects,
-    in which masked values are None.
+    Text becomes an array of Python objects: numpy's arrays of text drop NUL characters at the end, which makes it
+    another text, and other values in a list with text would become text. Integers of more than 64 bits become objects,
+    too (in a list, numpy would convert them to floats), and masked values become None.
     """
     if isinstance(ids, np.ma.MaskedArray):
         return np.where(np.ma.getmaskarray(ids), np.array(None), ids.data.astype(object))
     array = np.asarray(ids)
-    if array.dtype.kind == "T":  # StringDType
-        return array.astype(object)
+    if array.dtype.kind in "UT":  # text of one length, and StringDType
+        return array.astype(object) if array is ids else np.asarray(ids, dtype=object)
     if not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))
-    if array is ids or array.dtype.kind not in "Uf":
+    if array is ids or array.dtype.kind != "f":
         return array
     objects = np.asarray(ids, dtype=object)
-    if array.dtype.kind == "U":
-        is_text = all(isinstance(id, str) and "\0" not in id for id in objects.flat)
-        return array if is_text else objects
     return objects if _kind(objects) == NUMBERS else array
 
 
@@ -210,17 +215,8 @@ def _list_of(near: list) -> str:
 
 def _kind(ids: NDArray) -> str:
     """Return the kind of ids, as error messages call it: "whole numbers", "text", or "neither"."""
-    if ids.dtype.kind in "iu":
-        return NUMBERS
-    if ids.size and all(_is_integer(id) for id in ids.flat):
-        return NUMBERS
-    is_text = ids.dtype.kind == "U" or all(isinstance(id, str) for id in ids.flat)
-    return "text" if is_text else "neither"
-
-
-def _is_integer(id: object) -> bool:
-    """Return whether an id is a whole number; in Python a bool is one, too, and in numpy a duration."""
-    return isinstance(id, int | np.integer) and not isinstance(id, bool | np.timedelta64)
+    kinds = {"integer": NUMBERS, "string": "text", "empty": "text"}
+    return kinds.get(infer_dtype(ids.ravel(), skipna=False), "neither")
 
 
 def _is_dense(ids: NDArray) -> bool:

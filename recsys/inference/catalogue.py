@@ -48,7 +48,7 @@ class Catalogue:
             UnknownIdError: an item is unknown, or several items match a title; lists the nearest ones.
         """
         values = as_array(items)
-        if values.dtype.kind not in "UO":
+        if values.dtype != object:
             return self.ids.find_given(values) if missing_ok else self.ids.to_indices(values)
         indices = (self.to_index(item, missing_ok) for item in values.ravel().tolist())
         return np.fromiter(indices, np.int32, values.size).reshape(values.shape)

@@ -214,7 +214,7 @@ def _parse_ids(plain: Any, name: str, n: int) -> IdMap:
     """
     if isinstance(plain, torch.Tensor):
         check_tensor(plain, (None,), (torch.int64,))
-    elif not all(isinstance(id, str) and len(id) <= MAX_ID_LENGTH and _is_valid(id) for id in plain):
+    elif not all(isinstance(id, str) and len(id) <= MAX_ID_LENGTH and _can_be_written(id) for id in plain):
         raise RunError(f"{name} ids are not valid texts of at most {MAX_ID_LENGTH} characters")
     if len(plain) != n:
         raise RunError(f"{len(plain)} {name} ids for a network of {n} {name}s")
@@ -224,13 +224,13 @@ def _parse_ids(plain: Any, name: str, n: int) -> IdMap:
     return IdMap(ids, name)
 
 
-def _is_valid(text: str) -> bool:
-    """Return whether a text can be written, and does not end with NUL, which numpy would remove."""
+def _can_be_written(text: str) -> bool:
+    """Return whether a text has no NUL, which readers refuse in ids, and no half of a character."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a character
+    except UnicodeEncodeError:
         return False
-    return not text.endswith("\0")
+    return "\0" not in text
 
 
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:
@@ -239,4 +239,4 @@ def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:
 
 def ids_from_plain(ids: torch.Tensor | list[str]) -> NDArray:
     """Return raw ids as they were before they were saved."""
-    return ids.numpy() if isinstance(ids, torch.Tensor) else np.asarray(ids, dtype=str)
+    return ids.numpy() if isinstance(ids, torch.Tensor) else np.asarray(ids, dtype=object)

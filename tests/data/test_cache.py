@@ -5,6 +5,7 @@ import pytest
 
 from recsys.data.cache import cached, data_folder
 from recsys.data.dataset import Dataset, encode
+from recsys.errors import DataError
 
 RATINGS = pd.DataFrame({"user": [3, 1], "item": [5, 7], "rating": [4.0, 2.5], "timestamp": [0, 0]})
 NO_ITEMS = pd.DataFrame({"item": [], "title": [], "year": [], "genres": []})
@@ -33,6 +34,17 @@ def test_a_dataset_is_encoded_once_for_each_identity() -> None:
     assert first.sha256 == again.sha256 == build().sha256
     cached("two", ["a", 2], build)
     assert build.times == 3
+
+
+def test_memory_that_runs_out_while_a_file_is_read_is_an_error_of_the_data() -> None:
+    """Not of the network, whose size would then be blamed."""
+
+    def build() -> Dataset:
+        raise MemoryError("Unable to allocate 2.24 GiB")
+
+    with pytest.raises(DataError, match=r"two: not enough memory to read .*2\.24 GiB.*fewer ratings"):
+        cached("two", ["a"], build)
+    assert saved_files() == []
 
 
 @pytest.mark.parametrize(

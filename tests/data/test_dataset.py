@@ -1,4 +1,5 @@
 import hashlib
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,30 @@ def test_sha256_is_the_hash_of_the_raw_rows() -> None:
     for column, kind in (("user", "<i8"), ("item", "<i8"), ("rating", "<f4"), ("timestamp", "<i8")):
         digest.update(RATINGS[column].to_numpy(kind).tobytes())
     assert make_dataset().sha256 == digest.hexdigest()
+
+
+def test_text_ids_are_hashed_as_utf8_padded_with_zeros() -> None:
+    texts = ["bo", "zoë", "a", "bo"]
+    ratings = RATINGS.assign(user=texts)
+    digest = hashlib.sha256(b"bo\0\0" + "zoë".encode() + b"a\0\0\0" + b"bo\0\0")
+    for column, kind in (("item", "<i8"), ("rating", "<f4"), ("timestamp", "<i8")):
+        digest.update(RATINGS[column].to_numpy(kind).tobytes())
+    assert encode("tiny", ratings, NO_ITEMS, (0.5, 5)).sha256 == digest.hexdigest()
+
+
+def test_one_long_id_does_not_multiply_the_memory() -> None:
+    """A numpy array of text would have room for the longest id in every row: 80 MB here."""
+    n = 20_000
+    users = [f"user {row}" for row in range(n - 1)] + ["x" * 1000]
+    ratings = pd.DataFrame({"user": users, "item": 1, "rating": np.float32(4), "timestamp": 0})
+    tracemalloc.start()
+    try:
+        dataset = encode("long", ratings, NO_ITEMS, (1, 5))
+        assert dataset.user_ids.to_indices(["x" * 1000, users[0]]).tolist() == [n - 1, 0]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 @pytest.mark.parametrize(

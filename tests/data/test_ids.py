@@ -84,7 +84,7 @@ def test_a_map_of_text_contains_no_other_types(value: object) -> None:
 def test_pandas_text_columns_are_text_ids() -> None:
     ids = IdMap.from_values(pd.Series(["b", "a", "b"]))
     assert ids.to_indices(pd.Series(["b", "a"])).tolist() == [1, 0]
-    assert ids.ids.dtype.kind == "U"
+    assert ids.ids.tolist() == ["a", "b"]
 
 
 def test_find_returns_minus_one_for_unknown_ids() -> None:
@@ -178,7 +178,7 @@ def test_numbers_in_another_notation_are_unknown(text: str) -> None:
 
 
 def test_a_query_longer_than_all_ids_is_unknown_and_takes_little_memory() -> None:
-    """numpy would compare copies of all ids that are as long as the query: 4 GB here."""
+    """A numpy array of text would have room for the query in every element: 4 GB here."""
     ids = IdMap.from_values([f"u{number}" for number in range(1000)], "user")
     long = "u1" + "x" * 1_000_000
     assert ids.find([long, "u7"]).tolist() == [-1, ids.to_indices("u7")]

@@ -173,7 +173,8 @@ def _parse(
 
     # pyarrow parses 0x1F as 31. Searching for "x" first is a hundred times as fast as for "0x", because a
     # ratings file has many zeros and few letters.
-    if not fmt.text_ids and any(contains(x) and contains(b"0" + x) for x in (b"x", b"X")):
+    hexadecimal = any(contains(x) and contains(b"0" + x) for x in (b"x", b"X"))
+    if hexadecimal and not fmt.text_ids:
         raise pa.ArrowInvalid("possibly a hexadecimal number")
     if fmt.text_ids and contains(b"\0"):
         raise pa.ArrowInvalid("possibly an id with a NUL character")
@@ -182,7 +183,8 @@ def _parse(
     wanted = [str(step * names.index(name)) for name in fmt.names]
     between = [str(position) for position in range(width) if position % step]
     id_type = pa.dictionary(pa.int32(), pa.string()) if fmt.text_ids else pa.int64()
-    types = dict(zip(wanted, [id_type, id_type, pa.float32(), pa.int64()], strict=False))
+    time_type = pa.string() if hexadecimal else pa.int64()  # "0x1F" is a text id, but no timestamp
+    types = dict(zip(wanted, [id_type, id_type, pa.float32(), time_type], strict=False))
     table = csv.read_csv(
         pa.BufferReader(memoryview(buffer)[:size]),
         read_options=csv.ReadOptions(
@@ -206,12 +208,10 @@ def _parse(
     found = table.columns[: len(wanted)]
     if not len(table) or any(column.null_count for column in found):
         raise pa.ArrowInvalid("no rows, or a value is missing")
-    columns = [
-        _to_ids(column) if column.type == id_type and fmt.text_ids else column.to_numpy() for column in found
-    ]
-    users, items = (ids.astype(_smallest_type(ids), copy=False) for ids in columns[:2])
-    ratings = columns[2]
-    timestamps = columns[3] if len(columns) == 4 else np.zeros(len(table), dtype=np.int64)
+    users, items = (_to_ids(column) if fmt.text_ids else column.to_numpy() for column in found[:2])
+    users, items = (ids.astype(_smallest_type(ids), copy=False) for ids in (users, items))
+    ratings = found[2].to_numpy()
+    timestamps = _to_times(found[3]) if len(found) == 4 else np.zeros(len(table), dtype=np.int64)
     if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (timestamps < 0).any():
         raise pa.ArrowInvalid("a rating or a timestamp is out of range")
     return Block([users, items, ratings, timestamps], size, _is_ascending(users, items))
@@ -228,6 +228,16 @@ def _to_ids(column: pa.ChunkedArray) -> NDArray:
     integers = integer_ids(distinct)
     values = distinct.to_numpy(zero_copy_only=False) if integers is None else integers
     return values[encoded.indices.to_numpy()]
+
+
+def _to_times(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return integers, or texts of integers that are not hexadecimal, as an array."""
+    if column.type == pa.string():
+        column = compute.utf8_trim_whitespace(column)
+        if compute.any(compute.match_substring(column, "0x", ignore_case=True)).as_py():
+            raise pa.ArrowInvalid("a hexadecimal timestamp")
+        column = column.cast(pa.int64())
+    return column.to_numpy()
 
 
 def integer_ids(ids: pa.Array) -> NDArray[np.int64] | None:

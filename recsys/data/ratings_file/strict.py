@@ -144,7 +144,7 @@ def _parse_text(value: str) -> str:
     Raises:
         ValueError: the id cannot be stored.
     """
-    if "\0" in value:  # numpy ignores it at the end of a text: two users would become one
+    if "\0" in value:  # many programs ignore it at the end of a text: two users would become one
         raise ValueError(f"{shortened(value)} has a NUL character")
     if len(value) > MAX_ID_LENGTH:
         raise ValueError(f"{shortened(value)} is longer than {MAX_ID_LENGTH} characters")

@@ -152,6 +152,19 @@ def test_one_text_id_in_any_block_makes_all_ids_text(position: int, word: str) -
     assert frame["item"].tolist() == [row[1] for row in rows]
 
 
+def test_a_timestamp_is_not_hexadecimal_where_text_ids_may_be() -> None:
+    """pyarrow parses 0x3e9 as 1001."""
+    lines = [b"0x1,0x2,4, 1001 ", *[f"u{row},0x{row},4,1001".encode() for row in range(40)]]
+    frame, dropped = read_ratings(text_of(b"\n".join([HEADER, *lines])), TEXT, SCALE)
+    assert (len(frame), dropped, set(frame["timestamp"])) == (41, 0, {1001})
+    for time in (b"0x3e9", b'" 0X3E9 "'):
+        data = b"\n".join([HEADER, *lines, b"u,i,4," + time, b"v,j,4,7"])
+        with pytest.raises(DataError, match=r"line 43: timestamp '0[xX]3[eE]9' is not a whole number"):
+            read_ratings(text_of(data), TEXT, SCALE)
+        frame, dropped = read_ratings(text_of(data), TEXT, SCALE, "drop")
+        assert (frame["user"].iloc[-1], dropped) == ("v", 1)
+
+
 @pytest.mark.usefixtures("columnar_only")
 def test_quoted_fields_and_spaces_around_ids_are_read() -> None:
     lines = [f'" u{row}  ","item ""{row}"", the",4,1'.encode() for row in range(40)]
