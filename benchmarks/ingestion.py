@@ -13,7 +13,7 @@ may get memory from its host only when it is touched, at up to 2 ms/MB (--cold i
 - pandas, read_csv + unique: default options, ids looked up in a dict; no split;
 - pandas, lean: named columns and types, then factorize; no split;
 - recsys: parsed, checked, encoded, fingerprinted, split randomly, converted to tensors;
-- recsys, data=csv: the same, with ids that may be text;
+- recsys, data=table: the same, with ids that may be text;
 - recsys, zip member: like `recsys`, decompressed while reading; `unzip alone` is the decompression;
 - recsys, first start: like the zip member, and written to the cache;
 - recsys, second start: memory-mapped from the cache; `+ split and tensors` adds these steps;
@@ -185,7 +185,7 @@ def measure_all(args: argparse.Namespace) -> dict[str, list[tuple[float, float]]
         "pandas, read_csv + unique": pandas_unique,
         LEAN: pandas_lean,
         "recsys": partial(read_and_split, "ratings.csv", COMMAS),
-        "recsys, data=csv": partial(read_and_split, "ratings.csv", TEXT_IDS),
+        "recsys, data=table": partial(read_and_split, "ratings.csv", TEXT_IDS),
         "recsys, zip member": partial(read_and_split, "set.zip", COMMAS),
         "  unzip alone": unzip,
         "recsys, first start": partial(start, fresh=True),

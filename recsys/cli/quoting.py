@@ -12,8 +12,8 @@ def quote_for_hydra(override: str) -> str:
     """Quote a value that Hydra cannot parse, such as the folder `Jürgen's runs (1)`.
 
     Lists, dicts, functions such as choice(), interpolations and quoted values are left to Hydra. Commas separate
-    the values of a sweep, except those of `item=` and `user=`. These two and the names in `genres=[...]` are quoted in
-    any case: without quotes, the user ids 1_0 and 1e1 would become 10.
+    the values of a sweep, except those of `item=`, `user=` and `data.separator=`. These and the names in `genres=[...]`
+    are quoted in any case: without quotes, the user ids 1_0 and 1e1 would become 10.
 
     >>> quote_for_hydra("output_dir=ünï"), quote_for_hydra("data.path=a.csv,ö.csv")
     ("output_dir='ünï'", "data.path=a.csv,'ö.csv'")
@@ -23,6 +23,8 @@ def quote_for_hydra(override: str) -> str:
     key, _, value = override.partition("=")
     if not value or value[0] in "'\"" or value == "null" or override.startswith("-"):
         return override
+    if key == "data.separator":
+        return f"{key}={hydra_quoted(value)}"
     if key in ("item", "user"):
         return f"{key}={hydra_quoted(_as_utf8(value.strip()))}"
     if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:

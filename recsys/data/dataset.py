@@ -18,7 +18,7 @@ from pyarrow import compute, feather
 from recsys.atomic import flush
 from recsys.data.ids import CHUNK, IdMap
 
-CACHE_FORMAT = 4  # increase it when `save` or a reader changes: older files are then encoded again
+CACHE_FORMAT = 5  # increase it when `save` or a reader changes: older files are then encoded again
 HASHED_BYTES = 2**20  # of text ids at once: every id takes as many bytes as the longest
 USER_COLUMNS = ["gender", "age", "occupation"]  # text; empty if unknown
 
@@ -40,6 +40,7 @@ class Dataset:
         scale: the lowest and the highest possible rating.
         sha256: hash of the raw rating rows in their order.
         dropped: the number of bad rows that were skipped (on_bad_rows=drop).
+        has_ratings: whether rows have ratings; otherwise each is an interaction, and `ratings` are their numbers.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Dataset:
     scale: tuple[float, float]
     sha256: str
     dropped: int = 0
+    has_ratings: bool = True
 
     def __len__(self) -> int:
         return len(self.ratings)
@@ -71,6 +73,7 @@ def encode(
     scale: Sequence[float],
     dropped: int = 0,
     user_table: pd.DataFrame | None = None,
+    has_ratings: bool = True,
 ) -> Dataset:
     """Make a dataset from raw tables: replace raw ids by user indices and item indices.
 
@@ -82,6 +85,7 @@ def encode(
         scale: the lowest and the highest possible rating.
         dropped: the number of bad rows that were skipped.
         user_table: columns user, gender, age, occupation; None if nothing is known about the users.
+        has_ratings: whether rows have ratings; otherwise they are interactions, and the ratings their numbers.
     """
     raw_users, raw_items = _raw_ids(ratings["user"]), _raw_ids(ratings["item"])
     values = ratings["rating"].to_numpy(np.float32)
@@ -105,6 +109,7 @@ def encode(
         scale=(float(scale[0]), float(scale[1])),
         sha256=sha256.result(),
         dropped=dropped,
+        has_ratings=has_ratings,
     )
 
 
@@ -148,7 +153,7 @@ def save(dataset: Dataset, folder: Path) -> None:
         feather.write_feather(users, str(temporary / "users.arrow"))
         items = dataset.item_table.assign(id=dataset.item_ids.ids)
         feather.write_feather(items, str(temporary / "items.arrow"))
-        facts = {key: getattr(dataset, key) for key in ("name", "scale", "sha256", "dropped")}
+        facts = {key: getattr(dataset, key) for key in ("name", "scale", "sha256", "dropped", "has_ratings")}
         (temporary / "dataset.json").write_text(json.dumps(facts), "utf-8")
         for file in temporary.iterdir():
             flush(file)

@@ -17,7 +17,7 @@ def source_by_name(name: str, **options: Any) -> Source:
     """Return the data source of conf/data/<name>.yaml.
 
     Args:
-        name: such as "ml-100k" or "csv".
+        name: such as "ml-100k" or "table".
         options: values for keys of the file, such as `path="ratings.csv"`.
 
     Raises:

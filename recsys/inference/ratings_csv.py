@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recsys.data.ratings_file.numbers import parse_number
-from recsys.data.sources.csv import ITEM_NAMES
+from recsys.data.sources.table import ITEM_NAMES
 from recsys.errors import DataError, UnknownIdError, listed, shortened
 from recsys.inference.csv_rows import csv_rows
 

@@ -18,7 +18,7 @@ TRUSTED = frozenset(
         "recsys.data.sources.archive.read_colons",
         "recsys.data.sources.archive.read_csv",
         "recsys.data.sources.archive.read_tabs",
-        "recsys.data.sources.csv.CsvFile",
+        "recsys.data.sources.table.Table",
         "recsys.data.sources.movielens.MovieLens",
         "recsys.data.sources.synthetic.Synthetic",
         "recsys.data.splits.KFoldSplit",

@@ -104,7 +104,7 @@ def test_two_processes_train_and_test_on_every_rating_once(tmp_path: Path, optim
             ["matrix-factorisation", "Did you mean matrix-factorization?"],
         ),
         ("train", ["batch_size=0", "max_epochs=a"], ["batch_size=0: should be", "max_epochs=a: should be"]),
-        ("train", ["data=csv", "data.path=none.csv"], ["data.path=", "none.csv: No such file"]),
+        ("train", ["data=table", "data.path=none.csv"], ["data.path=", "none.csv: No such file"]),
         (
             "train",
             ["-m", "hydra/launcher=basic", "hardware=ddp", *QUICK[:4], "hardware.accelerator=cpu"],
@@ -135,7 +135,7 @@ def test_mistakes_are_reported_without_a_traceback(
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.glob("outputs/runs/*/result.json"))
-    if "-m" not in arguments and "data=csv" not in arguments:
+    if "-m" not in arguments and "data=table" not in arguments:
         assert not list(tmp_path.glob("outputs/runs/*")), "a mistake in the configuration leaves no folder"
 
 
@@ -224,7 +224,7 @@ def test_works_from_a_wheel(tmp_path: Path) -> None:
 def test_a_run_is_not_evaluated_on_changed_data(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     write_own_ratings(file)
-    own = ["data=csv", f"data.path={file}", "max_epochs=1", "logger=none", f"output_dir={tmp_path / 'run'}"]
+    own = ["data=table", f"data.path={file}", "max_epochs=1", "logger=none", f"output_dir={tmp_path / 'run'}"]
     run("train", *own)
     assert result_in(tmp_path / "run")["data"]["ratings"] == 600
     write_own_ratings(file, 599)

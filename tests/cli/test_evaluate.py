@@ -19,7 +19,7 @@ ONCE = ["model=bias", "max_epochs=1", "hardware=cpu", "logger=none"]
 
 def test_own_ratings_are_found_from_any_folder(compose, tmp_path: Path, monkeypatch) -> None:
     write_own_ratings(tmp_path / "own.csv")
-    train(compose(*ONCE, "data=csv", "data.path=own.csv"), tmp_path / "run")
+    train(compose(*ONCE, "data=table", "data.path=own.csv"), tmp_path / "run")
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     own = evaluate(str(tmp_path / "run"))[-1]

@@ -84,7 +84,7 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch: py
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
     more = {
-        ("data", "csv"): [f"data.path={Path(__file__)}"],  # any file that exists
+        ("data", "table"): [f"data.path={Path(__file__)}"],  # any file that exists
         ("split", "official"): ["data=ml-100k"],
         ("averaging", "ema"): ["snapshots=1"],
         ("averaging", "swa"): ["snapshots=1"],

@@ -27,7 +27,10 @@ OPTIONS = [
 ]
 # model=history and model=neumf are two choices of one class; its defaults are those of neumf.
 OPTIONS += [("model", "neumf")]
-OPTIONS += [("data", "csv"), ("data", "synthetic")]  # the keys of an archive describe it, and are no defaults
+OPTIONS += [
+    ("data", "table"),
+    ("data", "synthetic"),
+]  # the keys of an archive describe it, and are no defaults
 
 
 def normalised(key: str, value: Any) -> Any:

@@ -48,7 +48,7 @@ CASES: list[tuple[list[str], str, list[str]]] = [
     (["split=official", "data=ml-1m"], "split=official with data=ml-1m: ", ["ml-100k", "ml-10m"]),
     (["data.scale=[5,1]"], "data.scale=[5, 1]: ", ["lowest"]),
     (["data.on_bad_rows=skip"], "data.on_bad_rows=skip: ", ["'error' or 'drop'"]),
-    (["data=csv"], "data.path: ", ["data.path=..."]),
+    (["data=table"], "data.path: ", ["data.path=..."]),
     (["data=synthetic", "data.ratings=999999"], "data.ratings=999999: ", ["60000"]),
     (["hardware.precision=8"], "hardware.precision=8: ", ["'32-true', 'bf16-mixed' or '16-mixed'"]),
     (["hardware=cpu", "hardware.precision=16-mixed"], "hardware.precision=16-mixed: ", ["bf16-mixed"]),

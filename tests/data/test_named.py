@@ -8,9 +8,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from recsys.data.named import source_by_name, split_by_name
-from recsys.data.sources.csv import CsvFile
 from recsys.data.sources.movielens import MovieLens
 from recsys.data.sources.synthetic import Synthetic
+from recsys.data.sources.table import Table
 from recsys.data.splits import KFoldSplit, LeaveLastSplit, RandomSplit
 from recsys.errors import ConfigError
 from recsys.paths import conf_dir
@@ -21,7 +21,7 @@ CONF = Path(conf_dir())
 @pytest.mark.parametrize("name", sorted(file.stem for file in CONF.glob("data/*.yaml")))
 def test_every_data_file_is_a_source(name: str, tmp_path: Path) -> None:
     (tmp_path / "ratings.csv").touch()
-    options = {"path": str(tmp_path / "ratings.csv")} if name == "csv" else {}
+    options = {"path": str(tmp_path / "ratings.csv")} if name == "table" else {}
     source = source_by_name(name, **options)
     assert source.name == name
     assert list(source.check()) == []
@@ -44,7 +44,7 @@ def test_values_are_those_of_the_file_and_the_options(monkeypatch: pytest.Monkey
         "/archives",
         False,
     )
-    assert source_by_name("csv", path="a.csv", scale=[0, 10]) == CsvFile("a.csv", scale=[0, 10])
+    assert source_by_name("table", path="a.csv", scale=[0, 10]) == Table("a.csv", scale=[0, 10])
     assert split_by_name("kfold", k=3, fold=2) == KFoldSplit(k=3, fold=2)
     assert split_by_name("leave-last") == LeaveLastSplit()
 
@@ -52,9 +52,9 @@ def test_values_are_those_of_the_file_and_the_options(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: source_by_name("ml-100"), "data=ml-100: unknown name; choose csv, ml-100k, ml-10m"),
+        (lambda: source_by_name("ml-100"), "data=ml-100: unknown name; choose ml-100k, ml-10m, ml-1m"),
         (lambda: split_by_name("base"), "split=base: unknown name; choose kfold, leave-last, new-items"),
-        (lambda: source_by_name("csv"), "data=csv: option 'path' needs a value"),
+        (lambda: source_by_name("table"), "data=table: option 'path' needs a value"),
         (lambda: split_by_name("random", folds=3), "split=random: no option 'folds'; choose seed, val, test"),
     ],
 )

@@ -11,8 +11,8 @@ from support.damage import QUOTES, TOKENS, damaged
 
 from recsys.data.dataset import Dataset
 from recsys.data.ratings_file import fast
-from recsys.data.sources import csv
-from recsys.data.sources.csv import CsvFile
+from recsys.data.sources import table
+from recsys.data.sources.table import Table
 from recsys.errors import DataError
 
 HEADER = b"user,note,rating,item\n"
@@ -92,7 +92,7 @@ def test_the_expectation_itself() -> None:
 @pytest.mark.slow
 def test_a_damaged_csv_file_is_read_correctly_or_is_an_error(tmp_path_factory, monkeypatch) -> None:
     file = tmp_path_factory.mktemp("fuzz") / "own.csv"
-    monkeypatch.setattr(csv, "cached", lambda _name, _identity, build: build())
+    monkeypatch.setattr(table, "cached", lambda _name, _identity, build: build())
     assert len(expected(VALID).rows) == len(IDS) * 3
     assert not expected(VALID).bad
 
@@ -106,14 +106,14 @@ def test_a_damaged_csv_file_is_read_correctly_or_is_an_error(tmp_path_factory, m
         file.write_bytes(HEADER + body)
         right = expected(body)
         try:
-            found = rows_of(CsvFile(str(file), scale=SCALE).load())
+            found = rows_of(Table(str(file), scale=SCALE).load())
         except DataError as problem:
             reason = f"own.csv line {right.bad[0]}: " if right.bad else "own.csv: holds no ratings"
             assert reason in str(problem)
         else:
             assert (found, right.bad) == (right.rows, [])
         try:
-            dataset = CsvFile(str(file), scale=SCALE, on_bad_rows="drop").load()
+            dataset = Table(str(file), scale=SCALE, on_bad_rows="drop").load()
         except DataError as problem:
             assert "own.csv: holds no ratings" in str(problem)
             assert not right.rows

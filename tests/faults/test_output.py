@@ -152,7 +152,7 @@ def test_tracebacks_and_warnings_do_not_control_the_terminal(tmp_path: Path) -> 
     assert "\x1b" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["train data=csv data.path", "recommend user=1 run", "compare dir"])
+@pytest.mark.parametrize("command", ["train data=table data.path", "recommend user=1 run", "compare dir"])
 def test_errors_and_logs_do_not_control_the_terminal(command: str) -> None:
     done = shell(f"recsys {command}=$'no\\x1b]0;title\\x07\\r'")
     assert done.returncode == 1

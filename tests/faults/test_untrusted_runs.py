@@ -221,7 +221,7 @@ def test_a_run_answers_without_its_ratings(tmp_path: Path) -> None:
     ]
     file.write_text("\n".join(["user,item,rating", *rows]) + "\n", encoding="utf-8")
     quick = [override for override in QUICK if not override.startswith("data")]
-    run = finished_run(tmp_path / "run", ["data=csv", f"data.path={file}", *quick, "model=bias"])
+    run = finished_run(tmp_path / "run", ["data=table", f"data.path={file}", *quick, "model=bias"])
     ratings = {"3": 5, "4": 1}
 
     def answers(run: Path) -> list[Any]:

@@ -188,7 +188,7 @@ def test_a_full_disk_is_reported_when_data_is_encoded(tmp_path: Path) -> None:
     done = limited(
         resource.RLIMIT_FSIZE,
         50_000,
-        "data=csv",
+        "data=table",
         f"data.path={tmp_path / 'mine.csv'}",
         "max_epochs=1",
         "hardware=cpu",

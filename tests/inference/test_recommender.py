@@ -283,7 +283,7 @@ def test_at_least_one_result_is_asked_for(recommender: Recommender) -> None:
 def test_ids_may_be_text(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     write_own_ratings(file)
-    overrides = ["data=csv", f"data.path={file}", "max_epochs=1", "logger=none", "hardware=cpu"]
+    overrides = ["data=table", f"data.path={file}", "max_epochs=1", "logger=none", "hardware=cpu"]
     recommender = Recommender.load(finished_run(tmp_path / "run", overrides))
     assert isinstance(recommender.predict("u3", "m7"), float)
     assert recommender.predict(["u3", "u4"], "m7").shape == (2,)

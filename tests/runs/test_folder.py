@@ -54,7 +54,7 @@ def test_a_folder_records_configuration_and_overrides(tmp_path: Path) -> None:
 
 
 def test_the_recorded_configuration_is_resolved(tmp_path: Path) -> None:
-    cfg = compose("data=csv", "data.path=mine.csv", "output_dir=x", "seed=${split.seed}")
+    cfg = compose("data=table", "data.path=mine.csv", "output_dir=x", "seed=${split.seed}")
     config = resolve_config(cfg)
     assert config["data"]["path"] == str(tmp_path / "mine.csv")
     assert config["seed"] == config["split"]["seed"]

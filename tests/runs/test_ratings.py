@@ -52,9 +52,9 @@ def test_changed_ratings_are_refused(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"_target_": "recsys.data.sources.csv.CsvFile"}, "configuration of data is not valid"),
+        ({"_target_": "recsys.data.sources.table.Table"}, "configuration of data is not valid"),
         ({"_target_": "recsys.data.splits.RandomSplit"}, "data is a RandomSplit, not a Source"),
-        ({"_target_": "recsys.data.sources.csv.CsvFile", "path": "gone.csv"}, r"data\.path=gone\.csv"),
+        ({"_target_": "recsys.data.sources.table.Table", "path": "gone.csv"}, r"data\.path=gone\.csv"),
         ({"_target_": "recsys.data.sources.synthetic.Synthetic", "users": "x"}, "not valid .TypeError"),
         ("nonsense", "configuration of data is not valid"),
         (None, "data is a NoneType"),

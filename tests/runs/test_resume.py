@@ -117,7 +117,7 @@ def test_a_run_is_resumed_from_another_folder_but_not_with_changed_data(tmp_path
     monkeypatch.chdir(folder)
     lines = "".join(f"{user},{item},{1 + user * item % 5}\n" for user in range(60) for item in range(50))
     Path("mine.csv").write_text(f"user,item,rating\n{lines}")
-    data = ["data=csv", "data.path=mine.csv", *(word for word in RUN if not word.startswith("data"))]
+    data = ["data=table", "data.path=mine.csv", *(word for word in RUN if not word.startswith("data"))]
     process = started(*data, "output_dir=cut")
     wait_for("cut/checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGTERM)

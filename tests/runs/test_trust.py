@@ -30,7 +30,7 @@ def test_trusted_names_exist_and_are_no_detour_to_other_code(name: str) -> None:
     "config",
     [
         {"data": OTHER},
-        {"data": {"_target_": "recsys.data.sources.csv.CsvFile", "name": OTHER}},
+        {"data": {"_target_": "recsys.data.sources.table.Table", "name": OTHER}},
         {"data": {"path": [[{"x": OTHER}]]}},
         {"loss": {"_target_": ["recsys.training.losses.BPR"]}},
         {"loss": {"_target_": {"recsys.training.losses.BPR": 1}}},

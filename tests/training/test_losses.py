@@ -191,7 +191,7 @@ def test_ranking_losses_rank_better_than_popularity_and_pointwise(
 ) -> None:
     """Popularity knows no groups, and ratings do not depend on them."""
     options = [
-        "data=csv",
+        "data=table",
         f"data.path={watched}",
         *PLAIN[1:],
         "batch_size=500",
@@ -213,7 +213,7 @@ def test_ranking_losses_rank_better_than_popularity_and_pointwise(
 @pytest.mark.slow
 def test_a_joint_loss_ranks_and_predicts_ratings(compose, watched: Path, tmp_path: Path) -> None:
     """Ratings are noise here, so that no model predicts them better than their mean."""
-    options = ["data=csv", f"data.path={watched}", "batch_size=500", "hardware=cpu", "logger=none"]
+    options = ["data=table", f"data.path={watched}", "batch_size=500", "hardware=cpu", "logger=none"]
     options += ["max_epochs=12", "optimizer.lr=0.01", "snapshots=2"]
     joint = train_result(compose(*options, "loss=joint"), tmp_path / "joint")
     ratings = train_result(compose(*options, "loss=pointwise"), tmp_path / "pointwise")
@@ -264,7 +264,7 @@ def test_no_relevant_ratings_are_an_error_for_ranking_and_a_warning_for_ratings(
 ) -> None:
     rows = [f"{user},{item},{1 + (user + item) % 3}" for user in range(20) for item in range(20)]
     (tmp_path / "low.csv").write_text("\n".join(["user,item,rating", *rows]) + "\n")
-    low = ["data=csv", f"data.path={tmp_path / 'low.csv'}", "max_epochs=2", "hardware=cpu", "logger=none"]
+    low = ["data=table", f"data.path={tmp_path / 'low.csv'}", "max_epochs=2", "hardware=cpu", "logger=none"]
     with pytest.raises(DataError, match=r"ranking.threshold=4: .* val "):
         train_result(compose(*low, "loss=bpr"), tmp_path / "ranking")
     result = train_result(compose(*low), tmp_path / "ratings")

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from recsys.data.ids import MAX_ID_LENGTH
 from recsys.data.ratings_file.format import COLUMNS, RatingsFormat, TextSource
 from recsys.data.ratings_file.lines import has_fields_over_lines
+from recsys.data.ratings_file.times import Times, parse_times
 from recsys.terminal import visible
 
 MAX_WAITING = 2 * pa.cpu_count()  # blocks that are read but not parsed yet
@@ -33,11 +34,13 @@ class Block(NamedTuple):
         columns: arrays in the order of COLUMNS; integer ids are int32 if all ids of the block fit.
         size: the bytes of text.
         ascending: whether the pairs (user, item) are strictly ascending, so that there are no duplicates.
+        has_dates: whether times were dates.
     """
 
     columns: list[NDArray]
     size: int
     ascending: bool
+    has_dates: bool
 
 
 def read_columns(
@@ -68,7 +71,8 @@ def read_columns(
     except pa.ArrowInvalid:
         return None
     columns = [column[: table.rows] for column in table.columns]
-    if not table.rows or (not table.ascending and _has_duplicates(*columns[:2])):
+    may_repeat = fmt.may_repeat or table.ascending
+    if not table.rows or (not may_repeat and _has_duplicates(*columns[:2])):
         return None
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
 
@@ -81,10 +85,18 @@ class _Table:
     """
 
     def __init__(self, size: int) -> None:
-        self.size, self.rows, self.ascending = size, 0, True
+        self.size, self.rows, self.ascending, self.has_dates = size, 0, True, False
         self.columns: list[NDArray] = []
 
     def append(self, block: Block) -> None:
+        """Append a block.
+
+        Raises:
+            pa.ArrowInvalid: its times are dates and those of earlier blocks are numbers, or the reverse.
+        """
+        if self.rows and block.has_dates != self.has_dates:
+            raise pa.ArrowInvalid("numbers and dates")
+        self.has_dates = block.has_dates
         start, self.rows = self.rows, self.rows + len(block.columns[0])
         if not self.columns:
             capacity = int(1.1 * self.rows * max(self.size / block.size, 1))
@@ -173,18 +185,18 @@ def _parse(
 
     # pyarrow parses 0x1F as 31. Searching for "x" first is a hundred times as fast as for "0x", because a
     # ratings file has many zeros and few letters.
-    hexadecimal = any(contains(x) and contains(b"0" + x) for x in (b"x", b"X"))
-    if hexadecimal and not fmt.text_ids:
+    if not fmt.text_ids and any(contains(x) and contains(b"0" + x) for x in (b"x", b"X")):
         raise pa.ArrowInvalid("possibly a hexadecimal number")
     if fmt.text_ids and contains(b"\0"):
         raise pa.ArrowInvalid("possibly an id with a NUL character")
     names, step = header or fmt.names, len(fmt.separator)
     width = step * len(names) - step + 1  # "::" is two separators with an empty field between
-    wanted = [str(step * names.index(name)) for name in fmt.names]
+    wanted = {role: str(step * names.index(name)) for role, name in fmt.by_role.items()}
     between = [str(position) for position in range(width) if position % step]
     id_type = pa.dictionary(pa.int32(), pa.string()) if fmt.text_ids else pa.int64()
-    time_type = pa.string() if hexadecimal else pa.int64()  # "0x1F" is a text id, but no timestamp
-    types = dict(zip(wanted, [id_type, id_type, pa.float32(), time_type], strict=False))
+    time_type = pa.string() if fmt.text_ids else pa.int64()
+    types = {"user": id_type, "item": id_type, "rating": pa.float32(), "timestamp": time_type}
+    column_types = {position: types[role] for role, position in wanted.items()}
     table = csv.read_csv(
         pa.BufferReader(memoryview(buffer)[:size]),
         read_options=csv.ReadOptions(
@@ -197,24 +209,25 @@ def _parse(
             delimiter=fmt.separator[0], quote_char='"' if fmt.quoted else False, ignore_empty_lines=False
         ),
         convert_options=csv.ConvertOptions(
-            column_types={**types, **dict.fromkeys(between, pa.null())},
-            include_columns=wanted + between,
+            column_types={**column_types, **dict.fromkeys(between, pa.null())},
+            include_columns=[*wanted.values(), *between],
             null_values=[""],
         ),
     )
     rows = len(table) + bool(header and first)
     if fmt.quoted and contains(b'"') and has_fields_over_lines(buffer, size, rows, fmt.delimiter):
         raise pa.ArrowInvalid("a quoted field spans lines")
-    found = table.columns[: len(wanted)]
-    if not len(table) or any(column.null_count for column in found):
+    found = {role: table[position] for role, position in wanted.items()}
+    if not len(table) or any(column.null_count for column in found.values()):
         raise pa.ArrowInvalid("no rows, or a value is missing")
-    users, items = (_to_ids(column) if fmt.text_ids else column.to_numpy() for column in found[:2])
+    both = (found["user"], found["item"])
+    users, items = (_to_ids(column) if fmt.text_ids else column.to_numpy() for column in both)
     users, items = (ids.astype(_smallest_type(ids), copy=False) for ids in (users, items))
-    ratings = found[2].to_numpy()
-    timestamps = _to_times(found[3]) if len(found) == 4 else np.zeros(len(table), dtype=np.int64)
+    ratings = found["rating"].to_numpy() if "rating" in found else np.ones(len(table), dtype=np.float32)
+    timestamps, has_dates = _to_times(found.get("timestamp"), len(table))
     if not ((ratings >= scale[0]) & (ratings <= scale[1])).all() or (timestamps < 0).any():
         raise pa.ArrowInvalid("a rating or a timestamp is out of range")
-    return Block([users, items, ratings, timestamps], size, _is_ascending(users, items))
+    return Block([users, items, ratings, timestamps], size, _is_ascending(users, items), has_dates)
 
 
 def _to_ids(column: pa.ChunkedArray) -> NDArray:
@@ -230,14 +243,16 @@ def _to_ids(column: pa.ChunkedArray) -> NDArray:
     return values[encoded.indices.to_numpy()]
 
 
-def _to_times(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return integers, or texts of integers that are not hexadecimal, as an array."""
-    if column.type == pa.string():
-        column = compute.utf8_trim_whitespace(column)
-        if compute.any(compute.match_substring(column, "0x", ignore_case=True)).as_py():
-            raise pa.ArrowInvalid("a hexadecimal timestamp")
-        column = column.cast(pa.int64())
-    return column.to_numpy()
+def _to_times(column: pa.ChunkedArray | None, rows: int) -> Times:
+    """Return the times of a column of integers or texts; 0 for each row if there is no column."""
+    if column is None:
+        return Times(np.zeros(rows, dtype=np.int64), are_dates=False)
+    if column.type == pa.int64():
+        return Times(column.to_numpy(), are_dates=False)
+    try:
+        return parse_times(column)
+    except ValueError as error:
+        raise pa.ArrowInvalid(str(error)) from None
 
 
 def integer_ids(ids: pa.Array) -> NDArray[np.int64] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import IO, Literal
 
 OnBadRows = Literal["error", "drop"]
-COLUMNS = ["user", "item", "rating", "timestamp"]
+COLUMNS = ["user", "item", "rating", "timestamp"]  # of the tables that readers return
 
 
 @dataclass(frozen=True)
@@ -14,25 +14,35 @@ class RatingsFormat:
 
     Attributes:
         separator: the text between fields: one character, or "::".
-        columns: the names of the user, item, rating and timestamp column in the header; None if there are no
-            timestamps. Without a header, the fields of each line have this order.
+        columns: the names of the user, item, rating and timestamp column in the header; None where there are no ratings
+            (each row is an interaction, with the rating 1) or no timestamps. Without a header, the fields of each line
+            have this order.
         item_names: further names of the item column, tried in this order if the first is not in the header.
         header: whether the first line names the columns.
-        text_ids: whether ids may be text; otherwise they are whole numbers.
+        text_ids: whether ids may be text, and times may be dates; otherwise both are whole numbers.
         quoted: whether fields may be in double quotes. A field ends in the line in which it begins.
+        may_repeat: whether several rows may have the same user and item; otherwise all but the first are bad.
+        repeat_advice: end of the error message for such a row.
     """
 
     separator: str
-    columns: tuple[str, str, str, str | None] = ("user", "item", "rating", "timestamp")
+    columns: tuple[str, str, str | None, str | None] = ("user", "item", "rating", "timestamp")
     item_names: tuple[str, ...] = ()
     header: bool = False
     text_ids: bool = False
     quoted: bool = False
+    may_repeat: bool = False
+    repeat_advice: str = ""
 
     @property
     def names(self) -> list[str]:
-        """The names of the columns to read: three, or four with timestamps."""
-        return [column for column in self.columns if column]
+        """The names of the columns to read, two to four."""
+        return list(self.by_role.values())
+
+    @property
+    def by_role(self) -> dict[str, str]:
+        """The names of the columns to read, by their names in COLUMNS."""
+        return {role: name for role, name in zip(COLUMNS, self.columns, strict=True) if name is not None}
 
     @property
     def delimiter(self) -> str:

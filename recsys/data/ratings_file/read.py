@@ -35,7 +35,9 @@ def read_ratings(
     Raises:
         DataError: there are no rows, a column is missing, or a row is bad; with file, line and value.
     """
-    header, fmt = match_header(text, fmt)
+    header = read_header(text, fmt) if fmt.header else None
+    if header is not None:
+        fmt = match_columns(f"{text.name} line 1", fmt, header)
     table, dropped = read_columns(text, fmt, header, scale), 0
     if table is None:
         table, dropped = read_rows(text, fmt, header, scale, on_bad_rows)
@@ -50,19 +52,12 @@ def read_ratings(
     return table, dropped
 
 
-def match_header(text: TextSource, fmt: RatingsFormat) -> tuple[list[str] | None, RatingsFormat]:
-    """Return the names in the header, and the format with the name that the item column has there.
+def read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:
+    """Return the names in the first line.
 
     Raises:
-        DataError: a column is missing, or two have the same name.
+        DataError: the line cannot be split into fields.
     """
-    if not fmt.header:
-        return None, fmt
-    header = _read_header(text, fmt)
-    return header, _match_columns(text, fmt, header)
-
-
-def _read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:
     with text.open() as file:
         start = file.read(100_000)  # a binary file may have no line ends
     line = re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig", errors="replace")
@@ -72,8 +67,17 @@ def _read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:
         raise DataError(f"{text.name} line 1: {problem}") from None
 
 
-def _match_columns(text: TextSource, fmt: RatingsFormat, header: list[str]) -> RatingsFormat:
-    """Return the format with the name that the item column has in this header."""
+def match_columns(place: str, fmt: RatingsFormat, header: list[str]) -> RatingsFormat:
+    """Return the format with the name that the item column has in a file.
+
+    Args:
+        place: the file, or its first line, for error messages.
+        fmt: the format of the file.
+        header: the names of its columns.
+
+    Raises:
+        DataError: a column is missing, or two have the same name.
+    """
     user, item, rating, timestamp = fmt.columns
     item_names = (item, *(name for name in fmt.item_names if name != item))
     found = next((name for name in item_names if name in header), item)
@@ -82,13 +86,14 @@ def _match_columns(text: TextSource, fmt: RatingsFormat, header: list[str]) -> R
         if name not in header:
             expected = item_names if name == found else (name,)
             raise DataError(
-                f"{text.name} line 1: no column {' or '.join(map(repr, expected))}; the file has "
-                f"{listed(header) or 'none'} (separator {fmt.separator!r}). Set the "
-                "names with data.user, data.item, data.rating, data.timestamp (null: none), or data.separator"
+                f"{place}: no column {' or '.join(map(repr, expected))}; the file has {listed(header) or 'none'}"
+                + (f" (separator {fmt.separator!r})" if fmt.separator else "")
+                + ". Set the names with data.user, data.item, data.rating and data.time (both may be null: none)"
+                + (", or data.separator" if fmt.separator else "")
             )
     for name in fmt.names:
         if (count := header.count(name)) > 1:
-            raise DataError(f"{text.name} line 1: {count} columns are called {name!r}; names must be unique")
+            raise DataError(f"{place}: {count} columns are called {name!r}; names must be unique")
     return fmt
 
 

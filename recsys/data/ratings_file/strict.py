@@ -17,7 +17,10 @@ from recsys.data.ratings_file.format import (
 )
 from recsys.data.ratings_file.lines import lines_of, split_fields
 from recsys.data.ratings_file.numbers import SPACES, parse_integer, parse_number
+from recsys.data.ratings_file.times import parse_time
 from recsys.errors import DataError, shortened
+
+Row = tuple[int | str, int | str, float, int]  # user, item, rating, timestamp
 
 
 def read_rows(
@@ -42,13 +45,9 @@ def read_rows(
     Raises:
         DataError: a row is bad and on_bad_rows is "error"; with file, line and value.
     """
-    names = fmt.names
-    scale = _rounded(scale[0]), _rounded(scale[1])
-    positions = [header.index(column) for column in names] if header else list(range(len(names)))
-    width = len(header) if header else len(names)
-    parse_id: Callable[[str], int | str] = _parse_text if fmt.text_ids else parse_integer
+    parse = _RowParser(fmt, header, (_rounded(scale[0]), _rounded(scale[1])))
     first_line: dict[tuple[int | str, int | str], int] = {}
-    rows: list[tuple[int | str, int | str, float, int]] = []
+    rows: list[Row] = []
     dropped = 0
     for line, content in _read_lines(text, fmt):
         if header and line == 1:
@@ -57,12 +56,11 @@ def read_rows(
             dropped += 1
             continue
         try:
-            fields = split_fields(content, fmt.delimiter, fmt.quoted)
-            row = _parse_row(fields, positions, width, names, parse_id, scale)
-            if (pair := row[:2]) in first_line:
+            row = parse(split_fields(content, fmt.delimiter, fmt.quoted))
+            if not fmt.may_repeat and (pair := row[:2]) in first_line:
                 raise ValueError(
                     f"user {shortened(pair[0], quoted=False)} has rated item "
-                    f"{shortened(pair[1], quoted=False)} before, in line {first_line[pair]}"
+                    f"{shortened(pair[1], quoted=False)} before, in line {first_line[pair]}{fmt.repeat_advice}"
                 )
         except ValueError as problem:
             if on_bad_rows == "error":
@@ -71,7 +69,8 @@ def read_rows(
                 ) from None
             dropped += 1
             continue
-        first_line[pair] = line
+        if not fmt.may_repeat:
+            first_line[pair] = line
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.astype({"rating": np.float32, "timestamp": np.int64}), dropped
@@ -89,45 +88,74 @@ def _read_lines(text: TextSource, fmt: RatingsFormat) -> Iterator[tuple[int, str
             yielded = number
 
 
-def _parse_row(
-    fields: list[str],
-    positions: list[int],
-    width: int,
-    names: list[str],
-    parse_id: Callable[[str], int | str],
-    scale: tuple[float, float],
-) -> tuple[int | str, int | str, float, int]:
-    """Return user, item, rating and timestamp of a line.
+class _RowParser:
+    """Parses the fields of a line to user, item, rating (1 without a column) and timestamp (0 without a column).
 
-    Raises:
-        ValueError: the row is bad; the message names column and value.
+    Args:
+        fmt: the format of the text.
+        header: the names in the first line; None if the text has no header.
+        scale: the lowest and the highest possible rating, rounded to float32.
     """
-    if len(fields) != width:
-        raise ValueError(f"{width} fields expected, {len(fields)} found ({shortened('|'.join(fields))})")
-    parsers: list[Callable[[str], Any]] = [parse_id, parse_id, parse_number, parse_integer]
-    values = [
-        fields[position].strip(None if parse is _parse_text else SPACES)
-        for position, parse in zip(positions, parsers, strict=False)
-    ]
-    for column, value in zip(names, values, strict=True):
-        if not value:
-            raise ValueError(f"{column} is missing")
-        if "\ufffd" in value:  # the replacement for bytes that cannot be decoded
-            raise ValueError(f"{column} {shortened(value)} is not UTF-8 text")
-    parsed: list = []
-    for column, value, parse in zip(names, values, parsers, strict=False):
-        try:
-            parsed.append(parse(value))
-        except ValueError as problem:
-            raise ValueError(f"{column} {problem}") from None
-    rating = _rounded(parsed[2])
-    if not math.isfinite(rating) or not scale[0] <= rating <= scale[1]:
-        raise ValueError(
-            f"{names[2]} {shortened(values[2])} is off the scale {scale[0]:g} to {scale[1]:g} (data.scale)"
-        )
-    if len(parsed) == 4 and parsed[3] < 0:
-        raise ValueError(f"{names[3]} {shortened(values[3])} is before 1970")
-    return parsed[0], parsed[1], rating, parsed[3] if len(parsed) == 4 else 0
+
+    def __init__(self, fmt: RatingsFormat, header: list[str] | None, scale: tuple[float, float]) -> None:
+        self.names, self.scale = fmt.by_role, scale
+        order = header or fmt.names
+        self.width = len(order)
+        self.positions = {role: order.index(name) for role, name in self.names.items()}
+        parse_id: Callable[[str], Any] = _parse_text if fmt.text_ids else parse_integer
+        parse_timestamp = self._parse_time if fmt.text_ids else parse_integer
+        self.parsers: dict[str, Callable[[str], Any]] = {
+            "user": parse_id,
+            "item": parse_id,
+            "rating": parse_number,
+            "timestamp": parse_timestamp,
+        }
+        self.has_dates: bool | None = None  # unknown before the first time
+
+    def __call__(self, fields: list[str]) -> Row:
+        """Return the row of a line.
+
+        Raises:
+            ValueError: the row is bad; the message names column and value.
+        """
+        if len(fields) != self.width:
+            raise ValueError(
+                f"{self.width} fields expected, {len(fields)} found ({shortened('|'.join(fields))})"
+            )
+        texts = {
+            role: fields[position].strip(None if self.parsers[role] is _parse_text else SPACES)
+            for role, position in self.positions.items()
+        }
+        for role, text in texts.items():
+            if not text:
+                raise ValueError(f"{self.names[role]} is missing")
+            if "\ufffd" in text:  # the replacement for bytes that cannot be decoded
+                raise ValueError(f"{self.names[role]} {shortened(text)} is not UTF-8 text")
+        parsed: dict[str, Any] = {"rating": 1.0, "timestamp": 0}
+        for role, text in texts.items():
+            try:
+                parsed[role] = self.parsers[role](text)
+            except ValueError as problem:
+                raise ValueError(f"{self.names[role]} {problem}") from None
+        rating = _rounded(parsed["rating"])
+        if "rating" in texts and not (math.isfinite(rating) and self.scale[0] <= rating <= self.scale[1]):
+            low, high = self.scale
+            raise ValueError(
+                f"{self.names['rating']} {shortened(texts['rating'])} is off the scale {low:g} to {high:g} "
+                "(data.scale)"
+            )
+        if parsed["timestamp"] < 0:
+            raise ValueError(f"{self.names['timestamp']} {shortened(texts['timestamp'])} is before 1970")
+        return parsed["user"], parsed["item"], rating, parsed["timestamp"]
+
+    def _parse_time(self, text: str) -> int:
+        time, is_date = parse_time(text)
+        if self.has_dates is None:
+            self.has_dates = is_date
+        if is_date != self.has_dates:
+            given, others = ("a date", "numbers") if is_date else ("a number", "dates")
+            raise ValueError(f"{shortened(text)} is {given}, but the times before it are {others}")
+        return time
 
 
 def _rounded(value: float) -> float:

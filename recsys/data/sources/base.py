@@ -7,6 +7,9 @@ from typing import ClassVar
 from recsys.data.dataset import Dataset
 
 MAX_RATING = 1e9  # its square is exact enough in float32
+# Of data without ratings, where the rating of a row is its number of interactions: three quarters up this scale, from
+# where items are relevant, is below one interaction.
+INTERACTION_SCALE = (0.0, 1.0)
 MAX_NAME_LENGTH = 100  # characters; it is part of the name of a folder
 
 
@@ -20,10 +23,16 @@ class Source(ABC):
         name: the name of the data set in results, such as "ml-100k".
         local_paths: names of the keys that are paths; a run records them as absolute paths.
         scale: the lowest and the highest possible rating, if known before the data is read (optional).
+        has_ratings: whether rows have ratings; otherwise they are interactions, such as clicks or purchases.
     """
 
     name: str
     local_paths: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether rows have ratings; see above."""
+        return True
 
     @abstractmethod
     def load(self) -> Dataset:

@@ -159,7 +159,9 @@ def test_a_timestamp_is_not_hexadecimal_where_text_ids_may_be() -> None:
     assert (len(frame), dropped, set(frame["timestamp"])) == (41, 0, {1001})
     for time in (b"0x3e9", b'" 0X3E9 "'):
         data = b"\n".join([HEADER, *lines, b"u,i,4," + time, b"v,j,4,7"])
-        with pytest.raises(DataError, match=r"line 43: timestamp '0[xX]3[eE]9' is not a whole number"):
+        with pytest.raises(
+            DataError, match=r"line 43: timestamp '0[xX]3[eE]9' is neither a whole number nor"
+        ):
             read_ratings(text_of(data), TEXT, SCALE)
         frame, dropped = read_ratings(text_of(data), TEXT, SCALE, "drop")
         assert (frame["user"].iloc[-1], dropped) == ("v", 1)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.dataset import Dataset
-from recsys.data.sources import csv
-from recsys.data.sources.csv import CsvFile
+from recsys.data.sources import table
+from recsys.data.sources.table import Table
 from recsys.errors import DataError, shortened
 
 
@@ -20,9 +20,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_columns_scale_and_separator_can_be_set(file: Path) -> None:
     file.write_text('note;stars;what;who;when\nx;10;"Tea; green";eve;5\ny;0;Cup;bob;7\n;7.5;Cup;eve;9\n')
-    source = CsvFile(
-        str(file), "shop", "who", "what", "stars", timestamp="when", separator=";", scale=(0, 10)
-    )
+    source = Table(str(file), "shop", "who", "what", "stars", time="when", separator=";", scale=(0, 10))
     dataset = source.load()
     assert (dataset.name, dataset.scale, len(dataset)) == ("shop", (0.0, 10.0), 3)
     assert dataset.user_ids.to_ids(dataset.users).tolist() == ["eve", "bob", "eve"]
@@ -36,7 +34,7 @@ def test_columns_scale_and_separator_can_be_set(file: Path) -> None:
 
 def test_integer_ids_stay_integers_and_timestamps_are_optional(file: Path) -> None:
     file.write_text("user,item,rating,timestamp\n12,5,4,99\n7,5,3,98\n")
-    dataset = CsvFile(str(file)).load()
+    dataset = Table(str(file)).load()
     assert dataset.user_ids.ids.tolist() == [7, 12]
     assert not dataset.has_timestamps
 
@@ -48,7 +46,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     """Otherwise the ratings could be parts of two versions."""
     text = "user,item,rating\n12,5,4\n7,5,3\n"
     file.write_text(text)
-    read = csv.read_ratings
+    read = table.read_ratings
 
     def read_and_change(*arguments: Any) -> Any:
         result = read(*arguments)
@@ -58,24 +56,24 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         os.utime(file, ns=(0, 0))
         return result
 
-    monkeypatch.setattr(csv, "read_ratings", read_and_change)
+    monkeypatch.setattr(table, "read_ratings", read_and_change)
     with pytest.raises(DataError, match=r"own\.csv: changed while it was read; run the command again"):
-        CsvFile(str(file)).load()
+        Table(str(file)).load()
     monkeypatch.undo()
-    assert CsvFile(str(file)).load().ratings.tolist() == [1, 3]
+    assert Table(str(file)).load().ratings.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize("name", ["item", "movie", "movieId", "title"])
 def test_the_item_column_has_several_default_names(file: Path, name: str) -> None:
     file.write_text(f"user,{name},rating\na,b,4\n")
-    assert CsvFile(str(file)).load().item_ids.ids.tolist() == ["b"]
+    assert Table(str(file)).load().item_ids.ids.tolist() == ["b"]
 
 
 def test_the_ids_in_a_title_column_are_titles(file: Path) -> None:
     file.write_text("user,title,rating\na,Heat (1995),4\na,Fargo,3\n")
-    table = CsvFile(str(file)).load().item_table
-    assert table["title"].tolist() == ["Fargo", "Heat (1995)"]
-    assert table["year"].fillna(0).tolist() == [0, 1995]
+    items = Table(str(file)).load().item_table
+    assert items["title"].tolist() == ["Fargo", "Heat (1995)"]
+    assert items["year"].fillna(0).tolist() == [0, 1995]
 
 
 def test_a_configured_item_column_has_no_other_names(file: Path) -> None:
@@ -83,26 +81,26 @@ def test_a_configured_item_column_has_no_other_names(file: Path) -> None:
     with pytest.raises(
         DataError, match=r"own\.csv line 1: no column 'film'; the file has 'user', 'movie', 'rating'"
     ):
-        CsvFile(str(file), item="film").load()
+        Table(str(file), item="film").load()
 
 
 def test_a_file_without_an_item_column_is_reported(file: Path) -> None:
     file.write_text("user,film,rating\na,b,4\n")
     message = r"no column 'item' or 'movie' or 'movieId' or 'title'; the file has 'user', 'film', 'rating'"
     with pytest.raises(DataError, match=message):
-        CsvFile(str(file)).load()
+        Table(str(file)).load()
 
 
 def test_the_scale_must_be_ascending(file: Path) -> None:
     file.touch()
-    (message,) = CsvFile(str(file), scale=(5, 1)).check()
+    (message,) = Table(str(file), scale=(5, 1)).check()
     assert message == "data.scale=[5, 1]: the lowest rating comes first, the highest second"
 
 
 @pytest.mark.parametrize("separator", ["\t", r"\t"])
 def test_a_tab_may_be_written_with_a_backslash(file: Path, separator: str) -> None:
     file.write_text("user\titem\trating\na\tb\t4\n")
-    assert CsvFile(str(file), separator=separator).load().ratings.tolist() == [4]
+    assert Table(str(file), separator=separator).load().ratings.tolist() == [4]
 
 
 IMPOSSIBLE = ["::", "", "  ", "," * 9999, *'§·é\u2028\0\n\r"a1.-+', r"\n"]
@@ -111,7 +109,7 @@ IMPOSSIBLE = ["::", "", "  ", "," * 9999, *'§·é\u2028\0\n\r"a1.-+', r"\n"]
 @pytest.mark.parametrize("separator", IMPOSSIBLE)
 def test_the_separator_must_be_a_possible_ascii_character(file: Path, separator: str) -> None:
     file.write_bytes(f"user{separator}item{separator}rating\n1{separator}2{separator}3\n".encode())
-    source = CsvFile(str(file), separator=separator)
+    source = Table(str(file), separator=separator)
     (message,) = source.check()
     assert message.startswith(
         f"data.separator={shortened(separator)}: must be one ASCII character that is not "
@@ -125,7 +123,7 @@ def test_the_separator_must_be_a_possible_ascii_character(file: Path, separator:
 @pytest.mark.parametrize("separator", [*" ,;:|\t/\\'#~_^&!*", "\x01", "\x1f"])
 def test_other_ascii_characters_are_separators(file: Path, separator: str) -> None:
     file.write_bytes(f"user{separator}item{separator}rating\n1{separator}2{separator}3.5\n".encode())
-    dataset = CsvFile(str(file), separator=separator).load()
+    dataset = Table(str(file), separator=separator).load()
     assert (dataset.user_ids.ids.tolist(), dataset.item_ids.ids.tolist()) == ([1], [2])
     assert dataset.ratings.tolist() == [3.5]
 
@@ -133,15 +131,15 @@ def test_other_ascii_characters_are_separators(file: Path, separator: str) -> No
 def test_bad_rows_are_errors_or_dropped(file: Path) -> None:
     file.write_text("user,item,rating\na,b,4\na,c,9\n")
     with pytest.raises(DataError, match=r"own\.csv line 3: rating '9' is off the scale 1 to 5"):
-        CsvFile(str(file)).load()
-    dataset = CsvFile(str(file), on_bad_rows="drop").load()
+        Table(str(file)).load()
+    dataset = Table(str(file), on_bad_rows="drop").load()
     assert (len(dataset), dataset.dropped) == (1, 1)
 
 
 @pytest.mark.parametrize(("path", "why"), [("nowhere.csv", "No such file"), (".", "Is a directory")])
 def test_a_file_that_cannot_be_read_is_reported(path: str, why: str) -> None:
     with pytest.raises(DataError, match=f"^data.path={path}: {why}"):
-        CsvFile(path).load()
+        Table(path).load()
 
 
 @pytest.mark.parametrize("kind", ["a FIFO", "a device", "a link to a FIFO"])
@@ -153,53 +151,53 @@ def test_a_path_that_cannot_be_read_twice_is_refused_without_reading(kind: str, 
     if kind == "a link to a FIFO":
         path = tmp_path / "link"
         path.symlink_to("pipe")
-    (message,) = CsvFile(str(path)).check()
+    (message,) = Table(str(path)).check()
     assert message.startswith(f"data.path={path}: not a regular file, but a pipe or a device")
     with pytest.raises(DataError, match=r"save the ratings to a file first$"):
-        CsvFile(str(path)).load()
+        Table(str(path)).load()
 
 
 def test_a_path_that_is_too_long_is_reported() -> None:
-    (message,) = CsvFile("x" * 10_000).check()
+    (message,) = Table("x" * 10_000).check()
     assert re.fullmatch(r"data\.path=x{200}\.\.\. \(10,000 characters\): File name too long", message)
 
 
 def test_a_missing_file_is_reported_before_it_is_read() -> None:
-    assert list(CsvFile("nowhere.csv").check()) == ["data.path=nowhere.csv: No such file or directory"]
+    assert list(Table("nowhere.csv").check()) == ["data.path=nowhere.csv: No such file or directory"]
 
 
 def test_a_data_folder_that_cannot_be_used_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("user,item,rating\na,b,4\n")
     monkeypatch.setenv("RECSYS_DATA", "own.csv/data")
     with pytest.raises(DataError, match=r"^RECSYS_DATA=own\.csv/data: cannot be used: Not a directory; "):
-        CsvFile(str(file)).load()
+        Table(str(file)).load()
 
 
 def test_the_path_may_start_with_a_tilde(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("user,item,rating\na,b,4\n")
     monkeypatch.setenv("HOME", str(file.parent))
-    assert len(CsvFile("~/own.csv").load()) == 1
+    assert len(Table("~/own.csv").load()) == 1
 
 
 def test_a_second_load_reads_the_cache_unless_the_file_has_changed(tmp_path: Path, monkeypatch) -> None:
     file = tmp_path / "own.csv"
     file.write_text("user,item,rating\na,x,1\nb,y,2\n")
-    first = CsvFile(str(file)).load()
+    first = Table(str(file)).load()
     with monkeypatch.context() as patch:
-        patch.setattr("recsys.data.sources.csv.read_ratings", lambda *_: pytest.fail("read again"))
-        again = CsvFile("own.csv").load()  # the same file by its relative path
+        patch.setattr("recsys.data.sources.table.read_ratings", lambda *_: pytest.fail("read again"))
+        again = Table("own.csv").load()  # the same file by its relative path
     assert again.user_ids.ids.tolist() == first.user_ids.ids.tolist() == ["a", "b"]
     assert again.ratings.tolist() == [1, 2]
     file.write_text("user,item,rating\na,x,1\nb,y,2\nb,x,5\n")
-    assert len(CsvFile(str(file)).load()) == 3
-    assert CsvFile(str(file), scale=(0, 5)).load().scale == (0, 5)
+    assert len(Table(str(file)).load()) == 3
+    assert Table(str(file), scale=(0, 5)).load().scale == (0, 5)
 
 
 def load_text(folder: Path, text: str, **options: object) -> Dataset:
     """Write a file and load it."""
     file = folder / "own.csv"
     file.write_text(text, "utf-8")
-    return CsvFile(str(file), **{"timestamp": None, "scale": (0.5, 5.0), **options}).load()
+    return Table(str(file), **{"time": None, "scale": (0.5, 5.0), **options}).load()
 
 
 IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=',"'), min_size=1, max_size=8)
@@ -225,7 +223,7 @@ def test_edge_cases_are_read(data: str, tmp_path: Path) -> None:
     users, items = {"one": (1, 1), "one user": (1, 9), "one item": (9, 1)}.get(data, (4, 4))
     time = 2**40 if data == "far future" else 1
     lines = [f"{user},{item},3,{time}\n" for user in range(users) for item in range(items)]
-    dataset = load_text(tmp_path, "user,item,rating,time\n" + "".join(lines), timestamp="time")
+    dataset = load_text(tmp_path, "user,item,rating,time\n" + "".join(lines), time="time")
     assert (len(dataset), len(dataset.user_ids), len(dataset.item_ids)) == (users * items, users, items)
 
 
@@ -241,4 +239,4 @@ def test_edge_cases_are_read(data: str, tmp_path: Path) -> None:
 )
 def test_values_that_fit_no_file_or_number_are_refused(options: dict, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("user,item,rating\n1,1,3\n", "utf-8")
-    assert list(CsvFile(str(tmp_path / "a.csv"), **options).check()) == [message]
+    assert list(Table(str(tmp_path / "a.csv"), **options).check()) == [message]

@@ -1,0 +1,241 @@
+"""Files of several formats with the same rows give the same dataset; times, repeated rows and interactions."""
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from recsys.data.dataset import Dataset
+from recsys.data.sources.table import Table
+from recsys.errors import DataError
+
+ROWS = pd.DataFrame(
+    {
+        "user": ["eve", "bob", "eve", "zoë"],
+        "item": [10, 20, 30, 10],
+        "rating": [4.0, 3.5, 1.0, 5.0],
+        "time": [1_700_000_000, 1_700_000_100, 1_700_000_200, 1_700_000_300],
+        "note": ["a, b", "", "c", "d"],
+    }
+)
+
+
+def write(folder: Path, form: str, rows: pd.DataFrame = ROWS) -> Path:
+    """Write rows in a format, under a name that does not show it."""
+    path = folder / "ratings.data"
+    separators = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "gzip": ","}
+    if form == "parquet":
+        rows.to_parquet(path)
+    else:
+        text = rows.to_csv(index=False, sep=separators[form]).encode()
+        path.write_bytes(gzip.compress(text) if form == "gzip" else text)
+    return path
+
+
+def rows_of(dataset: Dataset) -> list[tuple]:
+    users, items = dataset.user_ids.to_ids(dataset.users), dataset.item_ids.to_ids(dataset.items)
+    return list(
+        zip(
+            users.tolist(), items.tolist(), dataset.ratings.tolist(), dataset.timestamps.tolist(), strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("form", ["comma", "tab", "semicolon", "bar", "gzip", "parquet"])
+def test_the_format_is_recognised_by_content(form: str, tmp_path: Path) -> None:
+    dataset = Table(str(write(tmp_path, form)), time="time").load()
+    assert rows_of(dataset) == list(ROWS.drop(columns="note").itertuples(index=False, name=None))
+    assert dataset.has_ratings
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    assert dataset.sha256 == Table(str(write(reference, "comma")), time="time").load().sha256
+
+
+def test_a_column_that_is_missing_is_reported_with_those_that_exist(tmp_path: Path) -> None:
+    for form, place in (("parquet", "ratings.data: no column 'stars'"), ("tab", "line 1: no column 'stars'")):
+        with pytest.raises(
+            DataError, match=rf"{place}; the file has 'user', 'item', 'rating', 'time', 'note'"
+        ):
+            Table(str(write(tmp_path, form)), rating="stars").load()
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ([1_700_000_000, 0], [1_700_000_000, 0]),
+        ([1_700_000_000_500, 1_000_000_000_000], [1_700_000_000, 1_000_000_000]),  # milliseconds
+        ([1_700_000_000_500_000, 1_000_000_000_000_000], [1_700_000_000, 1_000_000_000]),
+        ([1_700_000_000_000_000_000, 10**18], [1_700_000_000, 10**9]),
+        (["2023-11-14T22:13:20Z", "2001-09-09 01:46:40"], [1_700_000_000, 10**9]),
+        (["2023-11-15T00:13:20.75+02:00", "2001-09-09T01:46:40Z"], [1_700_000_000, 10**9]),
+        (["2023-11-14", "1970-01-01"], [1_699_920_000, 0]),
+    ],
+)
+@pytest.mark.parametrize("form", ["comma", "parquet", "row by row"])
+def test_times_have_any_unit_or_are_dates(times: list, seconds: list[int], form: str, tmp_path: Path) -> None:
+    rows = pd.DataFrame({"user": [1, 1], "item": [1, 2], "rating": [3, 4], "time": times})
+    if form == "row by row":  # a bad row is read by the strict reader, and so are all others
+        rows.loc[2] = [1, 3, 9, times[0]]
+    path = write(tmp_path, "parquet" if form == "parquet" else "comma", rows)
+    dataset = Table(str(path), time="time", on_bad_rows="drop").load()
+    assert dataset.timestamps.tolist() == seconds
+
+
+def test_parquet_files_have_timestamps_and_dates(tmp_path: Path) -> None:
+    when = datetime(2023, 11, 14, 22, 13, 20, 999, tzinfo=UTC)
+    for kind in (pa.timestamp("us"), pa.timestamp("ms", "UTC"), pa.date32()):
+        value = when.date() if kind == pa.date32() else when
+        table = pa.table({"user": ["a"], "item": ["b"], "rating": [3], "time": pa.array([value], kind)})
+        parquet.write_table(table, tmp_path / "r.parquet")
+        (time,) = Table(str(tmp_path / "r.parquet"), time="time").load().timestamps
+        assert time == (1_699_920_000 if kind == pa.date32() else 1_700_000_000)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([1_700_000_000, 1_700_000_000_000], "the largest is in milliseconds, the smallest is not"),
+        (["2023-11-14", "5"], r"time '5' is a number, but the times before it are dates"),
+        (["5", "2023-11-14"], r"line 3: time '2023-11-14' is a date, but the times before it are numbers"),
+        (["now", "2023-11-14"], "line 2: time 'now' is neither a whole number nor a date such as"),
+        (["1969-12-31", "2023-11-14"], "line 2: time '1969-12-31' is before 1970"),
+    ],
+)
+def test_times_of_different_kinds_are_refused(times: list, message: str, tmp_path: Path) -> None:
+    rows = pd.DataFrame({"user": [1, 1], "item": [1, 2], "rating": [3, 4], "time": times})
+    with pytest.raises(DataError, match=message):
+        Table(str(write(tmp_path, "comma", rows)), time="time").load()
+
+
+BAD = {
+    "user missing": ({"user": None}, "row 2: user is missing"),
+    "item empty": ({"item": " "}, "row 2: item ' ' is empty, longer than 1000 characters, or has a NUL"),
+    "NUL": ({"item": "a\0"}, r"row 2: item 'a\\x00' is empty"),
+    "off the scale": ({"rating": 7.0}, r"row 2: rating '7.0' is off the scale 1 to 5 \(data.scale\)"),
+    "NaN": ({"rating": float("nan")}, "row 2: rating (is missing|'nan' is off)"),
+    "before 1970": ({"time": -5}, "row 2: time '-5' is not a time since 1970"),
+    "repeated": (
+        {"user": "eve", "item": "10"},
+        "row 2: has the user and item of an earlier row; data.duplicates=last keeps",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_rows_of_parquet_files_are_named_or_dropped(kind: str, tmp_path: Path) -> None:
+    changes, message = BAD[kind]
+    rows = ROWS.astype({"item": str})
+    for column, value in changes.items():
+        rows.loc[1, column] = value
+    path = write(tmp_path, "parquet", rows)
+    with pytest.raises(DataError, match=message):
+        Table(str(path), time="time").load()
+    dataset = Table(str(path), time="time", on_bad_rows="drop").load()
+    assert (len(dataset), dataset.dropped) == (3, 1)
+    expected = ROWS.drop(index=1).drop(columns="note")
+    assert rows_of(dataset) == list(expected.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("user", pa.array([True]), "column 'user' has the type bool; ids must be whole numbers or text"),
+        ("rating", pa.array(["4"]), "column 'rating' has the type string; ratings must be numbers"),
+        ("time", pa.array([True]), "column 'time' has the type bool; times must be whole numbers"),
+        ("time", pa.array(["soon"]), "column 'time' has texts that are neither whole numbers nor dates"),
+    ],
+)
+def test_types_that_cannot_be_used_are_refused(
+    column: str, values: pa.Array, message: str, tmp_path: Path
+) -> None:
+    table = {"user": pa.array([1]), "item": pa.array([2]), "rating": pa.array([3]), "time": pa.array([4])}
+    parquet.write_table(pa.table(table | {column: values}), tmp_path / "r.parquet")
+    with pytest.raises(DataError, match=message):
+        Table(str(tmp_path / "r.parquet"), time="time").load()
+
+
+def test_ids_of_parquet_files_may_be_categories_or_floats_with_missing_values(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {"user": [7.0, None, 5.0], "item": pd.Categorical(["b", "a", "a"]), "rating": [1, 2, 3]}
+    )
+    dataset = Table(str(write(tmp_path, "parquet", rows)), on_bad_rows="drop").load()
+    assert dataset.user_ids.ids.tolist() == [5, 7]
+    assert dataset.item_ids.ids.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-20], lambda data: data[:40], lambda data: data[:8] + data]
+)
+@pytest.mark.parametrize("form", ["gzip", "parquet"])
+def test_damaged_files_are_reported(form: str, damage, tmp_path: Path) -> None:
+    path = write(tmp_path, form)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=r"ratings\.data"):
+        Table(str(path)).load()
+
+
+def test_a_gzip_file_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv.gz"
+    path.write_bytes(gzip.compress(b"user,item,rating\n" + b"1,1,1\n" * 2**20))
+    with pytest.raises(DataError, match="more than 100 times as large as the file"):
+        Table(str(path)).load()
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"])
+def test_other_compressed_files_are_named(start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(start + b"rest")
+    with pytest.raises(DataError, match=r"is compressed .*; unpack it, or compress it with gzip"):
+        Table(str(tmp_path / "r")).load()
+
+
+CLICKS = pd.DataFrame(
+    {
+        "user": [1, 2, 1, 1, 2],
+        "item": [5, 5, 5, 6, 5],
+        "time": [30, 20, 10, 40, 20],
+        "rating": [1, 2, 3, 4, 5],
+    }
+)
+
+
+@pytest.mark.parametrize("form", ["comma", "parquet"])
+def test_repeated_interactions_are_counted_or_the_last_is_kept(form: str, tmp_path: Path) -> None:
+    path = str(write(tmp_path, form, CLICKS))
+    with pytest.raises(DataError, match=r"data\.duplicates=count counts such rows"):
+        Table(path, rating=None).load()
+    counted = Table(path, rating=None, time="time", duplicates="count").load()
+    assert not counted.has_ratings
+    assert rows_of(counted) == [(1, 5, 2, 30), (1, 6, 1, 40), (2, 5, 2, 20)]
+    assert counted.scale == (0, 1)
+    last = Table(path, time="time", duplicates="last").load()
+    assert rows_of(last) == [(1, 5, 1, 30), (1, 6, 4, 40), (2, 5, 5, 20)]  # of equal times, the later row
+    assert last.has_ratings
+
+
+def test_ratings_cannot_be_counted(tmp_path: Path) -> None:
+    (message,) = Table(str(write(tmp_path, "comma")), duplicates="count").check()
+    assert message.startswith(
+        "data.duplicates=count: rows with ratings cannot be counted; use data.duplicates=last"
+    )
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=20))
+def test_the_counts_of_all_pairs_add_up_to_the_rows(events: list[tuple[int, int, int]]) -> None:
+    from recsys.data.ratings_file.duplicates import combine
+
+    table = pd.DataFrame(events, columns=["user", "item", "timestamp"]).assign(rating=np.float32(1))
+    counted = combine(table, "count")
+    assert counted["rating"].sum() == len(events)
+    assert len(counted) == len({event[:2] for event in events})
+    for row in counted.itertuples():
+        assert row.timestamp == max(
+            time for user, item, time in events if (user, item) == (row.user, row.item)
+        )
