@@ -22,14 +22,15 @@ def describe(dataset: "Dataset") -> dict[str, Any]:
 
     Returns:
         name, ratings, users, items, density (share of all user-item pairs that are rated), mean, timestamps
-        (whether all are known), dropped, sha256, and histogram ({rating rounded to half stars: count}).
+        (whether all are known), dropped, sha256, and histogram ({rating rounded to half stars: count}). Data without
+        ratings has the key interactions instead, and a histogram of their numbers per user and item.
     """
     import numpy as np
 
     values, counts = np.unique(np.round(2 * dataset.ratings) / 2, return_counts=True)
     return {
         "name": dataset.name,
-        "ratings": len(dataset),
+        "ratings" if dataset.has_ratings else "interactions": len(dataset),
         "users": len(dataset.user_ids),
         "items": len(dataset.item_ids),
         "density": len(dataset) / (len(dataset.user_ids) * len(dataset.item_ids)),
@@ -59,14 +60,14 @@ def _task(cfg: DictConfig) -> None:
         print_rows([statistics | columns], cfg.format)
         return
     print_rows([{"statistic": key, "value": shown(value)} for key, value in statistics.items()], "table")
-    _print_histogram(histogram)
+    _print_histogram(histogram, "Ratings" if dataset.has_ratings else "Interactions per user and item")
     _print_cross_table(dataset)
 
 
-def _print_histogram(histogram: dict[str, int]) -> None:
+def _print_histogram(histogram: dict[str, int], title: str) -> None:
     highest = max(histogram.values())
     block = "█" if can_print("█") else "#"
-    print_line("\nRatings")
+    print_line(f"\n{title}")
     for rating, count in histogram.items():
         print_line(f"{rating:>5}  {block * round(40 * count / highest):<40} {count:>10,}")
 

@@ -171,7 +171,7 @@ def _task(cfg: DictConfig) -> None:
     elif not rows:
         print_line(f"{title}: no items left")
         return
-    print_rows(rows, cfg.format, title)
+    print_rows(_without_empty_columns(rows) if cfg.format == "table" else rows, cfg.format, title)
 
 
 def _write(items: "pd.DataFrame", file: Path) -> None:
@@ -181,6 +181,21 @@ def _write(items: "pd.DataFrame", file: Path) -> None:
             getattr(items, WRITERS[file.suffix])(temporary, index=False)
     except OSError as error:
         raise ConfigError(f"output={file}: {error.strerror or error}") from None
+
+
+def _without_empty_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what is known about no item; an item without a title is called "item <id>"."""
+    from recsys.data.dataset import default_title
+
+    empty = {
+        key
+        for key in rows[0]
+        if all(
+            row[key] in (None, "") or (key == "title" and row[key] == default_title(row["item"]))
+            for row in rows
+        )
+    }
+    return [{key: value for key, value in row.items() if key not in empty} for row in rows]
 
 
 def _row(item: Mapping[Any, Any], is_table: bool) -> dict[str, Any]:

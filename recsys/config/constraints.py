@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 
 from recsys.config.hardware import Config, hardware_errors, runs_on_gpu
 from recsys.errors import first_line
+from recsys.training.small_network import build_small_network
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,11 @@ class Objects:
     optimizer: "torch.optim.Optimizer"
     network: "RatingNetwork"
 
+    @property
+    def has_ratings(self) -> bool:
+        """Whether the data has ratings; otherwise, it has interactions."""
+        return getattr(self.source, "has_ratings", True)
+
 
 def constraint_errors(cfg: Config, on_this_machine: bool = True) -> Iterator[str]:
     """Yield the errors of a training configuration whose individual values are valid.
@@ -51,7 +57,7 @@ def constraint_errors(cfg: Config, on_this_machine: bool = True) -> Iterator[str
         ("loss", "loss", _build),
         ("schedule", "schedule", _build),
         ("optimizer", "optimizer", _build_optimizer),
-        ("network", "model", _build_network),
+        ("network", "model", build_small_network),
     )
     broken = False
     for name, key, build in builders:
@@ -79,26 +85,6 @@ def _build_optimizer(node: Config) -> Any:
     import torch
 
     return instantiate(node, _partial_=True, _convert_="all")([torch.nn.Parameter(torch.zeros(1))])
-
-
-def _build_network(node: Config) -> Any:
-    """Return a network of two users and two items, which takes no memory."""
-    import torch
-
-    facts = {
-        "n_users": 2,
-        "n_items": 2,
-        "scale": [1.0, 5.0],
-        "mean": 3.0,
-        "rating_values": [1.0, 2.0, 3.0, 4.0, 5.0],
-        "n_item_features": 1,
-        "n_user_features": 1,
-    }
-    options = dict(node)
-    network_class = get_class(options.pop("_target_"))
-    accepted = inspect.signature(network_class).parameters
-    with torch.device("meta"):
-        return network_class(**{name: fact for name, fact in facts.items() if name in accepted} | options)
 
 
 def _sparse_gradients_are_supported(cfg: Config, objects: Objects) -> Iterator[str]:
@@ -129,8 +115,23 @@ def _ranking_can_be_measured(cfg: Config, objects: Objects) -> Iterator[str]:
             "use ranking.k=10, or loss=pointwise"
         )
     scale, threshold = getattr(objects.source, "scale", None), ranking["threshold"]
+    if not objects.has_ratings:
+        if threshold is not None:
+            yield f"ranking.threshold={threshold}: not possible with data.rating=null; each interaction is relevant"
+        return
     if scale and threshold is not None and not scale[0] <= threshold <= scale[1]:
         yield f"ranking.threshold={threshold}: must be between {scale[0]} and {scale[1]} (data.scale)"
+
+
+def _loss_fits_data(cfg: Config, objects: Objects) -> Iterator[str]:
+    loss, has_ratings = objects.loss, objects.has_ratings
+    if loss.predicts_ratings and not has_ratings:
+        yield (
+            f"loss={_name(loss).lower()}: learns ratings, but the rows have none (data.rating=null); use loss=softmax, "
+            "loss=bpr or loss=auto"
+        )
+    if loss.counts_interactions and has_ratings:
+        yield f"loss.weights={cfg['loss']['weights']}: needs interactions (data.rating=null); use loss.weights=equal"
 
 
 def _network_fits_loss(cfg: Config, objects: Objects) -> Iterator[str]:
@@ -180,6 +181,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _sparse_gradients_are_supported,
     _split_is_possible,
     _ranking_can_be_measured,
+    _loss_fits_data,
     _network_fits_loss,
     _one_kind_of_average,
     _refit_is_possible,

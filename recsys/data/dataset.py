@@ -13,12 +13,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
 from pyarrow import compute, feather
 
 from recsys.atomic import flush
-from recsys.data.ids import CHUNK, IdMap
+from recsys.data.ids import CHUNK, IdMap, text_id_problem
+from recsys.errors import DataError, shortened
 
 CACHE_FORMAT = 5  # increase it when `save` or a reader changes: older files are then encoded again
+FACTS = ("name", "scale", "sha256", "dropped", "has_ratings", "item_column")  # in dataset.json
 HASHED_BYTES = 2**20  # of text ids at once: every id takes as many bytes as the longest
 USER_COLUMNS = ["gender", "age", "occupation"]  # text; empty if unknown
 
@@ -41,6 +44,7 @@ class Dataset:
         sha256: hash of the raw rating rows in their order.
         dropped: the number of bad rows that were skipped (on_bad_rows=drop).
         has_ratings: whether rows have ratings; otherwise each is an interaction, and `ratings` are their numbers.
+        item_column: the name of the item column in the file, which files of new users may use, too.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Dataset:
     sha256: str
     dropped: int = 0
     has_ratings: bool = True
+    item_column: str = "item"
 
     def __len__(self) -> int:
         return len(self.ratings)
@@ -74,6 +79,7 @@ def encode(
     dropped: int = 0,
     user_table: pd.DataFrame | None = None,
     has_ratings: bool = True,
+    item_column: str = "item",
 ) -> Dataset:
     """Make a dataset from raw tables: replace raw ids by user indices and item indices.
 
@@ -86,6 +92,7 @@ def encode(
         dropped: the number of bad rows that were skipped.
         user_table: columns user, gender, age, occupation; None if nothing is known about the users.
         has_ratings: whether rows have ratings; otherwise they are interactions, and the ratings their numbers.
+        item_column: the name of the item column in the file.
     """
     raw_users, raw_items = _raw_ids(ratings["user"]), _raw_ids(ratings["item"])
     values = ratings["rating"].to_numpy(np.float32)
@@ -110,6 +117,7 @@ def encode(
         sha256=sha256.result(),
         dropped=dropped,
         has_ratings=has_ratings,
+        item_column=item_column,
     )
 
 
@@ -153,7 +161,7 @@ def save(dataset: Dataset, folder: Path) -> None:
         feather.write_feather(users, str(temporary / "users.arrow"))
         items = dataset.item_table.assign(id=dataset.item_ids.ids)
         feather.write_feather(items, str(temporary / "items.arrow"))
-        facts = {key: getattr(dataset, key) for key in ("name", "scale", "sha256", "dropped", "has_ratings")}
+        facts = {key: getattr(dataset, key) for key in FACTS}
         (temporary / "dataset.json").write_text(json.dumps(facts), "utf-8")
         for file in temporary.iterdir():
             flush(file)
@@ -185,14 +193,31 @@ def load(folder: Path) -> Dataset:
 
 
 def _raw_ids(ids: pd.Series) -> NDArray:
-    """Return ids as an array of integers, or of text as Python objects."""
-    return ids.to_numpy() if ids.dtype.kind in "iu" else ids.to_numpy(object)
+    """Return ids as an array of integers, or of text as Python objects.
+
+    Raises:
+        DataError: there are others.
+    """
+    if ids.dtype.kind in "iu":
+        return ids.to_numpy()
+    objects = ids.to_numpy(object)
+    kind = infer_dtype(objects, skipna=False)
+    if kind == "integer":
+        return objects.astype(np.int64)
+    if kind not in ("string", "empty"):
+        raise DataError(
+            f"column {ids.name!r}: ids must be whole numbers or text without missing values, not {kind}"
+        )
+    return objects
 
 
 def _encode_ids(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
     """Return the distinct ids of `raw`, and the index of each element of `raw`."""
     if raw.dtype == object:
         codes, distinct = pd.factorize(raw, sort=True)
+        for id in distinct:
+            if (problem := text_id_problem(id)) is not None:
+                raise DataError(f"column {name!r}: id {shortened(id)} {problem}")
         return IdMap(distinct, name), codes.astype(np.int32)
     ids, indices = IdMap.from_values(raw, name), np.empty(len(raw), dtype=np.int32)
     for start in range(0, len(raw), CHUNK):
@@ -201,7 +226,10 @@ def _encode_ids(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
 
 
 def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:
-    """Hash all columns one after the other; integer ids of any type as int64, text ids as UTF-8, zero-padded."""
+    """Hash all columns one after the other: integer ids of any type as int64; text ids as UTF-8, padded with zeros.
+
+    Before text ids come their number and their width, because otherwise other ids could have the same bytes.
+    """
     digest = hashlib.sha256()
     for ids in (users, items):
         if ids.dtype.kind in "iu":
@@ -209,6 +237,7 @@ def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:
                 digest.update(ids[start : start + CHUNK].astype(np.int64).data)
         else:
             width = compute.max(compute.binary_length(pa.array(ids, pa.string()))).as_py() or 1
+            digest.update(f"{len(ids)} texts of {width} bytes:".encode())
             rows = max(HASHED_BYTES // width, 1)
             for start in range(0, len(ids), rows):
                 texts = [id.encode() for id in ids[start : start + rows]]

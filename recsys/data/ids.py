@@ -209,6 +209,19 @@ def as_array(ids: ArrayLike) -> NDArray:
     return objects if _kind(objects) == NUMBERS else array
 
 
+def text_id_problem(id: str) -> str | None:
+    """Return why a text cannot be an id, as the end of an error message; None if it can."""
+    if len(id) > MAX_ID_LENGTH:
+        return f"is longer than {MAX_ID_LENGTH} characters"
+    if "\0" in id:  # many programs ignore it at the end of a text: two users would become one
+        return "has a NUL character"
+    try:
+        id.encode()
+    except UnicodeEncodeError:  # half of a character
+        return "is not valid text"
+    return None
+
+
 def _list_of(near: list) -> str:
     return f" (the nearest known: {', '.join(shortened(id, quoted=False) for id in near)})" if near else ""
 

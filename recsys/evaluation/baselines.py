@@ -20,7 +20,7 @@ def baseline_metrics(
     ranking: RankingTask | None = None,
     biases: Biases | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Return the metrics of each baseline, fitted to the training set, on a subset.
+    """Return the metrics of each baseline, fitted to the training set, on a subset; for interactions, only popularity.
 
     Args:
         dataset: the ratings.
@@ -30,15 +30,17 @@ def baseline_metrics(
         biases: the bias model of the training set; None: fit it.
     """
     rows = getattr(split, subset)
-    biases = biases or fit_biases(dataset, split.train)
-    predictions = {
-        "global-mean": np.full(len(rows), dataset.ratings[split.train].mean(dtype=np.float64)),
-        "user-item-bias": biases.predict(dataset.users[rows], dataset.items[rows]),
-    }
-    metrics = {
-        name: _rating_metrics(values.clip(*dataset.scale), dataset.ratings[rows], subset)
-        for name, values in predictions.items()
-    }
+    metrics: dict[str, dict[str, float]] = {}
+    if dataset.has_ratings:
+        biases = biases or fit_biases(dataset, split.train)
+        predictions = {
+            "global-mean": np.full(len(rows), dataset.ratings[split.train].mean(dtype=np.float64)),
+            "user-item-bias": biases.predict(dataset.users[rows], dataset.items[rows]),
+        }
+        metrics = {
+            name: _rating_metrics(values.clip(*dataset.scale), dataset.ratings[rows], subset)
+            for name, values in predictions.items()
+        }
     if ranking is not None:
         metrics["popularity"] = ranking.measure(Popularity(len(dataset.user_ids), ranking.item_counts))
     return metrics

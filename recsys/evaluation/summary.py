@@ -96,6 +96,7 @@ def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str,
         "val": len(split.val),
         "test": len(split.test),
         "dropped": dataset.dropped,
+        "has_ratings": dataset.has_ratings,
         # Cold-start ratings: the user or the item has no training rating.
         "cold": {
             subset: count_cold(dataset, split.train, getattr(split, subset)) for subset in ("val", "test")
@@ -138,16 +139,19 @@ def _versions() -> dict[str, Any]:
 def print_summary(result: dict[str, Any], folder: Path) -> None:
     """Print the test metrics of the run and of the baselines, then size, time and folder of the run."""
     data, ranking, selected_by = result["data"], result["ranking"], result["objective"]["name"]
-    title, columns = f"{data['name']}, {data['test']:,} test ratings", ["test/rmse", "test/mae"]
+    rows = "ratings" if data.get("has_ratings", True) else "interactions"
+    title, columns = f"{data['name']}, {data['test']:,} test {rows}", ["test/rmse", "test/mae"]
     if ranking is not None and "test" in ranking["users"]:
         title += f", top {ranking['k']} of {data['items']:,} items for {ranking['users']['test']:,} users"
         columns += [f"test/{name}@{ranking['k']}" for name in ("ndcg", "recall")]
+    models = result["baselines"] | {result["model"]["name"]: result["metrics"]}
+    columns = [column for column in (*columns, selected_by) if any(column in one for one in models.values())]
     table = TextTable(title)
     table.add_column("model", no_wrap=True)
-    for column in (*columns, selected_by):
+    for column in columns:
         table.add_column(_heading(column), is_number=True)
-    for name, metrics in (result["baselines"] | {result["model"]["name"]: result["metrics"]}).items():
-        cells = (f"{metrics[column]:.4f}" if column in metrics else "" for column in (*columns, selected_by))
+    for name, metrics in models.items():
+        cells = (f"{metrics[column]:.4f}" if column in metrics else "" for column in columns)
         table.add_row([name, *cells], is_bold=metrics is result["metrics"])
     table.print()
     for line in (

@@ -40,8 +40,10 @@ def train(
     # Imported here because torch and Lightning take seconds: --help and typing errors answer at once.
     from recsys.config.validate import validate
     from recsys.experiment.fit import fit
+    from recsys.training.auto_loss import choose_loss
 
     start = time.perf_counter()
+    cfg = choose_loss(cfg)
     validate(cfg)
     if cfg.resume:
         raise ConfigError(

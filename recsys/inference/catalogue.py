@@ -23,6 +23,7 @@ class Catalogue:
         rating_counts: number of ratings of every item, int64 (n_items,).
         scale: the lowest and the highest rating.
         predicts_ratings: whether predictions are on the rating scale.
+        has_ratings: whether the data has ratings; otherwise, it has interactions.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class Catalogue:
         rating_counts: NDArray[np.int64],
         scale: tuple[float, float],
         predicts_ratings: bool = True,
+        has_ratings: bool = True,
     ) -> None:
+        self.count_name = "ratings" if has_ratings else "interactions"
         self.ids, self.items, self.rating_counts = ids, items, rating_counts
         self.scale, self.predicts_ratings = scale, predicts_ratings
 
@@ -112,7 +115,7 @@ class Catalogue:
         scores: NDArray | None = None,
         deviations: NDArray | None = None,
     ) -> pd.DataFrame:
-        """Return a table of items: item, title, year, genres, [score], values, [deviation], ratings.
+        """Return a table of items: item, title, year, genres, [score], values, [deviation], ratings (or interactions).
 
         Args:
             indices: item indices (n,).
@@ -129,7 +132,7 @@ class Catalogue:
         table[name] = values.clip(*self.scale) if clipped else values
         if deviations is not None:
             table["deviation"] = deviations
-        table["ratings"] = self.rating_counts[indices]
+        table[self.count_name] = self.rating_counts[indices]
         return table
 
     @cached_property

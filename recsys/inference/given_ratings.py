@@ -1,4 +1,4 @@
-"""The ratings that describe a new user or a new item, given in Python."""
+"""The ratings or interactions that describe a new user or a new item, given in Python."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -40,3 +40,19 @@ def index_ratings(
             raise DataError(f"{kind} {given}: has two ratings; keep one of them")
         by_index[index] = value
     return by_index
+
+
+def index_interactions(items: Iterable[Any], to_index: Callable[[Any], int]) -> dict[int, float]:
+    """Return 1 for each item index.
+
+    Args:
+        items: raw ids or titles; an item that occurs several times counts once. The values of a mapping have no effect.
+        to_index: returns the index of a raw id or title.
+
+    Raises:
+        UnknownIdError: an id is unknown, or several items match a title.
+        DataError: a single text is given.
+    """
+    if isinstance(items, str):
+        raise DataError(f"{shortened(items)}: give a list of items, even of one")
+    return {to_index(item): 1.0 for item in items}

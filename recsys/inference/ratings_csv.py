@@ -1,4 +1,4 @@
-"""A new user's ratings: a CSV file with an item column (raw ids or titles) and the column rating."""
+"""A new user's ratings or interactions: a CSV file with an item column (raw ids or titles) and the column rating."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +10,17 @@ from recsys.inference.csv_rows import csv_rows
 
 
 def read_ratings_csv(
-    path: Path, to_index: Callable[[str], int], scale: tuple[float, float]
+    path: Path, to_index: Callable[[str], int], scale: tuple[float, float] | None, item_column: str = "item"
 ) -> dict[int, float]:
     """Return the ratings of a file by item index, in the file's order; empty if there are none.
 
     Args:
-        path: UTF-8 text with a header, in a file or a pipe. The item column is called item, movie, movieId or
-            title, the first of these that exists; further columns are ignored.
+        path: UTF-8 text with a header, in a file or a pipe. The item column has the name that it has in the data, or is
+            called item, movie, movieId or title, the first of these that exists; further columns are ignored.
         to_index: returns the item index of a raw id or title; raises UnknownIdError.
-        scale: the lowest and the highest rating.
+        scale: the lowest and the highest rating; None: rows are interactions, which have the rating 1 and no column for
+            it, and may repeat.
+        item_column: the name of the item column in the data of the run.
 
     Raises:
         DataError: the file cannot be read, or a line is wrong; names file, line and value.
@@ -27,7 +29,7 @@ def read_ratings_csv(
     if (first := next(rows, None)) is None:  # an empty file is a user without ratings
         return {}
     header = first[1]
-    item_column, rating_column = _find_columns(header, path)
+    item_at, rating_at = _find_columns(header, path, item_column, scale is not None)
     ratings: dict[int, float] = {}
     lines: dict[int, int] = {}  # of each item, to report duplicates
     for line, fields in rows:
@@ -36,12 +38,13 @@ def read_ratings_csv(
                 f"{path} line {line}: {len(header)} fields expected, {len(fields)} found "
                 f'({shortened(",".join(fields))}); quote a title that contains a comma: "Postino, Il",4'
             )
-        item = fields[item_column]
+        item = fields[item_at]
         try:
-            index, rating = to_index(item), _parse_rating(fields[rating_column], scale)
+            index = to_index(item)
+            rating = 1.0 if scale is None else _parse_rating(fields[rating_at], scale)
         except (UnknownIdError, ValueError) as error:
             raise DataError(f"{path} line {line}: {error}") from None
-        if index in ratings:
+        if index in ratings and scale is not None:
             raise DataError(
                 f"{path} line {line}: item {shortened(item)} is rated in line {lines[index]} already; keep one"
             )
@@ -49,15 +52,17 @@ def read_ratings_csv(
     return ratings
 
 
-def _find_columns(header: list[str], path: Path) -> tuple[int, int]:
-    """Return the positions of the item column and of the rating column."""
-    item = next((name for name in ITEM_NAMES if name in header), None)
-    if item is None or "rating" not in header:
-        missing = f"item column ({', '.join(ITEM_NAMES)})" if item is None else "column 'rating'"
+def _find_columns(header: list[str], path: Path, item_column: str, has_ratings: bool) -> tuple[int, int]:
+    """Return the positions of the item column, and of the rating column if there are ratings, otherwise 0."""
+    names = tuple(dict.fromkeys((item_column, *ITEM_NAMES)))
+    item = next((name for name in names if name in header), None)
+    if item is None or (has_ratings and "rating" not in header):
+        missing = f"item column ({', '.join(names)})" if item is None else "column 'rating'"
+        expected = f"{item_column},rating" if has_ratings else item_column
         raise DataError(
-            f"{path} line 1: no {missing}; the file has {listed(header)}, the expected header is item,rating"
+            f"{path} line 1: no {missing}; the file has {listed(header)}, the expected header is {expected}"
         )
-    return header.index(item), header.index("rating")
+    return header.index(item), header.index("rating") if has_ratings else 0
 
 
 def _parse_rating(text: str, scale: tuple[float, float]) -> float:

@@ -5,7 +5,7 @@
 It only translates: the modules that compute (`scoring`, `fold_in`, `similar`) work with indices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
@@ -20,7 +20,7 @@ from recsys.errors import RunError
 from recsys.inference.bias_fallback import predict_biases
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.cold_start import ColdStart
-from recsys.inference.given_ratings import Ratings, index_ratings
+from recsys.inference.given_ratings import Ratings, index_interactions, index_ratings
 from recsys.inference.new_item import NewItem
 from recsys.inference.new_user import NewUser
 from recsys.inference.ratings_csv import read_ratings_csv
@@ -67,6 +67,7 @@ class Recommender:
             run.data.item_counts,
             self.scorer.scale,
             self.scorer.predicts_ratings,
+            run.data.has_ratings,
         )
         self.cold_start = ColdStart(run, self.catalogue)
 
@@ -242,16 +243,21 @@ class Recommender:
         """
         return similar_users(self.run, self.user_ids.to_indices(users), k)
 
-    def fold_in(self, ratings: Ratings) -> NewUser:
-        """Return a new user described by ratings.
+    def fold_in(self, ratings: Ratings | Iterable[Any]) -> NewUser:
+        """Return a new user described by ratings, or by interactions.
 
         Args:
-            ratings: from raw item ids or titles to ratings on the scale; without any, the result is the mean user.
+            ratings: from raw item ids or titles to ratings on the scale; without any, the result is the mean user. If
+                the data of the run has no ratings: raw item ids or titles of the user's interactions.
 
         Raises:
             UserError: an item is unknown, a rating is off the scale, or the run's files do not allow fold-in.
         """
-        return self.cold_start.new_user(index_ratings(ratings, self.catalogue.to_index, self.scorer.scale))
+        if self.run.data.has_ratings:
+            return self.cold_start.new_user(
+                index_ratings(ratings, self.catalogue.to_index, self.scorer.scale)
+            )
+        return self.cold_start.new_user(index_interactions(ratings, self.catalogue.to_index))
 
     def fold_in_item(
         self, ratings: Ratings = (), genres: Sequence[str] | str | None = None, year: int | None = None
@@ -272,12 +278,14 @@ class Recommender:
         return self.cold_start.new_item(users, genres, year)
 
     def fold_in_file(self, path: str | Path) -> NewUser:
-        """Return a new user described by a CSV file; see `recsys.inference.ratings_csv`.
+        """Return a new user described by a CSV file of ratings or interactions; see `recsys.inference.ratings_csv`.
 
         Raises:
             UserError: the file cannot be read, a line is wrong, or as for `fold_in`.
         """
-        ratings = read_ratings_csv(Path(path), self.catalogue.to_index, self.scorer.scale)
+        data = self.run.data
+        scale = self.scorer.scale if data.has_ratings else None
+        ratings = read_ratings_csv(Path(path), self.catalogue.to_index, scale, data.item_column)
         return self.cold_start.new_user(ratings)
 
     def export(self, path: str | Path) -> Path:

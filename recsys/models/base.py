@@ -49,7 +49,7 @@ class RatingNetwork(nn.Module):
         scale: the lowest and the highest rating.
         mean: the mean rating of the training set.
         rating_values: the distinct ratings, ascending; needed by head="ordinal".
-        head: from scores to ratings: "linear" (mean + score), "sigmoid" or "ordinal".
+        head: from scores to ratings: "linear" (mean + score), "sigmoid", "ordinal" or "auto"; see `make_head`.
         margin: how far a sigmoid extends beyond the scale, in rating points.
     """
 
@@ -94,6 +94,14 @@ class RatingNetwork(nn.Module):
     def name(self) -> str:
         """The name in result tables: "matrix-factorization" for the class MatrixFactorization."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "-", type(self).__name__).lower()
+
+    def default_loss(self, has_ratings: bool) -> str:
+        """Return which option of conf/loss loss=auto chooses for this network.
+
+        Args:
+            has_ratings: whether the data has ratings; otherwise, it has interactions.
+        """
+        return "pointwise" if has_ratings else "softmax"
 
     @property
     def is_static(self) -> bool:
@@ -205,7 +213,8 @@ def data_facts(data: SplitData) -> dict[str, Callable[[], Any]]:
         "n_items": lambda: len(dataset.item_ids),
         "scale": lambda: list(dataset.scale),
         "mean": lambda: float(dataset.ratings[train].mean(dtype="float64")),
-        "rating_values": lambda: distinct_ratings(dataset.ratings[train]),
+        # Interactions have one rating value in any case: their numbers are not ratings.
+        "rating_values": lambda: distinct_ratings(dataset.ratings[train]) if dataset.has_ratings else [1.0],
         "n_item_features": lambda: item_features(dataset.item_table).shape[1],
         "n_user_features": lambda: user_features(dataset.user_table).shape[1],
     }

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from recsys.errors import ConfigError
 
-Head = Literal["linear", "sigmoid", "ordinal"]
+Head = Literal["linear", "sigmoid", "ordinal", "auto"]
 MAX_RATING_VALUES = 20  # an ordinal head learns a threshold per value; more values are a continuous scale
 MIN_LIKELIHOOD = 1e-6  # smaller probabilities are clamped before the logarithm
 
@@ -131,16 +131,22 @@ def make_head(
 ) -> MeanOffsetHead | SigmoidHead | OrdinalHead:
     """Build a head by its name in the configuration.
 
+    If all training ratings are equal, as those of interactions are, there is nothing to learn about ratings: the head
+    is linear in any case.
+
     Args:
-        head: "linear" (mean + score), "sigmoid" or "ordinal".
+        head: "linear" (mean + score), "sigmoid", "ordinal", or "auto": ordinal if there are rating values, otherwise
+            sigmoid.
         scale: the lowest and the highest rating.
         mean: the mean rating of the training set.
-        rating_values: the distinct ratings, ascending; needed by "ordinal".
+        rating_values: the distinct ratings, ascending; empty if there are more than `MAX_RATING_VALUES`.
         margin: how far a sigmoid extends beyond the scale, in rating points.
 
     Raises:
         ConfigError: "ordinal" without rating values.
     """
-    if head == "linear":
+    if head == "linear" or len(rating_values) == 1:
         return MeanOffsetHead(mean, scale)
-    return SigmoidHead(scale, margin) if head == "sigmoid" else OrdinalHead(rating_values)
+    if head == "sigmoid" or (head == "auto" and not rating_values):
+        return SigmoidHead(scale, margin)
+    return OrdinalHead(rating_values)

@@ -45,7 +45,7 @@ class HybridNet(RatingNetwork):
         embedding_dropout: dropout rate on the vectors where they enter the MLP.
         user: what a user's vector and bias are the sums of; by default, the id embedding alone.
         item: what an item's vector and bias are the sums of.
-        head: from scores to ratings: "linear" (mean + score), "sigmoid" or "ordinal".
+        head: from scores to ratings: "linear" (mean + score), "sigmoid", "ordinal" or "auto"; see `make_head`.
         margin: how far a sigmoid extends beyond the scale, in rating points.
         init_std: initial standard deviation of all vectors.
         choice: whether the network also learns which items users choose, as `Joint` trains it; see `ChoiceHead`.
@@ -108,6 +108,10 @@ class HybridNet(RatingNetwork):
     def name(self) -> str:
         """The name in result tables, as in model=history and model=neumf."""
         return "history" if self._histories else "neumf"
+
+    def default_loss(self, has_ratings: bool) -> str:
+        """Return "joint" for ratings and rating histories, for which that loss was tuned; see `RatingNetwork`."""
+        return "joint" if has_ratings and self._histories else super().default_loss(has_ratings)
 
     @property
     def is_static(self) -> bool:
@@ -175,6 +179,8 @@ class HybridNet(RatingNetwork):
             return
         users, items = dataset.users[train], dataset.items[train]
         deviations = dataset.ratings[train] - np.float32(self.mean)
+        if not dataset.has_ratings:  # histories then say which items were chosen, and nothing else
+            deviations = np.zeros_like(deviations)
         of_users, of_items = self.user_encoder.history, self.item_encoder.history
         if of_users is not None:
             of_users.set_ratings(users, items, deviations, self.n_users)

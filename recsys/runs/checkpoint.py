@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
-from recsys.data.ids import MAX_ID_LENGTH, IdMap
+from recsys.data.ids import MAX_ID_LENGTH, IdMap, text_id_problem
 from recsys.errors import RunError
 from recsys.models.base import RatingNetwork
 from recsys.models.ensemble import average
@@ -214,7 +214,7 @@ def _parse_ids(plain: Any, name: str, n: int) -> IdMap:
     """
     if isinstance(plain, torch.Tensor):
         check_tensor(plain, (None,), (torch.int64,))
-    elif not all(isinstance(id, str) and len(id) <= MAX_ID_LENGTH and _can_be_written(id) for id in plain):
+    elif not all(isinstance(id, str) and text_id_problem(id) is None for id in plain):
         raise RunError(f"{name} ids are not valid texts of at most {MAX_ID_LENGTH} characters")
     if len(plain) != n:
         raise RunError(f"{len(plain)} {name} ids for a network of {n} {name}s")
@@ -222,15 +222,6 @@ def _parse_ids(plain: Any, name: str, n: int) -> IdMap:
     if not (ids[:-1] < ids[1:]).all():
         raise RunError(f"{name} ids are not a list of distinct values in ascending order")
     return IdMap(ids, name)
-
-
-def _can_be_written(text: str) -> bool:
-    """Return whether a text has no NUL, which readers refuse in ids, and no half of a character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
 
 
 def _to_plain(ids: NDArray) -> torch.Tensor | list[str]:

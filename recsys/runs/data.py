@@ -42,6 +42,8 @@ class RunData:
         biases: the bias model of the training set.
         trained_users: bool (n_users,); which users have training ratings.
         trained_items: bool (n_items,); which items have training ratings.
+        has_ratings: whether rows have ratings; otherwise they are interactions.
+        item_column: the name of the item column in the data, which files of new users may use, too.
     """
 
     name: str
@@ -50,6 +52,8 @@ class RunData:
     biases: Biases
     trained_users: Tensor
     trained_items: Tensor
+    has_ratings: bool = True
+    item_column: str = "item"
 
     @classmethod
     def of(cls, dataset: Dataset, split: Split, biases: Biases) -> "RunData":
@@ -62,6 +66,8 @@ class RunData:
             biases,
             present(dataset.users[split.train], n_users),
             present(dataset.items[split.train], n_items),
+            dataset.has_ratings,
+            dataset.item_column,
         )
 
     @property
@@ -104,6 +110,8 @@ def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
         "item_biases": torch.from_numpy(data.biases.items),
         "trained_users": data.trained_users,
         "trained_items": data.trained_items,
+        "has_ratings": data.has_ratings,
+        "item_column": data.item_column,
     }
     write_torch_file(content, folder / DATA)
     return (folder / DATA).stat().st_size
@@ -175,7 +183,15 @@ def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
         biases=biases,
         trained_users=trained_users,
         trained_items=trained_items,
+        has_ratings=_flag(content.get("has_ratings", True)),  # missing in files of earlier versions
+        item_column=_texts([content.get("item_column", "item")], 1)[0],
     )
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false expected")
+    return value
 
 
 def _texts(values: Any, length: int) -> list[str]:

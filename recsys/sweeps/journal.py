@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,20 @@ def open_storage(folder: Path) -> "JournalStorage":
     from optuna.storages.journal import JournalFileBackend
 
     check_no_link(folder / JOURNAL)
+    _remove_stale_lock(folder / JOURNAL)
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+
+
+def _remove_stale_lock(journal: Path) -> None:
+    """Remove a lock that does not lead to the journal: that of a killed process in a folder that was moved since.
+
+    Optuna's lock is a symbolic link to the journal with an absolute path. For one without a target, Optuna would wait
+    forever.
+    """
+    lock = journal.with_name(f"{journal.name}.lock")
+    if lock.is_symlink() and os.path.realpath(lock) != os.path.realpath(journal):
+        log.warning("%s: a lock of another folder, removed", lock)
+        lock.unlink(missing_ok=True)
 
 
 @contextmanager

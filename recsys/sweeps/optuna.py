@@ -148,9 +148,11 @@ def check_comparable(configs: Sequence[DictConfig]) -> None:
     Raises:
         ConfigError: the data, the split or the objective differs.
     """
+    from recsys.training.build import build_loss
+
     compared: dict[str, list[Any]] = {"data": [], "split": [], "loss and ranking": []}
     for cfg in configs:
-        loss, ranking = instantiate(cfg.loss, _convert_="all"), OmegaConf.to_container(cfg.ranking)
+        loss, ranking = build_loss(cfg), OmegaConf.to_container(cfg.ranking)
         compared["data"].append(OmegaConf.to_container(cfg.data, resolve=True))
         compared["split"].append(OmegaConf.to_container(cfg.split, resolve=True))
         objective = loss.objective(cfg.ranking.k)

@@ -23,6 +23,7 @@ from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
 from recsys.seeds import seed_for
 from recsys.terminal import is_terminal
+from recsys.training.auto_loss import choose_loss
 from recsys.training.callbacks.cycle_end import (
     CycleEndCheckpoint,
     CycleEndEarlyStopping,
@@ -53,8 +54,8 @@ def build_data(cfg: DictConfig) -> MovieLensDataModule:
 
 
 def build_loss(cfg: DictConfig) -> Loss:
-    """Return the loss of a configuration."""
-    return instantiate(cfg.loss, _convert_="all")
+    """Return the loss of a configuration; see `choose_loss` for loss=auto."""
+    return instantiate(choose_loss(cfg).loss, _convert_="all")
 
 
 def build_schedule(cfg: DictConfig) -> Schedule:

@@ -21,6 +21,7 @@ from recsys.training.regularization import L2Penalty
 from recsys.types import PositiveFloat, PositiveInt
 
 Positives = Literal["relevant", "all"]
+Weights = Literal["equal", "count", "log-count"]
 
 
 class Loss(ABC):
@@ -43,6 +44,11 @@ class Loss(ABC):
     def ranks(self) -> bool:
         """Whether training orders items, so that ranking metrics are logged for each epoch."""
         return not self.predicts_ratings
+
+    @property
+    def counts_interactions(self) -> bool:
+        """Whether the loss depends on numbers of interactions, which take the place of ratings where there are none."""
+        return False
 
     @property
     def network_arguments(self) -> dict[str, Any]:
@@ -148,6 +154,8 @@ class RankingLoss(Loss):
             0.3 % in ML-25M.
         positives: "relevant": ratings at or above the threshold; "all": every rated item.
         threshold: the lowest relevant rating; None: three quarters up the scale.
+        weights: of positive items: "equal"; or, for interactions, "count": how often the user had this one,
+            "log-count": 1 + ln(count).
         l2: see `Loss`.
     """
 
@@ -158,10 +166,17 @@ class RankingLoss(Loss):
         negatives: PositiveInt,
         positives: Positives = "relevant",
         threshold: float | None = None,
+        weights: Weights = "equal",
         l2: L2Penalty | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(l2)
         self.negatives, self.positives, self.threshold = negatives, positives, threshold
+        self.weights = weights
+
+    @property
+    def counts_interactions(self) -> bool:
+        """Whether positive items are weighted by their number of interactions."""
+        return self.weights != "equal"
 
     def selected(self, ratings: Tensor, scale: tuple[float, float]) -> Tensor | None:
         """Return which ratings are positive: bool (n,); None: all of them."""
@@ -184,11 +199,19 @@ class RankingLoss(Loss):
         return scores[:, :1], scores[:, 1:]
 
     def mean(self, losses: Tensor, network: RatingNetwork, batch: Batch) -> Tensor:
-        """Return the mean of the losses of the positive ratings of a batch, given those of all (B,); 0 without any."""
+        """Return the weighted mean of the losses of the positive ratings of a batch, given those of all (B,).
+
+        Without positive ratings, it is 0.
+        """
         positive = self.selected(batch.ratings, network.scale)
-        if positive is None:
+        if positive is None and self.weights == "equal":
             return losses.mean()
-        return torch.where(positive, losses, 0.0).sum() / positive.sum().clamp_min(1)
+        weights = torch.ones_like(losses)
+        if self.weights != "equal":
+            weights = batch.ratings if self.weights == "count" else 1 + batch.ratings.log()
+        if positive is not None:
+            weights, losses = torch.where(positive, weights, 0.0), torch.where(positive, losses, 0.0)
+        return (weights * losses).sum() / weights.sum().clamp_min(1)
 
 
 class BPR(RankingLoss):
@@ -205,9 +228,10 @@ class BPR(RankingLoss):
         negatives: PositiveInt = 1,
         positives: Positives = "relevant",
         threshold: float | None = None,
+        weights: Weights = "equal",
         l2: L2Penalty | Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(negatives, positives, threshold, l2)
+        super().__init__(negatives, positives, threshold, weights, l2)
 
     def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:
         """Return the mean loss over pairs of positive and negative; 0 if the batch has no positives."""
@@ -234,9 +258,10 @@ class SampledSoftmax(RankingLoss):
         positives: Positives = "relevant",
         threshold: float | None = None,
         temperature: PositiveFloat = 1.0,
+        weights: Weights = "equal",
         l2: L2Penalty | Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(negatives, positives, threshold, l2)
+        super().__init__(negatives, positives, threshold, weights, l2)
         self.temperature = temperature
 
     def __call__(self, network: RatingNetwork, batch: Batch, generator: Generator | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from pyarrow import feather
 from support.datasets import NO_ITEMS, dataset_of
 
 from recsys.data.dataset import Dataset, encode, load, save
+from recsys.errors import DataError
 
 RATINGS = pd.DataFrame(
     {
@@ -93,10 +94,42 @@ def test_sha256_is_the_hash_of_the_raw_rows() -> None:
 def test_text_ids_are_hashed_as_utf8_padded_with_zeros() -> None:
     texts = ["bo", "zoë", "a", "bo"]
     ratings = RATINGS.assign(user=texts)
-    digest = hashlib.sha256(b"bo\0\0" + "zoë".encode() + b"a\0\0\0" + b"bo\0\0")
+    digest = hashlib.sha256(b"4 texts of 4 bytes:bo\0\0" + "zoë".encode() + b"a\0\0\0" + b"bo\0\0")
     for column, kind in (("item", "<i8"), ("rating", "<f4"), ("timestamp", "<i8")):
         digest.update(RATINGS[column].to_numpy(kind).tobytes())
     assert encode("tiny", ratings, NO_ITEMS, (0.5, 5)).sha256 == digest.hexdigest()
+
+
+def test_different_text_ids_have_a_different_sha256_even_if_their_letters_are_the_same() -> None:
+    columns = {"rating": np.float32([4, 3]), "timestamp": [0, 0]}
+    one = pd.DataFrame({"user": ["a", "b"], "item": ["cd", "ef"], **columns})
+    other = pd.DataFrame({"user": ["ab", "cd"], "item": ["e", "f"], **columns})
+    assert encode("x", one, NO_ITEMS, (1, 5)).sha256 != encode("x", other, NO_ITEMS, (1, 5)).sha256
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        ([1.5, 2.0], "ids must be whole numbers or text without missing values, not floating"),
+        (["a", None], "not mixed"),
+        (["a", 1], "not mixed-integer"),
+        (["a", "b\0"], r"id 'b\\x00' has a NUL character"),
+        (["a", "b" * 1001], "is longer than 1000 characters"),
+        (["a", "\ud800"], "is not valid text"),
+    ],
+)
+def test_ids_that_no_reader_returns_are_refused(ids: list, problem: str) -> None:
+    """A data source of the user's own may return them."""
+    for column in ("user", "item"):
+        ratings = RATINGS.iloc[:2].astype({"user": object, "item": object})
+        ratings[column] = pd.Series(ids, dtype=object)
+        with pytest.raises(DataError, match=f"column '{column}': .*{problem}"):
+            encode("x", ratings, NO_ITEMS, (0.5, 5))
+
+
+def test_whole_numbers_as_python_objects_are_integer_ids() -> None:
+    dataset = encode("x", RATINGS.astype({"user": object}), NO_ITEMS, (0.5, 5))
+    assert dataset.sha256 == make_dataset().sha256
 
 
 def test_one_long_id_does_not_multiply_the_memory() -> None:

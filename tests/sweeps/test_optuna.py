@@ -271,6 +271,16 @@ def test_a_run_does_not_write_to_the_journal_of_another_search(
     assert (other / "optuna.journal").read_bytes() == content
 
 
+@pytest.mark.parametrize("target", ["/nowhere/optuna.journal", "sweep.json"])
+def test_the_lock_of_a_moved_folder_is_removed(tmp_path: Path, target: str) -> None:
+    """Optuna would wait for ever for a lock whose target is missing."""
+    search(tmp_path, parsed("x=interval(0,1)"), options(1), 1, launcher(tmp_path, lambda *job: 1.0))
+    (tmp_path / "sweep.json").touch()
+    (tmp_path / "optuna.journal.lock").symlink_to(target)
+    search(tmp_path, parsed("x=interval(0,1)"), options(2), 1, launcher(tmp_path, lambda *job: 1.0))
+    assert len(open_study(tmp_path, options(2)).trials) == 2
+
+
 def test_a_journal_that_is_a_pipe_is_told(tmp_path: Path) -> None:
     """Reading it would wait for ever."""
     os.mkfifo(tmp_path / "optuna.journal")

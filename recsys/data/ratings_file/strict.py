@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recsys.data.ids import MAX_ID_LENGTH
+from recsys.data.ids import text_id_problem
 from recsys.data.ratings_file.format import (
     COLUMNS,
     OnBadRows,
@@ -172,8 +172,6 @@ def _parse_text(value: str) -> str:
     Raises:
         ValueError: the id cannot be stored.
     """
-    if "\0" in value:  # many programs ignore it at the end of a text: two users would become one
-        raise ValueError(f"{shortened(value)} has a NUL character")
-    if len(value) > MAX_ID_LENGTH:
-        raise ValueError(f"{shortened(value)} is longer than {MAX_ID_LENGTH} characters")
+    if (problem := text_id_problem(value)) is not None:
+        raise ValueError(f"{shortened(value)} {problem}")
     return value

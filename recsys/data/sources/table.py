@@ -165,8 +165,15 @@ class Table(Source):
         titles = [str(id) for id in ids]
         years = pd.array([year_of(title) for title in titles], dtype="Int32")
         items = pd.DataFrame({"item": list(ids), "title": titles, "year": years, "genres": ""})
-        scale = self._scale
-        return encode(self.name, rows, items, scale, content.dropped, has_ratings=self.has_ratings)
+        return encode(
+            self.name,
+            rows,
+            items,
+            self._scale,
+            content.dropped,
+            has_ratings=self.has_ratings,
+            item_column=content.item_name,
+        )
 
     def _read(self, file: Path) -> Content:
         """Return all valid rows, with times in seconds."""
