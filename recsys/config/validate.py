@@ -20,6 +20,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from recsys.config.constraints import Config, constraint_errors, data_errors
 from recsys.errors import ConfigError, first_line
+from recsys.training.auto_loss import choose_loss
 from recsys.types import Accelerator, Epochs, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
@@ -113,6 +114,7 @@ def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
     Raises:
         ConfigError: one line per error, each with the key, its value and what is allowed.
     """
+    cfg = choose_loss(cfg)
     config = _resolve(cfg)
     # Not resolved: an interpolated value has another key.
     _raise(list(non_finite("", OmegaConf.to_container(cfg))))

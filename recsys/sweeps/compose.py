@@ -38,7 +38,6 @@ def compose_jobs(
         raise ConfigError("nothing to run: a swept key has no values")
     _refuse_two_sweeps(config, job_overrides)
     from recsys.config.validate import validate
-    from recsys.training.auto_loss import choose_loss
 
     check_plugins(config)
     launcher = get_class(config.hydra.launcher["_target_"])
@@ -62,7 +61,7 @@ def compose_jobs(
         with open_dict(task):
             task.pop("hydra")
         try:
-            validate(choose_loss(task), on_this_machine)
+            validate(task, on_this_machine)
         except ConfigError as error:
             for line in str(error).splitlines():
                 errors.setdefault(line, number)

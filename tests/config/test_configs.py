@@ -9,7 +9,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 from support.tiny import QUICK, SMALL
 from support.training import train_result
@@ -17,6 +17,7 @@ from support.training import train_result
 from recsys.config.validate import validate
 from recsys.paths import conf_dir
 from recsys.sweeps.optuna import probes
+from recsys.training.build import build_loss
 
 CONF = Path(conf_dir())
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent.name != "base")
@@ -95,7 +96,7 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch: py
 @pytest.mark.parametrize("option", names_of("loss"))
 def test_every_loss_obeys_the_keys_that_are_set_at_the_top_level(compose, option: str) -> None:
     changed = ["l2.vectors=0.25", "ranking.threshold=2"]
-    loss = instantiate(compose(f"loss={option}", *changed).loss, _convert_="all")
+    loss = build_loss(compose(f"loss={option}", *changed))
     assert loss.l2.vectors == 0.25
     assert getattr(loss, "threshold", 2) == 2
 

@@ -14,6 +14,7 @@ from recsys.inference.new_user import NewUser
 from recsys.inference.recommender import Recommender
 from recsys.models.bias import Bias
 from recsys.paths import conf_dir
+from recsys.training.build import build_loss
 from recsys.training.module import RatingModule
 from recsys.training.regularization import L2Penalty
 
@@ -85,7 +86,7 @@ def test_rating_module_has_the_defaults_of_train(compose) -> None:
     module = RatingModule(Bias(2, 2, [1, 5], 3.0))
     assert (module.lr, module.seed) == (cfg.optimizer.lr, cfg.seed)
     assert module.schedule == instantiate(cfg.schedule)
-    loss = instantiate(cfg.loss, _convert_="all")
+    loss = build_loss(cfg)
     assert type(module.loss) is type(loss)
     assert module.loss.l2 == loss.l2 == L2Penalty(**cfg.l2)
     parameters = [torch.nn.Parameter(torch.zeros(1))]
