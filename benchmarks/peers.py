@@ -91,8 +91,8 @@ def read_folds(splits: dict[int, list[str]]) -> list[dict[str, Any]]:
             for subset, rows in subsets.items()
         }
         features = {
-            "user_features": user_features(dataset.user_table).tolist(),
-            "item_features": item_features(dataset.item_table).tolist(),
+            "user_features": user_features(dataset).tolist(),
+            "item_features": item_features(dataset).tolist(),
         }
         folds.append({"number": number, "overrides": overrides, "target": None, **frames, **features})
     return folds

@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from memory import peak_memory
 
 from recsys import compose
-from recsys.data import dataset as encoded
+from recsys.data import storage as encoded
 from recsys.data.sources.base import Source
 from recsys.data.sources.synthetic import Synthetic
 from recsys.training.build import build_callbacks, build_data, build_module, build_trainer

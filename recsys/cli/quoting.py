@@ -12,8 +12,8 @@ def quote_for_hydra(override: str) -> str:
     """Quote a value that Hydra cannot parse, such as the folder `Jürgen's runs (1)`.
 
     Lists, dicts, functions such as choice(), interpolations and quoted values are left to Hydra. Commas separate
-    the values of a sweep, except those of `item=`, `user=` and `data.separator=`. These and the names in `genres=[...]`
-    are quoted in any case: without quotes, the user ids 1_0 and 1e1 would become 10.
+    the values of a sweep, except those of `item=`, `user=`, `where=` and `data.separator=`. These and the names in
+    `genres=[...]` are quoted in any case: without quotes, the user ids 1_0 and 1e1 would become 10.
 
     >>> quote_for_hydra("output_dir=ünï"), quote_for_hydra("data.path=a.csv,ö.csv")
     ("output_dir='ünï'", "data.path=a.csv,'ö.csv'")
@@ -21,6 +21,8 @@ def quote_for_hydra(override: str) -> str:
     ("item='Postino, Il (1994)'", "genres=['Sci-Fi','Children\\\\'s']")
     """
     key, _, value = override.partition("=")
+    if key == "where" and value not in ("", "null"):
+        return f"{key}={hydra_quoted(_as_utf8(value))}"
     if not value or value[0] in "'\"" or value == "null" or override.startswith("-"):
         return override
     if key == "data.separator":

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from recsys.inference.recommender import Recommender
 
+# Columns of a printed table; further columns of the items are printed if where= names them.
+SHOWN = frozenset(
+    "user to item title year genres score prediction similarity deviation ratings interactions".split()
+)
 WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}  # from the suffix of output= to a method of DataFrame
 
 
@@ -40,6 +44,7 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
     recommender = Recommender.load(str(cfg.run), cfg.trust is True, device_for(cfg.hardware))
     options = {"k": cfg.k, "filter_seen": cfg.filter_seen, "min_ratings": cfg.min_ratings}
     options |= {"genres": _genres(cfg.genres), "years": _plain(cfg.years)}
+    options["where"] = None if cfg.where is None else str(cfg.where)
     item = None if cfg.item is None else str(cfg.item)
     if cfg.users is not None:
         users = recommender.user_ids.ids if cfg.users == "all" else _read_users(Path(cfg.users), recommender)
@@ -70,7 +75,7 @@ def _recommend_to_new_user(
     n = len(user.seen)
     if n == 0 and item is None:
         title = f"{file}: no ratings; the most rated items, with predictions for the mean user"
-        return user.popular(options["k"], options["genres"], options["years"]), title
+        return user.popular(options["k"], options["genres"], options["years"], options["where"]), title
     title = f"{file}: {n} rating{'s' * (n != 1)}"
     if item is None:
         items = user.recommend(**options)
@@ -98,7 +103,7 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("give user=, users=, ratings= or item=; recsys-recommend --help has examples")
     if cfg.users is not None and (cfg.item is not None or cfg.output is None):
         raise ConfigError("users=: needs output=<file.csv or .parquet>, and cannot be combined with item=")
-    for key in ("users", "ratings", "user", "item"):
+    for key in ("users", "ratings", "user", "item", "where"):
         if OmegaConf.is_config(cfg[key]):
             raise ConfigError(f"{key}={cfg[key]}: must be a single value")
     for key, lowest in (("k", 1), ("min_ratings", 0)):
@@ -171,7 +176,10 @@ def _task(cfg: DictConfig) -> None:
     elif not rows:
         print_line(f"{title}: no items left")
         return
-    print_rows(_without_empty_columns(rows) if cfg.format == "table" else rows, cfg.format, title)
+    if cfg.format == "table":
+        rows = _without_empty_columns(rows)
+        rows = [{key: row[key] for key in row if key in SHOWN or key in str(cfg.where)} for row in rows]
+    print_rows(rows, cfg.format, title)
 
 
 def _write(items: "pd.DataFrame", file: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from recsys.data.dataset import CACHE_FORMAT, Dataset, load, save, temporary_prefix
+from recsys.data.dataset import Dataset
+from recsys.data.storage import CACHE_FORMAT, load, save, temporary_prefix
 from recsys.errors import DataError, first_line, os_error_as_data_error
 from recsys.paths import expanded
 

@@ -1,27 +1,21 @@
 """Dataset: encoded ratings with their users and items, in memory and on disk."""
 
 import hashlib
-import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
-from pyarrow import compute, feather
+from pyarrow import compute
 
-from recsys.atomic import flush
+from recsys.data.features import FeatureMatrix
 from recsys.data.ids import CHUNK, IdMap, text_id_problem
 from recsys.errors import DataError, shortened
 
-CACHE_FORMAT = 5  # increase it when `save` or a reader changes: older files are then encoded again
-FACTS = ("name", "scale", "sha256", "dropped", "has_ratings", "item_column")  # in dataset.json
 HASHED_BYTES = 2**20  # of text ids at once: every id takes as many bytes as the longest
 USER_COLUMNS = ["gender", "age", "occupation"]  # text; empty if unknown
 
@@ -45,6 +39,8 @@ class Dataset:
         dropped: the number of bad rows that were skipped (on_bad_rows=drop).
         has_ratings: whether rows have ratings; otherwise each is an interaction, and `ratings` are their numbers.
         item_column: the name of the item column in the file, which files of new users may use, too.
+        item_features: features by item index; None: they follow from the item table, see `recsys.models.features`.
+        user_features: features by user index; None: they follow from the user table.
     """
 
     name: str
@@ -61,6 +57,8 @@ class Dataset:
     dropped: int = 0
     has_ratings: bool = True
     item_column: str = "item"
+    item_features: FeatureMatrix | None = None
+    user_features: FeatureMatrix | None = None
 
     def __len__(self) -> int:
         return len(self.ratings)
@@ -80,27 +78,41 @@ def encode(
     user_table: pd.DataFrame | None = None,
     has_ratings: bool = True,
     item_column: str = "item",
+    item_features: FeatureMatrix | None = None,
+    user_features: FeatureMatrix | None = None,
 ) -> Dataset:
     """Make a dataset from raw tables: replace raw ids by user indices and item indices.
 
     Args:
         name: the name of the data set.
         ratings: columns user, item, rating, timestamp (0 if unknown).
-        item_table: columns item, title, year, genres. Items without ratings are ignored. A rated item that is
-            missing here gets the title "item <id>".
+        item_table: columns item, title, year, genres, and any others. A rated item that is missing here gets the title
+            "item <id>". Items without ratings are ignored, unless there are features.
         scale: the lowest and the highest possible rating.
         dropped: the number of bad rows that were skipped.
         user_table: columns user, gender, age, occupation; None if nothing is known about the users.
         has_ratings: whether rows have ratings; otherwise they are interactions, and the ratings their numbers.
         item_column: the name of the item column in the file.
+        item_features: features of the rows of `item_table`; items without ratings then get an index, too.
+        user_features: features of the rows of `user_table`; users without ratings then get an index, too.
+
+    Raises:
+        DataError: an id is not possible.
     """
-    raw_users, raw_items = _raw_ids(ratings["user"]), _raw_ids(ratings["item"])
+    raw_users, raw_items = raw_ids(ratings["user"]), raw_ids(ratings["item"])
+    more_users, more_items = raw_users[:0], raw_items[:0]
+    if user_features is not None and user_table is not None:
+        raw_users, more_users = _of_one_kind(raw_users, raw_ids(user_table["user"]))
+        user_table = user_table.assign(user=more_users)
+    if item_features is not None:
+        raw_items, more_items = _of_one_kind(raw_items, raw_ids(item_table["item"]))
+        item_table = item_table.assign(item=more_items)
     values = ratings["rating"].to_numpy(np.float32)
     timestamps = ratings["timestamp"].to_numpy(np.int64)
     with ThreadPoolExecutor(1) as pool:  # hashing takes as long as everything else
         sha256 = pool.submit(_hash_rows, raw_users, raw_items, values, timestamps)
-        user_ids, users = _encode_ids(raw_users, "user")
-        item_ids, items = _encode_ids(raw_items, "item")
+        user_ids, users = _encode_ids(raw_users, "user", more_users)
+        item_ids, items = _encode_ids(raw_items, "item", more_items)
         encoded_items = _encode_item_table(item_table, item_ids)
         encoded_users = _encode_user_table(user_table, user_ids)
     return Dataset(
@@ -118,18 +130,23 @@ def encode(
         dropped=dropped,
         has_ratings=has_ratings,
         item_column=item_column,
+        item_features=_by_index(item_features, item_ids, more_items),
+        user_features=_by_index(user_features, user_ids, more_users),
     )
 
 
 def _encode_item_table(item_table: pd.DataFrame, ids: IdMap) -> pd.DataFrame:
     """Return one row per item index."""
-    known = item_table.drop_duplicates("item").set_index("item")[["title", "year", "genres"]]
+    known = item_table.drop_duplicates("item").set_index("item")
     table = known.reindex(ids.ids).reset_index(drop=True)
     default_titles = pd.Series([default_title(id) for id in ids.ids])
     for column, default in (("title", default_titles), ("genres", "")):
         values = table[column].astype(object)  # the columns of an empty table have no usable type
         table[column] = values.where(values.notna(), default).astype(str)
     table["year"] = table["year"].astype("Int32")
+    for column in table.columns:
+        if table[column].dtype == object:
+            table[column] = table[column].fillna("").astype(str)
     return table
 
 
@@ -146,53 +163,7 @@ def _encode_user_table(user_table: pd.DataFrame | None, ids: IdMap) -> pd.DataFr
     return table.reset_index(drop=True).astype(object).fillna("").astype(str)
 
 
-def save(dataset: Dataset, folder: Path) -> None:
-    """Write a dataset to `folder` atomically: under a temporary name, then renamed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=temporary_prefix(folder)))
-    try:
-        columns = {column: getattr(dataset, column) for column in ("users", "items", "ratings", "timestamps")}
-        # One uncompressed record batch: `load` can then map each column into memory as one array.
-        table, rows = pa.table(columns), max(len(dataset), 1)
-        feather.write_feather(
-            table, str(temporary / "ratings.arrow"), compression="uncompressed", chunksize=rows
-        )
-        users = dataset.user_table.assign(id=dataset.user_ids.ids)
-        feather.write_feather(users, str(temporary / "users.arrow"))
-        items = dataset.item_table.assign(id=dataset.item_ids.ids)
-        feather.write_feather(items, str(temporary / "items.arrow"))
-        facts = {key: getattr(dataset, key) for key in FACTS}
-        (temporary / "dataset.json").write_text(json.dumps(facts), "utf-8")
-        for file in temporary.iterdir():
-            flush(file)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def temporary_prefix(folder: Path) -> str:
-    """Return how the names of the temporary folders begin in which `save` writes a dataset."""
-    return f".{folder.name}.writing-"
-
-
-def load(folder: Path) -> Dataset:
-    """Load a dataset written by `save`. The rating columns are memory-mapped: they are read when used."""
-    facts = json.loads((folder / "dataset.json").read_text("utf-8"))
-    table = feather.read_table(str(folder / "ratings.arrow"), memory_map=True)
-    columns = {name: table[name].chunk(0).to_numpy() for name in table.column_names} if len(table) else {}
-    users = feather.read_feather(str(folder / "users.arrow"))
-    items = feather.read_feather(str(folder / "items.arrow"))
-    return Dataset(
-        **{**facts, "scale": tuple(facts["scale"])},
-        **columns,
-        user_ids=IdMap(_raw_ids(users.pop("id")), "user"),
-        item_ids=IdMap(_raw_ids(items.pop("id")), "item"),
-        item_table=items,
-        user_table=users,
-    )
-
-
-def _raw_ids(ids: pd.Series) -> NDArray:
+def raw_ids(ids: pd.Series) -> NDArray:
     """Return ids as an array of integers, or of text as Python objects.
 
     Raises:
@@ -211,18 +182,35 @@ def _raw_ids(ids: pd.Series) -> NDArray:
     return objects
 
 
-def _encode_ids(raw: NDArray, name: str) -> tuple[IdMap, NDArray[np.int32]]:
-    """Return the distinct ids of `raw`, and the index of each element of `raw`."""
+def _of_one_kind(ids: NDArray, others: NDArray) -> tuple[NDArray, NDArray]:
+    """Return both as text if only one of them is integers."""
+    if (ids.dtype == object) == (others.dtype == object):
+        return ids, others
+    return ids.astype(str).astype(object), others.astype(str).astype(object)
+
+
+def _encode_ids(raw: NDArray, name: str, more: NDArray) -> tuple[IdMap, NDArray[np.int32]]:
+    """Return the distinct ids of `raw` and `more`, and the index of each element of `raw`."""
     if raw.dtype == object:
-        codes, distinct = pd.factorize(raw, sort=True)
+        codes, distinct = pd.factorize(np.concatenate([raw, more]), sort=True)
         for id in distinct:
             if (problem := text_id_problem(id)) is not None:
                 raise DataError(f"column {name!r}: id {shortened(id)} {problem}")
-        return IdMap(distinct, name), codes.astype(np.int32)
-    ids, indices = IdMap.from_values(raw, name), np.empty(len(raw), dtype=np.int32)
+        return IdMap(distinct, name), codes[: len(raw)].astype(np.int32)
+    ids = IdMap.from_values(np.concatenate([raw, more]) if len(more) else raw, name)
+    indices = np.empty(len(raw), dtype=np.int32)
     for start in range(0, len(raw), CHUNK):
         indices[start : start + CHUNK] = ids.to_indices(raw[start : start + CHUNK])
     return ids, indices
+
+
+def _by_index(features: FeatureMatrix | None, ids: IdMap, rows: NDArray) -> FeatureMatrix | None:
+    """Return the features of `rows` (raw ids) by index; 0 for ids that are not among them."""
+    if features is None:
+        return None
+    values = np.zeros((len(ids), features.values.shape[1]), np.float32)
+    values[ids.to_indices(rows)] = features.values
+    return FeatureMatrix(features.names, values)
 
 
 def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:

@@ -12,6 +12,7 @@ from recsys.data.dataset import default_title
 from recsys.data.ids import MAX_ID_LENGTH, IdMap, as_array
 from recsys.errors import DataError, UnknownIdError, shortened
 from recsys.inference.titles import Titles, is_number
+from recsys.inference.where import rows_where
 
 
 class Catalogue:
@@ -78,7 +79,7 @@ class Catalogue:
         return self.titles.find(item)
 
     def allowed(
-        self, genres: Any = None, years: Any = None, min_ratings: int = 0
+        self, genres: Any = None, years: Any = None, min_ratings: int = 0, where: str | None = None
     ) -> NDArray[np.bool_] | None:
         """Return which items pass all filters: bool (n_items,), or None if all items do.
 
@@ -86,11 +87,13 @@ class Catalogue:
             genres: one genre or several, of which an item needs at least one; see `genres_named`.
             years: a year, or the first and the last year.
             min_ratings: the lowest number of ratings.
+            where: a condition on the columns of the item table, see `recsys.inference.where`.
 
         Raises:
+            ConfigError: the condition is not possible.
             DataError: a genre does not exist, or no item passes.
         """
-        if genres is None and years is None and min_ratings <= self.rating_counts.min():
+        if genres is None and years is None and where is None and min_ratings <= self.rating_counts.min():
             return None
         allowed = self.rating_counts >= min_ratings
         if genres is not None:
@@ -100,9 +103,12 @@ class Catalogue:
             if span.shape not in ((1,), (2,)) or span.dtype.kind not in "iuf":
                 raise DataError(f"years={shortened(years)}: must be a year, or the first and the last year")
             allowed &= self.items["year"].between(span[0], span[-1]).fillna(False).to_numpy(bool)
+        if where is not None:
+            allowed &= rows_where(self.items, where)
         if not allowed.any():
+            condition = "" if where is None else f", where={shortened(where, 200, quoted=False)}"
             raise DataError(
-                f"genres={genres}, years={years}, min_ratings={min_ratings}: no item passes these filters; "
+                f"genres={genres}, years={years}, min_ratings={min_ratings}{condition}: no item passes these filters; "
                 "relax one of them"
             )
         return allowed
@@ -115,7 +121,8 @@ class Catalogue:
         scores: NDArray | None = None,
         deviations: NDArray | None = None,
     ) -> pd.DataFrame:
-        """Return a table of items: item, title, year, genres, [score], values, [deviation], ratings (or interactions).
+        """Return a table of items: item, title, year, genres, further columns of the item table, [score], values,
+        [deviation], ratings (or interactions).
 
         Args:
             indices: item indices (n,).
@@ -124,7 +131,9 @@ class Catalogue:
             scores: what the items are ordered by (n,), if these are not the values.
             deviations: by how much the averaged networks disagree on the values (n,).
         """
-        table = self.items.iloc[indices][["title", "year", "genres"]].reset_index(drop=True)
+        first = ["title", "year", "genres"]
+        more = [column for column in self.items.columns if column not in first]
+        table = self.items.iloc[indices][first + more].reset_index(drop=True)
         table.insert(0, "item", self.ids.to_ids(indices))
         if scores is not None:
             table["score"] = scores

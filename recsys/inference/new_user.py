@@ -110,10 +110,11 @@ class NewUser:
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
         min_ratings: int = 10,
+        where: str | None = None,
     ) -> pd.DataFrame:
         """Return the k best items; see `Recommender.recommend`."""
         seen = Seen.of(np.zeros_like(self.seen), self.seen, 1) if filter_seen else None
-        allowed = self.catalogue.allowed(genres, years, min_ratings)
+        allowed = self.catalogue.allowed(genres, years, min_ratings, where)
         values, indices = top_items(self.ranker, 0, k, seen, allowed)
         values, indices = values[np.isfinite(values)], indices[np.isfinite(values)]
         if self.ranker is self.scorer:
@@ -126,10 +127,11 @@ class NewUser:
         k: int = 10,
         genres: Sequence[str] | str | None = None,
         years: Sequence[int] | int | None = None,
+        where: str | None = None,
     ) -> pd.DataFrame:
         """Return the k items with the most ratings and this user's predictions: for a user without ratings."""
         counts = self.catalogue.rating_counts.astype(np.float32)
-        if (allowed := self.catalogue.allowed(genres, years)) is not None:
+        if (allowed := self.catalogue.allowed(genres, years, where=where)) is not None:
             counts[~allowed] = -np.inf
         values, indices = (ranked[0].numpy() for ranked in top_k(torch.from_numpy(counts)[None], k))
         indices = indices[np.isfinite(values)]

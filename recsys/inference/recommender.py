@@ -169,6 +169,7 @@ class Recommender:
         min_ratings: int = 10,
         on_unknown: OnUnknown = "raise",
         candidates: Precision = "fp32",
+        where: str | None = None,
     ) -> pd.DataFrame:
         """Return the k best items for each user (top-N recommendation).
 
@@ -185,6 +186,7 @@ class Recommender:
             on_unknown: "raise" refuses unknown users; "bias" gives them the items with the highest bias.
             candidates: precision in which candidates are found; "bf16" and "int8" are faster for many users and
                 items. Predictions are float32.
+            where: only items whose columns fulfil a condition, such as "price<20"; see `recsys.inference.where`.
 
         Returns:
             Columns item, title, year, genres, prediction (clipped to the scale), ratings (the item's number of
@@ -202,7 +204,7 @@ class Recommender:
             raise ValueError(f"candidates={candidates!r}: must be one of {', '.join(get_args(Precision))}")
         asked = as_array(users)
         indices = self._user_indices(np.atleast_1d(asked), on_unknown)
-        allowed = self.catalogue.allowed(genres, years, min_ratings)
+        allowed = self.catalogue.allowed(genres, years, min_ratings, where)
         seen = self.seen if filter_seen else None
         table, position = best_items(
             self.scorer, self.catalogue, self.biases, indices, k, seen, allowed, candidates

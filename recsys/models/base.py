@@ -215,6 +215,6 @@ def data_facts(data: SplitData) -> dict[str, Callable[[], Any]]:
         "mean": lambda: float(dataset.ratings[train].mean(dtype="float64")),
         # Interactions have one rating value in any case: their numbers are not ratings.
         "rating_values": lambda: distinct_ratings(dataset.ratings[train]) if dataset.has_ratings else [1.0],
-        "n_item_features": lambda: item_features(dataset.item_table).shape[1],
-        "n_user_features": lambda: user_features(dataset.user_table).shape[1],
+        "n_item_features": lambda: item_features(dataset).shape[1],
+        "n_user_features": lambda: user_features(dataset).shape[1],
     }

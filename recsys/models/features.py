@@ -1,21 +1,22 @@
-"""Feature matrices of items (genres, release year) and users (gender, age, occupation)."""
+"""Feature matrices of items and users: those of the dataset, or made of the columns of MovieLens."""
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from recsys.data.dataset import Dataset
+from recsys.data.features import MAX_CATEGORIES, MAX_CELLS
 from recsys.errors import DataError
 
 YEARS_PER_BIN = 5  # width of the bins of release years and ages
-# Limits of a feature: its matrix is dense, so more categories could exhaust the memory.
-MAX_CATEGORIES = 1000
-MAX_CELLS = 1 << 28  # categories times items or users: 1 GB
 
 
-def item_features(item_table: pd.DataFrame) -> Tensor:
-    """Return `item_feature_table` as a tensor: float32 (n_items, n_item_features)."""
-    return torch.from_numpy(item_feature_table(item_table).to_numpy(np.float32))
+def item_features(dataset: Dataset) -> Tensor:
+    """Return the features of the items, or else those of `item_feature_table`: float32 (n_items, n_item_features)."""
+    if dataset.item_features is not None:
+        return torch.from_numpy(dataset.item_features.values)
+    return torch.from_numpy(item_feature_table(dataset.item_table).to_numpy(np.float32))
 
 
 def item_feature_table(item_table: pd.DataFrame) -> pd.DataFrame:
@@ -45,15 +46,17 @@ def item_feature_table(item_table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def user_features(user_table: pd.DataFrame) -> Tensor:
-    """Return one-hot encoded gender, occupation and bins of the age: float32 (n_users, n_user_features).
+def user_features(dataset: Dataset) -> Tensor:
+    """Return the features of the users: float32 (n_users, n_user_features).
 
-    Args:
-        user_table: of a `Dataset`; columns gender, age and occupation as text, empty where unknown.
+    If the dataset has none, they are one-hot encoded gender, occupation and bins of the age.
 
     Raises:
-        DataError: one of them has too many values.
+        DataError: one of these has too many values.
     """
+    if dataset.user_features is not None:
+        return torch.from_numpy(dataset.user_features.values)
+    user_table = dataset.user_table
     known = user_table.replace("", None)
     age = pd.to_numeric(known["age"], errors="coerce").astype("Float64") // YEARS_PER_BIN
     columns = {"gender": known["gender"], "occupation": known["occupation"], "age": age}

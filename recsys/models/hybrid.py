@@ -172,9 +172,9 @@ class HybridNet(RatingNetwork):
         """Take features and the training ratings, as far as they are used."""
         super().setup_from_data(dataset, train)
         if self.item_encoder.features is not None:
-            self.item_encoder.features.set_features(features.item_features(dataset.item_table))
+            self.item_encoder.features.set_features(features.item_features(dataset))
         if self.user_encoder.features is not None:
-            self.user_encoder.features.set_features(features.user_features(dataset.user_table))
+            self.user_encoder.features.set_features(features.user_features(dataset))
         if not self._histories and self.choice is None:
             return
         users, items = dataset.users[train], dataset.items[train]

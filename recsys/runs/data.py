@@ -37,7 +37,8 @@ class RunData:
 
     Attributes:
         name: the name of the data set.
-        item_table: title, year (missing if unknown) and genres ("Drama|War") of each item.
+        item_table: title, year (missing if unknown) and genres ("Drama|War") of each item, and further columns of
+            numbers, dates or text.
         seen: the items that each user has rated, in any subset.
         biases: the bias model of the training set.
         trained_users: bool (n_users,); which users have training ratings.
@@ -112,6 +113,7 @@ def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
         "trained_items": data.trained_items,
         "has_ratings": data.has_ratings,
         "item_column": data.item_column,
+        **_columns_to_plain(data.item_table),
     }
     write_torch_file(content, folder / DATA)
     return (folder / DATA).stat().st_size
@@ -174,11 +176,10 @@ def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
         trained_items & (items.bincount(minlength=n_items) == 0)
     ).any():
         raise ValueError("a trained user or item has no ratings")
+    known = {"title": titles, "year": years.astype("Int32").mask(years == NO_YEAR), "genres": genres}
     return RunData(
         name=_texts([content["name"]], 1)[0],
-        item_table=pd.DataFrame(
-            {"title": titles, "year": years.astype("Int32").mask(years == NO_YEAR), "genres": genres}
-        ),
+        item_table=pd.DataFrame(known | _columns_from_plain(content, n_items)),
         seen=Seen(items, starts),
         biases=biases,
         trained_users=trained_users,
@@ -186,6 +187,48 @@ def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
         has_ratings=_flag(content.get("has_ratings", True)),  # missing in files of earlier versions
         item_column=_texts([content.get("item_column", "item")], 1)[0],
     )
+
+
+def _columns_to_plain(item_table: pd.DataFrame) -> dict[str, Any]:
+    """Return the further columns of an item table as JSON texts and tensors; dates as seconds since 1970."""
+    texts, numbers, dates = {}, {}, []
+    for column in item_table.columns.difference(["title", "year", "genres"], sort=False):
+        values = item_table[column]
+        if values.dtype.kind == "M":
+            dates.append(column)
+            seconds = values.to_numpy("datetime64[s]").astype(np.int64).astype(np.float64)
+            numbers[column] = torch.from_numpy(np.where(values.isna(), np.nan, seconds))
+        elif values.dtype.kind == "f":
+            numbers[column] = torch.tensor(values.to_numpy(np.float64))  # copied: the table is read-only
+        else:
+            texts[column] = values.tolist()
+    order = [column for column in item_table.columns if column in texts or column in numbers]
+    return {
+        "item_columns": order,
+        "item_texts": json.dumps(texts),
+        "item_numbers": numbers,
+        "item_dates": dates,
+    }
+
+
+def _columns_from_plain(content: dict[str, Any], n_items: int) -> dict[str, Any]:
+    """Return what `_columns_to_plain` has made; nothing for files of earlier versions.
+
+    Raises:
+        ValueError: a value has the wrong type or length.
+    """
+    texts, numbers = json.loads(content.get("item_texts", "{}")), content.get("item_numbers", {})
+    dates = content.get("item_dates", [])
+    if not isinstance(texts, dict) or not isinstance(numbers, dict) or not isinstance(dates, list):
+        raise ValueError("item columns are not as expected")
+    names = _texts(content.get("item_columns", []), len(texts) + len(numbers))
+    if set(names) != {*texts, *numbers} or {"title", "year", "genres"} & set(names):
+        raise ValueError("item columns do not have the expected names")
+    columns: dict[str, Any] = {name: _texts(values, n_items) for name, values in texts.items()}
+    for name, tensor in numbers.items():
+        values = pd.Series(check_tensor(tensor, (n_items,), (torch.float64,)).numpy())
+        columns[name] = pd.to_datetime(values, unit="s", errors="coerce") if name in dates else values
+    return {name: columns[name] for name in names}
 
 
 def _flag(value: Any) -> bool:

@@ -9,7 +9,8 @@ import pytest
 from pyarrow import feather
 from support.datasets import NO_ITEMS, dataset_of
 
-from recsys.data.dataset import Dataset, encode, load, save
+from recsys.data.dataset import Dataset, encode
+from recsys.data.storage import load, save
 from recsys.errors import DataError
 
 RATINGS = pd.DataFrame(

@@ -30,7 +30,7 @@ def network() -> HybridNet:
         len(DATASET.item_ids),
         (1, 5),
         MEAN,
-        n_item_features=item_features(DATASET.item_table).shape[1],
+        n_item_features=item_features(DATASET).shape[1],
         embedding_dim=4,
         hidden=[],
         user={"history": True},
@@ -221,7 +221,7 @@ def test_vectors_and_biases_of_the_scorer_are_the_whole_score(network: HybridNet
 def test_features_of_items() -> None:
     table = pd.DataFrame({"genres": ["Drama|War", "", "Drama"], "year": [1994, None, 1990]})
     table["year"] = table["year"].astype("Int32")
-    assert item_features(table).tolist() == [[0.5, 0.5, 1], [0, 0, 0], [1, 0, 1]]
+    assert item_features(replace(DATASET, item_table=table)).tolist() == [[0.5, 0.5, 1], [0, 0, 0], [1, 0, 1]]
 
 
 def test_features_have_a_limited_number_of_categories() -> None:
@@ -233,18 +233,23 @@ def test_features_have_a_limited_number_of_categories() -> None:
         DataError,
         match="genres: 18,000 categories, but a feature of 6,000 items or users can have at most 1,000",
     ):
-        item_features(items)
+        item_features(replace(DATASET, item_table=items))
     users = pd.DataFrame({"gender": "", "age": "", "occupation": [str(i) for i in range(2000)]})
     with pytest.raises(DataError, match="occupation: 2,000 categories"):
-        user_features(users)
+        user_features(replace(DATASET, user_table=users))
 
 
 def test_features_of_users() -> None:
     table = pd.DataFrame(
         {"gender": ["F", "M", ""], "age": ["24", "", "21"], "occupation": ["writer", "writer", ""]}
     )
-    assert user_features(table).tolist() == [[1, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 1]]
-    assert user_features(table.assign(gender="", age="", occupation="")).shape == (3, 0)
+    assert user_features(replace(DATASET, user_table=table)).tolist() == [
+        [1, 0, 1, 1],
+        [0, 1, 1, 0],
+        [0, 0, 0, 1],
+    ]
+    unknown = table.assign(gender="", age="", occupation="")
+    assert user_features(replace(DATASET, user_table=unknown)).shape == (3, 0)
 
 
 def test_items_with_equal_features_have_equal_scores_without_ids(network: HybridNet) -> None:

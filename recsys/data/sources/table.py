@@ -1,19 +1,18 @@
 """Your own ratings or interactions: delimited text with a header, also compressed with gzip, or Parquet."""
 
 import dataclasses
-import os
-import stat
 import string
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
+from recsys.data.features import Options
 from recsys.data.ratings_file.duplicates import Duplicates, combine
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat
@@ -22,7 +21,9 @@ from recsys.data.ratings_file.read import match_columns, read_header, read_ratin
 from recsys.data.ratings_file.times import to_seconds
 from recsys.data.sources.archive import year_of
 from recsys.data.sources.base import INTERACTION_SCALE, MAX_NAME_LENGTH, Source, check_scale
-from recsys.errors import DataError, os_error_as_data_error, shortened
+from recsys.data.sources.local_files import State, file_problems, states_of
+from recsys.data.sources.side_table import describe_items, describe_users, read_side_table
+from recsys.errors import DataError, listed, os_error_as_data_error, shortened
 from recsys.paths import expanded
 
 ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if data.item is not set
@@ -67,9 +68,17 @@ class Table(Source):
         duplicates: what several rows with the same user and item are: "error": a bad row; "count": interactions, to be
             counted; "last": the last one counts.
         on_bad_rows: "error" stops at a bad row; "drop" skips and counts bad rows.
+        items: a table of items, whose id column has the name of `item`; None if there is none. It has the titles, and
+            its other columns are features, see `recsys.data.features`. Its items get an index even without ratings.
+        users: a table of users, whose id column has the name of `user`; None if there is none.
+        title: the column of titles in the table of items.
+        item_features: the columns of the table of items that are features; None: all that can be one.
+        user_features: the same for users.
+        categorical: columns of both tables with numbers that are categories.
+        list_separator: the character between the values of a text with several values, in both tables.
     """
 
-    local_paths = ("path",)
+    local_paths = ("path", "items", "users")
 
     path: str
     name: str = "table"
@@ -81,6 +90,13 @@ class Table(Source):
     scale: tuple[float, float] = (1, 5)
     duplicates: Duplicates = "error"
     on_bad_rows: OnBadRows = "error"
+    items: str | None = None
+    users: str | None = None
+    title: str = "title"
+    item_features: list[str] | None = None
+    user_features: list[str] | None = None
+    categorical: list[str] = field(default_factory=list)
+    list_separator: str = "|"
 
     @property
     def has_ratings(self) -> bool:
@@ -95,32 +111,25 @@ class Table(Source):
         """
         for problem in self.check():
             raise DataError(problem)
-        file = expanded(self.path).absolute()
-        with self._file_errors():
-            status = file.stat()
-        resolved = dataclasses.replace(self, path=str(file))  # the same key for relative paths
-        return cached(
+        files = {key: expanded(path).absolute() for key, path in self._paths.items()}
+        before = states_of(files)
+        absolute = dataclasses.asdict(self) | {key: str(file) for key, file in files.items()}
+        return cached(  # the same key for relative paths
             self.name,
-            [status.st_size, status.st_mtime_ns, *dataclasses.astuple(resolved)],
-            lambda: self._encode_unchanged(file, status),
+            [*(state[:2] for state in before.values()), *absolute.values()],
+            lambda: self._encode_unchanged(files, before),
         )
 
+    @property
+    def _paths(self) -> dict[str, str]:
+        """The files to read, by key."""
+        paths = {"path": self.path, "items": self.items, "users": self.users}
+        return {key: path for key, path in paths.items() if path is not None}
+
     def check(self) -> Iterator[str]:
-        """Yield an error message if there is no such file, or the scale or the separator is not possible."""
-        try:
-            mode = expanded(self.path).stat().st_mode
-        except OSError as error:
-            yield f"data.path={shortened(self.path, 200, quoted=False)}: {error.strerror}"
-        else:
-            if stat.S_ISDIR(mode):
-                yield f"data.path={self.path}: Is a directory; give the path of a file"
-            elif not stat.S_ISREG(
-                mode
-            ):  # reading it could wait forever, and a second read would find nothing
-                yield (
-                    f"data.path={self.path}: not a regular file, but a pipe or a device, which cannot be read "
-                    "several times; save the ratings to a file first"
-                )
+        """Yield an error message if there is no such file, or another option is not possible."""
+        for key, path in self._paths.items():
+            yield from file_problems(f"data.{key}", path)
         if len(self.name) > MAX_NAME_LENGTH:
             yield f"data.name={shortened(self.name)}: at most {MAX_NAME_LENGTH} characters"
         yield from check_scale(self.scale)
@@ -137,42 +146,49 @@ class Table(Source):
                 "data.rating=null for interactions without ratings"
             )
 
-    def _file_errors(self) -> AbstractContextManager[None]:
-        return os_error_as_data_error(f"data.path={self.path}", "; check data.path")
-
-    def _encode_unchanged(self, file: Path, before: os.stat_result) -> Dataset:
-        """Read and encode the file.
+    def _encode_unchanged(self, files: dict[str, Path], before: dict[str, State]) -> Dataset:
+        """Read and encode the files.
 
         Raises:
-            DataError: it has changed since `before`, so parts of two versions may have been read.
+            DataError: one has changed since `before`, so parts of two versions may have been read.
         """
-        dataset = self._encode(file)
-        with self._file_errors():
-            after = file.stat()
-        if (before.st_size, before.st_mtime_ns, before.st_ino) != (
-            after.st_size,
-            after.st_mtime_ns,
-            after.st_ino,
-        ):
-            raise DataError(f"data.path={self.path}: changed while it was read; run the command again")
+        dataset = self._encode(files)
+        for key, state in states_of(files).items():
+            if state != before[key]:
+                raise DataError(
+                    f"data.{key}={self._paths[key]}: changed while it was read; run the command again"
+                )
         return dataset
 
-    def _encode(self, file: Path) -> Dataset:
-        with self._file_errors():
-            content = self._read(file)
+    def _encode(self, files: dict[str, Path]) -> Dataset:
+        with os_error_as_data_error(f"data.path={self.path}", "; check data.path"):
+            content = self._read(files["path"])
         rows = combine(content.rows, self.duplicates)
-        ids: Iterable = rows["item"].unique() if content.item_name == "title" else []
-        titles = [str(id) for id in ids]
-        years = pd.array([year_of(title) for title in titles], dtype="Int32")
-        items = pd.DataFrame({"item": list(ids), "title": titles, "year": years, "genres": ""})
+        items, users = None, None
+        if "items" in files:
+            table = read_side_table(files["items"], content.item_name, "data.items")
+            _require_overlap(table.ids, rows["item"], "data.items")
+            items = describe_items(table, self.title, self._options(self.item_features), "data.items")
+        if "users" in files:
+            table = read_side_table(files["users"], self.user, "data.users")
+            _require_overlap(table.ids, rows["user"], "data.users")
+            users = describe_users(table, self._options(self.user_features), "data.users")
         return encode(
             self.name,
             rows,
-            items,
+            _titles_of(rows["item"], content.item_name) if items is None else items.table,
             self._scale,
             content.dropped,
+            None if users is None else users.table,
             has_ratings=self.has_ratings,
             item_column=content.item_name,
+            item_features=None if items is None else items.features,
+            user_features=None if users is None else users.features,
+        )
+
+    def _options(self, chosen: list[str] | None) -> Options:
+        return Options(
+            None if chosen is None else tuple(chosen), tuple(self.categorical), self.list_separator
         )
 
     def _read(self, file: Path) -> Content:
@@ -205,6 +221,28 @@ class Table(Source):
     @property
     def _scale(self) -> tuple[float, float]:
         return (float(self.scale[0]), float(self.scale[1])) if self.has_ratings else INTERACTION_SCALE
+
+
+def _titles_of(ids: pd.Series, item_name: str) -> pd.DataFrame:
+    """Return an item table with the ids as titles if their column is called "title", otherwise an empty one."""
+    distinct: Iterable = ids.unique() if item_name == "title" else []
+    titles = [str(id) for id in distinct]
+    years = pd.array([year_of(title) for title in titles], dtype="Int32")
+    return pd.DataFrame({"item": list(distinct), "title": titles, "year": years, "genres": ""})
+
+
+def _require_overlap(ids: NDArray, used: pd.Series, key: str) -> None:
+    """Check that a table is about the same items or users as the ratings.
+
+    Raises:
+        DataError: it has none of them.
+    """
+    known = set(map(str, ids.tolist()))
+    if not any(str(id) in known for id in used.unique()):
+        examples = listed(used.unique()[:3].tolist()), listed(ids[:3].tolist())
+        raise DataError(
+            f"{key}: has none of the ids in data.path, such as {examples[0]}; it has {examples[1]}. Check the id column"
+        )
 
 
 def _tab(separator: str) -> str:

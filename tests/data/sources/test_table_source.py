@@ -153,7 +153,7 @@ def test_a_path_that_cannot_be_read_twice_is_refused_without_reading(kind: str, 
         path.symlink_to("pipe")
     (message,) = Table(str(path)).check()
     assert message.startswith(f"data.path={path}: not a regular file, but a pipe or a device")
-    with pytest.raises(DataError, match=r"save the ratings to a file first$"):
+    with pytest.raises(DataError, match=r"save it to a file first$"):
         Table(str(path)).load()
 
 

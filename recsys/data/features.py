@@ -1,0 +1,229 @@
+"""Features of items and users from the columns of a table; the kind of a column follows from its type and values."""
+
+import logging
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute
+
+from recsys.errors import DataError, shortened
+
+log = logging.getLogger(__name__)
+
+# Limits of a feature: its matrix is dense, so more categories could exhaust the memory.
+MAX_CATEGORIES = 1000
+MAX_CELLS = 1 << 28  # of all features of a table: 1 GB
+MAX_DEVIATION = 5.0  # numbers are cut at this many standard deviations: a few huge prices should not decide
+LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+
+class FeatureMatrix(NamedTuple):
+    """Features of all items or users.
+
+    Attributes:
+        names: of the columns, such as "price" or "category=tea", (n_features,).
+        values: float32 (n, n_features).
+    """
+
+    names: list[str]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How columns are read.
+
+    Attributes:
+        chosen: names of the columns that are features; None: all that can be one.
+        categorical: names of columns with numbers that are categories, such as a brand number.
+        list_separator: the character between the values of a text with several values.
+    """
+
+    chosen: tuple[str, ...] | None = None
+    categorical: tuple[str, ...] = ()
+    list_separator: str = "|"
+
+
+def make_features(table: pa.Table, options: Options, name: str) -> FeatureMatrix:
+    """Return the features of the rows of a table.
+
+    - Text and booleans are categories: one column for each value. A text with several values, such as "tea|herbal", has
+      1/2 in the columns of both; so does a list of texts.
+    - Numbers and dates are standardised, and cut at `MAX_DEVIATION`. A missing value is 0, the mean, and has 1 in a
+      further column.
+    - Lists of numbers, all of the same length, are vectors: each dimension is standardised, and all are divided by the
+      square root of their number, so that a vector has about the same length as a category.
+
+    Columns that are constant or always missing, and texts with too many values, are left out with a warning.
+
+    Args:
+        table: one row per item or user; without the column of ids.
+        options: which columns, and how they are read.
+        name: of the file, for messages.
+
+    Raises:
+        DataError: a chosen column does not exist or cannot be a feature, vectors have different lengths, or the matrix
+            would be too large.
+    """
+    chosen = table.column_names if options.chosen is None else list(options.chosen)
+    if missing := [column for column in chosen if column not in table.column_names]:
+        raise DataError(
+            f"{name}: no column {shortened(missing[0])}; the file has {', '.join(map(repr, table.column_names))}"
+        )
+    names: list[str] = []
+    blocks: list[NDArray[np.float32]] = []
+    cells = 0
+    for column in chosen:
+        values = table[column].combine_chunks()
+        if (reason := _unusable(values)) is None:
+            found = _encode(column, values, options, name)
+            reason = found if isinstance(found, str) else None
+        if reason is not None:
+            if options.chosen is not None:
+                raise DataError(f"{name}: column {shortened(column)} {reason}, so it cannot be a feature")
+            log.warning("%s: column %s %s; it is not used as a feature", name, shortened(column), reason)
+            continue
+        assert isinstance(found, FeatureMatrix)
+        if (cells := cells + found.values.size) > MAX_CELLS:
+            raise DataError(
+                f"{name}: its features have more than {MAX_CELLS:,} values up to column {shortened(column)}; "
+                "choose some with data.item_features or data.user_features"
+            )
+        names += found.names
+        blocks.append(found.values)
+    values = np.concatenate(blocks, axis=1) if blocks else np.zeros((len(table), 0), np.float32)
+    return FeatureMatrix(names, values)
+
+
+def kind_of(column: str, values: pa.Array, options: Options) -> str:
+    """Return "category", "list", "number", "date", "vector", or "" if a column has another type."""
+    kind = values.type
+    if any(is_list(kind) for is_list in LISTS):
+        return "list" if _is_text(kind.value_type) else "vector" if _is_number(kind.value_type) else ""
+    if _is_text(kind):
+        texts = values.cast(pa.string())
+        has_lists = compute.any(compute.match_substring(texts, options.list_separator)).as_py()
+        return "list" if has_lists else "category"
+    if pa.types.is_boolean(kind) or (_is_number(kind) and column in options.categorical):
+        return "category"
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return "date"
+    return "number" if _is_number(kind) else ""
+
+
+def as_column(column: str, values: pa.Array, options: Options) -> pd.Series | None:
+    """Return a column for filters: numbers, dates, or text with a list separated by "|"; None for vectors."""
+    kind = kind_of(column, values, options)
+    if kind == "number":
+        return pd.Series(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    if kind == "date":
+        return pd.Series(values.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False))
+    if kind in ("category", "list"):
+        lists = _lists(values, kind, options)
+        return pd.Series(["|".join(each) for each in lists], dtype=object)
+    return None
+
+
+def _unusable(values: pa.Array) -> str | None:
+    if values.null_count == len(values):
+        return "has no values"
+    if pa.types.is_nested(values.type) or values.null_count or len(values.unique()) > 1:
+        return None
+    return f"is constant ({shortened(values[0].as_py())})"
+
+
+def _encode(column: str, values: pa.Array, options: Options, name: str) -> FeatureMatrix | str:
+    """Return the features of a column, or why it has none."""
+    kind = kind_of(column, values, options)
+    if kind in ("category", "list"):
+        return _categories(column, _lists(values, kind, options))
+    if kind == "vector":
+        return _vectors(column, values, name)
+    if not kind:
+        return f"has the type {values.type}"
+    if kind == "date":
+        values = values.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    missing = ~np.isfinite(numbers)
+    if missing.all() or np.ptp(numbers[~missing]) == 0:
+        return "is constant"
+    standard = _standardised(numbers[:, None], ~missing)
+    if not missing.any():
+        return FeatureMatrix([column], standard)
+    both = np.concatenate([standard, missing[:, None].astype(np.float32)], axis=1)
+    return FeatureMatrix([column, f"{column} missing"], both)
+
+
+def _lists(values: pa.Array, kind: str, options: Options) -> list[list[str]]:
+    """Return the texts of each row; none where the value is missing."""
+    if any(is_list(values.type) for is_list in LISTS):
+        return [[text for text in each or [] if text] for each in values.to_pylist()]
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.string())
+    texts = values.cast(pa.string()).to_pylist()
+    if kind == "category":
+        return [[text] if text else [] for text in texts]
+    return [
+        [part.strip() for part in (text or "").split(options.list_separator) if part.strip()]
+        for text in texts
+    ]
+
+
+def _categories(column: str, lists: list[list[str]]) -> FeatureMatrix | str:
+    lengths = np.array([len(each) for each in lists])
+    codes, names = pd.factorize(np.array([text for each in lists for text in each], dtype=object), sort=True)
+    if len(names) > MAX_CATEGORIES:
+        return f"has {len(names):,} distinct values, more than {MAX_CATEGORIES:,}"
+    if len(names) == len(lists) > 1 and (lengths == 1).all():
+        return "has a different value in each row"
+    rows = np.repeat(np.arange(len(lists)), lengths)
+    values = np.zeros((len(lists), len(names)), np.float32)
+    values[rows, codes] = 1
+    values /= np.maximum(values.sum(1, keepdims=True), 1)
+    return FeatureMatrix([f"{column}={name}" for name in names], values)
+
+
+def _vectors(column: str, values: pa.Array, name: str) -> FeatureMatrix | str:
+    lengths = compute.list_value_length(values)
+    low, high = compute.min(lengths).as_py(), compute.max(lengths).as_py()
+    if low != high:
+        raise DataError(
+            f"{name}: column {shortened(column)} has vectors of {low} to {high} numbers; use one length"
+        )
+    if not high:
+        return "has empty vectors"
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    numbers = np.zeros((len(values), high))
+    flat = values.drop_null().flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    numbers[known] = flat.reshape(-1, high)
+    if not np.isfinite(numbers).all():
+        raise DataError(
+            f"{name}: column {shortened(column)} has a vector with a number that is missing or not finite"
+        )
+    standard = _standardised(numbers, known) / np.float32(np.sqrt(high))
+    return FeatureMatrix([f"{column}[{position}]" for position in range(high)], standard)
+
+
+def _standardised(numbers: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return columns with mean 0 and standard deviation 1 over the known rows, 0 in the others."""
+    mean, deviation = numbers[known].mean(0), numbers[known].std(0)
+    with np.errstate(invalid="ignore"):
+        standard = ((numbers - mean) / np.where(deviation > 0, deviation, 1)).clip(
+            -MAX_DEVIATION, MAX_DEVIATION
+        )
+    standard[~known] = 0
+    return standard.astype(np.float32)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)

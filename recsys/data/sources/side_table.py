@@ -1,0 +1,176 @@
+"""Tables of items or users next to the ratings: one row per id, and columns that describe it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute, csv, parquet
+
+from recsys.data.dataset import USER_COLUMNS
+from recsys.data.features import FeatureMatrix, Options, as_column, make_features
+from recsys.data.ids import text_id_problem
+from recsys.data.ratings_file.fast import integer_ids
+from recsys.data.ratings_file.file_kind import kind_of, text_source
+from recsys.data.ratings_file.format import RatingsFormat
+from recsys.data.ratings_file.parquet import parquet_columns
+from recsys.data.ratings_file.read import read_header
+from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
+
+RESERVED = (
+    "item",
+    "prediction",
+    "score",
+    "deviation",
+    "ratings",
+    "interactions",
+)  # columns of recommendations
+SEPARATORS = (",", "\t", ";", "|")  # tried in this order; the first with which the header has the id column
+
+
+class SideTable(NamedTuple):
+    """A table of items or users.
+
+    Attributes:
+        ids: raw ids (n,), int64 or text, each of them once.
+        columns: the other columns, in the same order.
+    """
+
+    ids: NDArray
+    columns: pa.Table
+
+
+class Described(NamedTuple):
+    """Items or users as `recsys.data.dataset.encode` takes them.
+
+    Attributes:
+        table: one row per item or user, with the column of ids ("item" or "user").
+        features: those of the rows.
+    """
+
+    table: pd.DataFrame
+    features: FeatureMatrix
+
+
+def describe_items(side: SideTable, title: str, options: Options, name: str) -> Described:
+    """Return the items of a table: titles, all columns but vectors for filters, and features.
+
+    The title is no feature. Columns called year and genres are used as those of MovieLens.
+
+    Raises:
+        DataError: see `make_features`.
+    """
+    columns: dict[str, pd.Series] = {}
+    for column in side.columns.column_names:
+        values = as_column(column, side.columns[column].combine_chunks(), options)
+        if values is not None and column not in RESERVED:
+            columns[column] = values
+    known = pd.DataFrame({"item": side.ids} | columns)
+    titles = known.pop(title) if title in known else pd.Series("", index=known.index)
+    known["title"] = titles.where(titles != "", None)
+    has_years = "year" in known and known["year"].dtype.kind == "f"
+    years = known["year"].round() if has_years else pd.Series(np.nan, index=known.index)
+    known["year"] = years.astype("Int32")
+    if "genres" not in known or known["genres"].dtype != object:
+        known["genres"] = ""
+    without_title = side.columns.drop_columns([title]) if title in side.columns.column_names else side.columns
+    return Described(known, make_features(without_title, options, name))
+
+
+def describe_users(side: SideTable, options: Options, name: str) -> Described:
+    """Return the users of a table, and their features.
+
+    Raises:
+        DataError: see `make_features`.
+    """
+    table = pd.DataFrame({"user": side.ids, **dict.fromkeys(USER_COLUMNS, "")})
+    return Described(table, make_features(side.columns, options, name))
+
+
+def read_side_table(path: Path, id_name: str, key: str) -> SideTable:
+    """Read a table: text with a header line, the same compressed with gzip, or Parquet.
+
+    Args:
+        path: the file.
+        id_name: the name of the id column.
+        key: the key that names the file, for error messages.
+
+    Raises:
+        DataError: the file cannot be read, has no such column, or an id is missing or occurs twice.
+    """
+    with os_error_as_data_error(f"{key}={path}", f"; check {key}"):
+        kind = kind_of(path)
+        table = _read_parquet(path, id_name, key) if kind == "parquet" else _read_text(path, id_name, key)
+    ids = _ids(table[id_name], f"{key}={path}: column {shortened(id_name)}")
+    return SideTable(ids, table.drop_columns([id_name]))
+
+
+def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
+    _require_column(parquet_columns(path), id_name, path, key)
+    try:
+        return parquet.read_table(path)
+    except pa.ArrowException as error:
+        raise DataError(f"{key}={path}: cannot be read as Parquet ({first_line(error)})") from None
+
+
+def _read_text(path: Path, id_name: str, key: str) -> pa.Table:
+    text = text_source(path, str(path), kind_of(path))
+    headers = {
+        separator: read_header(text, RatingsFormat(separator, header=True, quoted=True))
+        for separator in SEPARATORS
+    }
+    separator = next((each for each, header in headers.items() if id_name in header), SEPARATORS[0])
+    _require_column(headers[separator], id_name, path, key)
+    with text.open() as file:
+        try:
+            return csv.read_csv(
+                pa.PythonFile(file),
+                parse_options=csv.ParseOptions(delimiter=separator),
+                convert_options=csv.ConvertOptions(
+                    column_types={id_name: pa.string()},
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowException as error:
+            raise DataError(f"{key}={path}: {first_line(error):.200}") from None
+
+
+def _require_column(header: list[str], id_name: str, path: Path, key: str) -> None:
+    if id_name not in header:
+        raise DataError(
+            f"{key}={path}: no column {id_name!r}; the file has {listed(header) or 'none'}. The id column has the name "
+            "of data.item or data.user"
+        )
+    if repeated := [name for name in header if header.count(name) > 1]:
+        raise DataError(
+            f"{key}={path}: several columns are called {shortened(repeated[0])}; names must be unique"
+        )
+
+
+def _ids(column: pa.ChunkedArray, place: str) -> NDArray:
+    """Return ids: int64 if all are, otherwise text."""
+    values = column.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if values.null_count:
+        row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+        raise DataError(f"{place} row {row + 1:,}: the id is missing")
+    if not pa.types.is_integer(values.type) and not (
+        pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    ):
+        raise DataError(f"{place} has the type {values.type}; ids must be whole numbers or text")
+    texts = compute.utf8_trim_whitespace(values.cast(pa.string()))
+    counts = compute.value_counts(texts).field("counts")
+    if len(counts) < len(texts):
+        twice = compute.value_counts(texts).filter(compute.greater(counts, 1))[0]["values"].as_py()
+        raise DataError(f"{place}: id {shortened(twice, quoted=False)} occurs twice; keep one row per id")
+    if (integers := integer_ids(texts)) is not None:
+        return integers
+    ids = texts.to_numpy(zero_copy_only=False)
+    for row, id in enumerate(ids):
+        if (problem := "is empty" if not id else text_id_problem(id)) is not None:
+            raise DataError(f"{place} row {row + 1:,}: id {shortened(id)} {problem}")
+    return ids

@@ -1,0 +1,146 @@
+"""Tables of items and users next to the ratings, from files to recommendations."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.commands import run
+from support.training import train_result
+
+from recsys.data.sources.table import Table
+from recsys.errors import ConfigError, DataError
+from recsys.inference.recommender import Recommender
+
+N_USERS, N_ITEMS = 150, 60
+FAST = [
+    "hardware=cpu",
+    "logger=none",
+    "snapshots=1",
+    "optimizer.lr=0.01",
+    "batch_size=200",
+    "l2.vectors=0.01",
+]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Write ratings that follow from features: members of team A like red items, others blue ones.
+
+    Items 50 to 59 are in the table of items and have no ratings.
+    """
+    random = np.random.default_rng(0)
+    items = pd.DataFrame(
+        {
+            "sku": [f"s{number:02d}" for number in range(N_ITEMS)],
+            "title": [f"Thing {number}" for number in range(N_ITEMS)],
+            "colour": ["red" if number % 2 else "blue" for number in range(N_ITEMS)],
+            "price": np.arange(N_ITEMS) + 0.5,
+            "tags": ["new|light" if number % 3 else "light" for number in range(N_ITEMS)],
+            "text": list(random.normal(size=(N_ITEMS, 4)).astype(np.float32)),
+        }
+    )
+    users = pd.DataFrame(
+        {"who": range(N_USERS), "team": ["A" if user % 2 else "B" for user in range(N_USERS)]}
+    )
+    rows = []
+    for user in range(N_USERS):
+        for item in random.choice(50, 15, replace=False):
+            likes = (user % 2) == (item % 2)
+            rows.append(
+                (user, f"s{item:02d}", int(np.clip(round(random.normal(4.3 if likes else 1.7, 0.4)), 1, 5)))
+            )
+    pd.DataFrame(rows, columns=["who", "sku", "stars"]).to_csv(tmp_path / "ratings.csv", index=False)
+    items.to_parquet(tmp_path / "items.parquet")
+    (tmp_path / "users.csv").write_bytes(gzip.compress(users.to_csv(index=False).encode()))
+    return tmp_path
+
+
+def keys(files: Path, *more: str) -> list[str]:
+    names = ["data.user=who", "data.item=sku", "data.rating=stars"]
+    paths = {"path": "ratings.csv", "items": "items.parquet", "users": "users.csv"}
+    return ["data=table", *(f"data.{key}={files / name}" for key, name in paths.items()), *names, *more]
+
+
+def source(files: Path, **options: object) -> Table:
+    paths = {
+        "path": str(files / "ratings.csv"),
+        "items": str(files / "items.parquet"),
+        "users": str(files / "users.csv"),
+    }
+    return Table(**{**paths, "user": "who", "item": "sku", "rating": "stars", **options})  # type: ignore[arg-type]
+
+
+def test_items_of_the_table_are_in_the_catalogue_with_titles_and_features(files: Path) -> None:
+    dataset = source(files).load()
+    assert len(dataset.item_ids) == N_ITEMS
+    assert len(dataset.user_ids) == N_USERS
+    assert dataset.item_table["title"].tolist()[:2] == ["Thing 0", "Thing 1"]
+    assert dataset.item_table["price"].tolist()[:2] == [0.5, 1.5]
+    assert dataset.item_features is not None
+    assert dataset.item_features.names[:3] == ["colour=blue", "colour=red", "price"]
+    assert dataset.item_features.values[:2, :2].tolist() == [[1, 0], [0, 1]]
+    assert dataset.user_features is not None
+    assert dataset.user_features.names == ["team=A", "team=B"]
+    again = source(files).load()  # from the cache
+    np.testing.assert_array_equal(again.item_features.values, dataset.item_features.values)  # type: ignore[union-attr]
+
+
+def test_a_changed_table_is_read_again(files: Path) -> None:
+    source(files).load()
+    table = pd.read_parquet(files / "items.parquet").assign(price=1.0, weight=np.arange(N_ITEMS) * 1.0)
+    table.to_parquet(files / "items.parquet")
+    features = source(files).load().item_features
+    assert features is not None
+    assert "weight" in features.names
+    assert "price" not in features.names  # constant
+
+
+def test_ids_are_compared_as_text_if_one_file_has_text_ids(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,10,4\n1,20,5\n2,10,3\n")
+    (tmp_path / "i.csv").write_text("item,title\n10,Ten\nA7,New\n")
+    dataset = Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load()
+    assert dataset.item_ids.ids.tolist() == ["10", "20", "A7"]
+    assert dataset.item_table["title"].tolist() == ["Ten", "item 20", "New"]
+    assert dataset.user_ids.ids.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("product,title\n10,Ten\n", r"no column 'item'; the file has 'product', 'title'"),
+        ("item,title\n10,Ten\n10,Tenth\n", "id 10 occurs twice"),
+        ("item,title\n10,Ten\n,None\n", "row 2: the id is missing"),
+        ("item,title\nx,Ten\ny,None\n", "has none of the ids in data.path, such as '10'"),
+        ("item,title\n10,Ten,3\n", r"CSV parse error.*Expected 2 columns, got 3"),
+        ("item,a,a\n10,1,2\n", "several columns are called 'a'"),
+    ],
+)
+def test_bad_tables_are_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,10,4\n")
+    (tmp_path / "i.csv").write_text(text)
+    with pytest.raises(DataError, match=rf"data\.items.*{message}"):
+        Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load()
+
+
+def test_a_missing_table_is_reported_before_anything_is_read(compose, files: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.users=nowhere\.csv: No such file"):
+        train_result(compose(*keys(files, "data.users=nowhere.csv")), files / "run")
+
+
+@pytest.mark.slow
+def test_items_without_ratings_are_ranked_by_their_features(compose, files: Path) -> None:
+    result = train_result(compose(*keys(files), *FAST, "max_epochs=30", "patience=30"), files / "run")
+    assert result["metrics"]["test/rmse"] < 0.75 * result["baselines"]["user-item-bias"]["test/rmse"]
+    recommender = Recommender.load(files / "run")
+    table = recommender.recommend(1, k=5, min_ratings=0, where="price>50")
+    assert table["item"].isin([f"s{number}" for number in range(51, 60)]).all()
+    assert (table["colour"] == "red").all()
+    assert (recommender.recommend(2, k=5, min_ratings=0, where="price>50")["colour"] == "blue").all()
+    shown = run(
+        "recommend", f"run={files / 'run'}", "user=1", "where='new' in tags and price<20", "k=3", "format=csv"
+    )
+    rows = shown.stdout.splitlines()
+    assert rows[0].startswith("item,title,year,genres,colour,price,tags,")
+    assert len(rows) == 4
