@@ -174,7 +174,7 @@ def _check_validations(trainer: pl.Trainer, batches: int) -> None:
     Raises:
         ConfigError: trainer.val_check_interval does not divide an epoch.
     """
-    share = trainer.val_check_interval  # type: ignore[attr-defined]
+    share = trainer.val_check_interval
     interval = share if isinstance(share, int) else max(1, int(batches * share))
     if batches % interval:
         raise ConfigError(
