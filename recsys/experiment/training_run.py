@@ -116,10 +116,11 @@ def train_network(
             trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
     except SIGTERMException:  # raised by Lightning before the first step
         raise stopped(signal.SIGTERM, None, folder) from None
-    except MisconfigurationException as error:  # for example, a share of the batches that is less than one
+    except (MisconfigurationException, ModuleNotFoundError) as error:
         if module.has_started:
             raise
-        raise ConfigError(f"trainer: {first_line(error)}") from None
+        # For example, a share of the batches is less than one, or a callback needs a logger.
+        raise ConfigError(f"trainer or callbacks: {first_line(error)}") from None
     except Exception as error:
         if resumed is None or last is None or module.has_started or isinstance(error, UserError | OSError):
             raise
