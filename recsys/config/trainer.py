@@ -19,7 +19,8 @@ OTHER_KEYS = {
     "max_epochs": "use max_epochs",
     "max_steps": f"{WHOLE_EPOCHS}with trainer.limit_train_batches for short epochs",
     "max_time": f"{WHOLE_EPOCHS}or a callback that ends training after an epoch: "
-    "'+callbacks.timer={_target_:pytorch_lightning.callbacks.Timer,duration:{hours:8},interval:epoch}'",
+    "+callbacks.timer._target_=pytorch_lightning.callbacks.Timer '+callbacks.timer.duration={hours:8}' "
+    "+callbacks.timer.interval=epoch",
     "gradient_clip_val": "use gradient_clip",
     "default_root_dir": "use output_dir",
     "enable_checkpointing": "not possible, because the result of a run is its best checkpoint; remove it",

@@ -1,6 +1,10 @@
 """Metrics of torchmetrics and of one's own, next to the built-in ones."""
 
 import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,3 +140,15 @@ def test_a_value_that_is_not_finite_is_left_out(caplog: pytest.LogCaptureFixture
 def test_what_is_not_a_metric(name: str, target: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         AddedMetrics.of({name: {"_target_": target}}, 10)
+
+
+def test_the_example_of_the_documentation() -> None:
+    """All 12 items once is even; one item for all users is as uneven as possible."""
+    page = Path(__file__).parents[2] / "docs" / "metrics.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    gini, (lists, _, _) = names["Gini"](), some_lists(k=3)
+    even = replace(lists, items=np.arange(12).reshape(4, 3))
+    assert gini(even) == pytest.approx(0)
+    assert gini(replace(lists, items=np.full((20, 1), 7))) == pytest.approx(11 / 12)
