@@ -95,12 +95,14 @@ def _broken_metrics(added: "AddedMetrics", k: int) -> Iterator[str]:
             return float(own.compute())
 
         yield from _trial(name, measure, "from update(predictions, ratings)")
-    hits = np.zeros((2, max(k, 1)), dtype=bool)
+    if not (k and added.ranking):
+        return
+    hits = np.zeros((2, min(k, 100)), dtype=bool)
     hits[:, 0] = True
     items = np.tile(np.arange(hits.shape[1]), (2, 1))
     counts = np.ones(hits.shape[1] + 1, dtype=np.int64)
     lists = RankedLists(k, np.arange(2), items, hits, np.array([1, 2]), counts, 2)
-    for name, ranking in added.ranking.items() if k else ():
+    for name, ranking in added.ranking.items():
         yield from _trial(name, lambda ranking=ranking: float(ranking(lists)), "from the ranked lists")
 
 

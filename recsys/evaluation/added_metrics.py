@@ -74,7 +74,11 @@ class TorchRetrieval(RankingMetric):
         """
         if "top_k" not in inspect.signature(target).parameters:
             raise _needs_full_ranking(target)
-        top_k = node.get("top_k") or k or 1
+        top_k = node.get("top_k")
+        if top_k is None:
+            top_k = k or 1
+        if not isinstance(top_k, int) or top_k < 1:
+            raise TypeError(f"top_k={top_k!s:.60} must be a whole number from 1")
         return cls(instantiate({**node, "top_k": top_k}, _convert_="all"), top_k)
 
     def cutoff(self, k: int) -> int:

@@ -133,13 +133,19 @@ def test_a_value_that_is_not_finite_is_left_out(caplog: pytest.LogCaptureFixture
         ("a/b", "torchmetrics.MeanSquaredError", r"metrics\.a/b: a name has letters"),
         ("x", "torchmetrics.retrieval.RetrievalFallOut", r"metrics\.x: RetrievalFallOut needs a ranking"),
         ("x", "torchmetrics.retrieval.RetrievalRPrecision", r"metrics\.x: RetrievalRPrecision needs"),
+        (
+            "x",
+            {"_target_": "torchmetrics.retrieval.RetrievalMAP", "top_k": 0},
+            r"metrics\.x: top_k=0 must be",
+        ),
         ("x", "torch.nn.Identity", r"metrics\.x: a Identity is not a metric.*RankingMetric"),
         ("x", "torchmetrics.MinkowskiDistance", r"metrics\.x: .*missing.*'p'"),
     ],
 )
-def test_what_is_not_a_metric(name: str, target: str, message: str) -> None:
+def test_what_is_not_a_metric(name: str, target: str | dict[str, Any], message: str) -> None:
+    node = target if isinstance(target, dict) else {"_target_": target}
     with pytest.raises(ConfigError, match=message):
-        AddedMetrics.of({name: {"_target_": target}}, 10)
+        AddedMetrics.of({name: node}, 10)
 
 
 def test_the_example_of_the_documentation() -> None:
