@@ -78,7 +78,7 @@ class MovieLensDataModule(pl.LightningDataModule):
         """
         columns = self._columns(self.train_rows())
         process_rank, world_size = self._process()
-        if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
+        if getattr(self.trainer, "overfit_batches", 0) > 0:
             own = Batch(*(column[process_rank::world_size] for column in columns))
             return Batches(own, self.batch_size)
         order = Shuffle(len(columns.ratings), self.seed, columns.ratings.device, process_rank, world_size)
