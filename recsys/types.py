@@ -17,3 +17,4 @@ Seconds = Annotated[float, Gt(0), Le(1e9)]  # at most 31 years
 Fraction = Annotated[float, Gt(0), Lt(1)]
 DropoutRate = Annotated[float, Ge(0), Lt(1)]
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
+Mode = Literal["min", "max"]  # whether a lower or a higher value of a metric is better

@@ -40,11 +40,12 @@ def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
 
     Returns:
         "train/loss", "val/rmse", "val/mae" and "learning rate", if logged, each indexed by the number of
-        completed epochs. Empty without "val/rmse", which is logged once per epoch.
+        completed epochs. Empty without "val/rmse".
     """
     if "val/rmse" not in curves:
         return {}
-    steps = curves["val/rmse"].index
+    # train/loss is logged at the end of each epoch; validations can be more or less frequent.
+    steps = curves.get("train/loss", curves["val/rmse"]).index
     steps_per_epoch = (steps[-1] + 1) / len(steps)
     names: dict[str, str] = {name: name for name in ("train/loss", "val/rmse", "val/mae") if name in curves}
     if rates := [name for name in curves if name.startswith("lr-")]:

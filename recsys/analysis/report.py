@@ -102,7 +102,8 @@ def _add_curves(report: Report, scorer: Scorer, run: LoadedRun) -> None:
         return
     if not train_loss_is_squared_error(scorer):
         curves.pop("train/loss", None)
-    objective = run.result["objective"]
-    report.figures += curve_figures(
-        curves, objective["value"], objective["epoch"] + 1, run.result["time"]["epochs"]
-    )
+    epoch, best = run.result["objective"]["epoch"] + 1, run.result["metrics"].get("val/rmse")
+    if best is None:
+        report.notes.append("no learning curves: result.json has no val/rmse")
+        return
+    report.figures += curve_figures(curves, best, epoch, run.result["time"]["epochs"])

@@ -120,7 +120,7 @@ def curve_figures(curves: dict[str, pd.Series], best: float, best_epoch: int, ra
         best_epoch: number of epochs after which it was saved.
         ran: number of epochs of the run.
     """
-    caption = f"The lowest val RMSE, {best:.4f}, was reached after epoch {best_epoch} of {ran}."
+    caption = f"The weights after epoch {best_epoch} of {ran} were selected. Their val RMSE is {best:.4f}."
     if "train/loss" in curves:
         caption += f" The train RMSE of the last epoch was {curves['train/loss'].iloc[-1] ** 0.5:.4f}."
     if "learning rate" in curves:

@@ -195,9 +195,14 @@ def _explain(error: Exception, name: str, overrides: list[str]) -> str:
         group, _, option = error.missing_cfg_file.rpartition("/")
         options = list(error.options or ())
         return f"{group}={option}: choose {', '.join(options)}{_nearest(option, options)}"
+    from recsys.config.trainer import OTHER_KEYS  # imports pydantic, which takes 0.1 seconds
+
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         key = str(cause.full_key)
+        group, _, argument = key.partition(".")
+        if group == "trainer" and argument in OTHER_KEYS:
+            return f"{key}: {OTHER_KEYS[argument]}"
         # Arguments of a class that conf/ does not list, such as optimizer.betas, can be added.
         hint = (
             f"; if its class accepts the argument, +{key}=... adds it"

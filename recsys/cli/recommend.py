@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from recsys.inference.recommender import Recommender
 
 # Columns of a printed table; further columns of the items are printed if where= names them.
-SHOWN = frozenset(
-    "user to item title year genres score prediction similarity deviation ratings interactions".split()
-)
+SHOWN = {
+    *("user", "to", "item", "title", "year", "genres"),
+    *("score", "prediction", "similarity", "deviation", "ratings", "interactions"),
+}
 WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}  # from the suffix of output= to a method of DataFrame
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 
+from recsys.config.added import callback_errors, metric_errors
 from recsys.config.hardware import Config, hardware_errors, runs_on_gpu
+from recsys.config.trainer import combination_errors
 from recsys.errors import first_line
 from recsys.training.small_network import build_small_network
 
@@ -172,6 +174,15 @@ def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"run={cfg['run']}: requires resume=true; for a new run, use output_dir=<folder>"
 
 
+def _trainer_fits(cfg: Config, objects: Objects) -> Iterator[str]:
+    yield from combination_errors(cfg, objects.schedule.cycle_ends(cfg["max_epochs"]))
+
+
+def _additions_work(cfg: Config, objects: Objects) -> Iterator[str]:
+    yield from metric_errors(cfg, objects.loss)
+    yield from callback_errors(cfg)
+
+
 def _name(component: object) -> str:
     return type(component).__name__
 
@@ -186,4 +197,6 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _one_kind_of_average,
     _refit_is_possible,
     _run_is_resumed,
+    _trainer_fits,
+    _additions_work,
 )

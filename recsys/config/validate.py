@@ -7,21 +7,32 @@ libraries leave open have their types below. Constraints across several values a
 
 import inspect
 import json
+import logging
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from recsys.config.constraints import Config, constraint_errors, data_errors
+from recsys.config.trainer import OTHER_KEYS, Trainer, other_key_errors
 from recsys.errors import ConfigError, first_line
 from recsys.training.auto_loss import choose_loss
-from recsys.types import Accelerator, Epochs, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from recsys.types import (
+    Accelerator,
+    Epochs,
+    Mode,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 
 class Optimizer(BaseModel):
@@ -69,6 +80,13 @@ class Sweep(BaseModel):
     average: bool
 
 
+class Target(BaseModel):
+    """A node that names a class; its arguments are checked against the class."""
+
+    model_config = ConfigDict(extra="allow")
+    target: str = Field(alias="_target_")
+
+
 class TrainConfig(BaseModel):
     """The top-level keys of conf/train.yaml."""
 
@@ -86,6 +104,9 @@ class TrainConfig(BaseModel):
     resume: bool
     trust: bool
     ranking: Ranking
+    metrics: dict[str, Target]
+    objective: str | None
+    objective_mode: Mode | None
     sweep: Sweep
     data: Config
     split: Config
@@ -94,6 +115,8 @@ class TrainConfig(BaseModel):
     optimizer: Optimizer
     schedule: Config
     hardware: Hardware
+    trainer: Config
+    callbacks: dict[str, Target]
     averaging: Config
     logger: Config
 
@@ -102,6 +125,7 @@ MAX_SHOWN = 100  # characters of a value in a message
 MISSING = "is missing"
 BUILT = ("data", "split", "model", "loss", "optimizer", "schedule")  # their objects are always built
 GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
+NAMED = ("callbacks", "metrics")  # nodes of any name, each with a class
 
 
 def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
@@ -124,9 +148,22 @@ def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
             if group in BUILT and "_target_" not in config[group]:
                 errors.append(f"{group}._target_: is missing; choose an option with {group}=")
             errors += target_errors(group, config[group])
+    for group in NAMED:
+        if isinstance(config.get(group), dict):
+            for name, node in config[group].items():
+                errors += target_errors(f"{group}.{name}", node) if isinstance(node, dict) else ()
+    errors += _trainer_errors(config.get("trainer"))
     _raise(
         errors or list(constraint_errors(config, on_this_machine))
     )  # constraints assume valid single values
+
+
+def _trainer_errors(trainer: Any) -> Iterator[str]:
+    if isinstance(trainer, dict):
+        yield from other_key_errors(trainer)
+        yield from _type_errors(
+            "trainer", Trainer, {name: value for name, value in trainer.items() if name not in OTHER_KEYS}
+        )
 
 
 def validate_data(cfg: DictConfig) -> None:
@@ -183,9 +220,11 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
     if "_target_" not in node:
         return
     try:
-        target = get_object(node["_target_"])
+        with _quiet(logging.getLogger("hydra.utils")):  # it logs the error, too
+            target = get_object(node["_target_"])
     except Exception as error:  # importing a module of the user's choice
-        yield f"{key}._target_={node['_target_']}: cannot be imported ({first_line(error)})"
+        reason = first_line(error.__cause__ or error)
+        yield f"{key}._target_={node['_target_']}: cannot be imported ({reason})"
         return
     try:
         parameters = inspect.signature(target).parameters
@@ -208,6 +247,15 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
             yield from target_errors(path, value)
         elif name in hints:
             yield from _type_errors(path, hints[name], value)
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was_disabled
 
 
 def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
@@ -239,7 +287,7 @@ def _messages(key: str, value: Any, error: ValidationError, is_model: bool) -> I
             continue
         location = [str(part) for part in detail["loc"]] if is_model else []
         path = ".".join([*([key] if key else []), *location])
-        message = re.sub("^(Input|List|Tuple) | after validation", "", detail["msg"])
+        message = re.sub("^(Input|List|Tuple|Value error,) | after validation", "", detail["msg"])
         own = {"extra_forbidden": "no such key", "missing": MISSING}
         message = own.get(detail["type"], message)
         found.setdefault(path, (detail["input"] if is_model else value, []))[1].append(message)

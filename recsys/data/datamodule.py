@@ -71,11 +71,16 @@ class MovieLensDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Return the training set, shuffled in each epoch; each process sees its share.
 
+        With `overfit_batches` of the Trainer, it is not shuffled, so that each epoch has the same batches.
+
         Raises:
             DataError: no training rating is positive, as a ranking loss needs.
         """
         columns = self._columns(self.train_rows())
         process_rank, world_size = self._process()
+        if getattr(self.trainer, "overfit_batches", 0) > 0:
+            own = Batch(*(column[process_rank::world_size] for column in columns))
+            return Batches(own, self.batch_size)
         order = Shuffle(len(columns.ratings), self.seed, columns.ratings.device, process_rank, world_size)
         return Batches(columns, self.batch_size, order)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from recsys.data.biases import Biases, fit_biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
+from recsys.evaluation.added_metrics import NO_METRICS, AddedMetrics
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.models.scorer import Precision, Scorer
@@ -19,6 +20,7 @@ def baseline_metrics(
     subset: str = "test",
     ranking: RankingTask | None = None,
     biases: Biases | None = None,
+    added: AddedMetrics = NO_METRICS,
 ) -> dict[str, dict[str, float]]:
     """Return the metrics of each baseline, fitted to the training set, on a subset; for interactions, only popularity.
 
@@ -28,6 +30,7 @@ def baseline_metrics(
         subset: "train", "val" or "test".
         ranking: the ranking task of the subset; None leaves out the baseline "popularity".
         biases: the bias model of the training set; None: fit it.
+        added: further metrics.
     """
     rows = getattr(split, subset)
     metrics: dict[str, dict[str, float]] = {}
@@ -38,16 +41,16 @@ def baseline_metrics(
             "user-item-bias": biases.predict(dataset.users[rows], dataset.items[rows]),
         }
         metrics = {
-            name: _rating_metrics(values.clip(*dataset.scale), dataset.ratings[rows], subset)
+            name: _rating_metrics(values.clip(*dataset.scale), dataset.ratings[rows], subset, added)
             for name, values in predictions.items()
         }
     if ranking is not None:
-        metrics["popularity"] = ranking.measure(Popularity(len(dataset.user_ids), ranking.item_counts))
+        metrics["popularity"] = ranking.measure(Popularity(len(dataset.user_ids), ranking.item_counts), added)
     return metrics
 
 
-def _rating_metrics(predicted: NDArray, true: NDArray, subset: str) -> dict[str, float]:
-    errors = RatingErrors()
+def _rating_metrics(predicted: NDArray, true: NDArray, subset: str, added: AddedMetrics) -> dict[str, float]:
+    errors = RatingErrors(added=added.rating)
     errors.update(torch.from_numpy(predicted), torch.from_numpy(true))
     return prefixed(subset, errors.compute())
 

@@ -16,6 +16,8 @@ from recsys.data.batches import present
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import ConfigError, DataError
+from recsys.evaluation.added_metrics import NO_METRICS, AddedMetrics
+from recsys.evaluation.ranked_lists import RankedLists
 from recsys.models.heads import relevance_threshold
 from recsys.models.scorer import Scorer
 from recsys.models.scoring import Seen, top_items
@@ -104,12 +106,12 @@ class RankingTask:
         relevant = owner[owner >= 0] * n_items + self.relevant[owner >= 0] % n_items
         return replace(self, users=self.users[kept], counts=self.counts[kept], relevant=relevant)
 
-    def measure(self, scorer: Scorer) -> dict[str, float]:
+    def measure(self, scorer: Scorer, added: AddedMetrics = NO_METRICS) -> dict[str, float]:
         """Return the metrics of the top k of a scorer, as its ranker orders them; see `metrics`."""
         scores, items = top_items(scorer.ranker(), self.users, self.k, self.seen)
-        return self.metrics(np.where(np.isfinite(scores), items, -1))  # -inf: no unseen item is left
+        return self.metrics(np.where(np.isfinite(scores), items, -1), added)  # -inf: no unseen item is left
 
-    def metrics(self, recommended: NDArray[np.int64]) -> dict[str, float]:
+    def metrics(self, recommended: NDArray[np.int64], added: AddedMetrics = NO_METRICS) -> dict[str, float]:
         """Return the metrics of recommendations: coverage over all users, the others as means over users.
 
         With h_i = 1 if the item at rank i is relevant and 0 otherwise, and R relevant items:
@@ -127,6 +129,7 @@ class RankingTask:
         Args:
             recommended: item indices (U, at most k) in the order of `users`, best first, without duplicates;
                 -1 where there are no more recommendations.
+            added: further ranking metrics.
 
         Returns:
             {"<subset>/recall@<k>": ..., ...}.
@@ -150,7 +153,11 @@ class RankingTask:
             "coverage": len(np.unique(recommended[valid])) / n_items,
             "novelty": (np.where(valid, bits[recommended], 0).sum(1) / valid.sum(1).clip(min=1)).mean(),
         }
-        return {f"{self.subset}/{name}@{self.k}": float(value) for name, value in values.items()}
+        named = {f"{name}@{self.k}": float(value) for name, value in values.items()}
+        lists = RankedLists(
+            self.k, self.users, recommended, hits, self.counts, self.item_counts, self.n_trained_users
+        )
+        return {f"{self.subset}/{name}": value for name, value in (named | added.measure(lists)).items()}
 
 
 def ranking_task(

@@ -1,21 +1,24 @@
 """Rating metrics, pooled over all ratings of a subset: predictions are clipped to the scale, none is dropped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from recsys.data.batches import Batch
+from recsys.evaluation.added_metrics import NO_METRICS, AddedMetrics, finite, for_processes
 from recsys.models.scorer import Scorer
 
 
 class RatingErrors(Metric):
-    """RMSE and MAE from sums over ratings, in float64.
+    """RMSE and MAE from sums over ratings, in float64, and the rating metrics that a configuration adds.
 
     Args:
         device: where the sums are kept; MPS has no float64, so float32 is used there.
         all_processes: whether `compute` adds up the sums of all processes of a distributed run.
+        added: further metrics by name, which stay as they are: copies are updated.
     """
 
     full_state_update = False
@@ -23,12 +26,18 @@ class RatingErrors(Metric):
     absolute: Tensor
     count: Tensor
 
-    def __init__(self, device: torch.device | str = "cpu", all_processes: bool = False) -> None:
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        all_processes: bool = False,
+        added: Mapping[str, Metric] = MappingProxyType({}),
+    ) -> None:
         super().__init__(sync_on_compute=all_processes)
         dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
         for name in ("squared", "absolute", "count"):
             self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
         self.to(device)
+        self.added = {name: for_processes(metric, device, all_processes) for name, metric in added.items()}
 
     def update(self, predicted: Tensor, true: Tensor) -> None:
         """Add the errors of predictions (B,) against ratings (B,)."""
@@ -36,9 +45,11 @@ class RatingErrors(Metric):
         self.squared += error.square().sum()
         self.absolute += error.abs().sum()
         self.count += error.numel()
+        for metric in self.added.values():
+            metric.update(predicted.to(error.dtype), true.to(error.dtype))
 
     def compute(self) -> dict[str, float]:
-        """Return {"rmse": ..., "mae": ...}.
+        """Return {"rmse": ..., "mae": ..., and the added metrics that are finite}.
 
         Raises:
             ValueError: no rating was added.
@@ -48,6 +59,7 @@ class RatingErrors(Metric):
         return {
             "rmse": float((self.squared / self.count).sqrt()),
             "mae": float(self.absolute / self.count),
+            **finite({name: metric.compute() for name, metric in self.added.items()}),
         }
 
 
@@ -57,9 +69,11 @@ def prefixed(subset: str, metrics: dict[str, float]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def rating_metrics(scorer: Scorer, batches: Iterable[Batch], subset: str) -> dict[str, float]:
-    """Return `<subset>/rmse` and `<subset>/mae` of a scorer over all batches, computed on its own device."""
-    errors = RatingErrors(scorer.device)
+def rating_metrics(
+    scorer: Scorer, batches: Iterable[Batch], subset: str, added: AddedMetrics = NO_METRICS
+) -> dict[str, float]:
+    """Return `<subset>/rmse`, `<subset>/mae` and added metrics over all batches, computed on the scorer's device."""
+    errors = RatingErrors(scorer.device, added=added.rating)
     for users, items, ratings in batches:
         errors.update(
             scorer.predict(users.to(scorer.device), items.to(scorer.device)), ratings.to(scorer.device)

@@ -13,6 +13,7 @@ from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
 from recsys.data.splits import Split
 from recsys.errors import RunError
+from recsys.evaluation.added_metrics import NO_METRICS, AddedMetrics
 from recsys.evaluation.baselines import baseline_metrics
 from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
@@ -35,6 +36,7 @@ def describe_outcome(
     tasks: Mapping[str, RankingTask | None],
     biases: Biases,
     val_metrics: Mapping[str, float] | None = None,
+    added: AddedMetrics = NO_METRICS,
 ) -> dict[str, Any]:
     """Evaluate a scorer on the validation set and the test set, and return the main part of result.json.
 
@@ -48,16 +50,18 @@ def describe_outcome(
         tasks: the ranking tasks of "val" and "test", None for no ranking metrics.
         biases: the bias model of the training set.
         val_metrics: those of the validation set, if the scorer was trained on it; None: measure them.
+        added: metrics in addition to the built-in ones.
     """
     metrics = dict(val_metrics or {})
     for subset in ("val", "test") if val_metrics is None else ("test",):
-        metrics |= measure(checkpoint.scorer, batches, subset, tasks[subset])
+        metrics |= measure(checkpoint.scorer, batches, subset, tasks[subset], added)
     if objective.name not in metrics:
         raise RunError(f"the objective {objective.name} is not among the metrics: {', '.join(metrics)}")
     return {
         "objective": {**objective._asdict(), "value": metrics[objective.name], "epoch": checkpoint.epoch},
         "metrics": metrics,
-        "baselines": baseline_metrics(dataset, split, "test", tasks["test"], biases),
+        "added_metrics": _measured(added, tasks, metrics),
+        "baselines": baseline_metrics(dataset, split, "test", tasks["test"], biases, added),
         "ranking": _describe_ranking(tasks, checkpoint.scorer),
         "data": _describe_data(dataset, split, split_name),
         "model": checkpoint.model,
@@ -70,6 +74,7 @@ def measure(
     batches: Callable[[str], Iterable[Batch]],
     subset: str,
     task: RankingTask | None,
+    added: AddedMetrics = NO_METRICS,
 ) -> dict[str, float]:
     """Return the metrics of a scorer on a subset: rating metrics, ranking metrics, or both.
 
@@ -78,9 +83,19 @@ def measure(
         batches: a function that returns all batches of a subset, in order.
         subset: "train", "val" or "test".
         task: the ranking task of the subset; None for no ranking metrics.
+        added: metrics in addition to the built-in ones.
     """
-    metrics = rating_metrics(scorer, batches(subset), subset) if scorer.predicts_ratings else {}
-    return metrics if task is None else metrics | task.measure(scorer)
+    metrics = rating_metrics(scorer, batches(subset), subset, added) if scorer.predicts_ratings else {}
+    return metrics if task is None else metrics | task.measure(scorer, added)
+
+
+def _measured(
+    added: AddedMetrics, tasks: Mapping[str, RankingTask | None], metrics: Mapping[str, float]
+) -> list[str]:
+    """Return the names of the added metrics that were measured, such as "val/mape" and "test/mape"."""
+    k = next((task.k for task in tasks.values() if task is not None), 0)
+    names = [f"{subset}/{name}" for name in added.names(k) for subset in ("val", "test")]
+    return [name for name in names if name in metrics]
 
 
 def _describe_data(dataset: Dataset, split: Split, split_name: str) -> dict[str, Any]:
@@ -144,6 +159,7 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
     if ranking is not None and "test" in ranking["users"]:
         title += f", top {ranking['k']} of {data['items']:,} items for {ranking['users']['test']:,} users"
         columns += [f"test/{name}@{ranking['k']}" for name in ("ndcg", "recall")]
+    columns += [name for name in result["added_metrics"] if name.startswith("test/")]
     models = result["baselines"] | {result["model"]["name"]: result["metrics"]}
     columns = [column for column in (*columns, selected_by) if any(column in one for one in models.values())]
     table = TextTable(title)

@@ -65,6 +65,7 @@ def average(
             )
 
     from recsys.data.biases import fit_biases
+    from recsys.evaluation.added_metrics import AddedMetrics
     from recsys.evaluation.ranking_metrics import ranking_tasks
     from recsys.evaluation.summary import describe_outcome
     from recsys.runs.checkpoint import load_checkpoint
@@ -97,6 +98,7 @@ def average(
             tasks,
             biases,
             _mean_metrics(members) if checkpoint.is_refit else None,
+            AddedMetrics.of(checkpoint.added_metrics, checkpoint.ranking[0]),
         )
         save_data(RunData.of(ratings.dataset, ratings.split, biases), opened, checkpoint.data)
         times = [member.content["time"] for member in members]

@@ -49,6 +49,7 @@ def evaluate(
             f"part=val: {loaded.folder} was trained on its validation set (refit=true); result.json has the metrics of "
             "the training before"
         )
+    from recsys.evaluation.added_metrics import AddedMetrics
     from recsys.evaluation.baselines import baseline_metrics
     from recsys.evaluation.ranking_metrics import ranking_task
     from recsys.evaluation.summary import measure
@@ -59,8 +60,9 @@ def evaluate(
     k, threshold = own_k if k is None else k, own_threshold if threshold is None else threshold
     validate_ranking(k, threshold)
     task = ranking_task(ratings.dataset, ratings.split, subset, k, threshold)
-    rows = baseline_metrics(ratings.dataset, ratings.split, subset, task)
-    own = measure(loaded.checkpoint.scorer, ratings.batches, subset, task)
+    added = AddedMetrics.of(loaded.checkpoint.added_metrics, k)
+    rows = baseline_metrics(ratings.dataset, ratings.split, subset, task, added=added)
+    own = measure(loaded.checkpoint.scorer, ratings.batches, subset, task, added)
     rows[loaded.checkpoint.model["name"]] = own
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     return [{"model": model} | {name: rows[model].get(name) for name in names} for model in rows]

@@ -17,6 +17,7 @@ from recsys.leaderboard.names import swept_keys
 from recsys.runs.data import DATA, RunData, save_data
 from recsys.training.build import build_data, build_loss
 from recsys.training.callbacks.tensorboard import log_hparams
+from recsys.training.objective import build_metrics, build_objective
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +41,19 @@ def fit(
         start: when the run began, as of `time.perf_counter`.
 
     Returns:
-        The content of result.json; empty in further processes of a distributed run.
+        The content of result.json; empty in further processes of a distributed run, and with trainer.fast_dev_run.
 
     Raises:
         UserError: the data does not fit the configuration, or training failed.
     """
     data = build_data(cfg)
     data.setup()
-    loss, k, threshold = build_loss(cfg), cfg.ranking.k, cfg.ranking.threshold
-    tasks = ranking_tasks(data.dataset, data.split, k, threshold, required=not loss.predicts_ratings)
-    objective, selection = loss.objective(k), None
+    added, k, threshold = build_metrics(cfg), cfg.ranking.k, cfg.ranking.threshold
+    objective, selection = build_objective(cfg, build_loss(cfg), added), None
+    tasks = ranking_tasks(data.dataset, data.split, k, threshold, not added.is_rating(objective.name))
     if cfg.refit:
         both = fit_twice(
-            cfg, folder, data, tasks["val"], objective, overrides, callbacks, last is not None, start
+            cfg, folder, data, tasks["val"], objective, added, overrides, callbacks, last is not None, start
         )
         trained, selection = (None, None) if both is None else both
         tasks = ranking_tasks(data.dataset, data.split, k, threshold)
@@ -72,11 +73,13 @@ def fit(
         tasks,
         biases,
         None if selection is None else selection.metrics,
+        added,
     )
     size = save_data(RunData.of(data.dataset, data.split, biases), folder, best.data)
     log.info("%s: %.1f MB, so that the run can recommend without its ratings", DATA, size / 1e6)
     metrics = outcome["metrics"]
-    shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name) if name in metrics}
+    own = [name for name in outcome["added_metrics"] if name.startswith("val/")]
+    shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name, *own) if name in metrics}
     log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept_keys(folder))  # type: ignore[arg-type]
     seconds = throughput.elapsed + (0 if selection is None else selection.seconds)
     return {

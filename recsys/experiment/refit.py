@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback
 
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import RunError
+from recsys.evaluation.added_metrics import AddedMetrics
 from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask
 from recsys.evaluation.summary import measure
@@ -55,6 +56,7 @@ def fit_twice(
     data: MovieLensDataModule,
     task: RankingTask | None,
     objective: Objective,
+    added: AddedMetrics,
     overrides: Sequence[str],
     callbacks: Sequence[Callback],
     resume: bool,
@@ -68,14 +70,15 @@ def fit_twice(
         data: the data module, after `setup`; at the end, its training set contains the validation set.
         task: the ranking task of the validation set.
         objective: the metric that selects the epoch.
+        added: metrics in addition to the built-in ones.
         overrides: those of the command line.
-        callbacks: further callbacks of the first training.
+        callbacks: further callbacks of the first training; those of the configuration are in both.
         resume: whether to resume an interrupted run.
         start: value of `time.perf_counter` at the start of the run.
 
     Returns:
         The second training, and the result of the first. None in further processes of a distributed run, which
-        `recsys.config.constraints` does not allow together with refit.
+        `recsys.config.constraints` does not allow together with refit, and with trainer.fast_dev_run.
 
     Raises:
         UserError: training failed, or a file of a run to resume is damaged.
@@ -87,7 +90,7 @@ def fit_twice(
         first = train_network(cfg, folder / FIRST_TRAINING, data, overrides, callbacks, last, start)
         if first is None:
             return None
-        write_json(record, _describe(first, data, task).model_dump())
+        write_json(record, _describe(first, data, task, added).model_dump())
     selection = Selection.model_validate(read_record(record, Selection))
     if not selection.epoch < selection.epochs <= cfg.max_epochs:
         raise RunError(
@@ -106,14 +109,16 @@ def fit_twice(
     return None if second is None else (second, selection)
 
 
-def _describe(trained: Trained, data: MovieLensDataModule, task: RankingTask | None) -> Selection:
+def _describe(
+    trained: Trained, data: MovieLensDataModule, task: RankingTask | None, added: AddedMetrics
+) -> Selection:
     joint = [module for module in trained.best.scorer.modules() if isinstance(module, JointScorer)]
     return Selection(
         epoch=trained.best.epoch,
         epochs=trained.trainer.current_epoch,
         seconds=round(trained.throughput.elapsed, 3),
         relevance_weight=float(joint[-1].relevance_weight) if joint else None,
-        metrics=measure(trained.best.scorer, data.full, "val", task),
+        metrics=measure(trained.best.scorer, data.full, "val", task, added),
     )
 
 

@@ -1,8 +1,10 @@
 """Train a network: validate the configuration, open the run folder, fit, write result.json."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig
@@ -13,6 +15,8 @@ from recsys.runs.folder import RESULT, Run, checkpoint_in, resume_command, write
 from recsys.runs.record import resolve_config
 from recsys.runs.start import open_run, write_errors
 from recsys.training.memory import explain_out_of_memory
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -32,7 +36,8 @@ def train(
         resume: continue the run in `folder`, whose configuration must equal `cfg`; begin if there is none.
 
     Returns:
-        The run. In the processes of a distributed run other than the first, its result is empty.
+        The run. In the processes of a distributed run other than the first, its result is empty. With
+        trainer.fast_dev_run, its result is empty, too, and its folder is removed.
 
     Raises:
         UserError: the configuration or the data is invalid, or the loss is not finite.
@@ -54,6 +59,16 @@ def train(
         raise ConfigError("train(resume=True): needs folder or cfg.output_dir")
     chosen = None if folder is None else expanded(folder).absolute()
     config = resolve_config(cfg)
+    if cfg.trainer.fast_dev_run:
+        if resume:
+            raise ConfigError(
+                f"trainer.fast_dev_run={cfg.trainer.fast_dev_run}: writes no checkpoint and no result, so it is not "
+                "possible with resume=true and in a sweep; use trainer.fast_dev_run=false"
+            )
+        with TemporaryDirectory(prefix="recsys-") as scratch:
+            fit(DictConfig(config), Path(scratch), overrides or [], callbacks, None, start)
+        log.info("trainer.fast_dev_run: training and validation work; no run folder was written")
+        return Run(Path(scratch), {}, {})
     with open_run(chosen, config, overrides or [], resume) as opened, explain_out_of_memory(cfg.batch_size):
         # Not `opened`, which in further processes of a distributed run is a scratch folder.
         last = checkpoint_in(chosen, "last") if resume and chosen is not None else None

@@ -11,11 +11,11 @@ import pytorch_lightning as pl
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import RunError, UserError
+from recsys.errors import ConfigError, RunError, TrainingError, UserError, first_line
 from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint, read_checkpoint
 from recsys.runs.folder import checkpoint_in
@@ -28,7 +28,8 @@ from recsys.training.callbacks.tensorboard import log_figure
 from recsys.training.callbacks.throughput import Throughput
 from recsys.training.module import RatingModule
 from recsys.training.precision import tf32
-from recsys.training.training_state import check_training_state
+from recsys.training.trainer_options import PROFILE
+from recsys.training.training_state import batches_per_epoch, check_training_state
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def train_network(
         prepare: called with the module before training starts.
 
     Returns:
-        What was trained; None in further processes of a distributed run.
+        What was trained; None in further processes of a distributed run, and with trainer.fast_dev_run.
 
     Raises:
         UserError: the data does not fit the configuration, or training failed.
@@ -98,8 +99,13 @@ def train_network(
         step=None if resumed is None else resumed.step,
         epochs=epochs,
     )
+    data.selected = module.loss.selected  # as `RatingModule.setup` does when training starts
+    batches = -(-len(data.train_rows()) // (data.batch_size * trainer.world_size))
+    batches = batches_per_epoch(trainer, batches)
+    if epochs is None:
+        _check_validations(trainer, batches)
     if content is not None and last is not None:
-        _check_state(last, content, module, trainer, data)
+        _check_state(last, content, module, trainer, batches)
     if resumed is not None:
         log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
     elif not swept:  # the jobs of a sweep would all log the same figure
@@ -110,6 +116,11 @@ def train_network(
             trainer.fit(module, data, ckpt_path=None if resumed is None else last, weights_only=True)
     except SIGTERMException:  # raised by Lightning before the first step
         raise stopped(signal.SIGTERM, None, folder) from None
+    except (MisconfigurationException, ModuleNotFoundError) as error:
+        if module.has_started:
+            raise
+        # For example, a share of the batches is less than one, or a callback needs a logger.
+        raise ConfigError(f"trainer or callbacks: {first_line(error)}") from None
     except Exception as error:
         if resumed is None or last is None or module.has_started or isinstance(error, UserError | OSError):
             raise
@@ -118,8 +129,16 @@ def train_network(
         if signal.getsignal(signal.SIGINT) is not on_interrupt:
             signal.signal(signal.SIGINT, on_interrupt)
         raise KeyboardInterrupt from None
-    if not trainer.is_global_zero:
+    if cfg.trainer.profiler is not None:
+        for file in sorted(folder.glob(f"*{PROFILE}*")):
+            log.info("profile: %s", file)
+    if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
         return None
+    if not checkpoint_in(folder).is_file():
+        raise TrainingError(
+            f"training ended in epoch {trainer.current_epoch}, before the first cycle of the schedule, so no weights "
+            "were selected; train longer, or use schedule.cycle_epochs=1 or schedule=constant"
+        )
     best = load_checkpoint(checkpoint_in(folder), own_class)
     best.scorer.to(trainer.strategy.root_device)
     return Trained(best, trainer, throughput)
@@ -150,12 +169,25 @@ def _load_last(
     return content, checkpoint
 
 
+def _check_validations(trainer: pl.Trainer, batches: int) -> None:
+    """Check that each epoch of so many batches ends with a validation.
+
+    Raises:
+        ConfigError: trainer.val_check_interval does not divide an epoch.
+    """
+    share = trainer.val_check_interval
+    interval = share if isinstance(share, int) else max(1, int(batches * share))
+    if batches % interval:
+        raise ConfigError(
+            f"trainer.val_check_interval={share}: validates after {interval} batches, and an epoch has {batches}, but "
+            "weights are compared at the end of an epoch; use a number of batches that divides it, or 1.0"
+        )
+
+
 def _check_state(
-    path: Path, content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, data: MovieLensDataModule
+    path: Path, content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, batches: int
 ) -> None:
-    data.selected = module.loss.selected  # as `RatingModule.setup` does when training starts
-    steps_per_epoch = -(-len(data.train_rows()) // (data.batch_size * trainer.world_size))
     try:
-        check_training_state(content, module, trainer, steps_per_epoch)
+        check_training_state(content, module, trainer, batches)
     except Exception as error:  # a file that was tampered with causes many kinds of errors
         raise unreadable(path, error) from None

@@ -55,6 +55,11 @@ class RunRecord:
         return Objective(objective["name"], objective["mode"])
 
     @property
+    def added_metrics(self) -> list[str]:
+        """The measured metrics that the configuration of the run adds, such as "val/mape" and "test/mape"."""
+        return [name for name in self.content.get("added_metrics", ()) if name in self.content["metrics"]]
+
+    @property
     def fingerprint(self) -> str:
         """A digest of the data and the split: equal for runs with the same training, validation and test sets."""
         data = self.content["data"]

@@ -38,10 +38,21 @@ def table(configurations: Sequence[Configuration], test: bool = False) -> list[d
                 row[f"{metric} sd"] = round(deviation, 6) if is_shown and deviation is not None else ""
             if any(tests.get(metric, ())):
                 row |= _test_columns(tests[metric][index], "" if metric == objective else "test ")
+        for metric in shared_metrics(configurations):
+            if metric not in metrics:
+                is_shown = metric.startswith("val/") or test or index == 0
+                row[metric] = round(own.mean(metric), 6) if is_shown else ""
         row["parameters"] = own.parameters
         row["seconds"] = round(own.seconds)
         rows.append(row)
     return rows
+
+
+def shared_metrics(configurations: Sequence[Configuration]) -> list[str]:
+    """Return the metrics of the validation and the test set that all runs have added."""
+    runs = [run for own in configurations for run in own.runs]
+    common = set(runs[0].added_metrics).intersection(*(run.added_metrics for run in runs))
+    return [name for name in runs[0].added_metrics if name in common and name.startswith(("val/", "test/"))]
 
 
 def _count(configuration: Configuration) -> Any:

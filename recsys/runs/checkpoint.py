@@ -61,6 +61,12 @@ class LoadedCheckpoint:
         return self.config.get("refit") is True
 
     @property
+    def added_metrics(self) -> dict[str, Any]:
+        """The metrics that the configuration of the run adds; it may be untrusted, see `recsys.runs.trust`."""
+        nodes = self.config.get("metrics")
+        return nodes if isinstance(nodes, dict) else {}
+
+    @property
     def ranking(self) -> tuple[int, float | None]:
         """How the run measured rankings: k and the lowest relevant rating, None for the default.
 

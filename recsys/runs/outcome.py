@@ -80,6 +80,7 @@ class Completed(WithObjective):
     seed: int
     overrides: Overrides
     metrics: dict[Text, Metric]
+    added_metrics: Annotated[list[Text], Len(max_length=500)] = []
     data: Data
     model: Model
     time: Time

@@ -65,9 +65,21 @@ TRUSTED = frozenset(
         "optuna.pruners.SuccessiveHalvingPruner",
         "optuna.pruners.ThresholdPruner",
         "optuna.pruners.WilcoxonPruner",
+        "pytorch_lightning.callbacks.DeviceStatsMonitor",
         "pytorch_lightning.callbacks.EMAWeightAveraging",
         "pytorch_lightning.loggers.CSVLogger",
         "pytorch_lightning.loggers.TensorBoardLogger",
+        # Metrics whose arguments cannot make them large.
+        "torchmetrics.MeanAbsolutePercentageError",
+        "torchmetrics.MeanSquaredLogError",
+        "torchmetrics.SymmetricMeanAbsolutePercentageError",
+        "torchmetrics.WeightedMeanAbsolutePercentageError",
+        "torchmetrics.retrieval.RetrievalHitRate",
+        "torchmetrics.retrieval.RetrievalMAP",
+        "torchmetrics.retrieval.RetrievalMRR",
+        "torchmetrics.retrieval.RetrievalNormalizedDCG",
+        "torchmetrics.retrieval.RetrievalPrecision",
+        "torchmetrics.retrieval.RetrievalRecall",
     }
 )
 

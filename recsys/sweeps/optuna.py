@@ -149,14 +149,19 @@ def check_comparable(configs: Sequence[DictConfig]) -> None:
         ConfigError: the data, the split or the objective differs.
     """
     from recsys.training.build import build_loss
+    from recsys.training.objective import build_metrics, build_objective
 
-    compared: dict[str, list[Any]] = {"data": [], "split": [], "loss and ranking": []}
+    compared: dict[str, list[Any]] = {"data": [], "split": [], "loss, ranking or objective": []}
     for cfg in configs:
         loss, ranking = build_loss(cfg), OmegaConf.to_container(cfg.ranking)
         compared["data"].append(OmegaConf.to_container(cfg.data, resolve=True))
         compared["split"].append(OmegaConf.to_container(cfg.split, resolve=True))
-        objective = loss.objective(cfg.ranking.k)
-        compared["loss and ranking"].append((objective, None if loss.predicts_ratings else ranking))
+        added = build_metrics(cfg)
+        objective = build_objective(cfg, loss, added)
+        own = OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.objective is not None else None
+        compared["loss, ranking or objective"].append(
+            (objective, None if added.is_rating(objective.name) else ranking, own)
+        )
     for name, found in compared.items():
         if any(one != found[0] for one in found):
             raise ConfigError(

@@ -22,7 +22,6 @@ from recsys.models.base import RatingNetwork
 from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
 from recsys.seeds import seed_for
-from recsys.terminal import is_terminal
 from recsys.training.auto_loss import choose_loss
 from recsys.training.callbacks.cycle_end import (
     CycleEndCheckpoint,
@@ -38,7 +37,9 @@ from recsys.training.checkpoint_io import AtomicCheckpointIO
 from recsys.training.losses import Loss
 from recsys.training.memory import reuse_freed_memory
 from recsys.training.module import RatingModule
+from recsys.training.objective import build_metrics, build_objective
 from recsys.training.schedules import Schedule
+from recsys.training.trainer_options import added_callbacks, shows_bar, trainer_options
 
 
 def build_data(cfg: DictConfig) -> MovieLensDataModule:
@@ -83,7 +84,7 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
     """
     options: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
     network_class: type[RatingNetwork] = get_class(options.pop("_target_"))
-    loss = build_loss(cfg)
+    loss, metrics = build_loss(cfg), build_metrics(cfg)
     torch.manual_seed(seed_for(cfg.seed, "init"))
     network = network_class.from_data(data, **options, **loss.network_arguments)
     return RatingModule(
@@ -95,6 +96,8 @@ def build_module(cfg: DictConfig, data: MovieLensDataModule) -> RatingModule:
         seed=cfg.seed,
         compiled=cfg.hardware.compile,
         cuda_graph=cfg.hardware.cuda_graph,
+        added_metrics=metrics,
+        objective=build_objective(cfg, loss, metrics),
     )
 
 
@@ -107,6 +110,8 @@ def build_callbacks(
 ) -> list[Callback]:
     """Return the callbacks that a configuration describes: checkpoints, early stopping, snapshots, averaging, progress.
 
+    Those of the group `callbacks` are the last ones, and new instances.
+
     Args:
         cfg: the configuration.
         folder: the run folder.
@@ -116,7 +121,9 @@ def build_callbacks(
     """
     checkpoints = folder / CHECKPOINTS
     cycle_ends = module.schedule.cycle_ends(cfg.max_epochs if epochs is None else epochs)
-    objective = module.loss.objective(cfg.ranking.k)
+    if epochs is None:
+        cycle_ends = validated(cycle_ends, cfg.trainer.check_val_every_n_epoch)
+    objective = module.objective(cfg.ranking.k)
     selection: dict[str, Any] = {
         "monitor": objective.name,
         "mode": objective.mode,
@@ -139,7 +146,7 @@ def build_callbacks(
         CheckpointMetadata(metadata),
         *selecting,
         LastCheckpoint(checkpoints),
-        EpochBar(refresh_rate=20) if is_terminal() else EpochLog(),
+        EpochBar(refresh_rate=20) if shows_bar(cfg) else EpochLog(),
         Threads(cfg.batch_size),
     ]
     if cfg.snapshots > 1:
@@ -149,7 +156,12 @@ def build_callbacks(
         callbacks.insert(0, instantiate(cfg.averaging, _convert_="all"))
     if cfg.logger:
         callbacks.append(LearningRateMonitor("step"))
-    return callbacks
+    return [*callbacks, *added_callbacks(cfg)]
+
+
+def validated(cycle_ends: set[int], every: int) -> set[int]:
+    """Return those cycle ends that are validated: weights are compared there."""
+    return {epoch for epoch in cycle_ends if epoch % every == 0}
 
 
 def build_trainer(
@@ -180,22 +192,22 @@ def build_trainer(
     if SLURMEnvironment.detect():
         # Lightning's automatic requeue would resume from any checkpoint in the run folder.
         plugins.append(SLURMEnvironment(auto_requeue=False))
-    # Ranking metrics do not use the validation batches; one batch keeps Lightning's validation hooks running.
-    val_batches = 1.0 if build_loss(cfg).predicts_ratings else 1
+    options = trainer_options(cfg, folder)
+    if epochs is not None:
+        options["limit_val_batches"] = 0
+    elif not build_loss(cfg).predicts_ratings:
+        # Ranking metrics do not use the validation batches; one batch keeps Lightning's validation hooks running.
+        options["limit_val_batches"] = 1
     return pl.Trainer(
         **hardware,
+        **options,
         max_epochs=cfg.max_epochs if epochs is None else epochs,
         gradient_clip_val=cfg.gradient_clip or None,
         logger=_build_logger(cfg, folder / name, step) if cfg.logger else False,
         callbacks=list(callbacks),
         plugins=plugins,
         default_root_dir=folder,
-        enable_progress_bar=is_terminal(),
-        log_every_n_steps=10,
-        limit_val_batches=val_batches if epochs is None else 0,
-        num_sanity_val_steps=0,
         use_distributed_sampler=False,  # batches know their process already
-        enable_model_summary=False,
     )
 
 
@@ -239,6 +251,7 @@ def _filter_warnings() -> None:
         ".*does not have many workers.*",  # batches are slices of tensors
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 on torch 2.13
         ".*smaller than the logging interval.*",
+        ".*requested to overfit but enabled .* shuffling.*",  # the data module has turned it off
         ".*`training_step` returned `None`.*",  # a CUDA graph has done all work
         ".*To copy construct from a tensor.*",  # LearningRateMonitor reads the rate that a CUDA graph reads, a tensor
         ".*TensorFloat32 tensor cores .* available but not enabled.*",  # hardware.tf32

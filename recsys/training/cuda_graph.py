@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from recsys.data.batches import Batch, Batches
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # Full batches before the capture. torch requires some, because libraries allocate their workspaces in the first steps.
 WARM_UP_STEPS = 3
+STEP_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 
 
 class CapturedStep:
@@ -155,6 +157,7 @@ def undo_changes(checkpoint: dict[str, Any]) -> None:
 def obstacle(module: "RatingModule") -> str | None:
     """Return why the step of a module on a CUDA GPU cannot be captured; None if it can."""
     trainer = module.trainer
+    hooked = [type(one).__name__ for one in trainer.callbacks if _uses_gradients(one)]  # type: ignore[attr-defined]
     obstacles = {
         "the batches do not come from recsys.data.batches.Batches": not isinstance(
             trainer.train_dataloader, Batches
@@ -164,6 +167,8 @@ def obstacle(module: "RatingModule") -> str | None:
         == "16-mixed",
         "gradient_clip is not part of the graph": bool(trainer.gradient_clip_val),
         "gradients of several batches are accumulated": trainer.accumulate_grad_batches > 1,
+        "trainer.detect_anomaly checks each gradient on the CPU": torch.is_anomaly_enabled(),
+        f"callbacks have hooks within a step ({', '.join(hooked)})": bool(hooked),
         "the sizes of sparse gradients vary (optimizer=sparse-adam)": module.has_sparse_gradients,
         "the optimizer reads its learning rate on the CPU (use adam or adamw)": not any(
             group.get("fused") or "capturable" in group for group in trainer.optimizers[0].param_groups
@@ -172,3 +177,8 @@ def obstacle(module: "RatingModule") -> str | None:
         "the loss's operations may differ between batches (is_static is False)": not module.loss.is_static,
     }
     return next((reason for reason, applies in obstacles.items() if applies), None)
+
+
+def _uses_gradients(callback: Callback) -> bool:
+    """Return whether a callback has a hook within a step, where a CUDA graph cannot call it."""
+    return any(getattr(type(callback), hook) is not getattr(Callback, hook) for hook in STEP_HOOKS)

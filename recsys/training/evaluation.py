@@ -9,6 +9,8 @@ from torch import Tensor
 from recsys.data.batches import Batch
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import ConfigError
+from recsys.evaluation.added_metrics import NO_METRICS, AddedMetrics
+from recsys.evaluation.objective import Objective
 from recsys.evaluation.ranking_metrics import RankingTask, ranking_task
 from recsys.evaluation.rating_metrics import RatingErrors, prefixed
 from recsys.evaluation.relevance_weight import best_relevance_weight
@@ -18,7 +20,7 @@ from recsys.models.ensemble import average
 from recsys.models.scorer import Scorer
 from recsys.training.losses import Loss
 
-RANKING_CURVES = ("val/ndcg", "val/recall")
+RANKING_CURVES = ("ndcg", "recall")
 MAX_USERS = 1000  # whose rankings are measured in each epoch, next to ratings
 MAX_SCORES = 1 << 23  # of these users and all items: 32 MB
 
@@ -26,19 +28,29 @@ MAX_SCORES = 1 << 23  # of these users and all items: 32 MB
 class Evaluation:
     """Measures the average of the current scorer and the snapshots.
 
-    Its metrics are rating metrics, ranking metrics, or both, as the loss says. With both, the ranking metrics of the
-    validation set are those of the current scorer alone: rankings by many scorers would take longer than training.
+    Its metrics are rating metrics, ranking metrics, or both. With both, the ranking metrics of the validation set are
+    those of the current scorer alone, unless one of them is the objective: rankings by many scorers would take longer
+    than training.
 
     Args:
         network: the network.
         loss: decides whether the network predicts ratings.
+        added: metrics in addition to the built-in ones.
+        objective: the metric that selects weights; None: that of the loss.
 
     Attributes:
         snapshots: scorers of earlier cycle ends; see callbacks/snapshots.py.
     """
 
-    def __init__(self, network: RatingNetwork, loss: Loss) -> None:
-        self.network, self.loss = network, loss
+    def __init__(
+        self,
+        network: RatingNetwork,
+        loss: Loss,
+        added: AddedMetrics = NO_METRICS,
+        objective: Objective | None = None,
+    ) -> None:
+        self.network, self.loss, self.added = network, loss, added
+        self.objective = objective
         self.snapshots: list[Scorer] = []
         self._current: Scorer | None = None
         self._errors: RatingErrors | None = None
@@ -50,6 +62,18 @@ class Evaluation:
     def scorer(self) -> Scorer:
         """The scorer of the latest evaluation, without snapshots; before the first one, a new scorer."""
         return self.network.scorer(self.loss.predicts_ratings) if self._current is None else self._current
+
+    @property
+    def selects_by_ranking(self) -> bool:
+        """Whether the objective is a ranking metric."""
+        if self.objective is None:
+            return not self.loss.predicts_ratings
+        return not self.added.is_rating(self.objective.name)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether ranking metrics are measured in each epoch."""
+        return self.loss.ranks or self.selects_by_ranking or bool(self.added.ranking)
 
     @property
     def outcome(self) -> Scorer:
@@ -65,7 +89,7 @@ class Evaluation:
         """Start an evaluation of the current weights; vectors of untrained users and items are filled in."""
         self.network.fill_untrained()
         self._current = self.network.scorer(self.loss.predicts_ratings)
-        self._errors = RatingErrors(device, all_processes=True)
+        self._errors = RatingErrors(device, all_processes=True, added=self.added.rating)
 
     def add(self, batch: Batch, number: int | None = None) -> None:
         """Add up the errors of a batch.
@@ -90,8 +114,8 @@ class Evaluation:
             data: the data module.
         """
         metrics = self._rating_metrics(subset) if self.loss.predicts_ratings else {}
-        if self.loss.ranks and (task := self.ranking_task(subset, data)) is not None:
-            metrics |= task.measure(self.outcome)
+        if self.ranks and (task := self.ranking_task(subset, data)) is not None:
+            metrics |= task.measure(self.outcome, self.added)
         return metrics
 
     def curves(self, data: Any) -> dict[str, float]:
@@ -100,24 +124,23 @@ class Evaluation:
         Args:
             data: the data module.
         """
-        if not self.loss.ranks:
+        if not self.ranks:
             return self.metrics("val", data)
         task = self.ranking_task("val", data)
         if self.loss.predicts_ratings:
             return self._rating_metrics("val") | ({} if task is None else self._ranking_curves(task))
         assert task is not None
-        objective = self.loss.objective(task.k).name
-        return _curves(task.measure(self.outcome), objective)
+        return self._shown(task.measure(self.outcome, self.added), task.k)
 
     def ranking_task(self, subset: str, data: Any) -> RankingTask | None:
-        """Return the ranking task of a subset; None if the loss does not need one and there is none.
+        """Return the ranking task of a subset; None if none is needed and there is none.
 
         Raises:
             ConfigError: the data module is of another class, or its `ranking_k` is 0.
         """
         if subset in self._tasks:
             return self._tasks[subset]
-        required = not self.loss.predicts_ratings
+        required = self.selects_by_ranking
         if not isinstance(data, MovieLensDataModule):
             if not required:
                 return None
@@ -129,7 +152,7 @@ class Evaluation:
         )
         if task is None and required:
             raise ConfigError(
-                "ranking_k=0 with a ranking loss: weights are selected by val/ndcg@k; use ranking_k=10"
+                "ranking_k=0: weights are selected by a ranking metric, such as val/ndcg@k; use ranking_k=10"
             )
         self._tasks[subset] = task
         return task
@@ -139,15 +162,29 @@ class Evaluation:
         return prefixed(subset, self._errors.compute())
 
     def _ranking_curves(self, task: RankingTask) -> dict[str, float]:
-        """Return ranking metrics of the current scorer, with the weight of ratings that ranks best."""
-        task = task.limited_to(min(MAX_USERS, max(1, MAX_SCORES // self.network.n_items)))
-        choice = self.network.choice
-        if not isinstance(self.scorer, JointScorer) or choice is None:
-            return _curves(task.measure(self.scorer))
-        weight, metrics = best_relevance_weight(self.scorer, task)
-        self.scorer.relevance_weight.fill_(weight)
-        choice.relevance_weight.fill_(weight)
-        return _curves(metrics)
+        """Return ranking metrics with the weight of ratings that ranks best.
+
+        They are those of the current scorer for some users; if one of them is the objective, those of the outcome for
+        all users.
+        """
+        some = task.limited_to(min(MAX_USERS, max(1, MAX_SCORES // self.network.n_items)))
+        choice, metrics = self.network.choice, None
+        if isinstance(self.scorer, JointScorer) and choice is not None:
+            weight, metrics = best_relevance_weight(self.scorer, some)
+            self.scorer.relevance_weight.fill_(weight)
+            choice.relevance_weight.fill_(weight)
+        if self.selects_by_ranking:
+            metrics = task.measure(self.outcome, self.added)
+        elif metrics is None or self.added.ranking:
+            metrics = some.measure(self.scorer, self.added)
+        return self._shown(metrics, task.k)
+
+    def _shown(self, metrics: dict[str, float], k: int) -> dict[str, float]:
+        """Return those ranking metrics that are logged as curves."""
+        objective = self.objective or self.loss.objective(k)
+        shown = {objective.name, *(f"val/{name}@{k}" for name in RANKING_CURVES)}
+        shown |= {f"val/{name}" for name in self.added.names(k)}
+        return {name: value for name, value in metrics.items() if name in shown}
 
     def _output(self, scorer: Scorer, batch: Batch, number: int | None) -> Tensor:
         if number is None:
@@ -156,12 +193,3 @@ class Evaluation:
         if number not in cached:
             cached[number] = scorer.unclipped(batch.users, batch.items)
         return cached[number]
-
-
-def _curves(metrics: dict[str, float], objective: str = "") -> dict[str, float]:
-    """Return those ranking metrics that are logged as curves."""
-    return {
-        name: value
-        for name, value in metrics.items()
-        if name == objective or name.split("@")[0] in RANKING_CURVES
-    }

@@ -16,6 +16,8 @@ from torch.optim import AdamW, Optimizer
 from recsys.data.batches import Batch, Batches
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import ConfigError, TrainingError, UserError
+from recsys.evaluation.added_metrics import NO_METRICS, AddedMetrics
+from recsys.evaluation.objective import Objective
 from recsys.models.base import RatingNetwork
 from recsys.runs.network import describe_network, network_from_checkpoint, scorers_from_checkpoint
 from recsys.runs.torch_file import unreadable
@@ -34,7 +36,8 @@ class RatingModule(pl.LightningModule):
     """Trains a network and measures its scorer: by rating metrics, or by ranking metrics if the loss ranks.
 
     Logged per epoch: `train/loss` (mean over the epoch, with dropout, without the L2 penalty), and `val/rmse` and
-    `val/mae`, or `val/ndcg@k` and `val/recall@k`. `Trainer.test` returns all metrics of the test set.
+    `val/mae`, or `val/ndcg@k` and `val/recall@k`, and added metrics. `Trainer.test` returns all metrics of the test
+    set.
 
     Args:
         network: the network to train.
@@ -45,6 +48,8 @@ class RatingModule(pl.LightningModule):
         seed: of dropout masks and of a loss's random draws.
         compiled: whether loss and penalty are compiled with `torch.compile`.
         cuda_graph: whether a step is captured as a CUDA graph, where that is possible.
+        added_metrics: metrics in addition to the built-in ones.
+        objective: the metric that selects weights; None: that of the loss.
 
     Attributes:
         evaluation: the scorers of the network and their metrics.
@@ -64,6 +69,8 @@ class RatingModule(pl.LightningModule):
         seed: int = 1,
         compiled: bool = False,
         cuda_graph: bool = False,
+        added_metrics: AddedMetrics = NO_METRICS,
+        objective: Objective | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters("lr", "seed", logger=False)
@@ -71,7 +78,7 @@ class RatingModule(pl.LightningModule):
         self.compiled, self.cuda_graph = compiled, cuda_graph
         self.schedule = schedule or CosineRestarts()
         self.loss = loss or Pointwise()
-        self.evaluation = Evaluation(network, self.loss)
+        self.evaluation = Evaluation(network, self.loss, added_metrics, objective)
         self._random: RandomState | None = None
         self._epoch_loss = EpochLoss()
         self._captured: CapturedStep | None = None
@@ -112,6 +119,14 @@ class RatingModule(pl.LightningModule):
                 raise
             raise unreadable(path, error) from error
         return module
+
+    def objective(self, k: int) -> Objective:
+        """Return the metric that selects weights.
+
+        Args:
+            k: number of recommendations per user in ranking metrics.
+        """
+        return self.evaluation.objective or self.loss.objective(k)
 
     @property
     def generator(self) -> Generator | None:
@@ -197,8 +212,9 @@ class RatingModule(pl.LightningModule):
         loss = self._epoch_loss.mean()
         self._check_finite({"train/loss": loss})
         self.log("train/loss", loss, sync_dist=True)
-        if self.trainer.limit_val_batches == 0:
-            self.evaluation.start(self.device)  # for snapshots and checkpoints
+        every = self.trainer.check_val_every_n_epoch or 1
+        if self.trainer.limit_val_batches == 0 or (self.current_epoch + 1) % every:
+            self.evaluation.start(self.device)  # without validation, for snapshots and checkpoints
 
     def on_validation_epoch_start(self) -> None:
         """Make the scorer that is evaluated, and saved in this epoch."""
@@ -214,6 +230,11 @@ class RatingModule(pl.LightningModule):
         """Log val/rmse and val/mae over the ratings of all processes, or val/ndcg@k, val/recall@k and the objective."""
         metrics = self.evaluation.curves(getattr(self.trainer, "datamodule", None))
         self._check_finite(metrics)
+        if (objective := self.evaluation.objective) is not None and objective.name not in metrics:
+            raise TrainingError(
+                f"{objective.name} is not a finite number in epoch {self.current_epoch}, so it cannot select weights; "
+                "choose another objective"
+            )
         self.log_dict(metrics, prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -234,7 +255,9 @@ class RatingModule(pl.LightningModule):
         if self._random is not None:
             checkpoint.update(self._random.save(self))
         if batches := self._train_batches():
-            checkpoint["batches"] = batches.state_dict()
+            # With trainer.limit_train_batches, an epoch ends before the loader does.
+            ready = batches.state_dict()["batches"] % int(self.trainer.num_training_batches)
+            checkpoint["batches"] = {"batches": ready}
         checkpoint["epoch_loss"] = self._epoch_loss.state()
         undo_changes(checkpoint)
         evaluation = self.evaluation

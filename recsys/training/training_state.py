@@ -42,7 +42,7 @@ MAX_COUNT = 2**62  # the largest allowed count: counting further does not overfl
 
 
 def check_training_state(
-    content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, steps_per_epoch: int
+    content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, batches: int
 ) -> None:
     """Check the states of optimizer, schedule, loops and callbacks against those of a new run.
 
@@ -50,7 +50,7 @@ def check_training_state(
         content: the content of the checkpoint, which may be untrusted.
         module: the module of the run.
         trainer: the Trainer of the run, before training.
-        steps_per_epoch: number of optimizer steps in an epoch.
+        batches: number of batches in an epoch.
 
     Raises:
         ValueError: a state is missing, or belongs to an unknown parameter; the type of a value or a setting differs
@@ -61,6 +61,7 @@ def check_training_state(
     parameters = list(module.network.parameters())
     optimizer = module.make_optimizer(parameters)
     assert trainer.max_epochs is not None
+    steps_per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
     scheduler = module.schedule(optimizer, steps_per_epoch, trainer.max_epochs)
     (state,), (schedule,) = content["optimizer_states"], content["lr_schedulers"]
     groups, loops = optimizer.state_dict()["param_groups"], content["loops"]["fit_loop"]
@@ -73,7 +74,7 @@ def check_training_state(
     _check_structure(trainer.fit_loop.state_dict(), loops, "loops")
     module_state = {key: content[key] for key in MODULE_STATE}
     _check_structure(MODULE_STATE, module_state, "module")
-    steps = _check_progress(content, loops, schedule, trainer.max_epochs, steps_per_epoch)
+    steps = _check_progress(content, loops, schedule, trainer.max_epochs, steps_per_epoch, batches)
     _check_generators(content["device"], content["generators"], trainer.world_size)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, CHECKED_CALLBACKS):
@@ -89,6 +90,17 @@ def check_training_state(
         if type(index) is not int or not 0 <= index < len(parameters):
             raise ValueError(f"optimizer: {index!r:.80} is not the number of a parameter")
         _check_parameter_state(values, parameters[index], is_fused, names)
+
+
+def batches_per_epoch(trainer: pl.Trainer, batches: int) -> int:
+    """Return the number of training batches in an epoch of a Trainer.
+
+    Args:
+        trainer: with limit_train_batches or overfit_batches.
+        batches: number of batches of the training set.
+    """
+    limit: int | float = trainer.limit_train_batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def _state_names(module: RatingModule) -> set[str]:
@@ -177,6 +189,7 @@ def _check_progress(
     schedule: dict[str, Any],
     max_epochs: int,
     steps_per_epoch: int,
+    batches: int,
 ) -> int:
     """Check that the counts of epochs, steps and batches do not exceed the length of the run.
 
@@ -191,9 +204,9 @@ def _check_progress(
     counts = {
         "epochs": (loops["epoch_progress"]["current"]["processed"], max_epochs),
         "optimizer steps": (optimizer["completed"], steps),
-        "batches": (loops["epoch_loop.batch_progress"]["total"]["ready"], steps),
-        "batches of the epoch": (loops["epoch_loop.batch_progress"]["current"]["ready"], steps_per_epoch),
-        "processed batches": (content["batches"]["batches"], steps_per_epoch - 1),
+        "batches": (loops["epoch_loop.batch_progress"]["total"]["ready"], max_epochs * batches),
+        "batches of the epoch": (loops["epoch_loop.batch_progress"]["current"]["ready"], batches),
+        "processed batches": (content["batches"]["batches"], batches - 1),
         "steps of the schedule": (schedule["last_epoch"], steps),
     }
     for name, (count, limit) in counts.items():

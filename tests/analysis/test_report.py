@@ -26,7 +26,7 @@ def test_vectors_and_captions_belong_to_the_items(run_folder: Path) -> None:
         assert vector == pytest.approx(learned[index])
     captions = {figure.name: figure.caption for figure in report.figures}
     result = json.loads((run_folder / "result.json").read_text())
-    assert f"lowest val RMSE, {result['objective']['value']:.4f}," in captions["curves"]
+    assert f"Their val RMSE is {result['objective']['value']:.4f}." in captions["curves"]
     assert "train RMSE of the last epoch" in captions["curves"]
     best = report.correlations.loc[report.correlations["r"].abs().idxmax()]
     assert (

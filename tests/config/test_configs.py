@@ -24,7 +24,7 @@ FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.p
 OPTIONS = [(str(file.parent), file.stem) for file in FILES if file.parent != Path()]
 GROUPS = {
     *("data", "split", "model", "loss", "optimizer", "schedule", "averaging"),
-    *("hardware", "logger", "experiment", "sweep"),
+    *("hardware", "trainer", "callbacks", "logger", "experiment", "sweep"),
 }
 OTHER_DEVICES = {"gpu", "gpu-bf16", "mps"}
 WITH_RESULT = [path.stem for path in sorted(CONF.glob("experiment/*.yaml")) if "# Test " in path.read_text()]
@@ -108,6 +108,8 @@ def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> 
         pytest.skip(f"hardware={option} needs another device")
     if option == "ddp":
         pytest.skip("hardware=ddp starts further processes; see test_commands.py")
+    if option == "debug":
+        pytest.skip("trainer=debug writes no result; see test_trainer_options.py")
     name = "ml-100k" if option == "official" else "synthetic"  # only some data sets have official folds
     model = ["model=neumf"] if option == "joint" else []  # the network of QUICK does not learn choices
     cfg = compose(*QUICK, *model, f"{group}={option}", f"data.name={name}", "data.step=1")

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -67,3 +68,21 @@ def test_single_runs_have_no_test_columns(tmp_path: Path) -> None:
     configurations = rank(read_runs(tmp_path))
     assert "p" not in table(configurations, test=True)[0]
     assert explain(compare_with_best(configurations, "val/rmse")) == []
+
+
+def test_added_metrics_that_all_runs_have_are_columns(tmp_path: Path) -> None:
+    """The test metric is shown for the best run only, as that of the objective."""
+    for job, (dim, val) in enumerate([(4, 0.95), (8, 0.91)]):
+        write_run(tmp_path / str(job), [f"model.embedding_dim={dim}"], val)
+        file = tmp_path / str(job) / "result.json"
+        content = json.loads(file.read_text())
+        names = ["val/mape", "test/mape", *(["val/own"] if job else [])]
+        content["added_metrics"] = names
+        content["metrics"] |= dict.fromkeys(names, (job + 1) / 10)
+        file.write_text(json.dumps(content))
+    configurations = rank(read_runs(tmp_path))
+    first, second = table(configurations)
+    assert (first["val/mape"], first["test/mape"]) == (0.2, 0.2)
+    assert (second["val/mape"], second["test/mape"]) == (0.1, "")
+    assert "val/own" not in first
+    assert table(configurations, test=True)[1]["test/mape"] == 0.1

@@ -94,10 +94,11 @@ def test_an_invalid_space_is_refused(typed: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("values", "changed"),
     [
-        (["loss=pointwise", "loss=bpr"], "loss and ranking"),
-        (["experiment=top-n", "experiment=embedding-net"], "loss and ranking"),
-        (["loss=bpr", "loss=bpr ranking.k=5"], "loss and ranking"),
-        (["loss=bpr", "loss=bpr ranking.threshold=5"], "loss and ranking"),
+        (["loss=pointwise", "loss=bpr"], "loss, ranking or objective"),
+        (["experiment=top-n", "experiment=embedding-net"], "loss, ranking or objective"),
+        (["loss=bpr", "loss=bpr ranking.k=5"], "loss, ranking or objective"),
+        (["objective=val/rmse", "objective=val/mae"], "loss, ranking or objective"),
+        (["loss=bpr", "loss=bpr ranking.threshold=5"], "loss, ranking or objective"),
         (["data=ml-100k", "data=ml-1m"], "data"),
         (["split.val=0.1", "split.val=0.2"], "split"),
         (["loss=bpr", "loss=softmax"], None),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import DeviceStatsMonitor
 from support.finished import LEARNED
 from support.networks import OwnNetwork, all_pairs_data
 from support.tiny import QUICK
@@ -167,11 +168,22 @@ def on_gpu(optimizer: type[torch.optim.Optimizer], trainer: dict[str, Any], **mo
         "gradient_clip_val": None,
         "accumulate_grad_batches": 1,
         "world_size": 1,
+        "callbacks": [Callback(), DeviceStatsMonitor()],
     }
     return SimpleNamespace(
         trainer=SimpleNamespace(**options | {"train_dataloader": loader, "optimizers": [steps]} | trainer),
         **{"device": torch.device("cuda"), "has_sparse_gradients": False} | STATIC | module,
     )
+
+
+class ReadsGradients(Callback):
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read gradients."""
+
+
+def test_anomaly_detection_is_not_captured() -> None:
+    with torch.autograd.set_detect_anomaly(True):
+        assert "detect_anomaly" in str(obstacle(on_gpu(torch.optim.AdamW, {})))
 
 
 @pytest.mark.parametrize(
@@ -181,6 +193,12 @@ def on_gpu(optimizer: type[torch.optim.Optimizer], trainer: dict[str, Any], **mo
         (torch.optim.SGD, {}, {}, "the optimizer reads its learning rate on the CPU"),
         (torch.optim.AdamW, {"precision": "16-mixed"}, {}, "with hardware.precision=16-mixed"),
         (torch.optim.AdamW, {"gradient_clip_val": 1.0}, {}, "gradient_clip"),
+        (
+            torch.optim.AdamW,
+            {"callbacks": [Callback(), ReadsGradients()]},
+            {},
+            r"callbacks have hooks within a step (ReadsGradients)",
+        ),
         (torch.optim.AdamW, {"world_size": 2}, {}, "training uses several processes"),
         (torch.optim.AdamW, {}, {"has_sparse_gradients": True}, "the sizes of sparse gradients vary"),
         (torch.optim.AdamW, {}, {"network": NOT_STATIC}, "the network's operations may differ"),

@@ -1,5 +1,6 @@
 """Averages of the weights: over the ends of the schedule's cycles, or exponential over all steps."""
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -68,7 +69,7 @@ class CycleEndAveraging(WeightAveraging):
         assert isinstance(pl_module, RatingModule)
         assert trainer.max_epochs is not None
         ends = sorted(pl_module.schedule.cycle_ends(trainer.max_epochs))
-        steps_per_epoch = int(trainer.num_training_batches)
+        steps_per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         counted = ends[self.first_cycle - 1 :] or ends[-1:]
         self._ends = [epoch * steps_per_epoch for epoch in counted]
         self._update_steps = {epoch * steps_per_epoch for epoch in (*range(1, counted[0]), *counted)}

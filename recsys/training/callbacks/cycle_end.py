@@ -16,6 +16,16 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from recsys.runs.torch_file import check_tensor
 
 
+def is_cycle_end(trainer: pl.Trainer, cycle_ends: Collection[int]) -> bool:
+    """Return whether a cycle ends with the current batch; a validation within an epoch (val_check_interval) is no end.
+
+    Args:
+        trainer: during a validation.
+        cycle_ends: epochs, counted from 1.
+    """
+    return trainer.is_last_batch and trainer.current_epoch + 1 in cycle_ends
+
+
 class CycleEndCheckpoint(ModelCheckpoint):
     """Keeps the best weights among those at cycle ends.
 
@@ -30,7 +40,7 @@ class CycleEndCheckpoint(ModelCheckpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the weights if they are the best so far."""
-        if trainer.current_epoch + 1 in self.cycle_ends:
+        if is_cycle_end(trainer, self.cycle_ends):
             super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -115,7 +125,7 @@ class CycleEndEarlyStopping(EarlyStopping):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop if patience is exhausted."""
-        if trainer.current_epoch + 1 in self.cycle_ends:
+        if is_cycle_end(trainer, self.cycle_ends):
             super().on_validation_end(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

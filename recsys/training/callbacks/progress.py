@@ -23,7 +23,9 @@ class EpochLog(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Log the validation metrics of the epoch, if there is a validation."""
         metrics = trainer.callback_metrics
-        values = [f"{name} {metrics[name]:.4f}" for name in metrics if name.startswith("val/")]
+        is_validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        names = [name for name in metrics if is_validated and name.startswith("val/")]
+        values = [f"{name} {metrics[name]:.4f}" for name in names]
         if trainer.is_global_zero:
             done = f"epoch {trainer.current_epoch + 1}"
             log.info(": ".join([done, ", ".join(values)]) if values else f"{done} of {trainer.max_epochs}")

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import Pruned, TrainingError, first_line
+from recsys.training.callbacks.cycle_end import is_cycle_end
 from recsys.training.module import RatingModule
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class PruneTrial(Callback):
         assert isinstance(pl_module, RatingModule)
         assert trainer.max_epochs is not None
         epoch = trainer.current_epoch + 1
-        if epoch not in pl_module.schedule.cycle_ends(trainer.max_epochs):
+        if not is_cycle_end(trainer, pl_module.schedule.cycle_ends(trainer.max_epochs)):
             return
-        objective = pl_module.loss.objective(self.k)
+        objective = pl_module.objective(self.k)
         value, prune = float(trainer.callback_metrics[objective.name]), False
         if trainer.is_global_zero:
             try:

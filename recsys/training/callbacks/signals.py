@@ -55,11 +55,15 @@ class StopOnSignal(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop, but not before the validation that follows the last step of an epoch."""
+        """Save and stop, but not before the validation that follows the last step of an epoch.
+
+        Gradients are not saved: the run stops after an optimizer step, not between accumulated batches.
+        """
+        has_stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if trainer.world_size > 1:
             if trainer.global_step % STEPS_TO_AGREEMENT == 0 and self._is_any_stopped(trainer):
                 self._stop(trainer)
-        elif self.received is not None and not trainer.is_last_batch:
+        elif self.received is not None and not trainer.is_last_batch and has_stepped:
             trainer.save_checkpoint(checkpoint_in(self.folder, "last"), weights_only=False)
             self._stop(trainer)
 

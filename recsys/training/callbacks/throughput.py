@@ -74,6 +74,10 @@ class Throughput(pl.Callback):
         if trainer.is_last_batch:
             self._stop_clock(module)
 
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop the clock for a validation within an epoch; the next batch starts it again."""
+        self._stop_clock(module)
+
     @property
     def _running(self) -> float:
         """Seconds on the clock, within an epoch."""
