@@ -29,6 +29,7 @@ from recsys.leaderboard.ranking import Configuration
 from recsys.leaderboard.values import prefers_log, scaled, sort_key
 
 MAX_CURVES = 8  # more curves cannot be told apart by color
+MAX_LABELS = 30  # of more points, only those on the Pareto front have labels
 MAX_LINES = 100  # more parallel coordinates hide each other
 
 
@@ -71,7 +72,7 @@ def plot_ordered(board: Board, key: str) -> Chart:
             y=[own.mean(board.metric) for own in points],
             error_y=errors(board, points),
             mode="lines+markers" if is_curves else "markers",
-            marker={"size": 8},
+            marker={"size": 8, "opacity": 1 if is_curves else 0.75},
             name=plain(label),
             showlegend=bool(label),
             **hover(map(board.details, points)),
@@ -105,7 +106,7 @@ def plot_categories(board: Board, key: str) -> Chart:
         x=[board.gap(own) for own in others],
         y=[rows[board.choice(own, key)] for own in others],
         mode="markers",
-        marker={"size": 8, "color": ORANGE},
+        marker={"size": 8, "color": ORANGE, "opacity": 0.75},
         showlegend=False,
         **hover(map(board.details, others)),
     )
@@ -171,6 +172,12 @@ def plot_cost(board: Board, name: Cost) -> Chart:
     # Labels of the front first, because labels that overlap an earlier one are left out.
     order = sorted(range(len(points)), key=lambda index: points[index] not in front)
     shown = [board.configurations[index] for index in order]
+    labels = [
+        board.label(board.configurations[index])
+        if points[index] in front or len(points) <= MAX_LABELS
+        else ""
+        for index in order
+    ]
     x, y = [points[index][0] for index in order], [sign * points[index][1] for index in order]
     is_log = prefers_log(x)
     figure = go.Figure()
@@ -192,7 +199,7 @@ def plot_cost(board: Board, name: Cost) -> Chart:
             "opacity": [0 if own is board.best else 1 for own in shown],  # the star of `add_best` is there
             "line_width": 0,
         },
-        text=fitting_labels(list(map(board.label, shown)), scaled(x, is_log), scaled(y)),
+        text=fitting_labels(labels, scaled(x, is_log), scaled(y)),
         textposition="bottom center" if sign > 0 else "top center",  # away from the front
         textfont={"size": 11},
         cliponaxis=False,

@@ -74,7 +74,7 @@ def fitting_labels(texts: Sequence[str], x: Sequence[float], y: Sequence[float])
     """Return the labels of points, without those that would overlap an earlier one.
 
     Args:
-        texts: the labels, the most important one first.
+        texts: the labels, the most important one first; "" for none.
         x: positions of the points, from 0 to 1 along the axis.
         y: likewise.
 
@@ -88,7 +88,7 @@ def fitting_labels(texts: Sequence[str], x: Sequence[float], y: Sequence[float])
             for c, d, size in placed
         )
         labels.append(text if fits else "")
-        if fits:
+        if text and fits:
             placed.append((a, b, len(text)))
     return labels
 
@@ -116,8 +116,10 @@ def value_axis(axis: Axis, title: str) -> dict[str, Any]:
 def number_axis(numbers: Collection[float]) -> dict[str, Any]:
     """Return the axis for numbers: with SI prefixes from 1000 on, such as 20k."""
     tick_format = {"tickformat": "~s" if max(numbers) >= 1000 else "~g"}
-    log = {"type": "log", "dtick": "D2"}  # ticks at 1, 2 and 5, because plotly labels too many
-    return tick_format | log if prefers_log(numbers) else tick_format
+    if not prefers_log(numbers):
+        return tick_format
+    # Ticks at 1, 2 and 5, or at powers of ten only: by default, labels overlap.
+    return tick_format | {"type": "log", "dtick": "D2" if max(numbers) / min(numbers) < 100 else 1}
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

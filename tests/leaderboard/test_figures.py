@@ -7,6 +7,7 @@ from support.run_records import write_folds, write_ranking_run, write_run
 from recsys.leaderboard.board import Board
 from recsys.leaderboard.figures import (
     MAX_CURVES,
+    MAX_LABELS,
     MAX_LINES,
     plot_all,
     plot_categories,
@@ -162,13 +163,20 @@ def test_points_on_the_pareto_front_have_labels(tmp_path: Path) -> None:
     assert labels["8, [64,64]"] == (8, pytest.approx(0.92))
 
 
+def test_of_many_points_only_the_pareto_front_has_labels(tmp_path: Path) -> None:
+    for job in range(MAX_LABELS + 1):
+        overrides = [f"optimizer.lr=0.{job + 100}"]
+        write_run(tmp_path / str(job), overrides, 0.9 + job / 100, parameters=100 + 10 * job)
+    figure = plot_cost(board_of(tmp_path), "parameters").figure
+    assert [text for text in figure.data[1].text if text] == ["0.100"], (
+        "the first is the cheapest and the best"
+    )
+
+
 def test_labels_that_would_overlap_an_earlier_one_are_left_out() -> None:
-    assert fitting_labels(["first", "close", "far", "above"], [0, 0.01, 0.9, 0], [0, 0.01, 0, 0.5]) == [
-        "first",
-        "",
-        "far",
-        "above",
-    ]
+    texts = ["", "first", "close", "far", "above"]
+    labels = fitting_labels(texts, [0, 0, 0.01, 0.9, 0], [0, 0, 0.01, 0, 0.5])
+    assert labels == ["", "first", "", "far", "above"]
 
 
 def test_parallel_coordinates_pass_through_choices_in_order(tmp_path: Path) -> None:
