@@ -1,135 +1,264 @@
-"""Figures of a leaderboard: the objective against each varied number and the costs, and parallel coordinates."""
+"""Figures of a leaderboard, which plotly draws in the browser: one function per chart."""
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+import plotly.graph_objects as go
 
-from recsys.leaderboard.names import short_names
-from recsys.leaderboard.ranking import Configuration, varied_keys
+from recsys.leaderboard.board import Board, Cost
+from recsys.leaderboard.plotting import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    add_best,
+    add_label,
+    error_note,
+    errors,
+    fitting_labels,
+    hover,
+    lay_out,
+    number_axis,
+    objective_axis,
+    padded_range,
+    pareto_front,
+    plain,
+    shorten,
+    tick_labels,
+    value_axis,
+)
+from recsys.leaderboard.ranking import Configuration
+from recsys.leaderboard.values import prefers_log, scaled, sort_key
 
-LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # keeps labels readable on top of lines
-
-
-def plot_all(configurations: Sequence[Configuration]) -> list[Figure]:
-    """Return the figures of ranked configurations, of which there must be at least one."""
-    keys = varied_keys(configurations)
-    figures = [plot_key(configurations, key) for key in keys if _is_numeric(configurations, key)]
-    figures.append(plot_cost(configurations))
-    if len(keys) >= 2:
-        figures.append(plot_parallel_coordinates(configurations))
-    return figures
-
-
-def plot_key(configurations: Sequence[Configuration], key: str) -> Figure:
-    """Plot the objective against a varied number, with one curve for each choice of the other varied keys."""
-    others = [other for other in varied_keys(configurations) if other != key]
-    short, metric = short_names(others), configurations[0].objective.name
-    curves: dict[str, list[tuple[float, float, float]]] = {}
-    for own in configurations:
-        label = ", ".join(f"{_plain(short[other])}={_choice(own, other)}" for other in others)
-        point = (float(own.choices[key]), own.mean(metric), own.deviation(metric) or 0.0)
-        curves.setdefault(label, []).append(point)
-    figure, axes = _axes(_plain(key), metric)
-    for label, points in sorted(curves.items(), key=lambda curve: (len(curve[0]), curve[0])):
-        x, y, deviation = zip(*sorted(points), strict=True)
-        axes.errorbar(x, y, deviation, marker="o", capsize=3, label=label)
-    values = sorted({float(own.choices[key]) for own in configurations})
-    if values[0] > 0 and values[-1] / values[0] >= 4:
-        axes.set_xscale("log")
-    if len(values) <= 12:
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.minorticks_off()
-    if others:
-        axes.legend(frameon=False)
-    return figure
+MAX_CURVES = 8  # more curves cannot be told apart by color
+MAX_LABELS = 30  # of more points, only those on the Pareto front have labels
+MAX_LINES = 100  # more parallel coordinates hide each other
 
 
-def plot_cost(configurations: Sequence[Configuration]) -> Figure:
-    """Plot the objective against the number of parameters and the seconds, with their Pareto fronts."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    costs = {
-        "parameters": [float(own.parameters) for own in configurations],
-        "seconds": [own.seconds for own in configurations],
+class Chart(NamedTuple):
+    """A figure with its heading and a note, which is empty if there is nothing to explain."""
+
+    title: str
+    note: str
+    figure: go.Figure
+    is_wide: bool = False
+
+
+def plot_all(board: Board) -> list[Chart]:
+    """Return the charts of a leaderboard; none for a single run."""
+    charts = [
+        plot_categories(board, key) if board.axis(key).kind == "categories" else plot_ordered(board, key)
+        for key in board.keys
+    ]
+    if len(board.runs) > len(board.configurations):
+        charts.append(plot_repeats(board))
+    costs: list[Cost] = ["parameters", "seconds"]
+    charts += [plot_cost(board, name) for name in costs if len(set(board.costs(name))) > 1]
+    if len(board.keys) > 1:
+        charts.append(plot_parallel_coordinates(board))
+    return charts
+
+
+def plot_ordered(board: Board, key: str) -> Chart:
+    """Plot the objective against numbers or lists of numbers, with one curve per choice of the other varied keys."""
+    axis, others = board.axis(key), [other for other in board.keys if other != key]
+    curves: dict[str, list[Configuration]] = {}
+    for own in board.configurations:
+        curves.setdefault(board.describe(own, others), []).append(own)
+    is_curves = len(curves) <= MAX_CURVES and len(curves) < len(board.configurations)
+    figure = go.Figure()
+    for label, points in curves.items() if is_curves else [("", board.configurations)]:
+        points = sorted(points, key=lambda own: axis.positions[board.choice(own, key)])
+        figure.add_scatter(
+            x=[axis.positions[board.choice(own, key)] for own in points],
+            y=[own.mean(board.metric) for own in points],
+            error_y=errors(board, points),
+            mode="lines+markers" if is_curves else "markers",
+            marker={"size": 8, "opacity": 1 if is_curves else 0.75},
+            name=plain(label),
+            showlegend=bool(label),
+            **hover(map(board.details, points)),
+        )
+    add_best(figure, board, axis.positions[board.choice(board.best, key)])
+    lay_out(figure, value_axis(axis, key), objective_axis(board))
+    by = f", by {' and '.join(board.short[other] for other in others)}" if is_curves and others else ""
+    return Chart(f"{board.metric} against {board.short[key]}{by}", error_note(board), figure)
+
+
+def plot_categories(board: Board, key: str) -> Chart:
+    """Plot by how much the best configuration with each value is worse than the best of all, in bars from 0."""
+    bars: dict[str, Configuration] = {}
+    for own in board.configurations:  # ranked, so the first one with a value is the best of them
+        bars.setdefault(board.choice(own, key), own)
+    rows = {value: row for row, value in enumerate(bars)}
+    best = list(bars.values())
+    others = [own for own in board.configurations if bars[board.choice(own, key)] is not own]
+    figure = go.Figure()
+    figure.add_bar(
+        x=[board.gap(own) for own in best],
+        y=list(rows.values()),
+        error_x=errors(board, best, GRAY),
+        orientation="h",
+        width=0.6,
+        marker={"color": BLUE},
+        showlegend=False,
+        **hover(map(board.details, best)),
+    )
+    figure.add_scatter(
+        x=[board.gap(own) for own in others],
+        y=[rows[board.choice(own, key)] for own in others],
+        mode="markers",
+        marker={"size": 8, "color": ORANGE, "opacity": 0.75},
+        showlegend=False,
+        **hover(map(board.details, others)),
+    )
+    side = "above" if board.best.objective.sign > 0 else "below"
+    ticks = {
+        "tickvals": list(rows.values()),
+        "ticktext": [f"{shorten(value)}  <b>{own.mean(board.metric):.4f}</b>" for value, own in bars.items()],
     }
-    metric, sign = configurations[0].objective.name, configurations[0].objective.sign
-    values = [own.mean(metric) for own in configurations]
-    for axes, (name, cost) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
-        axes.scatter(cost, values)
-        front = pareto_front([(x, sign * y) for x, y in zip(cost, values, strict=True)])
-        x, y = zip(*front, strict=True)
-        axes.plot(x, [sign * value for value in y], color="tab:orange", label="Pareto front")
-        axes.set_xlabel(name)
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel(metric)
-    figure.axes[0].legend(frameon=False)
-    return figure
+    lay_out(
+        figure,
+        {"title": f"{side} the best", "zeroline": True, "nticks": 4},
+        {"autorange": "reversed", "showgrid": False, **ticks},
+        height=100 + 36 * len(bars),
+    )
+    note = f"Bars: the best configuration with each {board.short[key]}. Points: the others." if others else ""
+    return Chart(f"{board.metric} by {board.short[key]}", f"{note} {error_note(board)}".strip(), figure)
 
 
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the Pareto front of points (cost, error), sorted by cost."""
-    front: list[tuple[float, float]] = []
-    for point in sorted(points):
-        if not front or point[1] < front[-1][1]:
-            front.append(point)
-    return front
+def plot_repeats(board: Board) -> Chart:
+    """Plot the objective of each run against its seed or fold, with one curve per configuration."""
+    shown = board.configurations[:MAX_CURVES]
+    draws = sorted(
+        {board.draw(run) for own in shown for run in own.runs}, key=lambda draw: [*map(sort_key, draw)]
+    )
+    positions = {draw: float(index) for index, draw in enumerate(draws)}
+    figure = go.Figure()
+    for own in shown:
+        runs = sorted(own.runs, key=lambda run: positions[board.draw(run)])
+        figure.add_scatter(
+            x=[positions[board.draw(run)] for run in runs],
+            y=[run.content["metrics"][board.metric] for run in runs],
+            mode="lines+markers" if len(shown) > 1 else "markers",
+            line={"width": 1},
+            marker={"size": 9},
+            name=plain(board.describe(own, board.keys)),
+            showlegend=len(shown) > 1,
+            **hover(board.run_details(own, run) for run in runs),
+        )
+    note = (
+        f"Only the best {MAX_CURVES} configurations are shown."
+        if len(shown) < len(board.configurations)
+        else ""
+    )
+    deviation = board.best.deviation(board.metric)
+    if len(shown) == 1 and deviation is not None:
+        mean = board.best.mean(board.metric)
+        figure.add_hline(mean, line={"color": ORANGE, "dash": "dash"})
+        figure.add_hrect(
+            mean - deviation, mean + deviation, fillcolor=ORANGE, opacity=0.12, line_width=0, layer="below"
+        )
+        note = f"Mean {mean:.4f} (dashed), standard deviation {deviation:.4f} (band)."
+    by = ", ".join(board.repeat_keys) or "run"
+    labels = tick_labels((", ".join(draw), x) for draw, x in positions.items())
+    lay_out(figure, {"title": plain(by), **labels}, objective_axis(board))
+    return Chart(f"{board.metric} of each run, by {by}", note, figure)
 
 
-def plot_parallel_coordinates(configurations: Sequence[Configuration]) -> Figure:
-    """Plot one line per configuration through its choices and its objective; better lines are darker."""
-    keys = varied_keys(configurations)
-    figure, axes = _axes("", "")
-    metric = configurations[0].objective.name
-    scores = [own.mean(metric) for own in configurations]
-    columns = []  # per key, the height of each configuration's choice
-    for column, key in enumerate(keys):
-        choices = [_choice(own, key) for own in configurations]
-        options = sorted(set(choices), key=float if _is_numeric(configurations, key) else str)
-        heights = {option: index / max(1, len(options) - 1) for index, option in enumerate(options)}
-        columns.append([heights[choice] for choice in choices])
-        for option, height in heights.items():
-            axes.text(column - 0.04, height, option, ha="right", va="center", fontsize=8, bbox=LABEL_BOX)
+def plot_cost(board: Board, name: Cost) -> Chart:
+    """Plot the objective against a cost, with the Pareto front."""
+    sign = board.best.objective.sign
+    points = [(cost, own.loss) for cost, own in zip(board.costs(name), board.configurations, strict=True)]
+    front = pareto_front(points)
+    # Labels of the front first, because labels that overlap an earlier one are left out.
+    order = sorted(range(len(points)), key=lambda index: points[index] not in front)
+    shown = [board.configurations[index] for index in order]
+    labels = [
+        board.label(board.configurations[index])
+        if points[index] in front or len(points) <= MAX_LABELS
+        else ""
+        for index in order
+    ]
+    x, y = [points[index][0] for index in order], [sign * points[index][1] for index in order]
+    is_log = prefers_log(x)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[cost for cost, _ in front],
+        y=[sign * loss for _, loss in front],
+        mode="lines",
+        line={"color": ORANGE, "shape": "hv"},  # between two points, the cheaper one is the best
+        name="Pareto front",
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers+text",
+        marker={
+            "color": BLUE,
+            "size": [14 if own is board.best else 8 for own in shown],
+            "opacity": [0 if own is board.best else 1 for own in shown],  # the star of `add_best` is there
+            "line_width": 0,
+        },
+        text=fitting_labels(labels, scaled(x, is_log), scaled(y)),
+        textposition="bottom center" if sign > 0 else "top center",  # away from the front
+        textfont={"size": 11},
+        cliponaxis=False,
+        showlegend=False,
+        **hover(map(board.details, shown)),
+    )
+    add_best(figure, board, points[0][0])
+    below = (0.15, 0.06) if sign > 0 else (0.06, 0.15)  # room for the label of the best one
+    lay_out(
+        figure,
+        number_axis(x) | {"title": name, "range": padded_range(x, (0.08, 0.08), is_log)},
+        objective_axis(board) | {"range": padded_range(y, below)},
+    )
+    return Chart(f"{board.metric} against {name}", "", figure)
+
+
+def plot_parallel_coordinates(board: Board) -> Chart:
+    """Plot one line per configuration through its choices and its objective; better lines are stronger."""
+    shown = board.configurations[:MAX_LINES]
+    axes = {key: board.axis(key) for key in board.keys}
+    heights = {key: axis.heights() for key, axis in axes.items()}
+    scores = [own.mean(board.metric) for own in shown]
     low, high = min(scores), max(scores)
-    for index, score in reversed(list(enumerate(scores))):  # the best one last, on top
-        path = [*(heights[index] for heights in columns), (score - low) / ((high - low) or 1)]
-        rank = index / max(1, len(scores) - 1)  # 0 for the best configuration, 1 for the last
-        axes.plot(range(len(path)), path, color=f"{0.85 * rank:.2f}", linewidth=2.5 - 1.5 * rank)
-    axes.text(len(keys) + 0.04, 0, f"{low:.4f}", va="center", fontsize=8)
-    axes.text(len(keys) + 0.04, 1, f"{high:.4f}", va="center", fontsize=8)
-    axes.set_xticks(range(len(keys) + 1), [*map(_plain, short_names(keys).values()), metric])
-    axes.set_yticks([])
-    axes.set_xlim(-0.5, len(keys) + 0.4)
-    axes.spines[["left", "bottom"]].set_visible(False)
-    return figure
-
-
-def _axes(x: str, y: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _choice(configuration: Configuration, key: str) -> str:
-    return _plain(configuration.choices.get(key, "default"))
-
-
-def _plain(text: str) -> str:
-    """Return text that matplotlib does not read as a formula."""
-    return text.replace("$", r"\$")
-
-
-def _is_numeric(configurations: Sequence[Configuration], key: str) -> bool:
-    """Return whether every configuration has a finite number for this key."""
-    try:
-        for own in configurations:
-            if not math.isfinite(float(own.choices[key])):
-                return False
-    except (KeyError, ValueError):
-        return False
-    return True
+    columns = list(range(len(axes) + 1))
+    figure = go.Figure()
+    lines = list(enumerate(zip(shown, scores, strict=True)))
+    for index, (own, score) in reversed(lines):  # the best one is drawn last, on top
+        figure.add_scatter(
+            x=columns,
+            y=[
+                *(heights[key][board.choice(own, key)] for key in axes),
+                (score - low) / ((high - low) or 1),
+            ],
+            mode="lines+markers",
+            line={"color": BLUE if index else ORANGE, "width": 2 if index else 3},
+            opacity=1 - 0.8 * index / len(shown),
+            showlegend=False,
+            **hover([board.details(own)] * len(columns)),
+        )
+    for column, (key, axis) in enumerate(axes.items()):
+        ends = {min(heights[key].values()), max(heights[key].values())}
+        for value, height in heights[key].items():
+            if not axis.is_continuous or height in ends:
+                add_label(figure, column, height, shorten(value), "right")
+    for score, height in ((low, 0), (high, 1)):
+        add_label(figure, columns[-1], height, f"{score:.4f}", "left")
+    names = [*board.short.values(), board.metric]
+    lay_out(
+        figure,
+        {
+            "range": [-0.02, columns[-1] + 0.02],
+            "showgrid": False,
+            **tick_labels(zip(names, columns, strict=True)),
+        },
+        {"visible": False},
+    )
+    longest = max(map(len, [names[0], *map(shorten, axes[board.keys[0]].positions)]))
+    figure.update_layout(margin={"l": 25 + 8 * longest, "r": 60})  # pixels for the outer labels
+    note = "Orange: the best configuration."
+    if len(shown) < len(board.configurations):
+        note += f" Only the best {MAX_LINES} configurations are shown."
+    return Chart("Parallel coordinates", note, figure, is_wide=True)

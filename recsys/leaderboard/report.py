@@ -40,7 +40,7 @@ def compare(folder: Path, form: str = "table", test: bool = False, page: Path | 
     configurations, unfinished = rank(runs), [run for run in runs if not run.completed]
     rows = table(configurations, test)
     if page is not None and configurations:
-        from recsys.leaderboard.html import write_page  # imports matplotlib
+        from recsys.leaderboard.html import write_page  # imports plotly
 
         try:
             write_page(page, folder.name, configurations, rows, unfinished)

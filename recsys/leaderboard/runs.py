@@ -69,7 +69,7 @@ class RunRecord:
     def origin(self) -> str:
         """The data and the split, for messages."""
         data = self.content["data"]
-        return f"data {data['sha256'][:8]}, split {data['split']}"
+        return f"data {data['name']} ({data['sha256'][:8]}), split {data['split']}"
 
     def repeat(self, metric: str) -> Repeat:
         """Return a metric with the split and seed of the run, for `paired_test`."""

@@ -38,6 +38,7 @@ class Objective(Record):
 class Data(Record):
     """The data and the numbers of rows of its split."""
 
+    name: Text
     sha256: Text
     split: Text
     train: Annotated[Count, Gt(0)]
@@ -57,6 +58,7 @@ class Data(Record):
 class Model(Record):
     """The network."""
 
+    name: Text
     parameters: Count
 
 
@@ -94,16 +96,9 @@ class Completed(WithObjective):
 
 
 class LoadedData(Data):
-    """`Data` with the name of the data set and the number of ratings."""
+    """`Data` with the number of ratings."""
 
-    name: Text
     ratings: Count
-
-
-class LoadedModel(Model):
-    """`Model` with the name of the network."""
-
-    name: Text
 
 
 class LoadedObjective(Objective):
@@ -118,7 +113,6 @@ class Loaded(Completed):
     objective: LoadedObjective
     baselines: dict[Text, dict[Text, Metric]]
     data: LoadedData
-    model: LoadedModel
 
 
 class Failed(Record):

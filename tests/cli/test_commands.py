@@ -212,8 +212,8 @@ def test_works_from_a_wheel(tmp_path: Path) -> None:
     installed = tmp_path / "site"
     with zipfile.ZipFile(wheel) as file:
         file.extractall(installed)
-    pages = ("analysis/templates/report.html", "leaderboard/templates/leaderboard.html")
-    for file in ("conf/train.yaml", *pages):
+    pages = [f"leaderboard/templates/leaderboard.{suffix}" for suffix in ("html", "js")]
+    for file in ("conf/train.yaml", "analysis/templates/report.html", *pages):
         assert (installed / "recsys" / file).is_file()
     run("train", "-m", *QUICK, "seed=1,2", f"output_dir={tmp_path / 'sweep'}", PYTHONPATH=str(installed))
     assert (tmp_path / "sweep" / "1" / "result.json").is_file()

@@ -1,7 +1,9 @@
 """Pages of runs whose every string contains HTML: nothing of it becomes an element or an attribute."""
 
 import dataclasses
+import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +23,10 @@ from recsys.leaderboard.table import table
 from recsys.runs.load import load_run
 from recsys.runs.ratings import load_ratings
 
-EVIL = "\"'><script>alert(1)</script>&lt;&--!>--><img src=x onerror=alert(2) $\\frac$ {{ 7 * 7 }} ]]>"
+EVIL = (
+    "\"'><script>alert(1)</script>&lt;&--!>--><img src=x onerror=alert(2) "
+    "<a href=//x.invalid>x</a>%{x} $\\frac$ {{ 7 * 7 }} ]]>"
+)
 NAME = EVIL.replace("/", "").replace("=", "")  # of a folder or a key
 
 
@@ -30,29 +35,30 @@ class Outline(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.elements, self.attributes, self.text, self.svgs = set[str](), dict[str, set[str]](), "", 0
+        self.elements, self.attributes, self.text = Counter[str](), dict[str, set[str]](), ""
+        self.scripts: list[str] = []
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        self.svgs += tag == "svg"
+        self.elements[tag] += 1
         for name, value in attrs:
             self.attributes.setdefault(name, set()).add(value or "")
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.lasttag == "script" and self.cdata_elem == "script":
+            self.scripts.append(data)
+        else:
+            self.text += data
 
 
 def assert_same_outline(evil: Outline, plain: Outline) -> None:
     """Check that a page has only the elements and attributes of the same page with plain strings."""
-    assert evil.svgs == plain.svgs > 0
-    assert evil.elements <= plain.elements
+    assert evil.elements.keys() <= plain.elements.keys()
+    assert evil.elements["script"] == plain.elements["script"]
     assert evil.attributes.keys() <= plain.attributes.keys()
-    assert "script" not in plain.elements
     assert not [name for name in plain.attributes if name.startswith("on")]
-    links = evil.attributes["xlink:href"]
-    assert all(re.match("#|data:image/png;base64,", link) for link in links)
+    assert not {"src", "href"} & plain.attributes.keys()
 
 
 def leaderboard(folder: Path, text: str, name: str) -> str:
@@ -68,15 +74,58 @@ def leaderboard(folder: Path, text: str, name: str) -> str:
     return render_page(text, configurations, table(configurations), failed)
 
 
-@pytest.mark.slow
 def test_the_leaderboard_shows_every_string_as_text(tmp_path: Path) -> None:
     evil = Outline(leaderboard(tmp_path / "evil", EVIL, NAME))
-    assert_same_outline(evil, Outline(leaderboard(tmp_path / "plain", "plainword", "plainword")))
+    plain = Outline(leaderboard(tmp_path / "plain", "plainword", "plainword"))
+    assert_same_outline(evil, plain)
+    assert evil.elements == plain.elements
+    (_, *evil_code), (data, *plain_code) = evil.scripts, plain.scripts
+    assert evil_code == plain_code, "only the data of the figures differs"
+    assert len(json.loads(data)) == 3
     assert evil.text.count(EVIL) >= 5, (
         "headline, error, status and an override of the table and of the command"
     )
     assert f"job {NAME}3 failed: {EVIL}" in evil.text
     assert f"job {NAME} {EVIL}: {EVIL}" in evil.text
+
+
+@pytest.mark.slow
+def test_the_browser_runs_nothing_of_a_hostile_leaderboard(page, tmp_path: Path) -> None:
+    problems: list[str] = []
+    requests: list[str] = []
+    page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda problem: problems.append(str(problem)))
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("request", lambda request: requests.append(request.url))
+    file = tmp_path / "page.html"
+    file.write_text(leaderboard(tmp_path / "evil", EVIL, NAME), encoding="utf-8")
+    page.goto(f"file://{file}")
+    assert page.locator(".plot .plot-container").count() == page.locator("figure").count() == 3
+    assert page.locator(".plot svg a, .plot img, .plot script").count() == 0
+    shown = page.locator(".plot text").all_text_contents()
+    for text in (f"{EVIL[:23]}\N{HORIZONTAL ELLIPSIS}", f"{NAME}.dim"):
+        assert any(text in own.replace("\N{NO-BREAK SPACE}", " ") for own in shown)
+    page.locator(".plot .point").first.hover(force=True)
+    assert EVIL in page.locator(".hoverlayer").first.text_content().replace("\N{NO-BREAK SPACE}", " ")
+    # Plotly reports that a text has dollar signs, and shows it as it is.
+    assert set(problems) <= {"WARN: MathJax is not loaded. Math equations will not be rendered."}
+    assert requests == [f"file://{file}"]
+
+
+@pytest.mark.slow
+def test_the_policy_refuses_other_scripts_and_requests(page, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    injected = (
+        "<script>document.title = 'injected'</script><img src=x onerror=\"document.title = 'injected'\">"
+    )
+    file.write_text(leaderboard(tmp_path / "runs", "plainword", "plainword") + injected, encoding="utf-8")
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto(f"file://{file}")
+    assert page.locator(".plot .plot-container").count() == 3, "our own scripts run"
+    assert page.title() != "injected"
+    assert page.evaluate("fetch('data:text/plain,x').then(() => 'loaded', () => 'refused')") == "refused"
+    assert sum("Content Security Policy" in text for text in refused) >= 3, "script, image and fetch"
 
 
 def report(folder: Path, text: str) -> str:
@@ -104,6 +153,9 @@ def test_the_report_shows_every_string_as_text(tmp_path: Path) -> None:
     folder = finished_run(tmp_path / "run", [*QUICK, "model.embedding_dim=4", "logger=csv"])
     evil, plain = Outline(report(folder, EVIL)), Outline(report(folder, "plainword"))
     assert_same_outline(evil, plain)
+    assert evil.elements["svg"] == plain.elements["svg"] > 0
+    assert plain.elements["script"] == 0
+    assert all(re.match("#|data:image/png;base64,", link) for link in evil.attributes["xlink:href"])
     assert f"{EVIL} on {EVIL}" in evil.text
     assert evil.text.count(EVIL) == plain.text.count("plainword")
     assert evil.text.count(EVIL) > 8, "title, summary, genres in the table, items and users in captions"

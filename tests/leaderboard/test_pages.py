@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import result_in, run
 from support.tensorboard import tensorboard
 from support.tiny import QUICK
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.slow
 HIDDEN = {"0": "[8]", "1": "[8, 4]", "2": "[8]", "3": "[8, 4]"}
@@ -59,17 +63,87 @@ def test_parallel_coordinates_have_one_axis_per_varied_key(page, address: str) -
         assert name in texts
 
 
-def test_the_page_of_the_leaderboard_fits_the_window(page, sweep: Path) -> None:
+@pytest.fixture
+def leaderboard(page, sweep: Path) -> Iterator["Page"]:
+    """Open the page of the sweep, and check that it reports no problem and makes no request."""
     problems: list[str] = []
+    requests: list[str] = []
     page.on("pageerror", lambda problem: problems.append(str(problem)))
-    page.on("requestfailed", lambda request: problems.append(request.url))
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(f"file://{sweep}/leaderboard.html")
+    yield page
     assert not problems
-    assert page.locator("table tr").count() == 5
-    assert page.locator("svg").count() == 3
-    for box in (svg.bounding_box() for svg in page.locator("svg").all()):
-        assert box["width"] > 600
-        assert box["x"] + box["width"] <= 1400
+    made_by_the_page = "blob:"  # the image of a saved figure
+    assert {url for url in requests if not url.startswith(made_by_the_page)} == {page.url}
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_of_the_leaderboard_fits_the_window(leaderboard, sweep: Path, width: int) -> None:
+    leaderboard.set_viewport_size({"width": width, "height": 900})
+    leaderboard.reload()  # a resized figure is drawn later
     best = min("0123", key=lambda job: result_in(sweep / job)["metrics"]["val/rmse"])
-    assert page.locator("table tr").nth(1).locator("td").first.inner_text() == best
-    assert "recsys-train" in page.locator("code").inner_text()
+    assert leaderboard.locator("tbody tr").first.locator("td").nth(1).inner_text() == best
+    assert "recsys-train" in leaderboard.locator("code").inner_text()
+    assert leaderboard.locator("figure").count() == leaderboard.locator(".plot .plot-container").count() == 5
+    assert leaderboard.evaluate("document.documentElement.scrollWidth") == width
+    for box in (svg.bounding_box() for svg in leaderboard.locator(".plot svg.main-svg").all()):
+        assert box["width"] > 300
+        assert box["x"] + box["width"] <= width
+
+
+def test_a_click_on_a_column_sorts_the_table(leaderboard) -> None:
+    def column(index: int) -> list[str]:
+        return leaderboard.locator(f"tbody td:nth-child({index})").all_inner_texts()
+
+    leaderboard.get_by_role("button", name="parameters").click()
+    ascending = [int(text.replace(",", "")) for text in column(7)]
+    assert ascending == sorted(ascending)
+    leaderboard.get_by_role("button", name="parameters").click()
+    assert [int(text.replace(",", "")) for text in column(7)] == ascending[::-1]
+    assert leaderboard.locator("th[aria-sort=descending]").inner_text().startswith("parameters")
+    leaderboard.get_by_role("button", name="test/rmse").click()
+    assert [bool(text) for text in column(6)] == [True, False, False, False], "rows without a value are last"
+    leaderboard.get_by_role("button", name="test/rmse").click()
+    assert [bool(text) for text in column(6)] == [True, False, False, False]
+
+
+def test_the_mouse_pointer_shows_the_run(leaderboard, sweep: Path) -> None:
+    leaderboard.locator(".plot").first.scroll_into_view_if_needed()
+    leaderboard.locator(".plot .point").first.hover(force=True)
+    text = leaderboard.locator(".hoverlayer").first.text_content()
+    job = re.search(r"job (\d)", text)[1]
+    assert f"hidden={HIDDEN[job].replace(' ', '')}" in text
+    assert f"val/rmse {result_in(sweep / job)['metrics']['val/rmse']:.4f}" in text
+
+
+def test_a_figure_can_be_saved_and_has_no_button_that_sends_it_to_a_server(leaderboard) -> None:
+    buttons = leaderboard.locator(".plot").first.locator(".modebar-btn")
+    assert [button.get_attribute("data-title") for button in buttons.all()] == [
+        "Download plot as a PNG",
+        "Reset axes",
+    ]
+    with leaderboard.expect_download() as download:
+        buttons.first.click(force=True)
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_follow_the_color_scheme(leaderboard) -> None:
+    def contrast() -> float:
+        """Return the contrast ratio of the title of an axis to the page, as WCAG defines it."""
+        return leaderboard.evaluate("""() => {
+            const light = color => {
+                const parts = color.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
+                const linear = parts.map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+                return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
+            }
+            const text = light(getComputedStyle(document.querySelector(".xtitle")).fill)
+            const page = light(getComputedStyle(document.body).backgroundColor)
+            return Math.max(text, page) / Math.min(text, page)
+        }""")
+
+    background = "getComputedStyle(document.body).backgroundColor"
+    for scheme in ("light", "dark", "light"):
+        leaderboard.emulate_media(color_scheme=scheme)
+        assert (leaderboard.evaluate(background) == "rgb(255, 255, 255)") == (scheme == "light")
+        assert contrast() > 7

@@ -6,9 +6,15 @@ from typing import Any
 
 
 def write_run(
-    folder: Path, overrides: list[str], val: float, test: float = 0.9, split: str = "random(seed=0) aa"
+    folder: Path,
+    overrides: list[str],
+    val: float,
+    test: float = 0.9,
+    split: str = "random(seed=0) aa",
+    parameters: int = 10,
+    names: tuple[str, str] = ("ml", "net"),
 ) -> None:
-    """Write the result.json of a run that was selected by val/rmse."""
+    """Write the result.json of a run that was selected by val/rmse; `names` are those of the data and the model."""
     seeds = [int(override.removeprefix("seed=")) for override in overrides if override.startswith("seed=")]
     content = {
         "status": "completed",
@@ -16,8 +22,8 @@ def write_run(
         "overrides": overrides,
         "objective": {"name": "val/rmse", "mode": "min", "value": val, "epoch": 3},
         "metrics": {"val/rmse": val, "test/rmse": test},
-        "data": {"sha256": "d", "split": split, "train": 80, "val": 10, "test": 20},
-        "model": {"parameters": 10},
+        "data": {"name": names[0], "sha256": "d", "split": split, "train": 80, "val": 10, "test": 20},
+        "model": {"name": names[1], "parameters": parameters},
         "time": {"epochs": 3, "seconds": 2.0},
     }
     _write(folder / "result.json", content)
