@@ -37,6 +37,7 @@ from recsys.runs.processes import process_rank
 from recsys.runs.start import timestamp
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
 
+COMBINED = ("logger",)  # config groups of which several options can be chosen: logger=[tensorboard,mlflow]
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
@@ -166,7 +167,8 @@ def check_choices(overrides: Iterable[str]) -> None:
             continue
         with suppress(HydraException):  # Hydra reports syntax errors itself
             value = OverridesParser.create().parse_override(override).value()
-            if not isinstance(value, str | QuotedString | Sweep):
+            is_combined = key in COMBINED and isinstance(value, list)
+            if not is_combined and not isinstance(value, str | QuotedString | Sweep):
                 options = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
                 raise ConfigError(f"{override}: choose {options}")
 

@@ -94,13 +94,13 @@ class TrainConfig(BaseModel):
     schedule: Config
     hardware: Hardware
     averaging: Config
-    logger: Config
+    logger: dict[str, Config] = {}  # by name; logger=[] removes the key
 
 
 MAX_SHOWN = 100  # characters of a value in a message
 MISSING = "is missing"
 BUILT = ("data", "split", "model", "loss", "optimizer", "schedule")  # their objects are always built
-GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
+GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging")
 
 
 def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
@@ -122,9 +122,23 @@ def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
             if group in BUILT and "_target_" not in config[group]:
                 errors.append(f"{group}._target_: is missing; choose an option with {group}=")
             errors += target_errors(group, config[group])
+    errors += _logger_errors(config.get("logger", {}))
     _raise(
         errors or list(constraint_errors(config, on_this_machine))
     )  # constraints assume valid single values
+
+
+def _logger_errors(nodes: Any) -> Iterator[str]:
+    """Yield the errors of the trackers: of their form, of the values, and of missing packages."""
+    from recsys.training.trackers.nodes import node_errors, tracker_class
+
+    if errors := list(node_errors(nodes)):
+        yield from errors
+        return
+    for name, node in nodes.items():
+        key = f"logger.{name}"
+        errors = list(target_errors(key, node))
+        yield from errors or tracker_class(node).errors(key, node)
 
 
 def validate_data(cfg: DictConfig) -> None:
