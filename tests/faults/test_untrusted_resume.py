@@ -183,7 +183,7 @@ def test_recorded_overrides_are_texts(item: str, run: Path) -> None:
 def test_absurd_arguments_of_a_logger_are_one_line(key: str, value: object, tmp_path: Path) -> None:
     cfg = compose(*QUICK, "logger=tensorboard")
     with open_dict(cfg):
-        cfg.logger[key] = value
+        cfg.logger.tensorboard[key] = value
     with pytest.raises(ConfigError, match=r"^logger"):
         train(cfg, tmp_path / "run")
 

@@ -102,7 +102,7 @@ class WandbTracker(RemoteTracker):
             id=self.run.id,
             dir=str(self.run.folder),
             mode="offline" if self._offline else "online",
-            resume=None if self._offline else "allow",
+            resume="allow",  # also offline: wandb sync then appends the files of a resumed run
             reinit="create_new",  # several runs of one process are separate
             config=self.run.config,
             tags=every,
