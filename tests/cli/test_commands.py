@@ -96,7 +96,11 @@ def test_two_processes_train_and_test_on_every_rating_once(tmp_path: Path, optim
         ("train", ["split=[random,kfold]"], ["split=[random,kfold]: choose kfold, "]),
         ("train", ["logger=[csv,1]"], ["logger=[csv,1]: choose csv, mlflow, "]),
         ("train", ["logger=[csv,nope]"], ["logger=nope: choose csv, mlflow, "]),
-        ("train", ["logger=csv", "+logger.x.y=1"], ["logger.x={'y': 1}: must have the form logger.<name>.<key>"]),
+        (
+            "train",
+            ["logger=csv", "+logger.x.y=1"],
+            ["logger.x={'y': 1}: must have the form logger.<name>.<key>"],
+        ),
         (
             "train",
             ["data=synthetic", "ranking.k=999", *QUICK[5:]],

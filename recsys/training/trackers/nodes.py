@@ -65,7 +65,8 @@ def check_destinations(recorded: DictConfig, typed: DictConfig, folder: Path) ->
         for key, harmless in tracker_class(node).destinations.items():
             value, own = node.get(key, harmless), chosen.get(name, {}).get(key, harmless)
             if value not in (harmless, own):
+                shown = str(value).lower() if isinstance(value, bool) else f"{value!s:.200}"
                 raise RunError(
-                    f"{folder}: its configuration sends data to another place (logger.{name}.{key}={value!s:.200}); if "
-                    f"this is a run of your own, add logger={name} logger.{name}.{key}={value!s:.200}, or trust=true"
+                    f"{folder}: its configuration sends data to another place (logger.{name}.{key}={shown}); if this is "
+                    "a run of your own, repeat the overrides that it was started with, or add trust=true"
                 )
