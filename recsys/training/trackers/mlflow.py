@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -94,9 +95,10 @@ class MLflowTracker(RemoteTracker):
     def watch(cls, folder: Path, node: Mapping[str, Any]) -> str | None:
         """Return the command that starts MLflow's page, or the address of the server."""
         uri = node.get("tracking_uri") or store_of_user()
-        if has_password(uri):
-            return 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
-        return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+        if uri.startswith("http"):
+            return urlsplit(uri)._replace(netloc=urlsplit(uri).netloc.rpartition("@")[2]).geturl()
+        store = '"$MLFLOW_TRACKING_URI"' if has_password(uri) else shlex.quote(uri)
+        return f"{_ui_command()} --backend-store-uri {store}"
 
     def connect(self) -> None:
         """Open the store, and find or create the experiment."""
@@ -236,6 +238,22 @@ class MLflowTracker(RemoteTracker):
         lock = self.run.sweep / ".mlflow.lock"
         check_no_link(lock)
         return FileLock(lock)
+
+
+def _ui_command() -> str:
+    """Return the command that starts MLflow's pages, which mlflow-skinny lacks."""
+    installed = {name for name in ("mlflow", "mlflow-skinny") if _version(name)}
+    if installed == {"mlflow-skinny"}:  # the same version, because another may have other tables
+        return f"pipx run --spec mlflow=={_version('mlflow-skinny')} mlflow ui"
+    return "mlflow ui"
+
+
+def _version(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def store_of_user() -> str:

@@ -67,6 +67,6 @@ def check_destinations(recorded: DictConfig, typed: DictConfig, folder: Path) ->
             if value not in (harmless, own):
                 shown = str(value).lower() if isinstance(value, bool) else f"{value!s:.200}"
                 raise RunError(
-                    f"{folder}: its configuration sends data to another place (logger.{name}.{key}={shown}); if this is "
-                    "a run of your own, repeat the overrides that it was started with, or add trust=true"
+                    f"{folder}: its configuration sends data to another place (logger.{name}.{key}={shown}); if this "
+                    "is a run of your own, repeat the overrides that it was started with, or add trust=true"
                 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.commands import run
 from support.tiny import QUICK
 from support.training import interrupted, train_result
 
@@ -66,23 +67,23 @@ def tracker(store: None, tmp_path: Path) -> MLflowTracker:
 def test_a_run_is_recorded(compose, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cfg = compose(*MLFLOW, "batch_size=100", "seed=7", "+logger.mlflow.tags.team=search")
     result = train_result(cfg, tmp_path / "mine")
-    (run,) = recorded()
-    assert run.info.run_name == "mine"
-    assert run.info.status == "FINISHED"
+    (found,) = recorded()
+    assert found.info.run_name == "mine"
+    assert found.info.status == "FINISHED"
     tags = {"data": "synthetic", "split": "RandomSplit", "model": "EmbeddingNet", "loss": "Pointwise"}
     tags |= {"seed": "7", "team": "search", "status": "completed", "folder": str(tmp_path / "mine")}
-    assert tags.items() <= run.data.tags.items()
+    assert tags.items() <= found.data.tags.items()
     recorded_config = yaml.safe_load((tmp_path / "mine" / ".hydra" / "config.yaml").read_text())
-    assert run.data.params == {key: str(value) for key, value in flattened(recorded_config).items()}
+    assert found.data.params == {key: str(value) for key, value in flattened(recorded_config).items()}
     for name, value in result["metrics"].items():
         shown = name if name.startswith("test/") else "best/" + name.replace("/", "_")
-        assert run.data.metrics[shown.replace("@", "_at_")] == pytest.approx(value), name
-    assert "test/ndcg_at_10" in run.data.metrics
-    curve = client().get_metric_history(run.info.run_id, "val/rmse")
+        assert found.data.metrics[shown.replace("@", "_at_")] == pytest.approx(value), name
+    assert "test/ndcg_at_10" in found.data.metrics
+    curve = client().get_metric_history(found.info.run_id, "val/rmse")
     assert [point.step for point in curve] == [23, 47]
     assert min(point.value for point in curve) == pytest.approx(result["metrics"]["val/rmse"], rel=1e-5)
-    assert {"train/loss", "lr-Adam"} <= run.data.metrics.keys()
-    artifacts = tmp_path / "outputs" / "mlartifacts" / run.info.run_id / "artifacts"
+    assert {"train/loss", "lr-Adam"} <= found.data.metrics.keys()
+    artifacts = tmp_path / "outputs" / "mlartifacts" / found.info.run_id / "artifacts"
     assert yaml.safe_load((artifacts / "config.yaml").read_text()) == recorded_config
     assert (artifacts / "data" / "cross-table.png").read_bytes()[:4] == b"\x89PNG"
     assert not [record for record in caplog.records if record.name.startswith(("mlflow", "alembic"))]
@@ -96,9 +97,9 @@ def test_the_jobs_of_a_sweep_are_nested_under_one_run(compose, job_folder) -> No
         cfg = compose(*MLFLOW, "model=bias", f"seed={job}")
         train(cfg, job_folder(job), overrides=[f"seed={job}"])
     parent, *jobs = recorded()
-    assert [run.info.run_name for run in jobs] == ["seed=0", "seed=1"]
-    assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
-    assert {run.data.tags["sweep"] for run in jobs} == {"sweep"}
+    assert [job.info.run_name for job in jobs] == ["seed=0", "seed=1"]
+    assert {job.data.tags["mlflow.parentRunId"] for job in jobs} == {parent.info.run_id}
+    assert {job.data.tags["sweep"] for job in jobs} == {"sweep"}
     assert (parent.info.run_name, parent.info.status) == ("sweep", "FINISHED")
     assert parent.data.tags["swept"] == "seed"
     assert parent.info.end_time >= jobs[1].info.end_time
@@ -113,11 +114,11 @@ def test_a_stopped_run_continues_in_the_same_mlflow_run(compose, tmp_path: Path)
     assert stopped.info.status == "KILLED"
     assert stopped.data.tags["status"] == "stopped"
     result = train_result(cfg, tmp_path / "run", resume=True)
-    (run,) = recorded()
-    assert run.info.run_id == stopped.info.run_id
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"])
-    steps = [point.step for point in client().get_metric_history(run.info.run_id, "val/rmse")]
+    (found,) = recorded()
+    assert found.info.run_id == stopped.info.run_id
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"])
+    steps = [point.step for point in client().get_metric_history(found.info.run_id, "val/rmse")]
     assert steps == [4, 9, 14, 19]
 
 
@@ -129,7 +130,7 @@ def test_a_copy_of_a_run_folder_is_another_mlflow_run(compose, tmp_path: Path) -
     interrupted(cfg, tmp_path / "run", 12)
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
     train(cfg, tmp_path / "copy", resume=True)
-    assert [run.info.status for run in recorded()] == ["KILLED", "FINISHED"]
+    assert [one.info.status for one in recorded()] == ["KILLED", "FINISHED"]
 
 
 @pytest.mark.slow
@@ -137,19 +138,28 @@ def test_a_copy_of_a_run_folder_is_another_mlflow_run(compose, tmp_path: Path) -
 def test_a_failed_run_has_the_status_failed(compose, tmp_path: Path) -> None:
     with pytest.raises(TrainingError):
         train(compose(*MLFLOW, "optimizer=sgd", "optimizer.lr=1e30"), tmp_path / "run")
-    (run,) = recorded()
-    assert (run.info.status, run.data.tags["status"]) == ("FAILED", "failed")
+    (found,) = recorded()
+    assert (found.info.status, found.data.tags["status"]) == ("FAILED", "failed")
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_both_trainings_of_a_refit_are_one_run(compose, tmp_path: Path) -> None:
     result = train_result(compose(*MLFLOW, "model=bias", "refit=true"), tmp_path / "run")
-    (run,) = recorded()
-    assert {"val/rmse", "train/loss", "refit/train/loss"} <= run.data.metrics.keys()
-    assert run.data.metrics["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"])
-    epochs = [point.value for point in client().get_metric_history(run.info.run_id, "refit/epoch")]
+    (found,) = recorded()
+    assert {"val/rmse", "train/loss", "refit/train/loss"} <= found.data.metrics.keys()
+    assert found.data.metrics["test/rmse"] == pytest.approx(result["metrics"]["test/rmse"])
+    epochs = [point.value for point in client().get_metric_history(found.info.run_id, "refit/epoch")]
     assert max(epochs) + 1 == result["refit"]["epochs"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run(tmp_path: Path) -> None:
+    devices = ["hardware=ddp", "hardware.accelerator=cpu", f"output_dir={tmp_path / 'run'}"]
+    run("train", *[option for option in MLFLOW if option != "hardware=cpu"], *devices)
+    (found,) = recorded()
+    assert found.info.status == "FINISHED"
+    assert len(client().get_metric_history(found.info.run_id, "val/rmse")) == 2
 
 
 @pytest.mark.parametrize(
@@ -195,9 +205,9 @@ def test_a_server_that_fails_during_training_gets_the_curves_later(
     assert caplog.text.count("connection refused") == 1
     tracker.log_metrics({"train/loss": 0.5}, 3)
     tracker.close("completed")
-    (run,) = recorded()
-    assert run.info.status == "FINISHED"
-    assert [point.step for point in client().get_metric_history(run.info.run_id, "train/loss")] == [
+    (found,) = recorded()
+    assert found.info.status == "FINISHED"
+    assert [point.step for point in client().get_metric_history(found.info.run_id, "train/loss")] == [
         0,
         1,
         2,
@@ -234,8 +244,21 @@ def test_names_have_the_characters_that_mlflow_allows(name: str, expected: str) 
     assert mlflow_name(name) == expected
 
 
-def test_a_relative_database_and_a_server_are_shown_by_their_commands(tmp_path: Path) -> None:
-    assert MLflowTracker.watch(tmp_path, {}) == (
-        f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/outputs/mlflow.db"
-    )
+@pytest.mark.parametrize(
+    ("installed", "command"),
+    [
+        ({"mlflow": "3.17.2", "mlflow-skinny": "3.17.2"}, "mlflow ui"),
+        ({"mlflow-skinny": "3.17.2"}, "pipx run --spec mlflow==3.17.2 mlflow ui"),
+    ],
+)
+def test_runs_are_shown_by_a_command_or_at_an_address(
+    installed: dict[str, str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.training.trackers.mlflow._version", installed.get)
+    file = f"sqlite:///{tmp_path}/outputs/mlflow.db"
+    assert MLflowTracker.watch(tmp_path, {}) == f"{command} --backend-store-uri {file}"
     assert MLflowTracker.watch(tmp_path, {"tracking_uri": "http://host:5000"}) == "http://host:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    assert MLflowTracker.watch(tmp_path, {}) == "http://host:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/db")
+    assert MLflowTracker.watch(tmp_path, {}) == f'{command} --backend-store-uri "$MLFLOW_TRACKING_URI"'
