@@ -8,7 +8,6 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from matplotlib.figure import Figure
 from recsys.paths import git_commit
 from recsys.runs.entries import check_no_link
 from recsys.training.trackers.base import RemoteTracker, Status, final_metrics
+from recsys.training.trackers.mlflow_store import has_password, sqlite_file, store_of_user, ui_command
 from recsys.training.trackers.run import TrackedRun
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class MLflowTracker(RemoteTracker):
         if uri.startswith("http"):
             return urlsplit(uri)._replace(netloc=urlsplit(uri).netloc.rpartition("@")[2]).geturl()
         store = '"$MLFLOW_TRACKING_URI"' if has_password(uri) else shlex.quote(uri)
-        return f"{_ui_command()} --backend-store-uri {store}"
+        return f"{ui_command()} --backend-store-uri {store}"
 
     def connect(self) -> None:
         """Open the store, and find or create the experiment."""
@@ -238,37 +238,6 @@ class MLflowTracker(RemoteTracker):
         lock = self.run.sweep / ".mlflow.lock"
         check_no_link(lock)
         return FileLock(lock)
-
-
-def _ui_command() -> str:
-    """Return the command that starts MLflow's pages, which mlflow-skinny lacks."""
-    installed = {name for name in ("mlflow", "mlflow-skinny") if _version(name)}
-    if installed == {"mlflow-skinny"}:  # the same version, because another may have other tables
-        return f"pipx run --spec mlflow=={_version('mlflow-skinny')} mlflow ui"
-    return "mlflow ui"
-
-
-def _version(package: str) -> str | None:
-    """Return the version of an installed package; None if it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def store_of_user() -> str:
-    """Return the address of the store that the environment names."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_STORE.absolute()}"
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """Return the absolute path of a SQLite database; None for another store."""
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
-
-
-def has_password(uri: str) -> bool:
-    """Return whether an address contains a password."""
-    return bool(urlsplit(uri).password)
 
 
 def mlflow_name(name: str) -> str:

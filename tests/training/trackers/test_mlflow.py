@@ -254,7 +254,7 @@ def test_names_have_the_characters_that_mlflow_allows(name: str, expected: str) 
 def test_runs_are_shown_by_a_command_or_at_an_address(
     installed: dict[str, str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsys.training.trackers.mlflow._version", installed.get)
+    monkeypatch.setattr("recsys.training.trackers.mlflow_store.version_of", installed.get)
     file = f"sqlite:///{tmp_path}/outputs/mlflow.db"
     assert MLflowTracker.watch(tmp_path, {}) == f"{command} --backend-store-uri {file}"
     assert MLflowTracker.watch(tmp_path, {"tracking_uri": "http://host:5000"}) == "http://host:5000"
