@@ -39,6 +39,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.utils.data import DataLoader, TensorDataset
@@ -136,7 +137,7 @@ def recsys_speed(data: MovieLensDataModule, overrides: list[str], steps: int, fo
     cfg = recsys.compose(*overrides, f"+hardware.limit_train_batches={steps}")
     module, clock = build_module(cfg, data), Throughput()
     callbacks = build_callbacks(cfg, folder, data, module)
-    build_trainer(cfg, folder, [*callbacks, clock]).fit(module, data)
+    build_trainer(cfg, folder, [*callbacks, clock], [TensorBoardLogger(folder, "", "")]).fit(module, data)
     return clock.ratings_per_second
 
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache, mirror or outputs."""
     monkeypatch.setenv("RECSYS_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("RECSYS_MIRROR", raising=False)
+    for name in list(os.environ):
+        if name == "RECSYS_MIRROR" or name.startswith(("MLFLOW_", "WANDB_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))  # where W&B looks for an API key
     monkeypatch.chdir(tmp_path)
 
 

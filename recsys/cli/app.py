@@ -37,6 +37,7 @@ from recsys.runs.processes import process_rank
 from recsys.runs.start import timestamp
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
 
+COMBINED = ("logger",)  # config groups of which several options can be chosen: logger=[tensorboard,mlflow]
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
@@ -166,9 +167,14 @@ def check_choices(overrides: Iterable[str]) -> None:
             continue
         with suppress(HydraException):  # Hydra reports syntax errors itself
             value = OverridesParser.create().parse_override(override).value()
-            if not isinstance(value, str | QuotedString | Sweep):
-                options = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
-                raise ConfigError(f"{override}: choose {options}")
+            chosen = value if key in COMBINED and isinstance(value, list) else [value]
+            if not all(isinstance(one, str | QuotedString | Sweep) for one in chosen):
+                raise ConfigError(f"{override}: choose {', '.join(_options_of(group))}")
+
+
+def _options_of(group: Path) -> list[str]:
+    """Return the names of the options in the folder of a config group."""
+    return sorted(file.stem for file in group.glob("*.yaml"))
 
 
 def _set_up_process() -> None:
@@ -193,7 +199,8 @@ def _explain(error: Exception, name: str, overrides: list[str]) -> str:
     """Return the message for an error of Hydra or OmegaConf, with the nearest name that exists."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        options = list(error.options or ())
+        # Hydra lists no options if the name is one of a list.
+        options = list(error.options or _options_of(Path(conf_dir(), group)))
         return f"{group}={option}: choose {', '.join(options)}{_nearest(option, options)}"
     from recsys.config.trainer import OTHER_KEYS  # imports pydantic, which takes 0.1 seconds
 

@@ -51,8 +51,9 @@ def _task(cfg: DictConfig) -> float | None:
         return None
     from recsys.evaluation.objective import to_minimise
     from recsys.evaluation.summary import print_summary
+    from recsys.training.trackers.nodes import watch_commands
 
-    print_summary(run.result, run.folder)
+    print_summary(run.result, run.folder, watch_commands(cfg, run.folder))
     return to_minimise(run.result["objective"])
 
 
@@ -108,6 +109,10 @@ def _resumed(cfg: DictConfig, folder: Path, overrides: list[str]) -> tuple[DictC
         recorded = recorded_config(folder)
         typed = targets(OmegaConf.to_container(cfg, resolve=True))  # what the user names now is trusted
         check_trusted(OmegaConf.to_container(recorded), folder, cfg.trust is True or typed)
+        if cfg.trust is not True:
+            from recsys.training.trackers.nodes import check_destinations
+
+            check_destinations(recorded, cfg, folder)
         check_overrides(folder, overrides, cfg)
         return recorded, recorded_overrides(folder) or []
     cfg = cfg.copy()

@@ -14,7 +14,7 @@ OTHER_KEYS = {
     "devices": "use hardware.devices",
     "num_nodes": "use hardware.num_nodes",
     "precision": "use hardware.precision",
-    "logger": "use logger=tensorboard, csv or none",
+    "logger": "use logger=tensorboard, csv, mlflow, wandb or none",
     "callbacks": "use +callbacks.<name>._target_=<class>",
     "max_epochs": "use max_epochs",
     "max_steps": f"{WHOLE_EPOCHS}with trainer.limit_train_batches for short epochs",

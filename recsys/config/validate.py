@@ -118,13 +118,13 @@ class TrainConfig(BaseModel):
     trainer: Config
     callbacks: dict[str, Target]
     averaging: Config
-    logger: Config
+    logger: dict[str, Config] = {}  # by name; logger=[] removes the key
 
 
 MAX_SHOWN = 100  # characters of a value in a message
 MISSING = "is missing"
 BUILT = ("data", "split", "model", "loss", "optimizer", "schedule")  # their objects are always built
-GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging", "logger")
+GROUPS = ("data", "split", "model", "loss", "optimizer", "schedule", "averaging")
 NAMED = ("callbacks", "metrics")  # nodes of any name, each with a class
 
 
@@ -153,6 +153,7 @@ def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
             for name, node in config[group].items():
                 errors += target_errors(f"{group}.{name}", node) if isinstance(node, dict) else ()
     errors += _trainer_errors(config.get("trainer"))
+    errors += _logger_errors(config.get("logger", {}))
     _raise(
         errors or list(constraint_errors(config, on_this_machine))
     )  # constraints assume valid single values
@@ -164,6 +165,19 @@ def _trainer_errors(trainer: Any) -> Iterator[str]:
         yield from _type_errors(
             "trainer", Trainer, {name: value for name, value in trainer.items() if name not in OTHER_KEYS}
         )
+
+
+def _logger_errors(nodes: Any) -> Iterator[str]:
+    """Yield the errors of the trackers: of their form, of the values, and of missing packages."""
+    from recsys.training.trackers.nodes import node_errors, tracker_class
+
+    if errors := list(node_errors(nodes)):
+        yield from errors
+        return
+    for name, node in nodes.items():
+        key = f"logger.{name}"
+        errors = list(target_errors(key, node))
+        yield from errors or tracker_class(node).errors(key, node)
 
 
 def validate_data(cfg: DictConfig) -> None:

@@ -1,9 +1,8 @@
 """The outcome of a run: the content of result.json, and the table printed at the end."""
 
 import re
-import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -151,8 +150,14 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def print_summary(result: dict[str, Any], folder: Path) -> None:
-    """Print the test metrics of the run and of the baselines, then size, time and folder of the run."""
+def print_summary(result: dict[str, Any], folder: Path, watch: Sequence[str] = ()) -> None:
+    """Print the test metrics of the run and of the baselines, then size, time and folder of the run.
+
+    Args:
+        result: the content of result.json.
+        folder: the run folder.
+        watch: commands that show the run in its experiment trackers.
+    """
     data, ranking, selected_by = result["data"], result["ranking"], result["objective"]["name"]
     rows = "ratings" if data.get("has_ratings", True) else "interactions"
     title, columns = f"{data['name']}, {data['test']:,} test {rows}", ["test/rmse", "test/mae"]
@@ -173,7 +178,7 @@ def print_summary(result: dict[str, Any], folder: Path) -> None:
     for line in (
         _facts(result),
         f"run: {folder}",
-        f"watch: tensorboard --logdir {shlex.quote(str(folder.parent))}",
+        *(f"watch: {command}" for command in watch),
     ):
         print_line(line)
 

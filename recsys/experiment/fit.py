@@ -13,11 +13,13 @@ from recsys.evaluation.ranking_metrics import ranking_tasks
 from recsys.evaluation.summary import describe_outcome
 from recsys.experiment.refit import fit_twice
 from recsys.experiment.training_run import train_network
-from recsys.leaderboard.names import swept_keys
+from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.data import DATA, RunData, save_data
 from recsys.training.build import build_data, build_loss
-from recsys.training.callbacks.tensorboard import log_hparams
 from recsys.training.objective import build_metrics, build_objective
+from recsys.training.trackers.group import Trackers, open_trackers
+from recsys.training.trackers.hparams import hparams
+from recsys.training.trackers.run import TrackedRun
 
 log = logging.getLogger(__name__)
 
@@ -44,21 +46,38 @@ def fit(
         The content of result.json; empty in further processes of a distributed run, and with trainer.fast_dev_run.
 
     Raises:
-        UserError: the data does not fit the configuration, or training failed.
+        UserError: a tracker cannot be used, the data does not fit the configuration, or training failed.
     """
-    data = build_data(cfg)
+    swept = swept_keys(folder)
+    config: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
+    run = TrackedRun(folder, config, job_name(swept, overrides), tuple(swept))
+    with open_trackers(cfg, run) as trackers:
+        return _fit(cfg, run, trackers, overrides, callbacks, last, start)
+
+
+def _fit(
+    cfg: DictConfig,
+    run: TrackedRun,
+    trackers: Trackers,
+    overrides: Sequence[str],
+    callbacks: Sequence[Callback],
+    last: Path | None,
+    start: float,
+) -> dict[str, Any]:
+    folder, data = run.folder, build_data(cfg)
     data.setup()
     added, k, threshold = build_metrics(cfg), cfg.ranking.k, cfg.ranking.threshold
     objective, selection = build_objective(cfg, build_loss(cfg), added), None
     tasks = ranking_tasks(data.dataset, data.split, k, threshold, not added.is_rating(objective.name))
+    trackers.start(_tags(run, data.dataset.name))
     if cfg.refit:
         both = fit_twice(
-            cfg, folder, data, tasks["val"], objective, added, overrides, callbacks, last is not None, start
+            cfg, folder, data, tasks["val"], objective, added, trackers, callbacks, last is not None, start
         )
         trained, selection = (None, None) if both is None else both
         tasks = ranking_tasks(data.dataset, data.split, k, threshold)
     else:
-        trained = train_network(cfg, folder, data, overrides, callbacks, last, start)
+        trained = train_network(cfg, folder, data, trackers, callbacks, last, start)
     if trained is None:
         return {}
     best, trainer, throughput = trained
@@ -79,8 +98,9 @@ def fit(
     log.info("%s: %.1f MB, so that the run can recommend without its ratings", DATA, size / 1e6)
     metrics = outcome["metrics"]
     own = [name for name in outcome["added_metrics"] if name.startswith("val/")]
-    shown = {name: metrics[name] for name in ("val/rmse", "val/mae", objective.name, *own) if name in metrics}
-    log_hparams(trainer, OmegaConf.to_container(cfg), shown, swept_keys(folder))  # type: ignore[arg-type]
+    wanted = dict.fromkeys(("val/rmse", "val/mae", objective.name, *own))
+    shown = tuple(name for name in wanted if name in metrics)
+    trackers.log_result(metrics, shown, trainer.global_step)
     seconds = throughput.elapsed + (0 if selection is None else selection.seconds)
     return {
         "status": "completed",
@@ -94,3 +114,10 @@ def fit(
         },
         "refit": None if selection is None else {"epochs": best.epoch + 1, "ratings": len(data.split.train)},
     }
+
+
+def _tags(run: TrackedRun, data: str) -> dict[str, str]:
+    """Return the tags of a run: the names of its data, split, model, loss and sweep, and its seed."""
+    values = hparams(run.config, ("split", "model", "loss", "seed"))
+    tags = {"data": data} | {key: str(values[key]) for key in ("split", "model", "loss", "seed")}
+    return tags if run.sweep is None else tags | {"sweep": run.sweep.name}

@@ -26,6 +26,7 @@ from recsys.models.choice import JointScorer
 from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, write_json
 from recsys.runs.outcome import Count, Metric, MetricName, Record, read_record
 from recsys.training.module import RatingModule
+from recsys.training.trackers.group import Trackers
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def fit_twice(
     task: RankingTask | None,
     objective: Objective,
     added: AddedMetrics,
-    overrides: Sequence[str],
+    trackers: Trackers,
     callbacks: Sequence[Callback],
     resume: bool,
     start: float,
@@ -71,7 +72,7 @@ def fit_twice(
         task: the ranking task of the validation set.
         objective: the metric that selects the epoch.
         added: metrics in addition to the built-in ones.
-        overrides: those of the command line.
+        trackers: where the curves of both trainings are recorded.
         callbacks: further callbacks of the first training; those of the configuration are in both.
         resume: whether to resume an interrupted run.
         start: value of `time.perf_counter` at the start of the run.
@@ -87,7 +88,7 @@ def fit_twice(
     if not (resume and record.is_file()):
         (folder / FIRST_TRAINING).mkdir(exist_ok=True)
         last = checkpoint_in(folder / FIRST_TRAINING, "last") if resume else None
-        first = train_network(cfg, folder / FIRST_TRAINING, data, overrides, callbacks, last, start)
+        first = train_network(cfg, folder / FIRST_TRAINING, data, trackers, callbacks, last, start)
         if first is None:
             return None
         write_json(record, _describe(first, data, task, added).model_dump())
@@ -105,7 +106,7 @@ def fit_twice(
     data.train_on_validation_set()
     last = checkpoint_in(folder, "last") if resume else None
     now, epochs, prepare = time.perf_counter(), selection.epoch + 1, _reuse_relevance_weight(selection)
-    second = train_network(cfg, folder, data, overrides, (), last, now, epochs, prepare)
+    second = train_network(cfg, folder, data, trackers, (), last, now, epochs, prepare)
     return None if second is None else (second, selection)
 
 

@@ -16,7 +16,6 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import ConfigError, RunError, TrainingError, UserError, first_line
-from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint, read_checkpoint
 from recsys.runs.folder import checkpoint_in
 from recsys.runs.network import class_path
@@ -24,10 +23,10 @@ from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
 from recsys.training.build import build_callbacks, build_module, build_trainer
 from recsys.training.callbacks.signals import StopOnSignal, stopped
-from recsys.training.callbacks.tensorboard import log_figure
 from recsys.training.callbacks.throughput import Throughput
 from recsys.training.module import RatingModule
 from recsys.training.precision import tf32
+from recsys.training.trackers.group import Trackers
 from recsys.training.trainer_options import PROFILE
 from recsys.training.training_state import batches_per_epoch, check_training_state
 
@@ -52,7 +51,7 @@ def train_network(
     cfg: DictConfig,
     folder: Path,
     data: MovieLensDataModule,
-    overrides: Sequence[str],
+    trackers: Trackers,
     callbacks: Sequence[Callback],
     last: Path | None,
     start: float,
@@ -65,7 +64,7 @@ def train_network(
         cfg: the validated configuration.
         folder: the run folder.
         data: the data module, after `setup`.
-        overrides: those of the command line, which name the run in TensorBoard.
+        trackers: where curves and figures are recorded.
         callbacks: further callbacks.
         last: the checkpoint to resume from, if it exists; None: start from the beginning.
         start: when the training began, as of `time.perf_counter`.
@@ -88,16 +87,17 @@ def train_network(
     module = build_module(cfg, data)
     if prepare is not None:
         prepare(module)
-    swept, throughput = swept_keys(folder), Throughput(start)
+    throughput = Throughput(start)
     # StopOnSignal is last: when it saves the state of a run, the other callbacks have handled the step.
     every = [*build_callbacks(cfg, folder, data, module, epochs), *callbacks, throughput]
     trainer = build_trainer(
         cfg,
         folder,
         [*every, StopOnSignal(folder)],
-        name=job_name(swept, overrides),
-        step=None if resumed is None else resumed.step,
-        epochs=epochs,
+        trackers.loggers(
+            folder, None if resumed is None else resumed.step, "" if epochs is None else "refit/"
+        ),
+        epochs,
     )
     data.selected = module.loss.selected  # as `RatingModule.setup` does when training starts
     batches = -(-len(data.train_rows()) // (data.batch_size * trainer.world_size))
@@ -108,8 +108,8 @@ def train_network(
         _check_state(last, content, module, trainer, batches)
     if resumed is not None:
         log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
-    elif not swept:  # the jobs of a sweep would all log the same figure
-        log_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
+    elif not trackers.run.swept:  # the jobs of a sweep would all log the same figure
+        trackers.log_figure("data/cross-table", partial(plot_cross_table, data.dataset))
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         with tf32(cfg.hardware.tf32):

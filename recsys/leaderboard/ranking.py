@@ -70,7 +70,11 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
     objective = shared_objective(completed)
     groups: dict[tuple[tuple[str, str], ...], list[RunRecord]] = {}
     for run in completed:
-        fixed = {k: v for k, v in run.choices.items() if k not in (*REPEAT_KEYS, *TECHNICAL_KEYS)}
+        fixed = {
+            key: value
+            for key, value in run.choices.items()
+            if key not in (*REPEAT_KEYS, *TECHNICAL_KEYS) and not key.startswith("logger.")
+        }
         groups.setdefault(tuple(sorted(fixed.items())), []).append(run)
     tested_on = {choices: {run.fingerprint for run in group} for choices, group in groups.items()}
     reference = max(groups, key=lambda choices: len(tested_on[choices]))

@@ -23,6 +23,7 @@ FIRST_TRAINING = "first-training"  # with refit=true: subfolder of the run folde
 HYDRA, LOG = ".hydra", "train.log"  # the configuration of the run, and its log
 JOB_LOG = "output.log"  # everything a job of a sweep printed
 MAX_JSON_SIZE = 10_000_000  # bytes; a result has some thousand
+TRACKER_ID = "trackers.json"  # what the id of the run in its trackers is made of
 SWEEP, MULTIRUN = "sweep.json", "multirun.yaml"  # the launcher's record of a sweep, and Hydra's own
 
 

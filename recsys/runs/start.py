@@ -20,6 +20,7 @@ from recsys.runs.folder import (
     HYDRA,
     LOG,
     RESULT,
+    TRACKER_ID,
     refuse_used,
     state_to_resume,
     write_failure,
@@ -31,8 +32,8 @@ from recsys.runs.resume import check_unchanged
 from recsys.terminal import LogFormatter
 
 LOG_FORMAT = LogFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
-# What Lightning's loggers write: TensorBoard events, the arguments of the module, and metrics as CSV.
-LOGGER_FILES = ("events.*", "hparams.yaml", "metrics.csv")
+# What trackers write: TensorBoard events, the configuration, metrics as CSV, the files of W&B, and the id of the run.
+LOGGER_FILES = ("events.*", "hparams.yaml", "metrics.csv", "wandb", TRACKER_ID)
 
 
 @contextmanager

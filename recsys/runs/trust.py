@@ -43,6 +43,8 @@ TRUSTED = frozenset(
         "recsys.training.schedules.OneCycle",
         "recsys.training.schedules.Triangular",
         "recsys.training.sparse_adam.SparseAdam",
+        "recsys.training.trackers.mlflow.MLflowTracker",
+        "recsys.training.trackers.wandb.WandbTracker",
         "torch.optim.ASGD",
         "torch.optim.Adadelta",
         "torch.optim.Adafactor",

@@ -40,7 +40,7 @@ MODULES = (
     "recsys.evaluation.summary",
     "recsys.experiment.fit",
     "recsys.training.build",
-    "recsys.training.callbacks.tensorboard",
+    "recsys.training.trackers.group",
     "torch.utils.tensorboard",
 )
 MAX_MESSAGE = 1 << 17  # bytes; longer than any command

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +142,8 @@ def hold_sweep(config: DictConfig, first: int = 0) -> Iterator[None]:
         before = read_json(folder / SWEEP) if (folder / SWEEP).exists() else None
         if before is not None and first == 0 and config.sweep.resume is None:
             raise ConfigError(f"output_dir={folder}: already holds a sweep ({SWEEP}); choose another folder")
-        write_json(folder / SWEEP, {"swept": list(dict.fromkeys(keys)), "pruner": pruner})
+        own_id = (before or {}).get("id") or secrets.token_hex(16)
+        write_json(folder / SWEEP, {"swept": list(dict.fromkeys(keys)), "pruner": pruner, "id": own_id})
         try:
             with _stop_on_signal(f"repeat the command with sweep.resume={config.hydra.sweep.dir}"):
                 yield

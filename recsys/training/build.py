@@ -12,12 +12,11 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch.optim import Optimizer
 
 from recsys.data.datamodule import MovieLensDataModule
-from recsys.errors import ConfigError, first_line
 from recsys.models.base import RatingNetwork
 from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
@@ -154,7 +153,7 @@ def build_callbacks(
     if cfg.averaging:
         # First, before callbacks that read or save the weights.
         callbacks.insert(0, instantiate(cfg.averaging, _convert_="all"))
-    if cfg.logger:
+    if cfg.get("logger"):
         callbacks.append(LearningRateMonitor("step"))
     return [*callbacks, *added_callbacks(cfg)]
 
@@ -168,19 +167,16 @@ def build_trainer(
     cfg: DictConfig,
     folder: Path,
     callbacks: Sequence[Callback],
-    name: str = "",
-    step: int | None = None,
+    loggers: Sequence[Logger] = (),
     epochs: int | None = None,
 ) -> pl.Trainer:
-    """Return a Trainer with the hardware, logger and callbacks of a run.
+    """Return a Trainer with the hardware, loggers and callbacks of a run.
 
     Args:
         cfg: the configuration.
         folder: the run folder.
         callbacks: see `build_callbacks`.
-        name: subfolder for the TensorBoard events, which TensorBoard shows as the name of the run; "" outside a
-            sweep.
-        step: the step at which a resumed run continues; what was logged after it will be logged again.
+        loggers: of the run's trackers; needed if cfg.logger is not empty.
         epochs: see `build_callbacks`.
     """
     _filter_warnings()
@@ -203,45 +199,12 @@ def build_trainer(
         **options,
         max_epochs=cfg.max_epochs if epochs is None else epochs,
         gradient_clip_val=cfg.gradient_clip or None,
-        logger=_build_logger(cfg, folder / name, step) if cfg.logger else False,
+        logger=list(loggers) or False,
         callbacks=list(callbacks),
         plugins=plugins,
         default_root_dir=folder,
         use_distributed_sampler=False,  # batches know their process already
     )
-
-
-def _build_logger(cfg: DictConfig, folder: Path, step: int | None) -> Any:
-    """Return the logger.
-
-    A resumed run keeps what it logged before: TensorBoard shows it up to `step`; a CSV file is renamed.
-
-    Raises:
-        ConfigError: the logger would write outside of `folder`, which the configuration of a stranger may try.
-    """
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise ConfigError(
-            f"output_dir={folder}: the logger needs a name in UTF-8; choose another folder, or logger=none"
-        ) from None
-    change: dict[str, Any] = {}
-    if step is not None and issubclass(get_class(cfg.logger._target_), TensorBoardLogger):
-        change["purge_step"] = step
-    if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
-        number = 1 + len(list(folder.glob("metrics-*.csv")))
-        metrics.replace(folder / f"metrics-{number}.csv")
-    if "/" in str(cfg.logger.get("filename_suffix", "")):
-        raise ConfigError(f"logger.filename_suffix={cfg.logger.filename_suffix}: must not contain a slash")
-    try:
-        logger = instantiate(cfg.logger, save_dir=str(folder), **change)
-        if not isinstance(logger, Logger):
-            raise TypeError(f"a {type(logger).__name__} is not a logger")
-    except Exception as error:  # arguments of a class of Lightning, which does not check them
-        raise ConfigError(f"logger: {first_line(error.__cause__ or error)}") from None
-    if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"logger: would write to {logger.log_dir}, which is outside of the run folder")
-    return logger
 
 
 def _filter_warnings() -> None:
@@ -258,6 +221,5 @@ def _filter_warnings() -> None:
         ".*sync_dist=True.*",  # metrics are summed over all processes before they are logged
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*dirpath has changed.*",  # a resumed run whose folder was moved; last.ckpt has no score that could be lost
-        ".*Experiment logs directory .* exists and is not empty.*",  # the run's log and configuration
     ):
         warnings.filterwarnings("ignore", message)

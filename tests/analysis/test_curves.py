@@ -19,7 +19,7 @@ def test_curves_are_read_from_the_run_folder_and_from_subfolders_of_a_sweep(
     folder.mkdir()
     cfg = compose(*QUICK, f"logger={logger}", "max_epochs=3", "data.ratings=2900")  # 5 steps per epoch
     if subfolder:
-        cfg.logger.name = subfolder
+        cfg.logger[logger].name = subfolder
     result = train_result(cfg, folder)
     (folder / "figures").mkdir()
     (folder / "figures" / "events.out.tfevents.1.vm").touch()

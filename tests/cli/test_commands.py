@@ -93,6 +93,14 @@ def test_two_processes_train_and_test_on_every_rating_once(tmp_path: Path, optim
         ("train", ["modle=bias"], ["modle", "Did you mean model?"]),
         ("train", ["seed=${nope}"], ["Interpolation key 'nope' not found"]),
         ("train", ["split=0"], ["split=0: choose kfold, "]),
+        ("train", ["split=[random,kfold]"], ["split=[random,kfold]: choose kfold, "]),
+        ("train", ["logger=[csv,1]"], ["logger=[csv,1]: choose csv, mlflow, "]),
+        ("train", ["logger=[csv,nope]"], ["logger=nope: choose csv, mlflow, "]),
+        (
+            "train",
+            ["logger=csv", "+logger.x.y=1"],
+            ["logger.x={'y': 1}: must have the form logger.<name>.<key>"],
+        ),
         (
             "train",
             ["data=synthetic", "ranking.k=999", *QUICK[5:]],

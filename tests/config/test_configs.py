@@ -27,6 +27,7 @@ GROUPS = {
     *("hardware", "trainer", "callbacks", "logger", "experiment", "sweep"),
 }
 OTHER_DEVICES = {"gpu", "gpu-bf16", "mps"}
+OPTIONAL = {"mlflow": "pip install mlflow-skinny sqlalchemy alembic", "wandb": "pip install wandb"}
 WITH_RESULT = [path.stem for path in sorted(CONF.glob("experiment/*.yaml")) if "# Test " in path.read_text()]
 # Other values of everything that an experiment could inherit from the defaults.
 MLP = {"embedding_dim": 9, "hidden": [9], "dropouts": 0.9, "embedding_dropout": 0.9}
@@ -63,6 +64,12 @@ def names_of(group: str) -> list[str]:
     return [option for _, option in options_of(group)]
 
 
+def skip_if_missing(option: str) -> None:
+    """Skip the test of an option whose package is not installed."""
+    if option in OPTIONAL:
+        pytest.importorskip(option, reason=OPTIONAL[option])
+
+
 def test_no_group_is_missing() -> None:
     assert {group for group, _ in OPTIONS} >= GROUPS
     assert len(FILES) >= 40
@@ -81,6 +88,7 @@ def test_the_header_describes_the_file_and_shows_a_command(file: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), options_of(*GROUPS - {"sweep"}))
 def test_every_option_is_valid(compose, group: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_if_missing(option)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
@@ -110,6 +118,7 @@ def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> 
         pytest.skip("hardware=ddp starts further processes; see test_commands.py")
     if option == "debug":
         pytest.skip("trainer=debug writes no result; see test_trainer_options.py")
+    skip_if_missing(option)
     name = "ml-100k" if option == "official" else "synthetic"  # only some data sets have official folds
     model = ["model=neumf"] if option == "joint" else []  # the network of QUICK does not learn choices
     cfg = compose(*QUICK, *model, f"{group}={option}", f"data.name={name}", "data.step=1")

@@ -299,7 +299,9 @@ def test_a_gpu_trains_as_well_as_a_cpu(compose, tmp_path: Path) -> None:
 @pytest.mark.parametrize("logger", ["tensorboard", "csv"])
 def test_a_logger_writes_into_the_run_folder_only(logger: str, key: str, compose, tmp_path: Path) -> None:
     """The configuration of a run of someone else may try to write elsewhere when it is resumed."""
-    cfg = compose(*QUICK, f"logger={logger}", f"++logger.{key}=../../elsewhere")
-    with pytest.raises(ConfigError, match=r"logger: would write to .*elsewhere/?, which is outside"):
+    cfg = compose(*QUICK, f"logger={logger}", f"++logger.{logger}.{key}=../../elsewhere")
+    with pytest.raises(
+        ConfigError, match=rf"logger\.{logger}: would write to .*elsewhere/?, which is outside"
+    ):
         train_result(cfg, tmp_path / "run")
     assert not (tmp_path / "elsewhere").exists()

@@ -12,7 +12,8 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
+from support.commands import run as command
 from support.nested import container_of, nodes
 from support.tiny import QUICK
 from support.training import interrupted
@@ -183,9 +184,25 @@ def test_recorded_overrides_are_texts(item: str, run: Path) -> None:
 def test_absurd_arguments_of_a_logger_are_one_line(key: str, value: object, tmp_path: Path) -> None:
     cfg = compose(*QUICK, "logger=tensorboard")
     with open_dict(cfg):
-        cfg.logger[key] = value
+        cfg.logger.tensorboard[key] = value
     with pytest.raises(ConfigError, match=r"^logger"):
         train(cfg, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_run_does_not_send_data_to_a_place_that_it_names_itself(name: str, run: Path) -> None:
+    path = run / ".hydra" / "config.yaml"
+    keys = {
+        "mlflow": ["logger.mlflow.tracking_uri=http://127.0.0.1:9"],
+        "wandb": ["logger.wandb.offline=false"],
+    }
+    config = yaml.safe_load(path.read_text())
+    other = OmegaConf.to_container(compose(*RUN, f"logger={name}", *keys[name]), resolve=True)
+    path.write_text(yaml.safe_dump(config | {"logger": other["logger"]}))
+    error = command("train", f"run={run}", "resume=true", code=1).stderr.splitlines()
+    assert "its configuration sends data to another place (logger." in error[-1]
+    assert len(error) == 1
 
 
 @pytest.mark.slow

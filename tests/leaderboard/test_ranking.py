@@ -68,3 +68,9 @@ def test_the_best_command_does_not_sweep(tmp_path: Path) -> None:
 def test_the_best_command_keeps_a_sweep_file_of_the_user(tmp_path: Path) -> None:
     write_run(tmp_path / "0", ["sweep=mine", "seed=1"], 0.9)
     assert best_command(rank(read_runs(tmp_path))) == "recsys-train sweep=mine seed=1 hydra.mode=RUN"
+
+
+def test_runs_that_differ_by_their_trackers_are_one_configuration(tmp_path: Path) -> None:
+    for job, logger in enumerate(("logger=none", "logger=mlflow", "+logger.mlflow.tags.team=a")):
+        write_run(tmp_path / str(job), ["model=bias", logger, f"seed={job}"], 0.9)
+    assert [row["runs"] for row in table(rank(read_runs(tmp_path)))] == [3]

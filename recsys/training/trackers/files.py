@@ -1,0 +1,112 @@
+"""Loggers of Lightning that write files into the run folder: TensorBoard events, CSV, or a class of your own."""
+
+import shlex
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.utils import get_class, instantiate
+from matplotlib.figure import Figure
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from recsys.errors import ConfigError, first_line
+from recsys.training.trackers.base import Tracker, final_metrics
+from recsys.training.trackers.hparams import SHOWN, hparams
+from recsys.training.trackers.run import TrackedRun
+
+
+class FileTracker(Tracker):
+    """Records a run with a logger of Lightning, one per training.
+
+    Args:
+        run: the run.
+        key: of its node in the configuration, such as "logger.csv".
+        node: the class of the logger (`_target_`) and its arguments.
+    """
+
+    def __init__(self, run: TrackedRun, key: str, node: Mapping[str, Any]) -> None:
+        super().__init__(run)
+        self._key, self._node = key, dict(node)
+        self._logger: Logger | None = None
+        try:
+            str(run.folder).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"output_dir={run.folder}: the logger needs a name in UTF-8; choose another folder, or logger=none"
+            ) from None
+
+    @classmethod
+    def watch(cls, folder: Path, node: Mapping[str, Any]) -> str | None:
+        """Return the command that starts TensorBoard."""
+        if issubclass(get_class(node["_target_"]), TensorBoardLogger):
+            return f"tensorboard --logdir {shlex.quote(str(folder.parent))}"
+        return None
+
+    def logger(self, folder: Path, step: int | None, prefix: str) -> Logger:
+        """Return a logger for files in `folder`; in a sweep, in a subfolder that TensorBoard shows as the run's name.
+
+        A resumed run keeps what it logged before: TensorBoard shows it up to `step`; a CSV file is renamed.
+
+        Raises:
+            ConfigError: the logger would write outside of `folder`, which the configuration of a stranger may try.
+        """
+        if folder == self.run.folder:
+            folder = folder / self.run.name
+        change: dict[str, Any] = {"save_dir": str(folder)}
+        if step is not None and issubclass(get_class(self._node["_target_"]), TensorBoardLogger):
+            change["purge_step"] = step
+        if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
+            number = 1 + len(list(folder.glob("metrics-*.csv")))
+            metrics.replace(folder / f"metrics-{number}.csv")
+        if "/" in str(self._node.get("filename_suffix", "")):
+            raise ConfigError(
+                f"{self._key}.filename_suffix={self._node['filename_suffix']}: must not contain a slash"
+            )
+        try:
+            logger = instantiate(self._node, **change)
+            if not isinstance(logger, Logger):
+                raise TypeError(f"a {type(logger).__name__} is not a logger")
+        except Exception as error:  # arguments of a class of Lightning, which does not check them
+            raise ConfigError(f"{self._key}: {first_line(error.__cause__ or error)}") from None
+        if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(
+                f"{self._key}: would write to {logger.log_dir}, which is outside of the run folder"
+            )
+        if isinstance(logger, TensorBoardLogger):
+            if step is None:
+                logger.experiment.add_text("config", _as_markdown(self.run.config))
+        else:
+            with warnings.catch_warnings():  # a run folder is never empty
+                warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
+                logger.log_hyperparams(self.run.config)
+        self._logger = logger
+        return logger
+
+    def log_figure(self, tag: str, figure: Figure) -> None:
+        """Add a figure, if the logger is TensorBoard's."""
+        if isinstance(self._logger, TensorBoardLogger):
+            self._logger.experiment.add_figure(tag, figure)
+
+    def log_result(self, metrics: Mapping[str, float], shown: tuple[str, ...], step: int) -> None:
+        """Add the final metrics, and the run's row of TensorBoard's HParams table.
+
+        The table has no test metrics: choosing a run by them would bias them.
+        """
+        logger, values = self._logger, final_metrics(metrics)
+        assert logger is not None
+        if isinstance(logger, TensorBoardLogger):
+            best = final_metrics({name: metrics[name] for name in shown})
+            logger.log_hyperparams(hparams(self.run.config, self.run.swept or SHOWN), best, step)
+            logger.log_metrics({name: value for name, value in values.items() if name not in best}, step)
+            logger.experiment.flush()
+        else:
+            logger.log_metrics(values, step)
+            logger.save()
+
+
+def _as_markdown(config: dict[str, Any]) -> str:
+    """Return a configuration as a code block."""
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return "".join(f"    {line}\n" for line in text.splitlines())
