@@ -3,7 +3,6 @@
 import logging
 import signal
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.datamodule import MovieLensDataModule
 from recsys.errors import RunError, UserError
 from recsys.leaderboard.names import job_name, swept_keys
@@ -24,7 +22,7 @@ from recsys.runs.torch_file import unreadable
 from recsys.runs.trust import Trust
 from recsys.training.build import build_callbacks, build_module, build_trainer
 from recsys.training.callbacks.signals import StopOnSignal, stopped
-from recsys.training.callbacks.tensorboard import log_figure
+from recsys.training.callbacks.tensorboard import log_config
 from recsys.training.callbacks.throughput import Throughput
 from recsys.training.module import RatingModule
 from recsys.training.precision import tf32
@@ -102,8 +100,8 @@ def train_network(
         _check_state(last, content, module, trainer, data)
     if resumed is not None:
         log.info("resuming after step %d, in epoch %d", resumed.step, resumed.epoch + 1)
-    elif not swept:  # the jobs of a sweep would all log the same figure
-        log_figure(trainer, "data/cross-table", partial(plot_cross_table, data.dataset))
+    else:
+        log_config(trainer, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         with tf32(cfg.hardware.tf32):

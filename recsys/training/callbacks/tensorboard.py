@@ -1,10 +1,11 @@
-"""What a run shows in TensorBoard in addition to its curves: figures, and a row of the HParams table."""
+"""What a run shows in TensorBoard in addition to its curves: its configuration, and a row of the HParams table."""
 
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from matplotlib.figure import Figure
+from omegaconf import OmegaConf
 from pytorch_lightning.loggers import TensorBoardLogger
 
 # Outside a sweep, the HParams table has a column for each key that starts with one of these.
@@ -24,11 +25,17 @@ HIDDEN = {"address", "md5", "members", "package", "reader", "folder", "mirror", 
 HIDDEN |= {"on_bad_rows", "_partial_", "fused"}
 
 
-def log_figure(trainer: pl.Trainer, tag: str, draw: Callable[[], Figure]) -> None:
-    """Draw a figure and add it, if TensorBoard is the logger."""
+def log_config(trainer: pl.Trainer, config: dict[str, Any]) -> None:
+    """Add the run's configuration as text, if TensorBoard is the logger.
+
+    Args:
+        trainer: whose loggers are used.
+        config: plain values.
+    """
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_figure(tag, draw())
+            # Indented text is a code block in Markdown, whatever it contains.
+            logger.experiment.add_text("config", textwrap.indent(OmegaConf.to_yaml(config), "    "))
 
 
 def log_hparams(
@@ -36,8 +43,8 @@ def log_hparams(
 ) -> None:
     """Add the run's row to the HParams table, with its final validation metrics.
 
-    The metrics have names of their own (`best/val_rmse`): the table shows the last value of a curve, and the last
-    epoch is not the best one.
+    The metrics have names of their own (`val/best_rmse`, next to `val/rmse`): the table shows the last value of a
+    curve, and the last epoch is not the best one.
 
     Args:
         trainer: whose loggers are used.
@@ -45,7 +52,7 @@ def log_hparams(
         metrics: such as {"val/rmse": 0.9}.
         varied: the keys that a sweep varies, which are then the only columns; empty: `SHOWN`.
     """
-    best = {f"best/{name.replace('/', '_')}": value for name, value in metrics.items()}
+    best = {name.replace("/", "/best_"): value for name, value in metrics.items()}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hparams(config, varied or SHOWN), best, trainer.global_step)
