@@ -48,10 +48,10 @@ def plot_key(configurations: Sequence[Configuration], key: str) -> Figure:
 
 
 def plot_cost(configurations: Sequence[Configuration]) -> Figure:
-    """Plot the objective against the number of parameters and the seconds, with their Pareto fronts."""
+    """Plot the objective against the parameters of one network and the seconds, with their Pareto fronts."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     costs = {
-        "parameters": [float(own.parameters) for own in configurations],
+        "parameters of one network": [float(own.parameters) for own in configurations],
         "seconds": [own.seconds for own in configurations],
     }
     metric, sign = configurations[0].objective.name, configurations[0].objective.sign

@@ -48,6 +48,7 @@ def test_the_pareto_front_of_ndcg_has_the_highest_values(tmp_path: Path) -> None
     for job, ndcg in enumerate((0.1, 0.32, 0.2)):  # all have the same cost
         write_ranking_run(tmp_path / str(job), [f"model.embedding_dim={job + 1}"], ndcg)
     axes = plot_cost(rank(read_runs(tmp_path))).axes[0]
+    assert axes.get_xlabel() == "parameters of one network"
     assert axes.get_ylabel() == "val/ndcg@10"
     assert axes.lines[0].get_label() == "Pareto front"
     assert axes.lines[0].get_ydata().tolist() == [0.32]
