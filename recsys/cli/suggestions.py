@@ -9,7 +9,6 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,7 @@ class Command:
             (options, self._is_valid),
             (options, self._is_valid_except_its_value),
             ([[f"{own}={value}"] for own in _similar(key, known)], self._composes),
-            ([[f"+{key}={value}"]] if self._is_argument(key) else [], self._is_valid),
+            ([[f"+{key}={value}"]], self._is_valid_argument),
         ):
             if found := list(islice(filter(works, candidates), MOST)):
                 return list(map(shlex.join, found))
@@ -138,16 +137,18 @@ class Command:
             return str(error).splitlines()
         return []
 
-    def _is_argument(self, key: str) -> bool:
-        """Return whether the class of the node that a key belongs to has an optional argument of this name."""
-        node, _, argument = key.rpartition(".")
+    def _is_valid_argument(self, words: list[str]) -> bool:
+        """Return whether the class of the node that +key belongs to has an optional argument that accepts it."""
+        node, _, argument = words[-1].lstrip("+").partition("=")[0].rpartition(".")
         target = OmegaConf.select(self.cfg, f"{node}._target_") if node else None
         if target is None:
             return False
-        with suppress(Exception):  # importing and inspecting a class of the user's choice
+        try:  # importing and inspecting a class of the user's choice
             parameter = inspect.signature(get_object(target)).parameters[argument]
-            return parameter.default is not parameter.empty  # the others depend on the data, such as n_users
-        return False
+        except Exception:
+            return False
+        # Arguments without a default depend on the data, such as n_users.
+        return parameter.default is not parameter.empty and self._is_valid(words)
 
 
 def options_with(key: str) -> list[str]:
