@@ -19,24 +19,29 @@ class Components:
     Attributes:
         scores: one row per item, indexed by item index; columns 1, 2, ... in order of descending variance.
         variance_ratio: share of the total variance of each component, (components,).
-        dim: number of dimensions of the vectors.
+        dim: number of dimensions of the vectors of one network.
+        networks: number of averaged networks, whose vectors are side by side.
     """
 
     scores: pd.DataFrame
     variance_ratio: NDArray[np.float64]
     dim: int
+    networks: int = 1
 
 
-def principal_components(vectors: NDArray, items: pd.DataFrame, components: int) -> Components:
+def principal_components(
+    vectors: NDArray, items: pd.DataFrame, components: int, networks: int = 1
+) -> Components:
     """Compute the PCA of the vectors of the given items.
 
     The sign of a principal component is arbitrary. Signs are chosen to make the scores correlate positively
     with the mean rating.
 
     Args:
-        vectors: vectors of all items by item index, (n_items, d).
+        vectors: vectors of all items by item index, (n_items, networks * d).
         items: from `most_rated`; the index selects the vectors, the column `mean` determines the signs.
         components: number of components; at most the number of dimensions and the number of items.
+        networks: number of averaged networks.
     """
     chosen = vectors[items.index]
     pca = PCA(min(components, *chosen.shape), svd_solver="full").fit(chosen)
@@ -45,7 +50,10 @@ def principal_components(vectors: NDArray, items: pd.DataFrame, components: int)
     scores *= np.where((mean - mean.mean()) @ scores < 0, -1, 1)
     columns = range(1, scores.shape[1] + 1)
     return Components(
-        pd.DataFrame(scores, items.index, columns), pca.explained_variance_ratio_, vectors.shape[1]
+        pd.DataFrame(scores, items.index, columns),
+        pca.explained_variance_ratio_,
+        vectors.shape[1] // networks,
+        networks,
     )
 
 

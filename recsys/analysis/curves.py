@@ -48,8 +48,8 @@ def epochs(curves: dict[str, pd.Series]) -> dict[str, pd.Series]:
     steps = curves.get("train/loss", curves["val/rmse"]).index
     steps_per_epoch = (steps[-1] + 1) / len(steps)
     names: dict[str, str] = {name: name for name in ("train/loss", "val/rmse", "val/mae") if name in curves}
-    if rates := [name for name in curves if name.startswith("lr-")]:
-        names["learning rate"] = rates[0]
+    if "lr" in curves:
+        names["learning rate"] = "lr"
     return {
         label: pd.Series(curves[name].to_numpy(), (curves[name].index + 1) / steps_per_epoch)
         for label, name in names.items()

@@ -17,6 +17,7 @@ from recsys.analysis.sections import (
     bias_figures,
     component_figures,
     curve_figures,
+    data_figures,
     error_figures,
 )
 from recsys.models.scorer import Scorer
@@ -32,7 +33,8 @@ class Report:
 
     Attributes:
         items: the most-rated items, from `most_rated`.
-        vectors: their vectors, (items, d); None where the network has none.
+        vectors: their vectors, (items, d); those of averaged networks are side by side. None where the network
+            has none.
         correlations: from `correlate`; empty where there are no components.
         figures: in the order of the report.
         notes: what is missing from the report, and why.
@@ -71,6 +73,7 @@ def build_report(
         report.notes.append(
             "the network ranks items and does not predict ratings: no RMSE curves, calibration or errors"
         )
+    report.figures += data_figures(ratings.dataset)
     return report
 
 
@@ -86,7 +89,7 @@ def _add_components(
         return
     vectors = learned.cpu().double().numpy()
     report.vectors = vectors[items.index]
-    found = principal_components(vectors, items, components)
+    found = principal_components(vectors, items, components, run.checkpoint.model["snapshots"])
     known = properties(items)
     report.correlations = correlate(found.scores, known)
     r2 = adjusted_r2(found.scores, known)

@@ -12,8 +12,10 @@ from recsys.analysis.biases import DisplayedBiases
 from recsys.analysis.components import SIGNIFICANT, Components, strongest
 from recsys.analysis.errors import calibration, errors_by, predictions_by_rating
 from recsys.analysis.figures.components import plot_correlations, plot_extremes, plot_map
+from recsys.analysis.figures.cross_table import cross_table, plot_cross_table
 from recsys.analysis.figures.ratings import plot_calibration, plot_curves, plot_errors, plot_predictions
 from recsys.analysis.text import describe_correlations, describe_partial_correlations
+from recsys.data.dataset import Dataset
 
 NOT_GENRES = ("mean rating", "popularity", "year")
 
@@ -52,6 +54,7 @@ def component_figures(
         component: describe_correlations(strongest(correlations, component))
         for component in range(1, len(found.variance_ratio) + 1)
     }
+    averaged = f" in each of {found.networks} networks" if found.networks > 1 else ""
     figures = []
     if len(correlations):
         best = correlations.iloc[int(correlations["r"].abs().argmax())]
@@ -65,8 +68,9 @@ def component_figures(
         figures.append(ReportFigure("correlations", section, caption, plot))
     for component, share, explained in zip(meaning, found.variance_ratio, r2, strict=True):
         caption = (
-            f"Component {component} explains {share:.0%} of the variance of {found.dim} dimensions (an equal "
-            f"share would be {1 / found.dim:.1%}). Strongest correlations: {meaning[component]}."
+            f"Component {component} explains {share:.0%} of the variance of {found.dim} dimensions{averaged} (an "
+            f"equal share would be {1 / (found.dim * found.networks):.1%}). Strongest correlations: "
+            f"{meaning[component]}."
         )
         if np.isfinite(explained):
             caption += (
@@ -171,3 +175,18 @@ def error_figures(predictions: pd.DataFrame, scale: tuple[float, float]) -> list
         )
         figures.append(ReportFigure(f"errors-by-{column}", section, caption, plot_errors(table, side)))
     return figures
+
+
+def data_figures(dataset: Dataset) -> list[ReportFigure]:
+    """Show the ratings of the most active users for the most-rated items.
+
+    Args:
+        dataset: all ratings, those of the test set included.
+    """
+    values, users, items = cross_table(dataset)
+    density = len(dataset) / (len(dataset.user_ids) * len(dataset.item_ids))
+    caption = (
+        f"The {len(users)} most active users have rated {np.isfinite(values).mean():.0%} of the {len(items)} "
+        f"most-rated items. Over all users and items it is {density:.2%}."
+    )
+    return [ReportFigure("cross-table", "Ratings", caption, plot_cross_table(dataset))]

@@ -4,7 +4,6 @@ Nothing slow is imported here, so that --help, --cfg and tab completion answer a
 """
 
 import atexit
-import difflib
 import errno
 import gc
 import logging
@@ -21,18 +20,22 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString, Sweep
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
+from recsys import __version__
 from recsys.atomic import NO_ROOM
+from recsys.cli.explain import explain
 from recsys.cli.help import help_of
 from recsys.cli.interrupts import INTERRUPTED, INTERRUPTED_CODE, Interrupts
 from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
+from recsys.cli.suggestions import options_of
+from recsys.cli.words import check_words
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
-from recsys.paths import conf_dir, conf_initialised, expanded
+from recsys.paths import conf_dir, expanded
 from recsys.runs.processes import process_rank
 from recsys.runs.start import timestamp
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
@@ -41,7 +44,7 @@ COMBINED = ("logger",)  # config groups of which several options can be chosen: 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
-def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
+def run_command(name: str, task: Callable[[DictConfig], Any], first_key: str | None = None) -> None:
     """Run conf/<name>.yaml as a Hydra app.
 
     Ends with exit code 0, or with a message: 1 after an error, 128 + number of the signal that stopped the command.
@@ -50,12 +53,13 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
     Args:
         name: the primary configuration.
         task: called with the composed configuration; in a sweep, with that of each job.
+        first_key: see `recsys.cli.words.check_words`.
     """
     set_up_streams()
     interrupts = Interrupts()
     try:
         with interrupts.handled():
-            _run(name, task, interrupts)
+            _run(name, task, interrupts, first_key)
     except (KeyboardInterrupt, Exception) as error:
         if not isinstance(error, KeyboardInterrupt) and not interrupts.received:
             raise
@@ -68,7 +72,7 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
         )
 
 
-def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -> None:
+def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts, first_key: str | None) -> None:
     """Convert the arguments to what Hydra accepts, run the Hydra app, and print errors of the user."""
     try:
         os.getcwd()
@@ -76,8 +80,9 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -
         _exit("the current folder was deleted; change to another one")
     register_resolvers()
     _set_up_process()
-    arguments = [quote_for_hydra(word) for word in sys.argv[1:] if word not in MULTIRUN_FLAGS]
-    flags = [word for word in sys.argv[1:] if word in MULTIRUN_FLAGS]
+    words = sys.argv[1:]
+    arguments = [quote_for_hydra(word) for word in words if word not in MULTIRUN_FLAGS]
+    flags = [word for word in words if word in MULTIRUN_FLAGS]
     overrides = [word for word in arguments if not word.startswith("-")]
 
     def job(cfg: DictConfig) -> Any:
@@ -88,7 +93,7 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -
                 raise KeyboardInterrupt from None
             if HydraConfig.get().mode is RunMode.MULTIRUN and not isinstance(error, Stopped):
                 raise  # leave it to the launcher: other jobs may follow
-            _exit_for(error, name, overrides)  # here, because Hydra would add a line of its own
+            _exit_for(error, name, words)  # here, because Hydra would add a line of its own
 
     if flags and name != "train":
         _exit(f"recsys-{name} {flags[0]}: only recsys-train has sweeps")
@@ -97,13 +102,17 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts) -
     # Hydra reads sys.argv only, and accepts -m only before the overrides.
     sys.argv[1:] = flags + arguments
     try:
+        if "--version" in words:
+            print_line(f"recsys {__version__}")
+            return
+        check_words(name, words, first_key)
         if {"--help", "-h"} & set(arguments) and len(arguments) == len(overrides) + 1:
             print_line(help_of(name, conf_dir(), overrides))
             return
         check_choices(overrides)
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=name)(job)()
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
-        _exit_for(error, name, overrides)
+        _exit_for(error, name, words)
     except Exception as error:
         if interrupts.received or not _is_raised_by_hydra(error):
             raise
@@ -116,7 +125,7 @@ def _is_raised_by_hydra(error: Exception) -> bool:
     return str(frame.f_globals.get("__name__")).startswith("hydra.")
 
 
-def _exit_for(error: Exception, name: str, overrides: list[str]) -> NoReturn:
+def _exit_for(error: Exception, name: str, words: list[str]) -> NoReturn:
     """Print an error that the user can fix, and exit; raise any other."""
     match error:
         case Stopped() if process_rank() > 0:
@@ -126,7 +135,7 @@ def _exit_for(error: Exception, name: str, overrides: list[str]) -> NoReturn:
         case UserError() | Pruned():
             _exit(str(error))
         case HydraException() | OmegaConfBaseException():  # for example seed=${nope}
-            _exit(_explain(error, name, overrides))
+            _exit(explain(error, name, words))
         case OSError() if error.errno in NO_ROOM:
             _exit(f"{error.filename or 'a file'}: cannot be written ({error.strerror})")
         case OSError() if error.errno == errno.ENAMETOOLONG:
@@ -169,12 +178,7 @@ def check_choices(overrides: Iterable[str]) -> None:
             value = OverridesParser.create().parse_override(override).value()
             chosen = value if key in COMBINED and isinstance(value, list) else [value]
             if not all(isinstance(one, str | QuotedString | Sweep) for one in chosen):
-                raise ConfigError(f"{override}: choose {', '.join(_options_of(group))}")
-
-
-def _options_of(group: Path) -> list[str]:
-    """Return the names of the options in the folder of a config group."""
-    return sorted(file.stem for file in group.glob("*.yaml"))
+                raise ConfigError(f"{override}: choose {', '.join(options_of(key))}")
 
 
 def _set_up_process() -> None:
@@ -193,56 +197,3 @@ def _set_up_process() -> None:
 def _exit(message: str, code: int = 1) -> NoReturn:
     print_line(message, is_error=True)
     sys.exit(code)
-
-
-def _explain(error: Exception, name: str, overrides: list[str]) -> str:
-    """Return the message for an error of Hydra or OmegaConf, with the nearest name that exists."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        # Hydra lists no options if the name is one of a list.
-        options = list(error.options or _options_of(Path(conf_dir(), group)))
-        return f"{group}={option}: choose {', '.join(options)}{_nearest(option, options)}"
-    from recsys.config.trainer import OTHER_KEYS  # imports pydantic, which takes 0.1 seconds
-
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-        key = str(cause.full_key)
-        group, _, argument = key.partition(".")
-        if group == "trainer" and argument in OTHER_KEYS:
-            return f"{key}: {OTHER_KEYS[argument]}"
-        # Arguments of a class that conf/ does not list, such as optimizer.betas, can be added.
-        hint = (
-            f"; if its class accepts the argument, +{key}=... adds it"
-            if "." in key
-            else f"; recsys-{name} --help lists all keys"
-        )
-        return f"{key}: no such key{_nearest(key, _known_keys(name, overrides)) or hint}"
-    if isinstance(cause, OmegaConfBaseException):
-        first = f"{error}: " if isinstance(error, ConfigCompositionException) and str(error) else ""
-        return first + str(cause).splitlines()[0]
-    return "\n".join(line.strip() for line in str(error).splitlines() if line.strip())
-
-
-def _nearest(wanted: str, known: list[str]) -> str:
-    near = [name for name in difflib.get_close_matches(wanted, known, n=1, cutoff=0.8) if name != wanted]
-    return f"\nDid you mean {near[0]}?" if near else ""
-
-
-def _known_keys(name: str, overrides: list[str]) -> list[str]:
-    """Return all keys of a command under the config groups that the user chose."""
-    groups = [override for override in overrides if re.fullmatch(r"[\w/]+=[\w-]+", override)]
-    for chosen in (groups, []):
-        with suppress(HydraException), conf_initialised():
-            return list(keys_of(OmegaConf.to_container(hydra.compose(name, list(chosen)), resolve=False)))
-    return []
-
-
-def keys_of(node: Any, prefix: str = "") -> list[str]:
-    """Return the dotted keys of a nested dict, without those that begin with an underscore."""
-    if not isinstance(node, dict):
-        return []
-    keys = []
-    for key, value in node.items():
-        if not str(key).startswith("_"):
-            keys += [f"{prefix}{key}", *keys_of(value, f"{prefix}{key}.")]
-    return keys

@@ -16,7 +16,7 @@ from recsys.runs.record import without_start_keys
 
 def main() -> None:
     """Run `recsys-average`."""
-    run_command("average", _task)
+    run_command("average", _task, first_key="dir")
 
 
 def _task(cfg: DictConfig) -> None:

@@ -15,7 +15,7 @@ from recsys.tables import check_format
 
 def main() -> None:
     """Run `recsys-compare`."""
-    run_command("compare", _task)
+    run_command("compare", _task, first_key="dir")
 
 
 def find_sweep(folder: str) -> Path:

@@ -12,7 +12,7 @@ from recsys.tables import check_format, print_rows
 
 def main() -> None:
     """Run `recsys-evaluate`."""
-    run_command("evaluate", _task)
+    run_command("evaluate", _task, first_key="run")
 
 
 def _task(cfg: DictConfig) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """`recsys-explore`."""
-    run_command("explore", _task)
+    run_command("explore", _task, first_key="run")
 
 
 def explore(

@@ -30,7 +30,7 @@ WRITERS = {".csv": "to_csv", ".parquet": "to_parquet"}  # from the suffix of out
 
 def main() -> None:
     """Run `recsys-recommend`."""
-    run_command("recommend", _task)
+    run_command("recommend", _task, first_key="user")
 
 
 def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:

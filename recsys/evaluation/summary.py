@@ -193,7 +193,8 @@ def _facts(result: dict[str, Any]) -> str:
         facts.append(f"average of {model['snapshots']} snapshots")
     if result.get("refit"):
         facts.append("trained again with the validation set")
-    facts += [f"{model['parameters']:,} parameters", f"{time['seconds']:.0f} s"]
+    per_network = " per network" if model["snapshots"] > 1 else ""
+    facts += [f"{model['parameters']:,} parameters{per_network}", f"{time['seconds']:.0f} s"]
     if time["train_ratings_per_second"]:
         facts.append(f"training at {time['train_ratings_per_second']:,.0f} ratings/s")
     return ", ".join(facts)

@@ -207,10 +207,11 @@ def plot_cost(board: Board, name: Cost) -> Chart:
         **hover(map(board.details, shown)),
     )
     add_best(figure, board, points[0][0])
+    title = "parameters of one network" if name == "parameters" else name
     below = (0.15, 0.06) if sign > 0 else (0.06, 0.15)  # room for the label of the best one
     lay_out(
         figure,
-        number_axis(x) | {"title": name, "range": padded_range(x, (0.08, 0.08), is_log)},
+        number_axis(x) | {"title": title, "range": padded_range(x, (0.08, 0.08), is_log)},
         objective_axis(board) | {"range": padded_range(y, below)},
     )
     return Chart(f"{board.metric} against {name}", "", figure)

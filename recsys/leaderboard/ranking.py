@@ -40,7 +40,7 @@ class Configuration:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters of the network."""
+        """Number of parameters of one network, also if a run averages several."""
         return self.runs[0].content["model"]["parameters"]
 
     @property

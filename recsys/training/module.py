@@ -150,7 +150,11 @@ class RatingModule(pl.LightningModule):
         """
         optimizer = self.make_optimizer(list(self.network.parameters()))
         scheduler = self.schedule(optimizer, *self._length())
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        # The name is the tag of LearningRateMonitor, which otherwise depends on the class of the optimizer.
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"},
+        }
 
     def _length(self) -> tuple[int, int]:
         """Return the number of optimizer steps in an epoch, and of epochs in the run."""

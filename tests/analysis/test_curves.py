@@ -44,7 +44,7 @@ def test_only_heads_without_a_likelihood_are_trained_on_squared_errors(head: str
 
 @pytest.mark.parametrize("rows", ["9,0.5,abc", "-1,0.5,1", "x,0.5,1", "9,0.5"])
 def test_damaged_metrics_are_told(tmp_path: Path, rows: str, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "metrics.csv").write_text(f"step,val/rmse,lr-Adam\n4,0.9,0.1\n{rows}\n")
+    (tmp_path / "metrics.csv").write_text(f"step,val/rmse,lr\n4,0.9,0.1\n{rows}\n")
     curves = read_curves(tmp_path)
     if rows == "9,0.5":  # an incomplete last line
         assert curves["val/rmse"].to_dict() == {4: 0.9, 9: 0.5}

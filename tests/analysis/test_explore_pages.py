@@ -43,7 +43,7 @@ def test_the_page_shows_all_figures_without_scripts_and_requests(page, explored:
     assert requests == [f"file://{explored}/explore.html"], "the page loads no other files"
     assert page.locator("script").count() == 0
     assert page.locator("h1").inner_text() == "embedding-net on synthetic"
-    assert page.locator("figure").count() == page.locator("svg").count() == 11
+    assert page.locator("figure").count() == page.locator("svg").count() == 12
     for figure in page.locator("figure").all():
         assert figure.locator("figcaption").inner_text().endswith(".")
         box = figure.locator("svg").bounding_box()

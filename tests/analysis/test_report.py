@@ -4,14 +4,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.finished import finished_run
+from support.tiny import QUICK
 
 from recsys.analysis.report import build_report
+from recsys.analysis.sections import data_figures
 from recsys.analysis.text import (
     describe_correlations,
     describe_partial_correlations,
     format_p_value,
     join_words,
 )
+from recsys.data.dataset import Dataset
 from recsys.runs.load import load_run
 from recsys.runs.ratings import load_ratings
 
@@ -32,6 +36,24 @@ def test_vectors_and_captions_belong_to_the_items(run_folder: Path) -> None:
     assert (
         f"component {best['component']} with {best['property']}, {best['r']:+.2f}" in captions["correlations"]
     )
+
+
+@pytest.mark.slow
+def test_the_width_of_vectors_is_that_of_one_network(tmp_path: Path) -> None:
+    averaged = ["snapshots=2", "schedule.cycle_epochs=1", "model.embedding_dim=8"]
+    run = load_run(str(finished_run(tmp_path / "run", [*QUICK, *averaged])))
+    report = build_report(run, load_ratings(run), 1000, 2, (1, 2))
+    assert report.vectors.shape == (50, 16)
+    (caption,) = (figure.caption for figure in report.figures if figure.name == "component-1")
+    assert "of the variance of 8 dimensions in each of 2 networks (an equal share would be 6.2%)" in caption
+
+
+def test_the_cross_table_is_part_of_the_report(dataset: Dataset) -> None:
+    """60 users and 60 items with 1 to 60 ratings: the 15 most active users have rated the 46 to 60 most-rated items."""
+    (figure,) = data_figures(dataset)
+    assert figure.name == "cross-table"
+    assert "The 15 most active users have rated 100% of the 15 most-rated items." in figure.caption
+    assert "Over all users and items it is 50.83%." in figure.caption
 
 
 def test_correlations_in_words() -> None:

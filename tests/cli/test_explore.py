@@ -10,7 +10,7 @@ from recsys.cli.explore import explore
 from recsys.errors import ConfigError, RunError
 
 FIGURES = {"correlations", "component-1", "component-2", "map-1-2", "bias-items", "bias-users", "curves"}
-FIGURES |= {"predictions", "calibration", "errors-by-activity", "errors-by-popularity"}
+FIGURES |= {"predictions", "calibration", "errors-by-activity", "errors-by-popularity", "cross-table"}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_network_without_item_vectors_has_no_components(tmp_path: Path) -> Non
     assert "bias has no item vectors" in page.read_text(encoding="utf-8")
     assert not list(folder.glob("figures/projector*"))
     names = {figure.name for figure in report.figures}
-    assert names == {name for name in FIGURES if name.startswith(("bias", "pred", "cal", "err"))}
+    assert names == {name for name in FIGURES if name.startswith(("bias", "pred", "cal", "err", "cross"))}
     assert "Source of the biases: the network." in report.figures[0].caption
 
 

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from support.tiny import QUICK
 
-from recsys.cli.app import check_choices, keys_of
+from recsys.cli.app import check_choices
+from recsys.cli.suggestions import keys_of
 from recsys.config.validate import validate
 from recsys.errors import UserError
 from recsys.experiment.compose import compose

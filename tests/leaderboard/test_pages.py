@@ -41,7 +41,7 @@ def test_hparams_shows_the_varied_keys_and_the_best_validation_metrics(
     cells = page.locator("vaadin-grid-cell-content").all_inner_texts()
     columns = [cell for cell in cells[: cells.index("")] if cell]
     assert columns[:4] == ["Trial ID", "Show Metrics", "model.embedding_dim", "model.hidden"]
-    assert columns[-2:] == ["best/val_rmse", "best/val_mae"]
+    assert columns[-2:] == ["val/best_rmse", "val/best_mae"]
     shown = [cell for cell in cells if cell.strip()]
     for job, hidden in HIDDEN.items():
         dim = 4 if job in "01" else 8
@@ -59,7 +59,7 @@ def test_parallel_coordinates_have_one_axis_per_varied_key(page, address: str) -
     axes = page.locator("tf-hparams-parallel-coords-plot .axis-title, tf-hparams-parallel-coords-plot .label")
     axes.first.wait_for(timeout=60_000)
     texts = " ".join(page.locator("tf-hparams-parallel-coords-plot text").all_text_contents())
-    for name in ("model.embedding_dim", "model.hidden", "best/val_rmse"):
+    for name in ("model.embedding_dim", "model.hidden", "val/best_rmse"):
         assert name in texts
 
 

@@ -145,8 +145,8 @@ def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        (["seed=1,2", "model.hiden=4"], ["model.hiden: no such key", "Did you mean model.hidden?"]),
-        (["model.hiden=4,5"], ["model.hiden: no such key", "Did you mean model.hidden?"]),
+        (["seed=1,2", "model.hiden=4"], ["model.hiden: no such key", "Did you mean model.hidden=4?"]),
+        (["model.hiden=4,5"], ["model.hiden: no such key", "Did you mean model.hidden=4,5?"]),
         (["seed=1,2", "resume=true"], ["resume=true with -m: to resume a sweep, use sweep.resume="]),
         (["seed=1,2,3,4,5,6,7,8,9,x"], ["job 9: seed=x: should be a valid integer"]),
         (["seed=range(0)"], ["nothing to run: a swept key has no values"]),

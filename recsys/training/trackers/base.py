@@ -151,11 +151,11 @@ class CurveLogger(Logger):
 
 
 def final_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the final metrics of a run with val/rmse renamed to best/val_rmse.
+    """Return the final metrics of a run with val/rmse renamed to val/best_rmse.
 
     A tracker shows the last value of the curve val/rmse, and the last epoch is not the best one.
     """
     return {
-        f"best/{name.replace('/', '_')}" if name.startswith("val/") else name: value
+        name.replace("/", "/best_") if name.startswith("val/") else name: value
         for name, value in metrics.items()
     }

@@ -85,9 +85,7 @@ class FileTracker(Tracker):
         return logger
 
     def log_figure(self, tag: str, figure: Figure) -> None:
-        """Add a figure, if the logger is TensorBoard's."""
-        if isinstance(self._logger, TensorBoardLogger):
-            self._logger.experiment.add_figure(tag, figure)
+        """Do nothing: the figure shows the data, and TensorBoard would repeat it for each run in a list of figures."""
 
     def log_result(self, metrics: Mapping[str, float], shown: tuple[str, ...], step: int) -> None:
         """Add the final metrics, and the run's row of TensorBoard's HParams table.

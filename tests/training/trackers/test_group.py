@@ -127,13 +127,13 @@ def test_several_trackers_record_one_run(compose, tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "run"), {"scalars": 0, "tensors": 0}).Reload()
     (test,) = events.Scalars("test/rmse")
     assert test.value == pytest.approx(metrics["test/rmse"], rel=1e-5)
-    (best,) = events.Scalars("best/val_rmse")
+    (best,) = events.Scalars("val/best_rmse")
     assert best.value == pytest.approx(metrics["val/rmse"], rel=1e-5)
     (config,) = events.Tensors("config/text_summary")
     assert b"embedding_dim" in config.tensor_proto.string_val[0]
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))
     assert [row["test/rmse"] for row in rows if row["test/rmse"]] == [str(metrics["test/rmse"])]
-    assert [row["best/val_rmse"] for row in rows if row["best/val_rmse"]] == [str(metrics["val/rmse"])]
+    assert [row["val/best_rmse"] for row in rows if row["val/best_rmse"]] == [str(metrics["val/rmse"])]
     assert len([row for row in rows if row["val/rmse"]]) == 2
     written = yaml.safe_load((tmp_path / "run" / "hparams.yaml").read_text())
     assert written == yaml.safe_load((tmp_path / "run" / ".hydra" / "config.yaml").read_text())
@@ -143,7 +143,7 @@ def test_a_logger_class_of_your_own_gets_curves_and_results(compose, tmp_path: P
     own = [f"+logger.mine._target_={THIS}.Mine", "+logger.mine.name=''", "+logger.mine.version=''"]
     train(compose(*QUICK, *own), tmp_path / "run")
     header, *_ = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
-    assert {"val/rmse", "best/val_rmse", "test/rmse"} <= set(header.split(","))
+    assert {"val/rmse", "val/best_rmse", "test/rmse"} <= set(header.split(","))
 
 
 @pytest.mark.parametrize("none", ["logger=none", "logger=[]", "~logger"])

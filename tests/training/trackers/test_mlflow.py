@@ -76,7 +76,7 @@ def test_a_run_is_recorded(compose, tmp_path: Path, caplog: pytest.LogCaptureFix
     recorded_config = yaml.safe_load((tmp_path / "mine" / ".hydra" / "config.yaml").read_text())
     assert found.data.params == {key: str(value) for key, value in flattened(recorded_config).items()}
     for name, value in result["metrics"].items():
-        shown = name if name.startswith("test/") else "best/" + name.replace("/", "_")
+        shown = name if name.startswith("test/") else name.replace("/", "/best_")
         assert found.data.metrics[shown.replace("@", "_at_")] == pytest.approx(value), name
     assert "test/ndcg_at_10" in found.data.metrics
     curve = client().get_metric_history(found.info.run_id, "val/rmse")

@@ -46,7 +46,7 @@ def test_a_run_is_recorded_in_its_folder(compose, tmp_path: Path) -> None:
     )
     assert content["summary"]["status"] == "completed"
     for name, value in result["metrics"].items():
-        shown = name if name.startswith("test/") else "best/" + name.replace("/", "_")
+        shown = name if name.startswith("test/") else name.replace("/", "/best_")
         assert content["summary"][shown] == pytest.approx(value), name
     (image,) = (tmp_path / "run").glob("wandb/offline-run-*/files/media/images/data/cross-table_*.png")
     assert image.read_bytes()[:4] == b"\x89PNG"
