@@ -32,6 +32,7 @@ TRUSTED = frozenset(
         "recsys.models.embedding_net.EmbeddingNet",
         "recsys.models.hybrid.HybridNet",
         "recsys.models.matrix_factorization.MatrixFactorization",
+        "recsys.training.auto_loss.AutoLoss",
         "recsys.training.callbacks.averaging.CycleEndAveraging",
         "recsys.training.callbacks.averaging.ExponentialAverage",
         "recsys.training.losses.BPR",

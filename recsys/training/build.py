@@ -153,7 +153,7 @@ def build_callbacks(
     if cfg.averaging:
         # First, before callbacks that read or save the weights.
         callbacks.insert(0, instantiate(cfg.averaging, _convert_="all"))
-    if cfg.get("logger"):
+    if cfg.get("logger") and not cfg.trainer.fast_dev_run:
         callbacks.append(LearningRateMonitor("step"))
     return [*callbacks, *added_callbacks(cfg)]
 

@@ -86,7 +86,7 @@ def test_a_config_group_has_the_comment_of_the_defaults_list() -> None:
 
 
 def test_values_are_shown_as_they_are_typed() -> None:
-    lines = key_lines("train", "seed=7", "data=csv")
+    lines = key_lines("train", "seed=7", "data=table", "loss=bpr")
     shown = {line.partition("#")[0].strip() for line in lines}
     assert {
         "seed: 7",

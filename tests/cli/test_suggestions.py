@@ -30,17 +30,21 @@ def message_for(name: str, words: list[str]) -> str:
     ("name", "words", "expected"),
     [
         ("train", "lr=0.01", "lr: no such key\nDid you mean optimizer.lr=0.01?"),
-        ("train", "epochs=3", "epochs: no such key\nDid you mean max_epochs=3 or schedule.cycle_epochs=3?"),
+        (
+            "train",
+            "epochs=3",
+            "epochs: no such key\nDid you mean max_epochs=3 or schedule.cycle_epochs=3 or trainer.min_epochs=3?",
+        ),
         ("train", "modle=bias", "modle: no such key\nDid you mean model=bias?"),
         ("train", "modle=nothing", "modle: no such key; recsys-train --help lists all keys"),
         ("train", "experimnt=top-n", "experimnt: no such key\nDid you mean experiment=top-n?"),
         ("train", "model.hiden=[8]", "model.hiden: no such key\nDid you mean 'model.hidden=[8]'?"),
         ("train", "batch-size=5", "batch-size: no such key\nDid you mean batch_size=5?"),
-        ("prepare", "data.path=x", "data.path: no such key\nDid you mean data=csv data.path=x?"),
+        ("prepare", "data.path=x", "data.path: no such key\nDid you mean data=table data.path=x?"),
         (
             "prepare",
             "data.users=5 data=ml-1m",
-            "data.users: no such key\nDid you mean data=synthetic data.users=5?",
+            "data.users: no such key\nDid you mean data=synthetic data.users=5 or data=table data.users=5?",
         ),
         ("recommend", "k.a=3", "k.a: no such key; recsys-recommend --help lists all keys"),
         ("train", "trainr.x=3", "trainr.x: no such key; recsys-train --help lists all keys"),
@@ -50,7 +54,7 @@ def message_for(name: str, words: list[str]) -> str:
             "+seed=1",
             "Could not append to config. An item is already at 'seed'.\nDid you mean seed=1?",
         ),
-        ("train", "+data=csv", "Multiple values for data.\nDid you mean data=csv?"),
+        ("train", "+data=table", "Multiple values for data.\nDid you mean data=table?"),
         ("train", "model/base=hybrid", "Could not override 'model/base'. No match in the defaults list."),
         ("train", "data@foo=csv", "Could not override 'data@foo'."),
         ("train", "lr=1 sed=2", "lr: no such key\nDid you mean optimizer.lr=1?"),
@@ -64,7 +68,7 @@ def test_an_unknown_key(name: str, words: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("data.path=nowhere.csv", "\nDid you mean data=csv data.path=nowhere.csv?"),
+        ("data.path=nowhere.csv", "\nDid you mean data=table data.path=nowhere.csv?"),
         ("split.fold=0", "\nDid you mean split=kfold split.fold=0?"),  # the fold of split=official is text
         ("split.fold=u1", "\nDid you mean split=official split.fold=u1?"),
         ("loss.temperature=2", "\nDid you mean loss=softmax loss.temperature=2?"),

@@ -21,6 +21,7 @@ def test_parameters_are_those_of_one_network(
         "objective": {"name": "val/rmse", "epoch": 3},
         "metrics": {"val/rmse": 0.9, "test/rmse": 0.9, "test/mae": 0.7},
         "baselines": {},
+        "added_metrics": [],
         "model": {"name": "history", "parameters": 1234, "snapshots": snapshots},
         "time": {"epochs": 6, "seconds": 2.0, "train_ratings_per_second": 0.0},
     }

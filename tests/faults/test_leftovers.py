@@ -18,7 +18,7 @@ from support.tiny import QUICK
 from recsys import atomic
 from recsys.analysis import publish
 from recsys.cli.explore import explore
-from recsys.data import dataset
+from recsys.data import storage
 from recsys.data.cache import cached, data_folder
 from recsys.data.sources import download
 from recsys.data.sources.download import Archive, fetch
@@ -81,7 +81,7 @@ def test_a_report_is_written_under_a_lock(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_encoding_removes_what_killed_processes_left() -> None:
     for _ in range(2):
-        killed_in(dataset, "flush", lambda: cached("set", [1], lambda: dataset_of([1, 2, 3])))
+        killed_in(storage, "flush", lambda: cached("set", [1], lambda: dataset_of([1, 2, 3])))
         assert len(hidden(data_folder() / "encoded")) == 1
     (data_folder() / "encoded" / ".other-1.writing-x").mkdir()
     assert len(cached("set", [1], lambda: dataset_of([1, 2, 3]))) == 3

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, first_line
@@ -76,7 +76,8 @@ class Trackers:
 @contextmanager
 def open_trackers(cfg: DictConfig, run: TrackedRun) -> Iterator[Trackers]:
     """Yield the trackers of a run, and close them with the status that the block ends with."""
-    nodes = {} if cfg.trainer.fast_dev_run else logger_nodes(cfg)  # Lightning logs nothing then
+    is_dev_run = OmegaConf.select(cfg, "trainer.fast_dev_run")  # Lightning logs nothing then
+    nodes = {} if is_dev_run else logger_nodes(cfg)
     trackers, status = Trackers(nodes, run), "failed"
     try:
         yield trackers
