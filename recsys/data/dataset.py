@@ -41,6 +41,7 @@ class Dataset:
         item_column: the name of the item column in the file, which files of new users may use, too.
         item_features: features by item index; None: they follow from the item table, see `recsys.models.features`.
         user_features: features by user index; None: they follow from the user table.
+        parts: how many rows are from each file, if there are several.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dataset:
     item_column: str = "item"
     item_features: FeatureMatrix | None = None
     user_features: FeatureMatrix | None = None
+    parts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ratings)
@@ -80,6 +82,7 @@ def encode(
     item_column: str = "item",
     item_features: FeatureMatrix | None = None,
     user_features: FeatureMatrix | None = None,
+    parts: tuple[int, ...] = (),
 ) -> Dataset:
     """Make a dataset from raw tables: replace raw ids by user indices and item indices.
 
@@ -95,6 +98,7 @@ def encode(
         item_column: the name of the item column in the file.
         item_features: features of the rows of `item_table`; items without ratings then get an index, too.
         user_features: features of the rows of `user_table`; users without ratings then get an index, too.
+        parts: how many rows are from each file, if there are several.
 
     Raises:
         DataError: an id is not possible.
@@ -132,6 +136,7 @@ def encode(
         item_column=item_column,
         item_features=_by_index(item_features, item_ids, more_items),
         user_features=_by_index(user_features, user_ids, more_users),
+        parts=parts,
     )
 
 

@@ -15,7 +15,7 @@ from recsys.data.features import FeatureMatrix
 from recsys.data.ids import IdMap
 
 CACHE_FORMAT = 5  # increase it when `save` or a reader changes: older files are then encoded again
-FACTS = ("name", "scale", "sha256", "dropped", "has_ratings", "item_column")  # in dataset.json
+FACTS = ("name", "scale", "sha256", "dropped", "has_ratings", "item_column", "parts")  # in dataset.json
 
 
 def save(dataset: Dataset, folder: Path) -> None:
@@ -62,7 +62,7 @@ def load(folder: Path) -> Dataset:
     users = feather.read_feather(str(folder / "users.arrow"))
     items = feather.read_feather(str(folder / "items.arrow"))
     return Dataset(
-        **{**facts, "scale": tuple(facts["scale"])},
+        **{**facts, "scale": tuple(facts["scale"]), "parts": tuple(facts["parts"])},
         **columns,
         user_ids=IdMap(raw_ids(users.pop("id")), "user"),
         item_ids=IdMap(raw_ids(items.pop("id")), "item"),

@@ -38,9 +38,17 @@ def resolve_config(cfg: DictConfig) -> dict[str, Any]:
     config |= copy.deepcopy(START_NODES)
     for key in getattr(get_class(config["data"]["_target_"]), "local_paths", ()):
         value = config["data"].get(key)
-        if isinstance(value, str) and value not in ("", "???") and "://" not in value:
-            config["data"][key] = str(expanded(value).absolute())
+        config["data"][key] = (
+            [_absolute(path) for path in value] if isinstance(value, list) else _absolute(value)
+        )
     return config
+
+
+def _absolute(path: Any) -> Any:
+    """Return a path of the user's machine as an absolute path; anything else as it is."""
+    if isinstance(path, str) and path not in ("", "???") and "://" not in path:
+        return str(expanded(path).absolute())
+    return path
 
 
 def without_start_keys(overrides: Sequence[str]) -> list[str]:

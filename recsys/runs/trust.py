@@ -21,6 +21,7 @@ TRUSTED = frozenset(
         "recsys.data.sources.table.Table",
         "recsys.data.sources.movielens.MovieLens",
         "recsys.data.sources.synthetic.Synthetic",
+        "recsys.data.splits.FileSplit",
         "recsys.data.splits.KFoldSplit",
         "recsys.data.splits.LeaveLastSplit",
         "recsys.data.splits.NewItemsSplit",

@@ -5,7 +5,6 @@ import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,40 +12,22 @@ from numpy.typing import NDArray
 from recsys.data.cache import cached
 from recsys.data.dataset import Dataset, encode
 from recsys.data.features import Options
-from recsys.data.ratings_file.duplicates import Duplicates, combine
-from recsys.data.ratings_file.file_kind import kind_of, text_source
+from recsys.data.ratings_file.duplicates import Duplicates
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat
-from recsys.data.ratings_file.parquet import parquet_columns, read_parquet
-from recsys.data.ratings_file.read import match_columns, read_header, read_ratings
-from recsys.data.ratings_file.times import to_seconds
+from recsys.data.ratings_file.table_file import join, read_file
 from recsys.data.sources.archive import year_of
 from recsys.data.sources.base import INTERACTION_SCALE, MAX_NAME_LENGTH, Source, check_scale
 from recsys.data.sources.local_files import State, file_problems, states_of
 from recsys.data.sources.side_table import describe_items, describe_users, read_side_table
-from recsys.errors import DataError, listed, os_error_as_data_error, shortened
+from recsys.errors import DataError, listed, shortened
 from recsys.paths import expanded
 
 ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if data.item is not set
 LAST = "; data.duplicates=last keeps the last of such rows"
 COUNT = "; data.duplicates=count counts such rows, data.duplicates=last keeps the last"
-SEPARATORS = (",", "\t", ";", "|")  # tried in this order if data.separator is not set
 NO_SEPARATORS = frozenset(
     string.ascii_letters + string.digits + '+-."\r\n\0'
 )  # parts of numbers, names and lines
-
-
-class Content(NamedTuple):
-    """The content of a file.
-
-    Attributes:
-        rows: columns user, item, rating, timestamp.
-        item_name: the name of the item column.
-        dropped: the number of bad rows that were skipped.
-    """
-
-    rows: pd.DataFrame
-    item_name: str
-    dropped: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +36,7 @@ class Table(Source):
 
     Attributes:
         path: the file: text with a header line, the same compressed with gzip, or Parquet; recognised by its content.
+            Or several files, such as one for each day; with split=files, those of training, validation and test set.
         name: the name of the data set in results.
         user: the column of user ids (numbers or text).
         item: the column of item ids (numbers or text). The default also finds "movie", "movieId" and "title". Ids in a
@@ -63,7 +45,7 @@ class Table(Source):
         time: the column of times; None if there is none. Numbers are seconds, milliseconds, microseconds or nanoseconds
             since 1970, by their size; text is a date in ISO 8601 notation.
         separator: the character between fields, one of ASCII; see NO_SEPARATORS for those that cannot be one. None: the
-            first of SEPARATORS with which the header has the user column.
+            first of comma, tab, semicolon and | with which the header has the user column.
         scale: the lowest and the highest possible rating; not used without ratings.
         duplicates: what several rows with the same user and item are: "error": a bad row; "count": interactions, to be
             counted; "last": the last one counts.
@@ -80,7 +62,7 @@ class Table(Source):
 
     local_paths = ("path", "items", "users")
 
-    path: str
+    path: str | list[str]
     name: str = "table"
     user: str = "user"
     item: str = ITEM_NAMES[0]
@@ -113,7 +95,7 @@ class Table(Source):
             raise DataError(problem)
         files = {key: expanded(path).absolute() for key, path in self._paths.items()}
         before = states_of(files)
-        absolute = dataclasses.asdict(self) | {key: str(file) for key, file in files.items()}
+        absolute = dataclasses.asdict(self) | {"path": None} | {key: str(file) for key, file in files.items()}
         return cached(  # the same key for relative paths
             self.name,
             [*(state[:2] for state in before.values()), *absolute.values()],
@@ -123,11 +105,16 @@ class Table(Source):
     @property
     def _paths(self) -> dict[str, str]:
         """The files to read, by key."""
-        paths = {"path": self.path, "items": self.items, "users": self.users}
-        return {key: path for key, path in paths.items() if path is not None}
+        paths = {"path": self.path} if isinstance(self.path, str) else {}
+        if not isinstance(self.path, str):
+            paths = {f"path[{number}]": path for number, path in enumerate(self.path)}
+        tables = {"items": self.items, "users": self.users}
+        return paths | {key: path for key, path in tables.items() if path is not None}
 
     def check(self) -> Iterator[str]:
         """Yield an error message if there is no such file, or another option is not possible."""
+        if not self.path:
+            yield "data.path=[]: give the path of a file, or a list of paths"
         for key, path in self._paths.items():
             yield from file_problems(f"data.{key}", path)
         if len(self.name) > MAX_NAME_LENGTH:
@@ -161,9 +148,13 @@ class Table(Source):
         return dataset
 
     def _encode(self, files: dict[str, Path]) -> Dataset:
-        with os_error_as_data_error(f"data.path={self.path}", "; check data.path"):
-            content = self._read(files["path"])
-        rows = combine(content.rows, self.duplicates)
+        contents = [
+            read_file(files[key], path, self._format(), self._scale, self.on_bad_rows)
+            for key, path in self._paths.items()
+            if key.startswith("path")
+        ]
+        rows, parts = join(contents, self.duplicates, LAST if self.has_ratings else COUNT)
+        content = contents[0]
         items, users = None, None
         if "items" in files:
             table = read_side_table(files["items"], content.item_name, "data.items")
@@ -178,12 +169,13 @@ class Table(Source):
             rows,
             _titles_of(rows["item"], content.item_name) if items is None else items.table,
             self._scale,
-            content.dropped,
+            sum(content.dropped for content in contents),
             None if users is None else users.table,
             has_ratings=self.has_ratings,
             item_column=content.item_name,
             item_features=None if items is None else items.features,
             user_features=None if users is None else users.features,
+            parts=parts,
         )
 
     def _options(self, chosen: list[str] | None) -> Options:
@@ -191,9 +183,8 @@ class Table(Source):
             None if chosen is None else tuple(chosen), tuple(self.categorical), self.list_separator
         )
 
-    def _read(self, file: Path) -> Content:
-        """Return all valid rows, with times in seconds."""
-        fmt = RatingsFormat(
+    def _format(self) -> RatingsFormat:
+        return RatingsFormat(
             "" if self.separator is None else _tab(self.separator),
             (self.user, self.item, self.rating, self.time),
             item_names=ITEM_NAMES if self.item == ITEM_NAMES[0] else (),
@@ -203,20 +194,6 @@ class Table(Source):
             may_repeat=self.duplicates != "error",
             repeat_advice=LAST if self.has_ratings else COUNT,
         )
-        kind = kind_of(file)
-        if kind == "parquet":
-            fmt = match_columns(self.path, fmt, parquet_columns(file))
-            rows, dropped = read_parquet(file, fmt, self._scale, self.on_bad_rows)
-        else:
-            text = text_source(file, self.path, kind)
-            if self.separator is None:
-                candidates = (dataclasses.replace(fmt, separator=separator) for separator in SEPARATORS)
-                default = dataclasses.replace(fmt, separator=SEPARATORS[0])
-                fmt = next((one for one in candidates if self.user in read_header(text, one)), default)
-            fmt = match_columns(f"{text.name} line 1", fmt, read_header(text, fmt))
-            rows, dropped = read_ratings(text, fmt, self._scale, self.on_bad_rows)
-        rows["timestamp"] = to_seconds(rows["timestamp"].to_numpy(), self.path)
-        return Content(rows, fmt.columns[1], dropped)
 
     @property
     def _scale(self) -> tuple[float, float]:

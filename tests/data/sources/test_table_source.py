@@ -46,7 +46,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     """Otherwise the ratings could be parts of two versions."""
     text = "user,item,rating\n12,5,4\n7,5,3\n"
     file.write_text(text)
-    read = table.read_ratings
+    read = table.read_file
 
     def read_and_change(*arguments: Any) -> Any:
         result = read(*arguments)
@@ -56,7 +56,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         os.utime(file, ns=(0, 0))
         return result
 
-    monkeypatch.setattr(table, "read_ratings", read_and_change)
+    monkeypatch.setattr(table, "read_file", read_and_change)
     with pytest.raises(DataError, match=r"own\.csv: changed while it was read; run the command again"):
         Table(str(file)).load()
     monkeypatch.undo()
@@ -184,7 +184,7 @@ def test_a_second_load_reads_the_cache_unless_the_file_has_changed(tmp_path: Pat
     file.write_text("user,item,rating\na,x,1\nb,y,2\n")
     first = Table(str(file)).load()
     with monkeypatch.context() as patch:
-        patch.setattr("recsys.data.sources.table.read_ratings", lambda *_: pytest.fail("read again"))
+        patch.setattr("recsys.data.sources.table.read_file", lambda *_: pytest.fail("read again"))
         again = Table("own.csv").load()  # the same file by its relative path
     assert again.user_ids.ids.tolist() == first.user_ids.ids.tolist() == ["a", "b"]
     assert again.ratings.tolist() == [1, 2]
