@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recsys.runs.folder import Run
     from recsys.runs.load import load_run
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 __all__ = ["Recommender", "Run", "__version__", "average", "compose", "evaluate", "load_run", "train"]
 
 _MODULES = {
