@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.data.dataset import Dataset
+from recsys.data.features import FeatureMatrix
 from recsys.data.splits import Rows
 
 
@@ -53,3 +54,23 @@ def properties(items: pd.DataFrame, min_items: int = 10) -> pd.DataFrame:
     )
     genres = genres.rename(columns={name: f"genre {name}" for name in numbers})
     return numbers.join(genres)
+
+
+def feature_properties(features: FeatureMatrix, items: pd.DataFrame, min_items: int = 10) -> pd.DataFrame:
+    """Return features from a table of items as further properties, without the dimensions of vectors.
+
+    Args:
+        features: of all items by item index.
+        items: from `most_rated`.
+        min_items: a category is left out if fewer items than this have it, or fewer than this lack it.
+
+    Returns:
+        One row per item and one column per feature, such as "price" and "brand=Acme". Genres and year are among
+        `properties` already.
+    """
+    table = pd.DataFrame(features.values[items.index].astype(float), items.index, features.names)
+    known = [name for name in table if not name.startswith(("genres=", "year")) and not name.endswith("]")]
+    sizes = (table[known] != 0).sum()
+    categories = [name for name in known if "=" in name]
+    rare = [name for name in categories if not min_items <= sizes[name] <= len(items) - min_items]
+    return table[known].drop(columns=rare)

@@ -11,7 +11,7 @@ from recsys.analysis.biases import displayed_biases
 from recsys.analysis.components import adjusted_r2, correlate, principal_components
 from recsys.analysis.curves import epochs, read_curves, train_loss_is_squared_error
 from recsys.analysis.errors import predict_test_set
-from recsys.analysis.items import most_rated, properties
+from recsys.analysis.items import feature_properties, most_rated, properties
 from recsys.analysis.sections import (
     ReportFigure,
     bias_figures,
@@ -20,6 +20,7 @@ from recsys.analysis.sections import (
     data_figures,
     error_figures,
 )
+from recsys.data.dataset import Dataset
 from recsys.models.scorer import Scorer
 from recsys.runs.load import LoadedRun
 from recsys.runs.ratings import RunRatings
@@ -61,7 +62,7 @@ def build_report(
     """
     scorer = run.checkpoint.scorer
     report = Report(most_rated(ratings.dataset, ratings.split.train, top))
-    _add_components(report, scorer, run, components, axes)
+    _add_components(report, scorer, run, ratings.dataset, components, axes)
     users = np.flatnonzero(run.data.trained_users.numpy())
     names = [f"user {id}" for id in run.checkpoint.user_ids.to_ids(users)]
     biases = displayed_biases(scorer, run)
@@ -78,7 +79,7 @@ def build_report(
 
 
 def _add_components(
-    report: Report, scorer: Scorer, run: LoadedRun, components: int, axes: Sequence[int]
+    report: Report, scorer: Scorer, run: LoadedRun, dataset: Dataset, components: int, axes: Sequence[int]
 ) -> None:
     items, learned = report.items, scorer.vectors("item")
     if learned is None:
@@ -91,6 +92,8 @@ def _add_components(
     report.vectors = vectors[items.index]
     found = principal_components(vectors, items, components, run.checkpoint.model["snapshots"])
     known = properties(items)
+    if dataset.item_features is not None:
+        known = known.join(feature_properties(dataset.item_features, items))
     report.correlations = correlate(found.scores, known)
     r2 = adjusted_r2(found.scores, known)
     report.figures += component_figures(items, found, r2, report.correlations, axes)

@@ -73,10 +73,7 @@ def component_figures(
             f"{meaning[component]}."
         )
         if np.isfinite(explained):
-            caption += (
-                f" Mean rating, popularity, year and genres together explain {max(explained, 0):.0%} of its "
-                "variance."
-            )
+            caption += f" All known properties of the items together explain {max(explained, 0):.0%} of its variance."
         genres = strongest(correlations[~correlations["property"].isin(NOT_GENRES)], component, 2)
         if len(genres):
             caption += f" Controlling for mean rating, {describe_partial_correlations(genres)}."

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from recsys.analysis.components import adjusted_r2, correlate, holm, principal_components, strongest
-from recsys.analysis.items import most_rated, properties
+from recsys.analysis.items import feature_properties, most_rated, properties
 from recsys.data.dataset import Dataset
+from recsys.data.features import FeatureMatrix
 from recsys.models.bias import Bias
 from recsys.models.matrix_factorization import MatrixFactorization
 
@@ -138,3 +139,13 @@ def test_biases_are_not_item_vectors() -> None:
     assert vectors is not None
     assert torch.equal(vectors, network.item_embedding.weight)
     assert Bias(4, 5, (1, 5), 3).scorer().vectors("item") is None
+
+
+def test_features_of_a_table_of_items_are_properties() -> None:
+    names = ["price", "brand=Acme", "brand=Rare", "genres=Drama", "text[0]"]
+    values = np.zeros((40, 5), np.float32)
+    values[:, 0], values[:20, 1], values[:3, 2] = np.arange(40), 1, 1
+    items = pd.DataFrame({"title": "x"}, index=range(5, 35))
+    known = feature_properties(FeatureMatrix(names, values), items)
+    assert known.columns.tolist() == ["price", "brand=Acme"]
+    assert known["price"].tolist() == list(range(5, 35))
