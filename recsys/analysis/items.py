@@ -69,8 +69,7 @@ def feature_properties(features: FeatureMatrix, items: pd.DataFrame, min_items: 
         `properties` already.
     """
     table = pd.DataFrame(features.values[items.index].astype(float), items.index, features.names)
-    known = [name for name in table if not name.startswith(("genres=", "year")) and not name.endswith("]")]
-    sizes = (table[known] != 0).sum()
-    categories = [name for name in known if "=" in name]
-    rare = [name for name in categories if not min_items <= sizes[name] <= len(items) - min_items]
+    known = [name for name in features.names if not name.startswith(("genres=", "year")) and name[-1] != "]"]
+    sizes = {name: int((table[name] != 0).sum()) for name in known}
+    rare = [name for name in known if "=" in name and not min_items <= sizes[name] <= len(items) - min_items]
     return table[known].drop(columns=rare)
