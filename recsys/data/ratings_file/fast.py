@@ -185,7 +185,8 @@ def _parse(
 
     # pyarrow parses 0x1F as 31. Searching for "x" first is a hundred times as fast as for "0x", because a
     # ratings file has many zeros and few letters.
-    if not fmt.text_ids and any(contains(x) and contains(b"0" + x) for x in (b"x", b"X")):
+    hexadecimal = any(contains(x) and contains(b"0" + x) for x in (b"x", b"X"))
+    if not fmt.text_ids and hexadecimal:
         raise pa.ArrowInvalid("possibly a hexadecimal number")
     if fmt.text_ids and contains(b"\0"):
         raise pa.ArrowInvalid("possibly an id with a NUL character")
@@ -194,7 +195,9 @@ def _parse(
     wanted = {role: str(step * names.index(name)) for role, name in fmt.by_role.items()}
     between = [str(position) for position in range(width) if position % step]
     id_type = pa.dictionary(pa.int32(), pa.string()) if fmt.text_ids else pa.int64()
-    time_type = pa.string() if fmt.text_ids else pa.int64()
+    # Text is parsed more slowly than numbers, so times are text only where they may be dates.
+    may_have_dates = fmt.text_ids and (hexadecimal or contains(b"-"))
+    time_type = pa.string() if may_have_dates else pa.int64()
     types = {"user": id_type, "item": id_type, "rating": pa.float32(), "timestamp": time_type}
     column_types = {position: types[role] for role, position in wanted.items()}
     table = csv.read_csv(
