@@ -58,8 +58,9 @@ def read_rows(
         try:
             row = parse(split_fields(content, fmt.delimiter, fmt.quoted))
             if not fmt.may_repeat and (pair := row[:2]) in first_line:
+                had = "has rated" if "rating" in fmt.by_role else "has had"
                 raise ValueError(
-                    f"user {shortened(pair[0], quoted=False)} has rated item "
+                    f"user {shortened(pair[0], quoted=False)} {had} item "
                     f"{shortened(pair[1], quoted=False)} before, in line {first_line[pair]}{fmt.repeat_advice}"
                 )
         except ValueError as problem:
