@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 import torch
 
-from recsys.errors import RunError, first_line
+from recsys.errors import DataError, RunError, first_line
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.fold_in import Prior
 from recsys.inference.fold_in_choices import ChoicePrior
@@ -42,12 +43,16 @@ class ColdStart:
             return NewUser.from_ratings(ratings, self.catalogue, self.scorer, prior, row)
 
     def new_item(
-        self, ratings: Mapping[int, float], genres: Sequence[str] | str | None = None, year: int | None = None
+        self,
+        ratings: Mapping[int, float],
+        genres: Sequence[str] | str | None = None,
+        year: int | None = None,
+        features: Mapping[str, Any] | None = None,
     ) -> NewItem:
-        """Return an item described by ratings, by user index, and by its genres and year, if they are known.
+        """Return an item described by ratings, by user index, and by its features, if they are known.
 
         Raises:
-            DataError: the run's items have no such genre, or no years.
+            DataError: the run's items have no such genre, or no years; a feature does not fit, or comes with genres.
             RunError: the run only orders items, or its files do not allow fold-in.
         """
         with self._errors():
@@ -55,7 +60,11 @@ class ColdStart:
                 raise RunError(
                     "a new item needs predicted ratings; use a run with loss=joint or loss=pointwise"
                 )
-            if genres is None and year is None:
+            if features:
+                if genres is not None or year is not None:
+                    raise DataError("features: cannot be combined with genres= and year=; make them features")
+                prior = self._items.with_columns(features)
+            elif genres is None and year is None:
                 prior = self._items.without_features
             else:
                 known = [] if genres is None else self.catalogue.genres_named(genres)

@@ -1,15 +1,18 @@
 """Prior distributions of a new item's vector, with or without known genres and year."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from torch import Tensor
 
-from recsys.errors import DataError, shortened
+from recsys.data.features import Options, make_features
+from recsys.errors import DataError, listed, shortened
 from recsys.inference.fold_in import Prior, noise_of, trained_rows
 from recsys.models.features import item_feature_table
 from recsys.models.transposed import TransposedScorer
@@ -87,6 +90,28 @@ class ItemPriors:
         mean = self._predict(features)[0]
         return replace(self._residual_prior, mean=self._on_device(mean))
 
+    def with_columns(self, values: Mapping[str, Any]) -> Prior:
+        """Return the prior of an item with these values in the columns of the item table.
+
+        The regression is that of `with_features`, on the features of `recsys.data.features.make_features`.
+
+        Args:
+            values: by column; text with several values is separated by "|". Columns that are not given are unknown.
+
+        Raises:
+            DataError: a column does not exist, or a value has another type than the column.
+        """
+        known = self.item_table.drop(columns="title")
+        row = {column: _like(known, column, value) for column, value in values.items()}
+        table = pd.concat([known, pd.DataFrame([row])], ignore_index=True)
+        table = table.astype({column: "float64" for column in table if table[column].dtype == "Int32"})
+        used = pa.Table.from_pandas(table[[*row]], preserve_index=False)
+        features = make_features(used, Options(), "features").values.astype(np.float64)
+        ridge = self._new_ridge().fit(features[:-1], self.rows.numpy(), self.weights.numpy())
+        predicted = torch.from_numpy(ridge.predict(features)).reshape(len(features), -1)
+        prior = Prior.from_rows(self.scorer, self.rows - predicted[:-1], self.noise)
+        return replace(prior, mean=self._on_device(predicted[-1]))
+
     @cached_property
     def _features(self) -> pd.DataFrame:
         """Features of the trained items: one row per item, one column per genre and year bin."""
@@ -95,10 +120,13 @@ class ItemPriors:
     @cached_property
     def _regression(self) -> "Ridge":
         """The fitted regression from features to item vectors."""
+        ridge = self._new_ridge()
+        return ridge.fit(self._features.to_numpy(float), self.rows.numpy(), self.weights.numpy())
+
+    def _new_ridge(self) -> "Ridge":
         from sklearn.linear_model import Ridge  # takes a second to import
 
-        ridge = Ridge(alpha=RIDGE_ALPHA)
-        return ridge.fit(self._features.to_numpy(float), self.rows.numpy(), self.weights.numpy())
+        return Ridge(alpha=RIDGE_ALPHA)
 
     @cached_property
     def _residual_prior(self) -> Prior:
@@ -112,3 +140,26 @@ class ItemPriors:
 
     def _on_device(self, mean: Tensor) -> Tensor:
         return mean.to(self.scorer.device)
+
+
+def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
+    """Return a value as the type of a column.
+
+    Raises:
+        DataError: there is no such column, or the value has another type.
+    """
+    if column not in table:
+        raise DataError(
+            f"features: the items have no column {column!r}; they have {listed(list(table.columns))}"
+        )
+    kind = table[column].dtype
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        try:
+            return pd.Timestamp(value)
+        except (TypeError, ValueError):
+            raise DataError(f"features: column {column!r} has dates, {shortened(value)} is not") from None
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if pd.api.types.is_numeric_dtype(kind) != is_number or (not is_number and not isinstance(value, str)):
+        expected = "numbers" if pd.api.types.is_numeric_dtype(kind) else "text"
+        raise DataError(f"features: column {column!r} has {expected}, {shortened(value)} is not")
+    return value

@@ -5,7 +5,7 @@
 It only translates: the modules that compute (`scoring`, `fold_in`, `similar`) work with indices.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
@@ -262,22 +262,28 @@ class Recommender:
         return self.cold_start.new_user(index_interactions(ratings, self.catalogue.to_index))
 
     def fold_in_item(
-        self, ratings: Ratings = (), genres: Sequence[str] | str | None = None, year: int | None = None
+        self,
+        ratings: Ratings = (),
+        genres: Sequence[str] | str | None = None,
+        year: int | None = None,
+        features: Mapping[str, Any] | None = None,
     ) -> NewItem:
-        """Return a new item described by ratings, by genres and year, or by both.
+        """Return a new item described by ratings, by features, or by both.
 
         Args:
             ratings: from raw user ids to ratings on the scale.
             genres: one genre or several of those that the run's items have.
             year: the release year; if no trained item has it, the nearest year of a trained item is used.
+            features: values for columns of the table of items (`data.items`): {"price": 12.5, "tags": "new|eco"}.
 
         Raises:
-            UserError: a user or a genre is unknown, a rating is off the scale, or the run does not predict ratings.
+            UserError: a user or a genre is unknown, a rating is off the scale, a feature has another type than its
+                column, or the run does not predict ratings.
         """
         users = index_ratings(
             ratings, lambda id: int(self.user_ids.to_indices(id)), self.scorer.scale, "user"
         )
-        return self.cold_start.new_item(users, genres, year)
+        return self.cold_start.new_item(users, genres, year, features)
 
     def fold_in_file(self, path: str | Path) -> NewUser:
         """Return a new user described by a CSV file of ratings or interactions; see `recsys.inference.ratings_csv`.

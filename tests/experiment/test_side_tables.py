@@ -144,3 +144,24 @@ def test_items_without_ratings_are_ranked_by_their_features(compose, files: Path
     rows = shown.stdout.splitlines()
     assert rows[0].startswith("item,title,year,genres,colour,price,tags,")
     assert len(rows) == 4
+
+
+@pytest.mark.slow
+def test_a_new_item_is_predicted_from_its_features(compose, files: Path) -> None:
+    train_result(compose(*keys(files), *FAST, "max_epochs=5", "loss=pointwise"), files / "run")
+    recommender = Recommender.load(files / "run")
+    red, blue = (
+        recommender.fold_in_item(features={"colour": colour, "price": 20}) for colour in ("red", "blue")
+    )
+    likes_red, likes_blue = list(range(1, 60, 2)), list(range(0, 60, 2))
+    assert red.predict(likes_red).mean() > blue.predict(likes_red).mean() + 1
+    assert red.predict(likes_blue).mean() < blue.predict(likes_blue).mean() - 1
+    for features, message in (
+        ({"color": "red"}, "the items have no column 'color'; they have .*'colour', 'price', 'tags'"),
+        ({"price": "cheap"}, "column 'price' has numbers, 'cheap' is not"),
+        ({"colour": 3}, "column 'colour' has text, '3' is not"),
+    ):
+        with pytest.raises(DataError, match=f"features: {message}"):
+            recommender.fold_in_item(features=features)
+    with pytest.raises(DataError, match="cannot be combined with genres"):
+        recommender.fold_in_item(features={"price": 3}, year=1990)
