@@ -1,6 +1,7 @@
 """`recsys-recommend`: recommendations, predictions and similar items from a finished run."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +212,9 @@ def _row(item: Mapping[Any, Any], is_table: bool) -> dict[str, Any]:
     """Return plain values; in a table, numbers are rounded, and ids and years have no thousands separator."""
     row = {key: None if value != value or str(value) == "<NA>" else value for key, value in item.items()}
     for key, value in row.items():
-        if isinstance(value, float):
+        if isinstance(value, datetime):  # of the table of items
+            row[key] = value.isoformat().removesuffix("T00:00:00")
+        elif isinstance(value, float):
             row[key] = f"{value:.2f}" if is_table else round(value, 4)
         elif is_table and key in ("item", "year"):
             row[key] = "" if value is None else str(value)

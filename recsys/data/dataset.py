@@ -229,7 +229,7 @@ def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:
             for start in range(0, len(ids), CHUNK):
                 digest.update(ids[start : start + CHUNK].astype(np.int64).data)
         else:
-            width = compute.max(compute.binary_length(pa.array(ids, pa.string()))).as_py() or 1
+            width = compute.max(compute.binary_length(pa.array(pd.unique(ids), pa.string()))).as_py() or 1
             digest.update(f"{len(ids)} texts of {width} bytes:".encode())
             rows = max(HASHED_BYTES // width, 1)
             for start in range(0, len(ids), rows):

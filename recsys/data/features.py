@@ -180,6 +180,8 @@ def _categories(column: str, lists: list[list[str]]) -> FeatureMatrix | str:
         return f"has {len(names):,} distinct values, more than {MAX_CATEGORIES:,}"
     if len(names) == len(lists) > 1 and (lengths == 1).all():
         return "has a different value in each row"
+    if len(names) * len(lists) > MAX_CELLS:
+        return f"has {len(names):,} categories for {len(lists):,} rows, which takes too much memory"
     rows = np.repeat(np.arange(len(lists)), lengths)
     values = np.zeros((len(lists), len(names)), np.float32)
     values[rows, codes] = 1
@@ -196,6 +198,8 @@ def _vectors(column: str, values: pa.Array, name: str) -> FeatureMatrix | str:
         )
     if not high:
         return "has empty vectors"
+    if high * len(values) > MAX_CELLS:
+        raise DataError(f"{name}: column {shortened(column)} has more than {MAX_CELLS:,} numbers")
     known = values.is_valid().to_numpy(zero_copy_only=False)
     numbers = np.zeros((len(values), high))
     flat = values.drop_null().flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

@@ -29,8 +29,8 @@ ALLOWED = (
 def rows_where(items: pd.DataFrame, expression: str) -> NDArray[np.bool_]:
     """Return which rows of a table fulfil an expression: bool (n,).
 
-    The expression has the syntax of Python and is parsed, never executed. A missing value fulfils no comparison. Text
-    with several values ("tea|herbal") is compared with `in`; capitals count.
+    The expression has the syntax of Python and is parsed, never executed. A missing value fulfils no comparison, but a
+    text without values fulfils `'vegan' not in tags`. Capitals count.
 
     Args:
         items: the item table.
@@ -44,7 +44,7 @@ def rows_where(items: pd.DataFrame, expression: str) -> NDArray[np.bool_]:
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
         return _evaluate(tree, items)
-    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, TypeError, KeyError, OverflowError, RecursionError, MemoryError):
         raise ConfigError(
             f"where={shortened(expression, 200)}: cannot be used; possible are {ALLOWED}"
         ) from None
@@ -71,34 +71,58 @@ def _compare(
 ) -> NDArray[np.bool_]:
     """Evaluate one comparison; one side is a column, the other a value or a list of values."""
     if isinstance(comparison, ast.In | ast.NotIn):
-        if isinstance(right, ast.Name):
-            value, column = _value(left), _column(right, items)
-            found = np.array([value in str(text).split("|") for text in column], dtype=bool)
+        if isinstance(right, ast.Name):  # 'vegan' in tags; no tags are a list without values
+            column, value = _column(right, items), _value(left)
+            if not isinstance(value, str) or not pd.api.types.is_string_dtype(column):
+                raise ConfigError(f"where: {value!r} in {column.name}: needs a text, and a column of texts")
+            found = np.array([value in text.split("|") for text in column], dtype=bool)
+            known = np.ones(len(found), dtype=bool)
         else:
-            found = _column(left, items).isin(_value(right)).to_numpy(bool)
-        return found if isinstance(comparison, ast.In) else ~found
+            column, values = _column(left, items), _value(right)
+            if not isinstance(values, list | tuple):
+                raise ValueError
+            found = column.isin([_like(column, value) for value in values]).to_numpy(bool)
+            known = _known(column)
+        return (found if isinstance(comparison, ast.In) else ~found) & known
     compare = COMPARISONS[type(comparison)]
     if isinstance(left, ast.Name):
         column, value = _column(left, items), _value(right)
-        return _mask(compare(column, _like(column, value)), column)
-    column, value = _column(right, items), _value(left)
-    return _mask(compare(_like(column, value), column), column)
+        result = compare(column, _like(column, value))
+    else:
+        column, value = _column(right, items), _value(left)
+        result = compare(_like(column, value), column)
+    return result.fillna(False).to_numpy(bool) & _known(column)
 
 
-def _mask(result: pd.Series, column: pd.Series) -> NDArray[np.bool_]:
-    return (result.fillna(False).astype(bool) & column.notna()).to_numpy(bool)
+def _known(column: pd.Series) -> NDArray[np.bool_]:
+    """Return where a column has a value; the empty text is none."""
+    return (column.notna() & (column != "" if pd.api.types.is_string_dtype(column) else True)).to_numpy(bool)
 
 
 def _like(column: pd.Series, value: Any) -> Any:
-    """Return a value as the type of a column: a date for dates; otherwise it must be of the same kind."""
-    if column.dtype.kind == "M":
+    """Return a value as the type of a column, with dates from text.
+
+    Raises:
+        ConfigError: it has another type.
+    """
+    kinds = {
+        "numbers": pd.api.types.is_numeric_dtype(column),
+        "dates": column.dtype.kind == "M",
+        "text": True,
+    }
+    kind = next(name for name, is_kind in kinds.items() if is_kind)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number != (kind == "numbers") or (not is_number and not isinstance(value, str)):
+        example = ", such as '2026-11-27'" if kind == "dates" else ""
+        raise ConfigError(f"where: column {column.name!r} has {kind}{example}; {shortened(value)} is not")
+    if kind != "dates":
+        return value
+    try:
         return pd.Timestamp(value)
-    if pd.api.types.is_numeric_dtype(column) != isinstance(value, int | float) or isinstance(value, bool):
+    except ValueError:
         raise ConfigError(
-            f"where: column {column.name!r} has {'numbers' if pd.api.types.is_numeric_dtype(column) else 'text'}, "
-            f"{value!r} is not"
-        )
-    return value
+            f"where: column {column.name!r} has dates, such as '2026-11-27'; {shortened(value)} is not"
+        ) from None
 
 
 def _column(node: ast.expr, items: pd.DataFrame) -> pd.Series:

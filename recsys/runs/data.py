@@ -20,6 +20,7 @@ from torch import Tensor
 from recsys.data.batches import present
 from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
+from recsys.data.sources.side_table import RESERVED
 from recsys.data.splits import Split
 from recsys.errors import RunError
 from recsys.models.scoring import Seen
@@ -222,11 +223,14 @@ def _columns_from_plain(content: dict[str, Any], n_items: int) -> dict[str, Any]
     if not isinstance(texts, dict) or not isinstance(numbers, dict) or not isinstance(dates, list):
         raise ValueError("item columns are not as expected")
     names = _texts(content.get("item_columns", []), len(texts) + len(numbers))
-    if set(names) != {*texts, *numbers} or {"title", "year", "genres"} & set(names):
+    if set(names) != {*texts, *numbers} or RESERVED & set(names):
         raise ValueError("item columns do not have the expected names")
     columns: dict[str, Any] = {name: _texts(values, n_items) for name, values in texts.items()}
     for name, tensor in numbers.items():
-        values = pd.Series(check_tensor(tensor, (n_items,), (torch.float64,)).numpy())
+        if not isinstance(tensor, Tensor) or tensor.dtype != torch.float64 or tensor.shape != (n_items,):
+            raise ValueError("an item column is not a column of numbers")
+        values = pd.Series(tensor.numpy())
+        values = values.where(np.isfinite(values))  # missing where there is no number
         columns[name] = pd.to_datetime(values, unit="s", errors="coerce") if name in dates else values
     return {name: columns[name] for name in names}
 

@@ -53,7 +53,7 @@ def test_values_are_those_of_the_file_and_the_options(monkeypatch: pytest.Monkey
     ("call", "message"),
     [
         (lambda: source_by_name("ml-100"), "data=ml-100: unknown name; choose ml-100k, ml-10m, ml-1m"),
-        (lambda: split_by_name("base"), "split=base: unknown name; choose kfold, leave-last, new-items"),
+        (lambda: split_by_name("base"), "split=base: unknown name; choose files, kfold, leave-last"),
         (lambda: source_by_name("table"), "data=table: option 'path' needs a value"),
         (lambda: split_by_name("random", folds=3), "split=random: no option 'folds'; choose seed, val, test"),
     ],

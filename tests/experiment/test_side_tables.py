@@ -1,6 +1,7 @@
 """Tables of items and users next to the ratings, from files to recommendations."""
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -111,10 +112,11 @@ def test_ids_are_compared_as_text_if_one_file_has_text_ids(tmp_path: Path) -> No
     [
         ("product,title\n10,Ten\n", r"no column 'item'; the file has 'product', 'title'"),
         ("item,title\n10,Ten\n10,Tenth\n", "id 10 occurs twice"),
-        ("item,title\n10,Ten\n,None\n", "row 2: the id is missing"),
+        ("item,title\n10,Ten\n,None\n", "row 2: id '' is empty"),
         ("item,title\nx,Ten\ny,None\n", "has none of the ids in data.path, such as '10'"),
         ("item,title\n10,Ten,3\n", r"CSV parse error.*Expected 2 columns, got 3"),
         ("item,a,a\n10,1,2\n", "several columns are called 'a'"),
+        ("item,title\n", "has no rows below the header"),
     ],
 )
 def test_bad_tables_are_named(text: str, message: str, tmp_path: Path) -> None:
@@ -122,6 +124,68 @@ def test_bad_tables_are_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text(text)
     with pytest.raises(DataError, match=rf"data\.items.*{message}"):
         Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load()
+
+
+def test_text_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,10,4\n")
+    for name, content in (("title", b"item,title\n10,caf\xe9\n"), ("the header", b"item,t\xefle\n10,a\n")):
+        (tmp_path / "i.csv").write_bytes(content)
+        with pytest.raises(DataError, match=r"data\.items=.*UTF-8"):
+            Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load()
+        assert name
+
+
+def test_titles_are_kept_as_they_are(tmp_path: Path) -> None:
+    titles = ["300", "A | B", "NA", "null", "|", "2026-01-01"]
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,NA,4\n1,b,2\n")
+    for texts in (titles, ["300", "20", "7", "1", "2", "3"], ["2026-01-01"] * 5 + ["2026-02-01"]):
+        rows = "".join(
+            f"{id},{text}\n" for id, text in zip(("NA", "b", "c", "d", "e", "null"), texts, strict=True)
+        )
+        (tmp_path / "i.csv").write_text("item,title\n" + rows)
+        dataset = Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load()
+        assert dict(zip(dataset.item_ids.ids.tolist(), dataset.item_table["title"], strict=True)) == dict(
+            zip(("NA", "b", "c", "d", "e", "null"), texts, strict=True)
+        )
+
+
+def test_years_that_are_none_are_unknown(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n" + "".join(f"1,{item},4\n" for item in range(5)))
+    years = ["1990", "19990101", "3000000000", "inf", ""]
+    rows = "".join(f"{item},{year}\n" for item, year in enumerate(years))
+    (tmp_path / "i.csv").write_text("item,year\n" + rows)
+    table = Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load().item_table
+    assert table["year"].fillna(0).tolist() == [1990, 0, 0, 0, 0]
+
+
+def test_missing_values_are_saved_with_the_run_and_dates_are_printed(compose, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text(
+        "user,item,rating\n"
+        + "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(30) for item in range(6))
+    )
+    (tmp_path / "i.csv").write_text(
+        "item,price,added,brand\n0,,2026-01-02,\n1,2.5,,B\n2,inf,2026-05-01T10:00:00,A\n"
+    )
+    names = {"path": "r.csv", "items": "i.csv"}
+    paths = [f"data.{key}={tmp_path / name}" for key, name in names.items()]
+    cfg = compose("data=table", *paths, *FAST, "model=bias", "max_epochs=1", "ranking.k=0")
+    train_result(cfg, tmp_path / "run")
+    table = (
+        Recommender.load(tmp_path / "run")
+        .recommend(1, k=6, min_ratings=0, filter_seen=False)
+        .set_index("item")
+    )
+    assert table["price"].isna().to_dict() == {0: True, 1: False, 2: True, 3: True, 4: True, 5: True}
+    assert table["added"].notna().sum() == 2
+    done = run(
+        "recommend", f"run={tmp_path / 'run'}", "user=1", "min_ratings=0", "filter_seen=false", "format=json"
+    )
+    rows = {row["item"]: row for row in json.loads(done.stdout)}
+    assert (rows[0]["added"], rows[1]["added"], rows[2]["added"]) == (
+        "2026-01-02",
+        None,
+        "2026-05-01T10:00:00",
+    )
 
 
 def test_a_missing_table_is_reported_before_anything_is_read(compose, files: Path) -> None:

@@ -9,6 +9,7 @@ ITEMS = pd.DataFrame(
         "title": ["Mint tea", "Green tea", "Mug", "Unknown"],
         "price": [4.5, 20.0, 12.0, None],
         "tags": ["tea|herbal", "tea", "", ""],
+        "brand": ["Acme", "Bolt", "", ""],
         "added": pd.to_datetime(["2026-01-01", "2026-06-01", None, "2025-01-01"]),
     }
 )
@@ -31,6 +32,12 @@ ITEMS = pd.DataFrame(
         ("added >= '2026-01-01'", [0, 1]),
         ("added<'2026-01-01' or (price==20 and 'tea' in tags)", [1, 3]),
         ("price > -1", [0, 1, 2]),
+        ("price not in [20]", [0, 2]),
+        ("added in ['2026-06-01', '2025-01-01']", [1, 3]),
+        ("added not in ['2026-06-01']", [0, 3]),
+        ("brand != 'Acme'", [1]),  # a missing brand fulfils no comparison
+        ("brand < 'B'", [0]),
+        ("'vegan' not in tags", [0, 1, 2, 3]),
     ],
 )
 def test_rows_that_fulfil_a_condition(expression: str, rows: list[int]) -> None:
@@ -40,11 +47,16 @@ def test_rows_that_fulfil_a_condition(expression: str, rows: list[int]) -> None:
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("cost<20", "the items have no column 'cost'; they have 'title', 'price', 'tags', 'added'"),
-        ("price<'a'", "column 'price' has numbers, 'a' is not"),
-        ("title<3", "column 'title' has text, 3 is not"),
-        ("price<True", "column 'price' has numbers, True is not"),
-        ("added<'soon'", "cannot be used; possible are comparisons"),
+        ("cost<20", "the items have no column 'cost'; they have 'title', 'price', 'tags', 'brand', 'added'"),
+        ("price<'a'", "column 'price' has numbers; 'a' is not"),
+        ("title<3", "column 'title' has text; '3' is not"),
+        ("price<True", "column 'price' has numbers; 'True' is not"),
+        ("added<'soon'", "column 'added' has dates, such as '2026-11-27'; 'soon' is not"),
+        ("added>2020", "column 'added' has dates, such as '2026-11-27'; '2020' is not"),
+        ("price in ['a']", "column 'price' has numbers; 'a' is not"),
+        ("5 in tags", "5 in tags: needs a text, and a column of texts"),
+        ("'nan' in price", "'nan' in price: needs a text, and a column of texts"),
+        ("price<1" + "0" * 400, "cannot be used; possible are comparisons"),
         *[
             (text, "cannot be used; possible are comparisons")
             for text in (

@@ -10,16 +10,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
-from recsys.data.ids import MAX_ID_LENGTH
+from recsys.data.ids import MAX_ID_LENGTH, text_id_problem
 from recsys.data.ratings_file.fast import integer_ids
 from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat
-from recsys.data.ratings_file.times import parse_times
+from recsys.data.ratings_file.numbers import MAX_INTEGER
+from recsys.data.ratings_file.times import parse_time, parse_times
 from recsys.errors import DataError, first_line, shortened
 
-MAX_ROWS_PER_BYTE = 100  # Parquet stores equal values once, so a small file could fill the memory
-Column = tuple[
-    pd.Series, NDArray[np.bool_], str
-]  # values, which of them are bad, and what is wrong with those
+MAX_VALUES_PER_BYTE = 100  # Parquet stores equal values once, so a small file could fill the memory
+Column = tuple[NDArray, NDArray[np.bool_], str]  # values, which of them are bad, and what is wrong with those
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -30,9 +29,14 @@ def parquet_columns(path: Path) -> list[str]:
     """
     try:
         with parquet.ParquetFile(path) as file:
-            rows, size = file.metadata.num_rows, path.stat().st_size
-            if rows > MAX_ROWS_PER_BYTE * size:
-                raise DataError(f"{path}: claims to have {rows:,} rows in {size:,} bytes; check the file")
+            metadata, size = file.metadata, path.stat().st_size
+            values = sum(
+                metadata.row_group(group).column(column).num_values
+                for group in range(metadata.num_row_groups)
+                for column in range(metadata.num_columns)
+            )
+            if max(values, metadata.num_rows) > MAX_VALUES_PER_BYTE * size:
+                raise DataError(f"{path}: claims to have {values:,} values in {size:,} bytes; check the file")
             return file.schema_arrow.names
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
@@ -56,7 +60,9 @@ def read_parquet(
         DataError: a column has a type that cannot be used, or a row is bad and on_bad_rows is "error".
     """
     try:
-        content = parquet.read_table(path, columns=fmt.names)
+        # Ids as a dictionary: a text of 1,000 characters in each row is stored once, and takes as little memory here.
+        content = parquet.read_table(path, columns=fmt.names, read_dictionary=list(fmt.names[:2]))
+        content.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
     columns: dict[str, Column] = {}
@@ -83,8 +89,10 @@ def read_parquet(
     kept = table[~(bad | repeats)].reset_index(drop=True)
     kept = kept.astype({"rating": np.float32, "timestamp": np.int64})
     for side in ("user", "item"):
-        if kept[side].dtype.kind == "f":  # bad rows without a value made whole numbers floats
-            kept[side] = kept[side].astype(np.int64)
+        if kept[side].dtype.kind not in "iu":
+            codes, distinct = pd.factorize(kept[side].to_numpy(object))
+            if (integers := integer_ids(pa.array(distinct, pa.string()))) is not None:
+                kept[side] = integers[codes]
     return kept[COLUMNS], n - len(kept)
 
 
@@ -103,36 +111,38 @@ def _repeats(table: pd.DataFrame, valid: NDArray[np.bool_]) -> NDArray[np.bool_]
 
 
 def _ids(values: pa.Array, place: str) -> Column:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if pa.types.is_integer(values.type):
-        return _whole(values, place)
-    if pa.types.is_floating(values.type):  # pandas makes floats of integers if one is missing
-        return _whole(values, place)
-    if not _is_text(values.type):
-        raise DataError(f"{place} has the type {values.type}; ids must be whole numbers or text")
-    texts = compute.utf8_trim_whitespace(values.cast(pa.string()))
-    lengths = compute.utf8_length(texts)
-    is_bad = compute.or_(
-        compute.or_(compute.equal(lengths, 0), compute.greater(lengths, MAX_ID_LENGTH)),
-        compute.match_substring(texts, "\0"),
-    )
-    flags = compute.fill_null(is_bad, True).to_numpy(zero_copy_only=False)
-    integers = integer_ids(texts.filter(pa.array(~flags)))
-    ids = texts.to_numpy(zero_copy_only=False)
-    if integers is not None and len(integers):
-        ids = np.zeros(len(texts), np.int64)
-        ids[~flags] = integers
-    return pd.Series(ids), flags, f"is empty, longer than {MAX_ID_LENGTH} characters, or has a NUL character"
+    """Return integers, or text as Python objects."""
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(
+        kind
+    ):  # pandas makes floats of integers if one is missing
+        decoded = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+        return _whole(decoded)
+    if not _is_text(kind):
+        raise DataError(f"{place} has the type {kind}; ids must be whole numbers or text")
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    distinct = compute.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
+    texts = pd.Series([*distinct, ""], dtype=object)  # the last one is that of missing values
+    is_bad = np.array([not text or text_id_problem(text) is not None for text in texts])
+    codes = compute.fill_null(encoded.indices, len(distinct)).to_numpy(zero_copy_only=False)
+    reason = f"is empty, longer than {MAX_ID_LENGTH} characters, or has a NUL character"
+    return texts.to_numpy()[codes], is_bad[codes], reason
 
 
-def _whole(values: pa.Array, place: str) -> Column:
+def _whole(values: pa.Array) -> Column:
     """Return integers, or floats that are integers."""
-    floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    missing = compute.is_null(values, nan_is_null=True).to_numpy(zero_copy_only=False)
-    is_bad = missing | ~((floats == np.floor(floats)) & (np.abs(floats) < 2**63))
-    whole = compute.if_else(pa.array(is_bad), pa.scalar(0, values.type), values)
-    return pd.Series(whole.cast(pa.int64()).to_numpy()), is_bad, "is not a whole number of 64 bits"
+    if pa.types.is_integer(values.type):
+        is_bad = compute.is_null(values)
+        if pa.types.is_uint64(values.type):
+            is_bad = compute.or_(
+                is_bad, compute.fill_null(compute.greater(values, pa.scalar(MAX_INTEGER, pa.uint64())), True)
+            )
+        flags = is_bad.to_numpy(zero_copy_only=False)
+    else:
+        floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        flags = ~((floats == np.floor(floats)) & (np.abs(floats) < 2**53))
+    whole = compute.if_else(pa.array(flags), pa.scalar(0, values.type), values)
+    return whole.cast(pa.int64()).to_numpy(), flags, "is not a whole number of 64 bits"
 
 
 def _ratings(values: pa.Array, scale: tuple[float, float], place: str) -> Column:
@@ -142,28 +152,40 @@ def _ratings(values: pa.Array, scale: tuple[float, float], place: str) -> Column
     ratings = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
     low, high = np.float32(scale[0]), np.float32(scale[1])
     is_bad = ~((ratings >= low) & (ratings <= high))
-    return pd.Series(ratings), is_bad, f"is off the scale {low:g} to {high:g} (data.scale)"
+    return ratings, is_bad, f"is off the scale {low:g} to {high:g} (data.scale)"
 
 
 def _times(values: pa.Array, place: str) -> Column:
     kind: Any = values.type
+    reason = "is not a time since 1970"
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        values = values.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    elif _is_text(kind):
-        known = values.drop_null().cast(pa.string())
-        try:
-            parsed = parse_times(pa.chunked_array([known])).values
-        except ValueError:
-            raise DataError(
-                f"{place} has texts that are neither whole numbers nor dates such as 2026-11-27"
-            ) from None
-        seconds = np.full(len(values), -1, np.int64)
-        seconds[values.is_valid().to_numpy(zero_copy_only=False)] = parsed
-        values = pa.array(seconds)
-    elif not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
+        nanoseconds = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        times, is_bad, _ = _whole(nanoseconds)
+        return times // 10**6, is_bad | (times < 0), reason
+    if _is_text(kind):
+        return (*_parsed(values.cast(pa.string())), reason)
+    if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
         raise DataError(f"{place} has the type {kind}; times must be whole numbers, timestamps or dates")
-    times, is_bad, _ = _whole(values, place)
-    return times, is_bad | (times < 0).to_numpy(), "is not a time since 1970"
+    times, is_bad, _ = _whole(values)
+    return times, is_bad | (times < 0), reason
+
+
+def _parsed(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the times that texts are, and which of them are none; the first valid one says if they are dates."""
+    times = np.full(len(texts), -1, np.int64)
+    known = texts.is_valid().to_numpy(zero_copy_only=False)
+    try:
+        times[known] = parse_times(pa.chunked_array([texts.drop_null()])).values
+    except ValueError:
+        are_dates = None
+        for row in np.flatnonzero(known):
+            try:
+                time, is_date = parse_time(texts[row].as_py())
+            except ValueError:
+                continue
+            are_dates = is_date if are_dates is None else are_dates
+            times[row] = time if is_date == are_dates else -1
+    return times, times < 0
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -63,6 +63,9 @@ def read_file(
                 fmt = next((one for one in candidates if user in read_header(text, one)), candidates[0])
             fmt = match_columns(f"{text.name} line 1", fmt, read_header(text, fmt))
             rows, dropped = read_ratings(text, fmt, scale, on_bad_rows)
+    if rows.empty:
+        reason = f"; all {dropped} rows are bad, data.on_bad_rows=error names the first" if dropped else ""
+        raise DataError(f"{name}: holds no ratings{reason}")
     rows["timestamp"] = to_seconds(rows["timestamp"].to_numpy(), name)
     return Content(rows, fmt.columns[1], dropped, name)
 

@@ -19,14 +19,14 @@ from recsys.data.ratings_file.parquet import parquet_columns
 from recsys.data.ratings_file.read import read_header
 from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
 
-RESERVED = (
-    "item",
-    "prediction",
-    "score",
-    "deviation",
-    "ratings",
-    "interactions",
-)  # columns of recommendations
+# Columns of recommendations, which a table cannot replace; title, year and genres are taken from it.
+RESERVED = frozenset(
+    [
+        *("item", "user", "to", "title", "year", "genres"),
+        *("prediction", "score", "deviation", "similarity", "ratings", "interactions"),
+    ]
+)
+MAX_YEAR = 9999
 SEPARATORS = (",", "\t", ";", "|")  # tried in this order; the first with which the header has the id column
 
 
@@ -65,16 +65,19 @@ def describe_items(side: SideTable, title: str, options: Options, name: str) -> 
     columns: dict[str, pd.Series] = {}
     for column in side.columns.column_names:
         values = as_column(column, side.columns[column].combine_chunks(), options)
-        if values is not None and column not in RESERVED:
+        if values is not None and column != title:
             columns[column] = values
-    known = pd.DataFrame({"item": side.ids} | columns)
-    titles = known.pop(title) if title in known else pd.Series("", index=known.index)
-    known["title"] = titles.where(titles != "", None)
-    has_years = "year" in known and known["year"].dtype.kind == "f"
-    years = known["year"].round() if has_years else pd.Series(np.nan, index=known.index)
-    known["year"] = years.astype("Int32")
-    if "genres" not in known or known["genres"].dtype != object:
-        known["genres"] = ""
+    years, genres = columns.pop("year", None), columns.pop("genres", None)
+    known = pd.DataFrame(
+        {"item": side.ids} | {name: values for name, values in columns.items() if name not in RESERVED}
+    )
+    has_title = title in side.columns.column_names
+    texts = side.columns[title].cast(pa.string()).to_pylist() if has_title else [None] * len(known)
+    known["title"] = pd.Series([text or None for text in texts], dtype=object)
+    if years is None or years.dtype.kind != "f":
+        years = pd.Series(np.nan, index=known.index)
+    known["year"] = years.where(years.abs() <= MAX_YEAR).round().astype("Int32")
+    known["genres"] = "" if genres is None or genres.dtype.kind == "f" else genres
     without_title = side.columns.drop_columns([title]) if title in side.columns.column_names else side.columns
     return Described(known, make_features(without_title, options, name))
 
@@ -103,6 +106,10 @@ def read_side_table(path: Path, id_name: str, key: str) -> SideTable:
     with os_error_as_data_error(f"{key}={path}", f"; check {key}"):
         kind = kind_of(path)
         table = _read_parquet(path, id_name, key) if kind == "parquet" else _read_text(path, id_name, key)
+    if not len(table):
+        raise DataError(f"{key}={path}: has no rows below the header")
+    for name in table.column_names:
+        _check_text(table[name], f"{key}={path}: column {shortened(name)}")
     ids = _ids(table[id_name], f"{key}={path}: column {shortened(id_name)}")
     return SideTable(ids, table.drop_columns([id_name]))
 
@@ -128,14 +135,28 @@ def _read_text(path: Path, id_name: str, key: str) -> pa.Table:
             return csv.read_csv(
                 pa.PythonFile(file),
                 parse_options=csv.ParseOptions(delimiter=separator),
+                # "NA" is a missing number, but may be a title.
                 convert_options=csv.ConvertOptions(
-                    column_types={id_name: pa.string()},
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
+                    column_types={id_name: pa.string()}, strings_can_be_null=False
                 ),
             )
-        except pa.ArrowException as error:
-            raise DataError(f"{key}={path}: {first_line(error):.200}") from None
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise DataError(f"{key}={path}: {first_line(error):.200} (text must be UTF-8)") from None
+
+
+def _check_text(column: pa.ChunkedArray, place: str) -> None:
+    """Check that text is UTF-8; pyarrow reads other text in a CSV file as binary.
+
+    Raises:
+        DataError: it is not.
+    """
+    try:
+        column.validate(full=True)
+        is_text = not pa.types.is_binary(column.type) and not pa.types.is_large_binary(column.type)
+    except pa.ArrowInvalid:
+        is_text = False
+    if not is_text:
+        raise DataError(f"{place} is not UTF-8 text; save the file as UTF-8, or leave the column out")
 
 
 def _require_column(header: list[str], id_name: str, path: Path, key: str) -> None:
@@ -144,6 +165,8 @@ def _require_column(header: list[str], id_name: str, path: Path, key: str) -> No
             f"{key}={path}: no column {id_name!r}; the file has {listed(header) or 'none'}. The id column has the name "
             "of data.item or data.user"
         )
+    if any("\ufffd" in name for name in header):  # the replacement for bytes that cannot be decoded
+        raise DataError(f"{key}={path}: the names of the columns are not UTF-8 text; save the file as UTF-8")
     if repeated := [name for name in header if header.count(name) > 1]:
         raise DataError(
             f"{key}={path}: several columns are called {shortened(repeated[0])}; names must be unique"

@@ -127,6 +127,8 @@ class Table(Source):
                     f"data.separator={shortened(self.separator)}: must be one ASCII character that is not a letter, "
                     "a digit, a sign, a point, a double quote, a line end or NUL, such as ',' or '\\t'"
                 )
+        if not self.list_separator:
+            yield "data.list_separator='': must have at least one character, such as '|'"
         if self.duplicates == "count" and self.has_ratings:
             yield (
                 "data.duplicates=count: rows with ratings cannot be counted; use data.duplicates=last, or "
@@ -180,7 +182,9 @@ class Table(Source):
 
     def _options(self, chosen: list[str] | None) -> Options:
         return Options(
-            None if chosen is None else tuple(chosen), tuple(self.categorical), self.list_separator
+            None if chosen is None else tuple(dict.fromkeys(chosen)),
+            tuple(self.categorical),
+            self.list_separator,
         )
 
     def _format(self) -> RatingsFormat:

@@ -1,6 +1,7 @@
 """Files of several formats with the same rows give the same dataset; times, repeated rows and interactions."""
 
 import gzip
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def test_bad_rows_of_parquet_files_are_named_or_dropped(kind: str, tmp_path: Pat
         ("user", pa.array([True]), "column 'user' has the type bool; ids must be whole numbers or text"),
         ("rating", pa.array(["4"]), "column 'rating' has the type string; ratings must be numbers"),
         ("time", pa.array([True]), "column 'time' has the type bool; times must be whole numbers"),
-        ("time", pa.array(["soon"]), "column 'time' has texts that are neither whole numbers nor dates"),
+        ("time", pa.array(["soon"]), "row 1: time 'soon' is not a time since 1970"),
     ],
 )
 def test_types_that_cannot_be_used_are_refused(
@@ -239,3 +240,80 @@ def test_the_counts_of_all_pairs_add_up_to_the_rows(events: list[tuple[int, int,
         assert row.timestamp == max(
             time for user, item, time in events if (user, item) == (row.user, row.item)
         )
+
+
+@pytest.mark.parametrize("form", ["comma", "parquet"])
+def test_a_file_without_valid_rows_is_reported(form: str, tmp_path: Path) -> None:
+    for rows, drop in ((ROWS.iloc[:0], "error"), (ROWS.assign(rating=9.0), "drop")):
+        path = write(tmp_path, form, rows)
+        for _ in range(2):  # nothing broken is left in the cache
+            with pytest.raises(DataError, match=r"holds no ratings"):
+                Table(str(path), on_bad_rows=drop).load()  # type: ignore[arg-type]
+
+
+def test_parquet_text_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
+    text = pa.Array.from_buffers(pa.string(), 1, [None, *pa.array([b"caf\xe9"]).buffers()[1:]])
+    parquet.write_table(pa.table({"user": text, "item": [1], "rating": [3]}), tmp_path / "r.parquet")
+    with pytest.raises(DataError, match=r"cannot be read as Parquet .*UTF8"):
+        Table(str(tmp_path / "r.parquet")).load()
+
+
+def test_small_parquet_files_with_many_values_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    many = pa.array(np.zeros(3_000_000, np.int8))
+    lists = pa.ListArray.from_arrays(pa.array([0, len(many)], pa.int32()), many)
+    for table in (
+        pa.table({"user": [1], "item": [1], "rating": [1], "vector": lists}),
+        pa.table({"user": many, "item": many, "rating": many}),
+    ):
+        parquet.write_table(table, path, compression="zstd")
+        with pytest.raises(DataError, match=r"claims to have [39],000,00[03] values in"):
+            Table(str(path)).load()
+
+
+def test_long_ids_in_each_row_take_little_memory(tmp_path: Path) -> None:
+    n = 50_000
+    users = pa.array([f"{row % 200:03d}" + "x" * 990 for row in range(n)]).dictionary_encode()
+    columns = {
+        "user": users,
+        "item": pa.array(np.arange(n) // 200),
+        "rating": pa.array(np.full(n, 3, np.int8)),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "r.parquet")
+    tracemalloc.start()
+    try:
+        assert len(Table(str(tmp_path / "r.parquet")).load()) == n
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_largest_integers_are_ids_in_any_format(tmp_path: Path) -> None:
+    ids = [2**63 - 1, -(2**63), 2**63 - 511, 5]
+    rows = pd.DataFrame({"user": ids, "item": [1] * 4, "rating": [3] * 4})
+    for form in ("comma", "parquet"):
+        assert Table(str(write(tmp_path, form, rows))).load().user_ids.ids.tolist() == sorted(ids)
+    too_large = pa.table({"user": pa.array([2**63], pa.uint64()), "item": [1], "rating": [3]})
+    parquet.write_table(too_large, tmp_path / "u.parquet")
+    with pytest.raises(DataError, match=f"user '{2**63}' is not a whole number of 64 bits"):
+        Table(str(tmp_path / "u.parquet")).load()
+
+
+@pytest.mark.parametrize("form", ["comma", "parquet"])
+def test_the_kind_of_ids_and_bad_times_do_not_depend_on_the_format(form: str, tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {
+            "user": ["1", "2", "x", "4"],
+            "item": ["1", "2", "3", "4"],
+            "rating": [3, 4, 9, 5],
+            "time": ["2026-01-01", "soon", "2026-01-01", "2026-01-02"],
+        }
+    )
+    dataset = Table(str(write(tmp_path, form, rows)), time="time", on_bad_rows="drop").load()
+    assert dataset.user_ids.ids.tolist() == [1, 4]
+    assert dataset.dropped == 2
+    early = pd.DataFrame(
+        {"user": [1], "item": [1], "rating": [3], "time": pd.to_datetime(["1969-12-31T23:59:59.5"])}
+    )
+    with pytest.raises(DataError, match="time"):
+        Table(str(write(tmp_path, form, early)), time="time").load()
