@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,14 @@ from recsys.data.ratings_file.times import parse_time, parse_times
 from recsys.errors import DataError, first_line, shortened
 
 MAX_VALUES_PER_BYTE = 100  # Parquet stores equal values once, so a small file could fill the memory
-Column = tuple[NDArray, NDArray[np.bool_], str]  # values, which of them are bad, and what is wrong with those
+
+
+class Column(NamedTuple):
+    """Values of a column (n,), which of them are bad (n,), and what is wrong with those."""
+
+    values: NDArray
+    is_bad: NDArray[np.bool_]
+    reason: str
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -74,7 +81,10 @@ def read_parquet(
         else:
             columns[role] = (_times if role == "timestamp" else _ids)(values, place)
     n = len(content)
-    table = pd.DataFrame({role: values for role, (values, _, _) in columns.items()})
+    # With their own types: pandas would copy each text id into a column of text.
+    table = pd.DataFrame(
+        {role: pd.Series(one.values, dtype=one.values.dtype) for role, one in columns.items()}
+    )
     for role, default in (("rating", np.float32(1)), ("timestamp", np.int64(0))):
         if role not in table:
             table[role] = np.full(n, default)
@@ -126,7 +136,7 @@ def _ids(values: pa.Array, place: str) -> Column:
     is_bad = np.array([not text or text_id_problem(text) is not None for text in texts])
     codes = compute.fill_null(encoded.indices, len(distinct)).to_numpy(zero_copy_only=False)
     reason = f"is empty, longer than {MAX_ID_LENGTH} characters, or has a NUL character"
-    return texts.to_numpy()[codes], is_bad[codes], reason
+    return Column(texts.to_numpy()[codes], is_bad[codes], reason)
 
 
 def _whole(values: pa.Array) -> Column:
@@ -142,7 +152,7 @@ def _whole(values: pa.Array) -> Column:
         floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         flags = ~((floats == np.floor(floats)) & (np.abs(floats) < 2**53))
     whole = compute.if_else(pa.array(flags), pa.scalar(0, values.type), values)
-    return whole.cast(pa.int64()).to_numpy(), flags, "is not a whole number of 64 bits"
+    return Column(whole.cast(pa.int64()).to_numpy(), flags, "is not a whole number of 64 bits")
 
 
 def _ratings(values: pa.Array, scale: tuple[float, float], place: str) -> Column:
@@ -152,7 +162,7 @@ def _ratings(values: pa.Array, scale: tuple[float, float], place: str) -> Column
     ratings = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
     low, high = np.float32(scale[0]), np.float32(scale[1])
     is_bad = ~((ratings >= low) & (ratings <= high))
-    return ratings, is_bad, f"is off the scale {low:g} to {high:g} (data.scale)"
+    return Column(ratings, is_bad, f"is off the scale {low:g} to {high:g} (data.scale)")
 
 
 def _times(values: pa.Array, place: str) -> Column:
@@ -161,13 +171,13 @@ def _times(values: pa.Array, place: str) -> Column:
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         nanoseconds = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         times, is_bad, _ = _whole(nanoseconds)
-        return times // 10**6, is_bad | (times < 0), reason
+        return Column(times // 10**6, is_bad | (times < 0), reason)
     if _is_text(kind):
-        return (*_parsed(values.cast(pa.string())), reason)
+        return Column(*_parsed(values.cast(pa.string())), reason)
     if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
         raise DataError(f"{place} has the type {kind}; times must be whole numbers, timestamps or dates")
     times, is_bad, _ = _whole(values)
-    return times, is_bad | (times < 0), reason
+    return Column(times, is_bad | (times < 0), reason)
 
 
 def _parsed(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -68,6 +68,8 @@ class FileTracker(Tracker):
             logger = instantiate(self._node, **change)
             if not isinstance(logger, Logger):
                 raise TypeError(f"a {type(logger).__name__} is not a logger")
+            if isinstance(logger, TensorBoardLogger):
+                _ = logger.experiment  # opens the file, with arguments that the logger does not check
         except Exception as error:  # arguments of a class of Lightning, which does not check them
             raise ConfigError(f"{self._key}: {first_line(error.__cause__ or error)}") from None
         if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
