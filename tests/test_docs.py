@@ -117,6 +117,10 @@ def test_the_site_has_the_api_and_loads_nothing_from_the_network(
     site = tmp_path / "build" / "site"
     assert 'id="recsys.Recommender.recommend"' in (site / "api" / "recsys" / "index.html").read_text()
     assert 'id="recsys.training.RatingModule"' in (site / "api" / "training" / "index.html").read_text()
+    for page in (site / "api").rglob("*.html"):
+        assert "<blockquote>" not in page.read_text(), (
+            "examples (>>>) need a section Examples: in the docstring"
+        )
     assert 'href="../own-data/"' in (site / "sweeps" / "index.html").read_text()
     for page in site.rglob("*.html"):
         tags = re.findall(r"<(?:script|img|iframe|link)\b[^>]*>", page.read_text())
