@@ -5,9 +5,11 @@ BIN := .venv/bin
 MIN_COVERAGE ?= 97
 # Of `make bench-gpu`: cuda or cpu.
 DEVICE ?= cuda
+# Data of the tutorial in the site: synthetic needs no network; ml-100k has real titles.
+TUTORIAL_DATA ?= synthetic
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: setup train test test-all lint bench bench-gpu
+.PHONY: setup train test test-all lint docs bench bench-gpu
 
 setup: .venv/.done ## create the environment in .venv
 
@@ -34,6 +36,11 @@ lint: setup ## style, format, types, order of the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup ## build the documentation site in build/site, and fail if a link is broken; TUTORIAL_DATA=ml-100k to publish it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" TUTORIAL_DATA=$(TUTORIAL_DATA) $(BIN)/python docs/build_site.py
+	$(BIN)/zensical build --clean --strict
 
 bench-gpu: setup ## check and measure everything on a GPU, for at most eight minutes; DEVICE=cpu runs it with tiny sizes
 	$(BIN)/python benchmarks/gpu.py --device $(DEVICE) --json bench-gpu.json

@@ -13,8 +13,9 @@ log = logging.getLogger(__name__)
 def compose(*overrides: str, name: str = "train") -> DictConfig:
     """Compose a configuration; works inside and outside a Hydra app.
 
-    >>> compose("model=bias", "seed=3").seed
-    3
+    Examples:
+        >>> compose("model=bias", "seed=3").seed
+        3
 
     Args:
         overrides: as typed after recsys-train.

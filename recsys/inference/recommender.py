@@ -42,16 +42,17 @@ class Recommender:
     Predictions are ratings. A run with loss=bpr or loss=softmax has scores instead, which order the items of one
     user and cannot be compared between users.
 
-    >>> recommender = Recommender(load_run(run))
-    >>> recommender.recommend(7, k=2).columns.tolist()
-    ['item', 'title', 'year', 'genres', 'prediction', 'ratings']
-    >>> isinstance(recommender.predict(7, "synthetic item 3"), float)
-    True
-    >>> recommender.predict([7, 8, 9], 3).shape
-    (3,)
-    >>> eve = recommender.fold_in({1: 5, "synthetic item 2": 1.5})
-    >>> len(eve.recommend(k=3)), 0 < eve.explained < 1
-    (3, True)
+    Examples:
+        >>> recommender = Recommender(load_run(run))
+        >>> recommender.recommend(7, k=2).columns.tolist()
+        ['item', 'title', 'year', 'genres', 'prediction', 'ratings']
+        >>> isinstance(recommender.predict(7, "synthetic item 3"), float)
+        True
+        >>> recommender.predict([7, 8, 9], 3).shape
+        (3,)
+        >>> eve = recommender.fold_in({1: 5, "synthetic item 2": 1.5})
+        >>> len(eve.recommend(k=3)), 0 < eve.explained < 1
+        (3, True)
 
     Args:
         run: a loaded run.
