@@ -81,8 +81,10 @@ def _build(run: LoadedRun, key: str, kind: type[T]) -> T:
         RunError: it cannot be built, or is not a `kind`.
     """
     try:
-        import_target(run.checkpoint.config[key]["_target_"])  # its errors say what to do
-        built = instantiate(run.checkpoint.config[key], _convert_="all")
+        node = run.checkpoint.config[key]
+        if isinstance(node, dict) and "_target_" in node:
+            import_target(node["_target_"])  # its errors say what to do
+        built = instantiate(node, _convert_="all")
     except Exception as error:  # a configuration that was tampered with causes many kinds of errors
         raise RunError(
             f"run={run.folder}: its configuration of {key} is not valid ({first_line(error.__cause__ or error):.600})"

@@ -16,7 +16,7 @@ def test_every_class_in_conf_is_trusted() -> None:
     files = [file for file in Path(conf_dir()).glob("**/*.yaml") if "hydra" not in file.parts]
     used = set().union(*(targets(yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files))
     assert len(used) > 20
-    assert used <= TRUSTED
+    assert used - {"???"} <= TRUSTED  # model=custom names none
 
 
 @pytest.mark.parametrize("name", sorted(TRUSTED))
