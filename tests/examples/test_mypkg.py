@@ -10,12 +10,13 @@ import torch
 from omegaconf import DictConfig
 from support.networks import all_pairs_data
 from support.tiny import SMALL
-from support.training import interrupted, train_result
+from support.training import SendSignal, train_result
 
 from recsys.config.validate import validate
 from recsys.data.batches import Batch
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, Stopped
 from recsys.evaluation import RankedLists
+from recsys.experiment.train import train
 from recsys.runs.folder import checkpoint_in
 
 Compose = Callable[..., DictConfig]
@@ -91,7 +92,8 @@ def test_the_metric_is_the_share_of_items_that_are_not_popular() -> None:
 
 def test_the_callback_continues_in_a_resumed_run(conf: str, compose: Compose, tmp_path: Path) -> None:
     cfg = compose(conf, *CHEAP, "max_epochs=2", "snapshots=1")
-    interrupted(cfg, tmp_path / "run", 6)  # in the second epoch: one has 5 batches
+    with pytest.raises(Stopped, match=r"to resume: recsys-train run=.* resume=true trust=true$"):
+        train(cfg, tmp_path / "run", callbacks=[SendSignal(6)])  # in the second epoch: one has 5 batches
     train_result(cfg, tmp_path / "run", resume=True)
     content = torch.load(checkpoint_in(tmp_path / "run", "last"), weights_only=True)
     assert len(content["callbacks"]["VectorLengths"]["lengths"]) == 2

@@ -101,6 +101,7 @@ def test_own_code_of_a_run_needs_trust(conf: str, compose, tmp_path: Path) -> No
         run(*command, "trust=true", **own)
     for command in ("evaluate", "explore"):
         assert "trust=true" in run(command, "run=run", code=1, **own).stderr
+    run("explore", "run=run", "trust=true", **own)
     assert "test/long-tail@10" in run("evaluate", "run=run", "trust=true", "format=json", **own).stdout
 
 
@@ -112,6 +113,7 @@ def test_the_runs_of_a_sweep_can_be_averaged(tmp_path: Path) -> None:
     run("train", *arguments, "output_dir=sweep", **modules_in(EXAMPLE))
     assert len(result_in(tmp_path / "sweep" / "average")["members"]) == 2
     assert "trust=true" in run("average", "dir=sweep", code=1, **modules_in(EXAMPLE)).stderr
+    run("average", "dir=sweep", "trust=true", **modules_in(EXAMPLE))
 
 
 @pytest.mark.slow
