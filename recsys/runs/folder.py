@@ -137,7 +137,8 @@ def _reason(failed: Path) -> str:
 def resume_command(folder: Path, trust: bool = False) -> str:
     """Return the shell command that resumes a run; with trust=true if `trust`, for a run of the user's own code."""
     is_plain = re.fullmatch(r"[\w./-]+", str(folder), re.ASCII)
-    return f"recsys-train {shlex.quote(f'run={folder if is_plain else hydra_quoted(folder)}')} resume=true{' trust=true' * trust}"
+    run = shlex.quote(f"run={folder if is_plain else hydra_quoted(folder)}")
+    return f"recsys-train {run} resume=true{' trust=true' if trust else ''}"
 
 
 def hydra_quoted(text: Path | str) -> str:
