@@ -16,13 +16,13 @@ from typing import Any
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys.cli.quoting import quote_for_hydra
 from recsys.errors import ConfigError
 from recsys.paths import conf_dir, conf_initialised
+from recsys.runs.targets import import_target
 
 MOST = 3  # suggestions in one message
 SIMILAR = 0.8  # lowest ratio of difflib
@@ -144,7 +144,7 @@ class Command:
         if target is None:
             return False
         try:  # importing and inspecting a class of the user's choice
-            parameter = inspect.signature(get_object(target)).parameters[argument]
+            parameter = inspect.signature(import_target(target)).parameters[argument]
         except Exception:
             return False
         # Arguments without a default depend on the data, such as n_users.

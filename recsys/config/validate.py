@@ -7,22 +7,21 @@ libraries leave open have their types below. Constraints across several values a
 
 import inspect
 import json
-import logging
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, get_type_hints
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from recsys.config.constraints import Config, constraint_errors, data_errors
+from recsys.config.other_options import HYDRA_KEYS, other_option_error
 from recsys.config.trainer import OTHER_KEYS, Trainer, other_key_errors
 from recsys.errors import ConfigError, first_line
+from recsys.runs.targets import import_target
 from recsys.training.auto_loss import choose_loss
 from recsys.types import (
     Accelerator,
@@ -234,11 +233,9 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
     if "_target_" not in node:
         return
     try:
-        with _quiet(logging.getLogger("hydra.utils")):  # it logs the error, too
-            target = get_object(node["_target_"])
-    except Exception as error:  # importing a module of the user's choice
-        reason = first_line(error.__cause__ or error)
-        yield f"{key}._target_={node['_target_']}: cannot be imported ({reason})"
+        target = import_target(node["_target_"])
+    except ConfigError as error:
+        yield f"{key}._target_={node['_target_']}: {error}"
         return
     try:
         parameters = inspect.signature(target).parameters
@@ -251,25 +248,20 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
     except NameError:  # a forward reference of another library
         hints = {}
     accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [] if accepts_any else [name for name in node if name not in (*HYDRA_KEYS, *parameters)]
+    if message := other_option_error(key, node, unknown, parameters):
+        yield message
+        return
     for name, value in node.items():
-        if name in ("_target_", "_partial_", "_convert_", "_recursive_"):
+        if name in HYDRA_KEYS:
             continue
         path = f"{key}.{name}"
-        if name not in parameters and not accepts_any:
+        if name in unknown:
             yield f"{path}={value}: {node['_target_']} has no argument {name!r}; it has {', '.join(parameters)}"
         elif isinstance(value, dict) and "_target_" in value:
             yield from target_errors(path, value)
         elif name in hints:
             yield from _type_errors(path, hints[name], value)
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = was_disabled
 
 
 def _type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from torchmetrics import Metric
 from torchmetrics.retrieval import RetrievalAUROC, RetrievalFallOut
 from torchmetrics.retrieval.base import RetrievalMetric
 
 from recsys.errors import ConfigError, first_line
 from recsys.evaluation.ranked_lists import RankedLists
+from recsys.runs.targets import import_target
 from recsys.types import Mode
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class AddedMetrics:
                     f"{', '.join((*RATING_METRICS, *RANKING_METRICS))}; choose another name"
                 )
             try:
-                target = get_object(node["_target_"])
+                target = import_target(node["_target_"])
                 if inspect.isclass(target) and issubclass(target, RetrievalMetric):
                     metric: Any = TorchRetrieval.of(target, node, k)
                 else:

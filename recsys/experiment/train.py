@@ -14,6 +14,7 @@ from recsys.paths import expanded
 from recsys.runs.folder import RESULT, Run, checkpoint_in, resume_command, write_json
 from recsys.runs.record import resolve_config
 from recsys.runs.start import open_run, write_errors
+from recsys.runs.trust import names_other_code
 from recsys.training.memory import explain_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def train(
     with open_run(chosen, config, overrides or [], resume) as opened, explain_out_of_memory(cfg.batch_size):
         # Not `opened`, which in further processes of a distributed run is a scratch folder.
         last = checkpoint_in(chosen, "last") if resume and chosen is not None else None
-        with write_errors(opened, resume_command(opened)):
+        with write_errors(opened, resume_command(opened, names_other_code(config))):
             result = fit(DictConfig(config), opened, overrides or [], callbacks, last, start)
             if result:
                 write_json(opened / RESULT, result)

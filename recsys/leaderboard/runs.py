@@ -22,11 +22,13 @@ class RunRecord:
         name: the run folder, relative to the folder of the leaderboard.
         overrides: the overrides of the run.
         content: the content of result.json or failed.json.
+        folder: the run folder, with the record of its command; None: unknown.
     """
 
     name: str
     overrides: tuple[str, ...]
     content: dict[str, Any]
+    folder: Path | None = None
 
     @property
     def completed(self) -> bool:
@@ -95,7 +97,9 @@ def read_runs(folder: Path) -> list[RunRecord]:
         except RunError as error:
             log.warning("skipped: %s", error)
             continue
-        runs.append(RunRecord(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content))
+        runs.append(
+            RunRecord(str(file.parent.relative_to(folder)), tuple(content["overrides"]), content, file.parent)
+        )
     if not runs:
         raise RunError(f"dir={folder}: contains no finished run")
     return sorted(runs, key=lambda run: [_natural_order(part) for part in run.name.split("/")])

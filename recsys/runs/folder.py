@@ -134,10 +134,11 @@ def _reason(failed: Path) -> str:
     return (error.splitlines() or [""])[0][:1000] if isinstance(error, str) else f"{failed} does not say why"
 
 
-def resume_command(folder: Path) -> str:
-    """Return the shell command that resumes a run."""
+def resume_command(folder: Path, trust: bool = False) -> str:
+    """Return the shell command that resumes a run; with trust=true if `trust`, for a run of the user's own code."""
     is_plain = re.fullmatch(r"[\w./-]+", str(folder), re.ASCII)
-    return f"recsys-train {shlex.quote(f'run={folder if is_plain else hydra_quoted(folder)}')} resume=true"
+    run = shlex.quote(f"run={folder if is_plain else hydra_quoted(folder)}")
+    return f"recsys-train {run} resume=true{' trust=true' if trust else ''}"
 
 
 def hydra_quoted(text: Path | str) -> str:

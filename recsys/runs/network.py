@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_class
 
-from recsys.errors import RunError
+from recsys.errors import ConfigError, RunError
 from recsys.models.base import RatingNetwork
 from recsys.models.scorer import Scorer
+from recsys.runs.targets import import_target
 from recsys.runs.torch_file import check_plain, check_tensor, read_torch_file, require_format, unreadable
 from recsys.runs.trust import Trust, require_trusted
 
@@ -58,13 +58,16 @@ def build_network(description: dict[str, Any], path: Path, trust: Trust) -> Rati
     """Build a network from the content of `describe_network`.
 
     Raises:
-        RunError: its class is not trusted, or no `RatingNetwork`.
+        RunError: its class is not trusted, cannot be imported, or is not a `RatingNetwork`.
         ValueError: its arguments are not plain values.
     """
     require_trusted(description["class"], path, trust)
     check_plain(description["arguments"])
-    network_class = get_class(description["class"])
-    if not issubclass(network_class, RatingNetwork):
+    try:
+        network_class = import_target(description["class"])
+    except ConfigError as error:
+        raise RunError(f"{path}: its network {description['class']} {error}") from None
+    if not (isinstance(network_class, type) and issubclass(network_class, RatingNetwork)):
         raise RunError(f"{description['class']} is not a RatingNetwork")
     network = network_class(**description["arguments"])
     network.arguments = description["arguments"]

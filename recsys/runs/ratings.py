@@ -12,6 +12,7 @@ from recsys.data.sources.base import Source
 from recsys.data.splits import Split, SplitMethod
 from recsys.errors import RunError, first_line, named_line
 from recsys.runs.load import LoadedRun
+from recsys.runs.targets import import_target
 from recsys.runs.trust import Trust, check_trusted
 
 T = TypeVar("T")
@@ -80,10 +81,13 @@ def _build(run: LoadedRun, key: str, kind: type[T]) -> T:
         RunError: it cannot be built, or is not a `kind`.
     """
     try:
-        built = instantiate(run.checkpoint.config[key], _convert_="all")
+        node = run.checkpoint.config[key]
+        if isinstance(node, dict) and "_target_" in node:
+            import_target(node["_target_"])  # its errors say what to do
+        built = instantiate(node, _convert_="all")
     except Exception as error:  # a configuration that was tampered with causes many kinds of errors
         raise RunError(
-            f"run={run.folder}: its configuration of {key} is not valid ({first_line(error.__cause__ or error):.300})"
+            f"run={run.folder}: its configuration of {key} is not valid ({first_line(error.__cause__ or error):.600})"
         ) from None
     if not isinstance(built, kind):
         raise RunError(f"run={run.folder}: its {key} is a {type(built).__name__}, not a {kind.__name__}")

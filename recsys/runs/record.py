@@ -2,19 +2,19 @@
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from recsys.atomic import atomic_write
-from recsys.errors import RunError
+from recsys.errors import ConfigError, RunError
 from recsys.paths import expanded
 from recsys.runs.folder import HYDRA
+from recsys.runs.targets import import_target
 
 # Keys that concern one start of the command and not the run: they are neither recorded nor compared.
 START_KEYS = ("run", "resume", "trust", "output_dir", "sweep.resume", "sweep.average")
@@ -33,10 +33,18 @@ def resolve_config(cfg: DictConfig) -> dict[str, Any]:
     """Return a training configuration as plain values that mean the same in any working directory.
 
     Interpolations are resolved, local paths are absolute, and the start keys have their defaults.
+
+    Raises:
+        ConfigError: the class of the data source cannot be imported.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     config |= copy.deepcopy(START_NODES)
-    for key in getattr(get_class(config["data"]["_target_"]), "local_paths", ()):
+    target = config["data"]["_target_"]
+    try:
+        source = import_target(target)
+    except ConfigError as error:
+        raise ConfigError(f"data._target_={target}: {error}") from None
+    for key in getattr(source, "local_paths", ()):
         value = config["data"].get(key)
         config["data"][key] = (
             [_absolute(path) for path in value] if isinstance(value, list) else _absolute(value)
@@ -104,11 +112,60 @@ def recorded_choices(folder: Path) -> dict[str, Any]:
     return dict(choices) if isinstance(choices, DictConfig) else {}
 
 
+def recorded_arguments(folder: Path, command: str) -> list[str]:
+    """Return the arguments with which a run found configuration files outside of recsys, such as --config-dir.
+
+    Args:
+        folder: the run folder.
+        command: the primary configuration of the command, which is not repeated.
+
+    Returns:
+        The arguments; [] if the run was started in Python, or its record cannot be read.
+    """
+    try:
+        arguments = config_arguments(_recorded_hydra(folder))
+    except (KeyError, TypeError, AttributeError):  # not the record of a Hydra app
+        return []
+    return [argument for argument in arguments if argument != f"--config-name={command}"]
+
+
+def recorded_sweep(folder: Path) -> bool:
+    """Return whether a file that a run chose sweeps keys, such as experiment=ml-100k-folds."""
+    try:
+        return bool(_recorded_hydra(folder)["sweeper"]["params"])
+    except (KeyError, TypeError):
+        return False
+
+
+def config_arguments(hydra: Mapping[str, Any]) -> list[str]:
+    """Return the arguments --config-dir, --config-name and hydra.searchpath of a command.
+
+    Args:
+        hydra: Hydra's own configuration in that command, as plain values.
+    """
+    search_path = [word for word in hydra["overrides"]["hydra"] if word.startswith("hydra.searchpath")]
+    folders = [f"--config-dir={folder}" for folder in config_folders(hydra)]
+    return [*folders, f"--config-name={hydra['job']['config_name']}", *search_path]
+
+
+def config_folders(hydra: Mapping[str, Any]) -> list[str]:
+    """Return the folders that the user named with --config-dir; see `config_arguments`."""
+    sources = hydra["runtime"]["config_sources"]
+    return [source["path"] for source in sources if source["provider"] == "command-line"]
+
+
+def _recorded_hydra(folder: Path) -> dict[str, Any]:
+    """Return Hydra's own configuration of a run; {} if it is unknown. Interpolations are not resolved."""
+    content: Any = _read(folder, "hydra.yaml")
+    plain: Any = OmegaConf.to_container(content) if isinstance(content, DictConfig) else {}
+    return plain.get("hydra") or {}
+
+
 def _read(folder: Path, name: str) -> DictConfig | ListConfig | None:
     """Return the content of a file, which may be untrusted; None if it cannot be read."""
     path = folder / HYDRA / name
     try:
-        if path.stat().st_size > MAX_SIZE or not _is_simple(path.read_text("utf-8")):
+        if not path.is_file() or path.stat().st_size > MAX_SIZE or not _is_simple(path.read_text("utf-8")):
             return None
         content = OmegaConf.load(path)
         json.dumps(

@@ -123,6 +123,11 @@ def require_trusted(name: object, origin: object, trust: Trust = False) -> None:
     )
 
 
+def names_other_code(config: Any) -> bool:
+    """Return whether a configuration of the user, as plain values, names code that needs trust=true later."""
+    return not targets(config) <= TRUSTED
+
+
 def targets(config: Any) -> set[str]:
     """Return the names that a configuration uses as `_target_`."""
     return {str(value) for key, value in walk(config, MAX_NODES) if key == "_target_"}

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys.errors import ConfigError, first_line
 from recsys.paths import conf_dir
+from recsys.runs.record import config_folders
 
 
 def compose_jobs(
@@ -98,19 +99,6 @@ def swept_overrides(config: DictConfig) -> list[Override]:
     return [override for override in parsed if override.is_sweep_override()]
 
 
-def config_arguments(config: DictConfig) -> tuple[str, ...]:
-    """Return the command-line arguments with which a job finds the same configuration files as its sweep."""
-    folders = (f"--config-dir={folder}" for folder in _config_folders(config))
-    search_path = [word for word in config.hydra.overrides.hydra if word.startswith("hydra.searchpath")]
-    return (*folders, f"--config-name={config.hydra.job.config_name}", *search_path)
-
-
-def _config_folders(config: DictConfig) -> list[str]:
-    """Return the folders that the user named with --config-dir."""
-    sources = config.hydra.runtime.config_sources
-    return [source.path for source in sources if source.provider == "command-line"]
-
-
 def _refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:
     """Refuse two files that sweep: Hydra would silently combine them into one grid, or ignore one.
 
@@ -123,9 +111,10 @@ def _refuse_two_sweeps(config: DictConfig, job_overrides: Sequence[Sequence[str]
         for override in overrides
         if override.startswith(("sweep=", "experiment="))
     }
+    hydra: Any = OmegaConf.to_container(config.hydra)
     sweeping = []
     for override in sorted(chosen):
-        for folder in dict.fromkeys([conf_dir(), *_config_folders(config)]):
+        for folder in dict.fromkeys([conf_dir(), *config_folders(hydra)]):
             file = Path(folder, *override.split("=", 1)).with_suffix(".yaml")
             content = yaml.safe_load(file.read_text("utf-8")) if file.is_file() else {}
             if content.get("hydra", {}).get("sweeper", {}).get("params"):

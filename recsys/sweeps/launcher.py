@@ -14,6 +14,7 @@ from types import FrameType
 # other module for them. JobReturn and JobStatus are what a launcher returns.
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.errors import ConfigError, RunError, Stopped, TrainingError, UserError
@@ -23,10 +24,10 @@ from recsys.paths import expanded
 from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, write_json
 from recsys.runs.lock import lock_folder
 from recsys.runs.processes import STOP_SIGNALS, external_launcher
-from recsys.runs.record import without_start_keys
+from recsys.runs.record import config_arguments, without_start_keys
 from recsys.runs.start import remove_empty
 from recsys.runs.trust import targets
-from recsys.sweeps.compose import compose_jobs, config_arguments, swept_overrides
+from recsys.sweeps.compose import compose_jobs, swept_overrides
 from recsys.sweeps.job import Job, Outcome
 
 AVERAGE = "average"  # the folder, in that of the sweep, of the average of its runs
@@ -67,7 +68,7 @@ def launch(
     folder = Path(config.hydra.sweep.dir).absolute()
     if "${" in str(folder):
         raise ConfigError(f"{folder}: a run folder cannot have ${{ in its name; choose another output_dir")
-    arguments = config_arguments(config)
+    arguments = tuple(config_arguments(OmegaConf.to_container(config.hydra)))  # type: ignore[arg-type]
     jobs = [
         Job(number, tuple(without_start_keys(overrides)), folder / str(cfg.hydra.sweep.subdir), arguments)
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
@@ -212,15 +213,17 @@ def average_runs(folder: Path, outcomes: Sequence[Outcome], config: DictConfig) 
         log.warning("not averaged, because not all jobs have finished: sweep.resume=%s", folder)
         return
     from recsys.models.device import device_of
+    from recsys.runs.network import class_path
 
     # Jobs on other machines may have devices that this one lacks.
     device = device_of("cpu" if config.hardware.accelerator == "cpu" else "auto")
     own = {key: value for key, value in OmegaConf.to_container(config).items() if key != "hydra"}  # type: ignore[union-attr]
+    # What the user names on this command line is trusted, and a package may give its class a shorter name.
+    trusted = targets(own) | {class_path(get_class(config.model._target_))}
     try:
-        # What the user names on this command line is trusted.
         if unfinished.is_dir() and not unfinished.is_symlink():  # of a process that was killed
             shutil.rmtree(unfinished)
-        average(members_in(folder), unfinished, [f"dir={folder}"], targets(own), device)
+        average(members_in(folder), unfinished, [f"dir={folder}"], trusted, device)
         unfinished.rename(target)
     except UserError as error:
         log.warning("not averaged: %s", error)

@@ -6,6 +6,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys.paths import conf_dir
+from recsys.runs.targets import quiet_hydra
 from recsys.training.small_network import build_small_network
 
 
@@ -23,10 +24,12 @@ def choose_loss(cfg: DictConfig) -> DictConfig:
         cfg: a training configuration.
     """
     try:
-        if get_class(cfg.loss._target_) is not AutoLoss:
-            return cfg
-        has_ratings = getattr(instantiate(cfg.data, _convert_="all"), "has_ratings", True)
-        name = build_small_network(OmegaConf.to_container(cfg.model, resolve=True)).default_loss(has_ratings)  # type: ignore[arg-type]
+        with quiet_hydra():
+            if get_class(cfg.loss._target_) is not AutoLoss:
+                return cfg
+            has_ratings = getattr(instantiate(cfg.data, _convert_="all"), "has_ratings", True)
+            network = build_small_network(OmegaConf.to_container(cfg.model, resolve=True))  # type: ignore[arg-type]
+        name = network.default_loss(has_ratings)
     except Exception:  # constructors of the user can raise anything, and values may be missing
         return cfg
     cfg = cfg.copy()

@@ -95,6 +95,7 @@ def test_every_option_is_valid(compose, group: str, option: str, monkeypatch: py
     more = {
         ("data", "table"): [f"data.path={Path(__file__)}"],  # any file that exists
         ("split", "official"): ["data=ml-100k"],
+        ("model", "custom"): ["model._target_=recsys.models.bias.Bias"],
         ("averaging", "ema"): ["snapshots=1"],
         ("averaging", "swa"): ["snapshots=1"],
     }
@@ -121,7 +122,8 @@ def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> 
     skip_if_missing(option)
     name = "ml-100k" if option == "official" else "synthetic"  # only some data sets have official folds
     model = ["model=neumf"] if option == "joint" else []  # the network of QUICK does not learn choices
-    cfg = compose(*QUICK, *model, f"{group}={option}", f"data.name={name}", "data.step=1")
+    target = ["model._target_=recsys.models.bias.Bias"] if option == "custom" else []
+    cfg = compose(*QUICK, *model, f"{group}={option}", f"data.name={name}", "data.step=1", *target)
     assert train_result(cfg, tmp_path / "run")["status"] == "completed"
 
 

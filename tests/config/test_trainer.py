@@ -76,7 +76,7 @@ def test_arguments_that_another_key_sets_are_refused(compose, name: str) -> None
         (["trainer.overfit_batches=2", "refit=true"], "trainer.overfit_batches=2: not possible with refit"),
         (
             ["+callbacks.x._target_=nowhere.Thing"],
-            "callbacks.x._target_=nowhere.Thing: cannot be imported (No",
+            "callbacks.x._target_=nowhere.Thing: cannot be imported: there is no module",
         ),
         (["+callbacks.x.every=3"], "callbacks.x._target_: is missing"),
         (["+callbacks.x=3"], "callbacks.x=3: "),

@@ -40,7 +40,7 @@ def test_the_highest_ndcg_is_the_best(tmp_path: Path) -> None:
     rows = table(configurations)
     assert [row["val/ndcg@10"] for row in rows] == [0.32, 0.2, 0.1]
     assert [row["test/ndcg@10"] for row in rows] == [pytest.approx(0.31), "", ""]
-    assert "model.embedding_dim=8 seed=2" in best_command(configurations)
+    assert best_command(configurations) == "recsys-train -m loss=bpr model.embedding_dim=8 seed=1,2"
 
 
 def test_runs_with_different_losses_are_compared_by_a_metric_that_all_have(tmp_path: Path) -> None:

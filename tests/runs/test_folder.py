@@ -281,6 +281,7 @@ def test_a_failure_keeps_error_and_traceback(tmp_path: Path) -> None:
 
 def test_the_resume_command_can_be_pasted_into_a_shell() -> None:
     assert resume_command(Path("/runs/a")) == "recsys-train run=/runs/a resume=true"
+    assert resume_command(Path("/runs/a"), trust=True) == "recsys-train run=/runs/a resume=true trust=true"
     assert resume_command(Path("/my runs")) == """recsys-train 'run='"'"'/my runs'"'"'' resume=true"""
 
 

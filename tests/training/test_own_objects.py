@@ -177,7 +177,7 @@ def test_a_split_of_ones_own_is_described_and_checked(compose, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_network_of_ones_own(compose, tmp_path: Path) -> None:
-    own = ["model=bias", f"model._target_={OwnNetwork.__module__}.OwnNetwork", "~model.head", "~model.margin"]
+    own = ["model=custom", f"model._target_={OwnNetwork.__module__}.OwnNetwork"]
     result = train_result(compose(*RUN, *own), tmp_path / "run")
     assert result["model"]["name"] == "own-network"
     assert result["metrics"]["test/rmse"] < result["baselines"]["global-mean"]["test/rmse"]

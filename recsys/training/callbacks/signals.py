@@ -8,11 +8,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback
 
-from recsys.errors import Stopped
+from recsys.errors import RunError, Stopped
 from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, resume_command
 from recsys.runs.processes import STOP_SIGNALS
+from recsys.runs.record import recorded_config
+from recsys.runs.trust import names_other_code
 
 STEPS_TO_AGREEMENT = 10  # an agreement takes as long as a short step
 
@@ -122,4 +125,13 @@ def stopped(number: int, step: int | None, folder: Path) -> Stopped:
     if folder.name == FIRST_TRAINING:
         folder = folder.parent
     where, whence = ("", " from the last epoch") if step is None else (f" after step {step}", "")
-    return Stopped(f"stopped by {name}{where}; to resume{whence}: {resume_command(folder)}", number)
+    command = resume_command(folder, _has_other_code(folder))
+    return Stopped(f"stopped by {name}{where}; to resume{whence}: {command}", number)
+
+
+def _has_other_code(folder: Path) -> bool:
+    """Return whether the run in a folder, which this process has started or resumed, needs trust=true."""
+    try:
+        return names_other_code(OmegaConf.to_container(recorded_config(folder)))
+    except RunError:  # the temporary folder of a further process
+        return False

@@ -1,0 +1,9 @@
+"""Classes for recsys that are not part of it; configurations name them by `_target_: mypkg.MyNet`."""
+
+from mypkg.callback import VectorLengths
+from mypkg.loss import Huber
+from mypkg.metric import LongTail
+from mypkg.model import MyNet
+from mypkg.source import JsonLines
+
+__all__ = ["Huber", "JsonLines", "LongTail", "MyNet", "VectorLengths"]
