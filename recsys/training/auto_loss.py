@@ -1,5 +1,6 @@
 """loss=auto: the loss that fits the data and the network."""
 
+import warnings
 from pathlib import Path
 
 from hydra.utils import get_class, instantiate
@@ -24,7 +25,8 @@ def choose_loss(cfg: DictConfig) -> DictConfig:
         cfg: a training configuration.
     """
     try:
-        with quiet_hydra():
+        with quiet_hydra(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about values that are refused later
             if get_class(cfg.loss._target_) is not AutoLoss:
                 return cfg
             has_ratings = getattr(instantiate(cfg.data, _convert_="all"), "has_ratings", True)

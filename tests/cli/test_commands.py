@@ -187,7 +187,7 @@ def test_help_has_the_description_and_the_choices_of_hydras_own(tmp_path: Path) 
 @pytest.mark.slow
 def test_help_lists_only_the_choices_of_the_command() -> None:
     text = run("prepare", "--help").stdout
-    assert "data: csv, ml-100k, " in text
+    assert "data: ml-100k, " in text
     assert "model: " not in text
     assert "hydra/launcher" not in text
 

@@ -111,6 +111,7 @@ def test_every_loss_obeys_the_keys_that_are_set_at_the_top_level(compose, option
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*``noload``.*")  # MLflow with the newest SQLAlchemy
 @pytest.mark.parametrize(("group", "option"), options_of(*GROUPS - {"data", "experiment", "sweep"}))
 def test_every_option_runs(compose, group: str, option: str, tmp_path: Path) -> None:
     if option in OTHER_DEVICES:

@@ -3,7 +3,7 @@
 import dataclasses
 import string
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -77,7 +77,7 @@ class Table(Source):
     title: str = "title"
     item_features: list[str] | None = None
     user_features: list[str] | None = None
-    categorical: list[str] = field(default_factory=list)
+    categorical: tuple[str, ...] = ()
     list_separator: str = "|"
 
     @property
