@@ -72,7 +72,7 @@ def test_an_unknown_key(name: str, words: str, expected: str) -> None:
         ("split.fold=0", "\nDid you mean split=kfold split.fold=0?"),  # the fold of split=official is text
         ("split.fold=u1", "\nDid you mean split=official split.fold=u1?"),
         ("loss.temperature=2", "\nDid you mean loss=softmax loss.temperature=2?"),
-        ("loss.weight=0.2 model=bias", " of loss=pointwise; loss=joint has it"),  # bias cannot learn choices
+        ("loss.weight=0.2 model=bias", " of loss=auto; loss=joint has it"),  # bias cannot learn choices
         ("averaging.decay=0.9", " of averaging=none; averaging=ema has it"),  # not with snapshots=8
         ("averaging.decay=0.9 snapshots=1", "\nDid you mean averaging=ema averaging.decay=0.9?"),
         (
