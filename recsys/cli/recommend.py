@@ -56,7 +56,8 @@ def recommend(cfg: DictConfig) -> tuple["pd.DataFrame", str]:
     if cfg.user is None:
         assert item is not None
         title = recommender.catalogue.items["title"][recommender.catalogue.to_index(item)]
-        return recommender.similar_items(item, cfg.k), f"similar to {title}"
+        filters = {key: options[key] for key in ("genres", "years", "where")}
+        return recommender.similar_items(item, cfg.k, **filters), f"similar to {title}"
     user = recommender.user_id(cfg.user)
     if item is not None:
         indices = recommender.catalogue.to_indices([item])
@@ -74,11 +75,11 @@ def _recommend_to_new_user(
 ) -> tuple["pd.DataFrame", str]:
     """Return the table for a ratings file: recommendations, or the prediction for one item."""
     user = recommender.fold_in_file(file)
-    n = len(user.seen)
+    n, rows = len(user.seen), recommender.catalogue.count_name
     if n == 0 and item is None:
-        title = f"{file}: no ratings; the most rated items, with predictions for the mean user"
+        title = f"{file}: no {rows}; the most popular items, with predictions for the mean user"
         return user.popular(options["k"], options["genres"], options["years"], options["where"]), title
-    title = f"{file}: {n} rating{'s' * (n != 1)}"
+    title = f"{file}: {n} {rows if n != 1 else rows[:-1]}"
     if item is None:
         items = user.recommend(**options)
     else:

@@ -31,8 +31,9 @@ class Dataset:
         ratings: values on `scale`, shape (n,), float32.
         timestamps: seconds since 1970, 0 if unknown, shape (n,), int64.
         user_ids: raw user ids by user index.
-        item_ids: raw item ids by item index; only items with at least one rating have an index.
-        item_table: one row per item index: title, year (missing if unknown), genres ("Drama|War").
+        item_ids: raw item ids by item index: those with at least one rating, and those of a table of items.
+        item_table: one row per item index: title, year (missing if unknown), genres ("Drama|War"), and the columns of a
+            table of items.
         user_table: one row per user index: gender, age and occupation as text, empty if unknown.
         scale: the lowest and the highest possible rating.
         sha256: hash of the raw rating rows in their order.

@@ -106,11 +106,13 @@ class Catalogue:
         if where is not None:
             allowed &= rows_where(self.items, where)
         if not allowed.any():
-            condition = "" if where is None else f", where={shortened(where, 200, quoted=False)}"
-            raise DataError(
-                f"genres={genres}, years={years}, min_ratings={min_ratings}{condition}: no item passes these filters; "
-                "relax one of them"
+            filters = {"genres": genres, "years": years, "where": where, "min_ratings": min_ratings or None}
+            given = ", ".join(
+                f"{key}={shortened(value, 200, quoted=False)}"
+                for key, value in filters.items()
+                if value is not None
             )
+            raise DataError(f"{given}: no item passes these filters; relax one of them")
         return allowed
 
     def table(

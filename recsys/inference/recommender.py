@@ -214,13 +214,24 @@ class Recommender:
             table.insert(0, "user", np.atleast_1d(asked)[position])
         return table
 
-    def similar_items(self, items: Any, k: int = 10, min_ratings: int = 20) -> pd.DataFrame:
+    def similar_items(
+        self,
+        items: Any,
+        k: int = 10,
+        min_ratings: int = 20,
+        genres: Sequence[str] | str | None = None,
+        years: Sequence[int] | int | None = None,
+        where: str | None = None,
+    ) -> pd.DataFrame:
         """Return the k most similar items by the cosine of their vectors.
 
         Args:
             items: a raw id or title, or an array of them.
             k: number of similar items for each; fewer if fewer are left.
             min_ratings: leave out items with fewer ratings; their vectors are mostly noise.
+            genres: only items with at least one of these genres; `years` and `where` as in `recommend`.
+            years: only items of this year, or from the first to the last of two years.
+            where: only items whose columns fulfil a condition.
 
         Returns:
             Columns item, title, year, genres, similarity (-1 to 1), ratings. For an array, the first column is
@@ -229,7 +240,9 @@ class Recommender:
         Raises:
             UserError: an item is unknown, or the model has no vectors.
         """
-        return similar_items(self.run, self.catalogue, self.catalogue.to_indices(items), k, min_ratings)
+        indices = self.catalogue.to_indices(items)
+        allowed = self.catalogue.allowed(genres, years, 0, where)
+        return similar_items(self.run, self.catalogue, indices, k, min_ratings, allowed)
 
     def similar_users(self, users: Any, k: int = 10) -> pd.DataFrame:
         """Return the k most similar users by the cosine of their vectors.

@@ -15,10 +15,17 @@ from recsys.runs.load import LoadedRun
 
 
 def similar_items(
-    run: LoadedRun, catalogue: Catalogue, indices: NDArray[np.int32], k: int, min_ratings: int
+    run: LoadedRun,
+    catalogue: Catalogue,
+    indices: NDArray[np.int32],
+    k: int,
+    min_ratings: int,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
-    """Return the table of `Recommender.similar_items` for item indices () or (n,)."""
+    """Return the table of `Recommender.similar_items` for item indices () or (n,); `allowed` (n_items,) limits it."""
     candidates = torch.from_numpy(catalogue.rating_counts >= min_ratings) & run.data.trained_items
+    if allowed is not None:
+        candidates &= torch.from_numpy(allowed)
     values, near = nearest(_vectors(run, "item"), np.atleast_1d(indices), k, candidates)
     found = np.isfinite(values)
     table = catalogue.table(near[found], values[found], "similarity")
@@ -33,7 +40,8 @@ def similar_users(run: LoadedRun, indices: NDArray[np.int32], k: int) -> pd.Data
     values, near = nearest(_vectors(run, "user"), np.atleast_1d(indices), k, run.data.trained_users)
     found = np.isfinite(values)
     counts = run.data.user_counts[near[found]]
-    table = pd.DataFrame({"user": ids.to_ids(near[found]), "similarity": values[found], "ratings": counts})
+    table = pd.DataFrame({"user": ids.to_ids(near[found]), "similarity": values[found]})
+    table["ratings" if run.data.has_ratings else "interactions"] = counts
     if indices.ndim:
         table.insert(0, "to", np.repeat(ids.to_ids(indices), found.sum(1)))
     return table

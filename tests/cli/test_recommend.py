@@ -88,7 +88,7 @@ def test_a_user_without_ratings_gets_the_most_rated_items(
     recommend: Recommend, run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "new.csv").write_text("item,rating\n")
-    assert "new.csv: no ratings; the most rated items" in recommend("ratings=new.csv")
+    assert "new.csv: no ratings; the most popular items" in recommend("ratings=new.csv")
     items = json.loads(recommend("ratings=new.csv", "format=json", "k=4", "genres=Drama"))
     counts = [item["ratings"] for item in items]
     drama = Recommender.load(run).catalogue.rating_counts[1::2]

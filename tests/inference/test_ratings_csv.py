@@ -102,3 +102,16 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "eve.csv").write_bytes(b"item,rating\nCit\xe9,3\n")
     with pytest.raises(DataError, match="not UTF-8 text"):
         read_ratings_csv(tmp_path / "eve.csv", TITLES.find, (1, 5))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_that_of_the_header(separator: str, tmp_path: Path) -> None:
+    file = tmp_path / "eve.csv"
+    file.write_text(f"item{separator}rating\nHeat{separator}4\n")
+    assert read_ratings_csv(file, lambda title: {"Heat": 3}[title], (1, 5)) == {3: 4}
+
+
+def test_a_parquet_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "eve.parquet").write_bytes(b"PAR1\x15\x04")
+    with pytest.raises(DataError, match=r"ratings=.*eve\.parquet: is a Parquet file; save it as CSV"):
+        read_ratings_csv(tmp_path / "eve.parquet", len, (1, 5))

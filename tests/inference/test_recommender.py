@@ -427,3 +427,14 @@ def test_a_ranking_run_folds_in_what_a_user_likes(model: str, tmp_path: Path) ->
     ):
         with pytest.raises(RunError, match="needs predicted ratings"):
             ask()
+
+
+def test_filters_apply_to_similar_items(recommender: Recommender) -> None:
+    genre = recommender.catalogue.genres[0]
+    near = recommender.similar_items(7, k=5, min_ratings=0, genres=genre)
+    assert len(near)
+    assert near["genres"].str.contains(genre, regex=False).all()
+    year = int(near["year"].iloc[0])
+    assert set(recommender.similar_items(7, k=5, min_ratings=0, where=f"year=={year}")["year"]) == {year}
+    with pytest.raises(DataError, match=r"^where=year==1: no item passes these filters"):
+        recommender.similar_items(7, where="year==1")
