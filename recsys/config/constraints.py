@@ -68,10 +68,24 @@ def constraint_errors(cfg: Config, on_this_machine: bool = True) -> Iterator[str
         except Exception as error:  # user-defined constructors can raise anything
             broken = True
             yield f"{key}: {first_line(error.__cause__ or error)}"  # Hydra wraps the constructor's error
+            continue
+        if (expected := _base_class(name)) is not None and not isinstance(objects[name], expected):
+            broken = True
+            base = f"{expected.__module__}.{expected.__name__}"
+            yield f"{key}._target_={cfg[key]['_target_']}: must be a subclass of {base}"
     if not broken:
         yield from hardware_errors(cfg["hardware"], on_this_machine)
         for constraint in CONSTRAINTS:
             yield from constraint(cfg, Objects(**objects))
+
+
+def _base_class(name: str) -> type | None:
+    """Return the class that an object of `Objects` must have; None for the optimizer, which torch checks."""
+    from recsys.data.sources.base import Source
+    from recsys.data.splits import SplitMethod
+    from recsys.models.base import RatingNetwork
+
+    return {"source": Source, "split": SplitMethod, "network": RatingNetwork}.get(name)
 
 
 def data_errors(cfg: Config) -> Iterator[str]:

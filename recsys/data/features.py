@@ -103,8 +103,8 @@ def kind_of(column: str, values: pa.Array, options: Options) -> str:
     """Return "category", "list", "number", "date", "vector", or "" if a column has another type."""
     kind = values.type
     if any(is_list(kind) for is_list in LISTS):
-        return "list" if _is_text(kind.value_type) else "vector" if _is_number(kind.value_type) else ""
-    if _is_text(kind):
+        return "list" if is_text(kind.value_type) else "vector" if _is_number(kind.value_type) else ""
+    if is_text(kind):
         texts = values.cast(pa.string())
         has_lists = compute.any(compute.match_substring(texts, options.list_separator)).as_py()
         return "list" if has_lists else "category"
@@ -223,9 +223,10 @@ def _standardised(numbers: NDArray[np.float64], known: NDArray[np.bool_]) -> NDA
     return standard.astype(np.float32)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is that of text, also as a dictionary."""
     if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
+        return is_text(kind.value_type)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 

@@ -1,7 +1,9 @@
 """Prior distributions of a new item's vector, with or without known genres and year."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +109,10 @@ class ItemPriors:
         table = table.astype({column: "float64" for column in table if table[column].dtype == "Int32"})
         used = pa.Table.from_pandas(table[[*row]], preserve_index=False)
         features = make_features(used, Options(), "features").values.astype(np.float64)
+        if not features.shape[1]:
+            raise DataError(
+                f"features: {listed(list(row))}: constant, or different for each item, so nothing follows from it"
+            )
         ridge = self._new_ridge().fit(features[:-1], self.rows.numpy(), self.weights.numpy())
         predicted = torch.from_numpy(ridge.predict(features)).reshape(len(features), -1)
         prior = Prior.from_rows(self.scorer, self.rows - predicted[:-1], self.noise)
@@ -143,23 +149,40 @@ class ItemPriors:
 
 
 def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
-    """Return a value as the type of a column.
+    """Return a value as a column has it; a number or a date outside of its range as the nearest end.
+
+    Otherwise, one large number would change the scale of all others.
 
     Raises:
-        DataError: there is no such column, or the value has another type.
+        DataError: there is no such column, the value has another type, or a text is none of its values.
     """
     if column not in table:
         raise DataError(
             f"features: the items have no column {column!r}; they have {listed(list(table.columns))}"
         )
-    kind = table[column].dtype
-    if pd.api.types.is_datetime64_any_dtype(kind):
+    known = table[column]
+    if pd.api.types.is_datetime64_any_dtype(known.dtype):
         try:
-            return pd.Timestamp(value)
+            if not isinstance(value, date) and not re.match(r"\d{4}-\d\d", str(value)):
+                raise ValueError
+            return min(max(pd.Timestamp(value), known.min()), known.max())
         except (TypeError, ValueError):
-            raise DataError(f"features: column {column!r} has dates, {shortened(value)} is not") from None
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if pd.api.types.is_numeric_dtype(kind) != is_number or (not is_number and not isinstance(value, str)):
-        expected = "numbers" if pd.api.types.is_numeric_dtype(kind) else "text"
-        raise DataError(f"features: column {column!r} has {expected}, {shortened(value)} is not")
-    return value
+            given = shortened(value)
+            raise DataError(
+                f"features: column {column!r} has dates, such as '2026-11-27'; {given} is not"
+            ) from None
+    if pd.api.types.is_numeric_dtype(known.dtype):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float | np.integer | np.floating)
+            or value != value
+        ):
+            raise DataError(f"features: column {column!r} has numbers, {shortened(value)} is not")
+        return min(max(value, float(known.min())), float(known.max()))
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    values = set(known.str.split("|").explode()) - {""}
+    if unknown := [part for part in text.split("|") if part and part not in values]:
+        raise DataError(
+            f"features: column {column!r} has no value {shortened(unknown[0])}; it has {listed(sorted(values), 10)}"
+        )
+    return text

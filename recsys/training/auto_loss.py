@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from recsys.errors import ConfigError
 from recsys.paths import conf_dir
 from recsys.runs.targets import quiet_hydra
 from recsys.training.small_network import build_small_network
@@ -23,6 +24,9 @@ def choose_loss(cfg: DictConfig) -> DictConfig:
 
     Args:
         cfg: a training configuration.
+
+    Raises:
+        ConfigError: the network's default loss is not an option.
     """
     try:
         with quiet_hydra(), warnings.catch_warnings():
@@ -34,7 +38,12 @@ def choose_loss(cfg: DictConfig) -> DictConfig:
         name = network.default_loss(has_ratings)
     except Exception:  # constructors of the user can raise anything, and values may be missing
         return cfg
+    file = Path(conf_dir(), "loss", f"{name}.yaml")
+    if not file.is_file() or name == "auto":
+        raise ConfigError(
+            f"model: {type(network).__name__}.default_loss returns {name!r}, which is not an option of loss="
+        )
     cfg = cfg.copy()
     with open_dict(cfg):
-        cfg.loss = OmegaConf.load(Path(conf_dir(), "loss", f"{name}.yaml"))
+        cfg.loss = OmegaConf.load(file)
     return cfg

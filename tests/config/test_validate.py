@@ -247,3 +247,21 @@ def test_ranking_keys_alone_can_be_validated() -> None:
         validate_ranking(-1, None)
     with pytest.raises(ConfigError, match=r"ranking\.threshold=nan: must be a finite number"):
         validate_ranking(None, float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            ["model=custom", "model._target_=torch.nn.Identity"],
+            "model._target_=torch.nn.Identity: must be a subclass of",
+        ),
+        (
+            ["~data", "+data._target_=collections.Counter"],
+            "data._target_=collections.Counter: must be a subclass of",
+        ),
+    ],
+)
+def test_classes_of_another_kind_are_refused(compose, override: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(compose(*override))

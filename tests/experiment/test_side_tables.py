@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from support.commands import run
 from support.training import train_result
 
@@ -220,12 +222,59 @@ def test_a_new_item_is_predicted_from_its_features(compose, files: Path) -> None
     likes_red, likes_blue = list(range(1, 60, 2)), list(range(0, 60, 2))
     assert red.predict(likes_red).mean() > blue.predict(likes_red).mean() + 1
     assert red.predict(likes_blue).mean() < blue.predict(likes_blue).mean() - 1
+    assert red.predict([1]) == recommender.fold_in_item(features={"colour": "red", "price": 20.0}).predict(
+        [1]
+    )
+    dear, dearest = (
+        recommender.fold_in_item(features={"price": price}).predict([1])[0] for price in (59.5, 1e9)
+    )
+    assert dear == dearest  # the highest known price
     for features, message in (
         ({"color": "red"}, "the items have no column 'color'; they have .*'colour', 'price', 'tags'"),
         ({"price": "cheap"}, "column 'price' has numbers, 'cheap' is not"),
-        ({"colour": 3}, "column 'colour' has text, '3' is not"),
+        ({"colour": 3}, "column 'colour' has no value '3'; it has 'blue', 'red'"),
+        ({"tags": "new|old"}, "column 'tags' has no value 'old'; it has 'light', 'new'"),
     ):
         with pytest.raises(DataError, match=f"features: {message}"):
             recommender.fold_in_item(features=features)
     with pytest.raises(DataError, match="cannot be combined with genres"):
         recommender.fold_in_item(features={"price": 3}, year=1990)
+
+
+def test_a_title_column_that_is_missing_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,10,4\n")
+    (tmp_path / "i.csv").write_text("item,name\n10,Ten\n")
+    with pytest.raises(
+        DataError, match=r"data\.title=nosuch: the table of items has no such column; it has 'name'"
+    ):
+        Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv"), title="nosuch").load()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_dates_as_text_are_dates_in_any_format(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,0,4\n1,1,3\n")
+    table = pd.DataFrame({"item": [0, 1, 2], "added": ["2026-01-01", "2026-01-03", "2026-01-02"]})
+    path = tmp_path / f"i.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    dataset = Table(str(tmp_path / "r.csv"), items=str(path)).load()
+    assert dataset.item_features is not None
+    assert dataset.item_features.names == ["added"]
+    assert dataset.item_table["added"].dt.day.tolist() == [1, 3, 2]
+
+
+def test_quoted_fields_of_a_large_table_may_have_line_breaks(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,0,4\n1,1,3\n")
+    rows = "".join(f'{item},{item % 2},"line one\nline {item} {"x" * 200}"\n' for item in range(8000))
+    (tmp_path / "i.csv").write_text("item,kind,text\n" + rows)
+    assert len(Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load().item_ids) == 8000
+
+
+def test_equal_long_texts_of_a_small_parquet_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,0,4\n1,1,3\n")
+    codes, one = pa.array(np.zeros(2000, np.int32)), pa.array(["x" * 1_000_000])
+    texts = pa.DictionaryArray.from_arrays(codes, one)
+    parquet.write_table(
+        pa.table({"item": np.arange(2000), "text": texts}), tmp_path / "i.parquet", compression="zstd"
+    )
+    with pytest.raises(DataError, match=r"column 'text' has texts of more than .* characters in all"):
+        Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.parquet")).load()

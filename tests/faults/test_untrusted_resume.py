@@ -189,6 +189,16 @@ def test_absurd_arguments_of_a_logger_are_one_line(key: str, value: object, tmp_
         train(cfg, tmp_path / "run")
 
 
+@pytest.mark.parametrize("folder", ["../../victim", "/absolute"])
+def test_a_logger_makes_nothing_outside_of_the_run_folder(folder: str, tmp_path: Path) -> None:
+    folder = str(tmp_path / "victim") if folder == "/absolute" else folder
+    cfg = compose(*QUICK, "logger=tensorboard", f"+logger.tensorboard.sub_dir={folder}")
+    with pytest.raises(ConfigError, match="which is outside of the run folder"):
+        train(cfg, tmp_path / "runs" / "run")
+    assert not list(tmp_path.rglob("victim"))
+    assert not list(tmp_path.rglob("events.*"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_run_does_not_send_data_to_a_place_that_it_names_itself(name: str, run: Path) -> None:

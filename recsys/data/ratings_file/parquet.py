@@ -67,8 +67,12 @@ def read_parquet(
         DataError: a column has a type that cannot be used, or a row is bad and on_bad_rows is "error".
     """
     try:
-        # Ids as a dictionary: a text of 1,000 characters in each row is stored once, and takes as little memory here.
-        content = parquet.read_table(path, columns=fmt.names, read_dictionary=list(fmt.names[:2]))
+        # Texts as a dictionary: one of 1,000 characters in each row is stored once, and takes as little memory here.
+        content = parquet.read_table(
+            path,
+            columns=fmt.names,
+            read_dictionary=[name for role, name in fmt.by_role.items() if role != "rating"],
+        )
         content.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
@@ -166,8 +170,12 @@ def _ratings(values: pa.Array, scale: tuple[float, float], place: str) -> Column
 
 
 def _times(values: pa.Array, place: str) -> Column:
-    kind: Any = values.type
     reason = "is not a time since 1970"
+    if pa.types.is_dictionary(values.type):
+        distinct = _times(pa.concat_arrays([values.dictionary, pa.nulls(1, values.type.value_type)]), place)
+        codes = compute.fill_null(values.indices, len(values.dictionary)).to_numpy(zero_copy_only=False)
+        return Column(distinct.values[codes], distinct.is_bad[codes], reason)
+    kind: Any = values.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         nanoseconds = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         times, is_bad, _ = _whole(nanoseconds)

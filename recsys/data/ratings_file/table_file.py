@@ -1,6 +1,7 @@
 """Reader of a table of ratings or interactions in any format; several files are joined."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from recsys.data.ratings_file.parquet import parquet_columns, read_parquet
 from recsys.data.ratings_file.read import match_columns, read_header, read_ratings
 from recsys.data.ratings_file.times import to_seconds
 from recsys.errors import DataError, os_error_as_data_error, shortened
+
+log = logging.getLogger(__name__)
 
 SEPARATORS = (",", "\t", ";", "|")  # tried in this order if the separator is not known
 
@@ -99,5 +102,8 @@ def join(
             names = " and ".join(contents[part].name for part in found)
             pair = f"user {shortened(user, quoted=False)} and item {shortened(item, quoted=False)}"
             raise DataError(f"data.path: {pair} are in {names}{advice}")
+    n = len(rows)
     rows = combine(rows, duplicates)
+    if len(rows) < n:
+        log.info("data.path: %d of %d rows repeat user and item", n - len(rows), n)
     return rows, tuple(np.bincount(rows.pop("part"), minlength=len(tables)).tolist())

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from pyarrow import compute, csv, parquet
 
 from recsys.data.dataset import USER_COLUMNS
-from recsys.data.features import FeatureMatrix, Options, as_column, make_features
+from recsys.data.features import FeatureMatrix, Options, as_column, is_text, make_features
 from recsys.data.ids import text_id_problem
 from recsys.data.ratings_file.fast import integer_ids
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import RatingsFormat
-from recsys.data.ratings_file.parquet import parquet_columns
+from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, parquet_columns
 from recsys.data.ratings_file.read import read_header
+from recsys.data.ratings_file.times import parse_times
 from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
 
 # Columns of recommendations, which a table cannot replace; title, year and genres are taken from it.
@@ -27,6 +28,8 @@ RESERVED = frozenset(
     ]
 )
 MAX_YEAR = 9999
+MIN_LIMIT = 2**24  # characters of a column that are possible in any file
+BLOCK_SIZE = 2**26  # bytes of text; a field must fit into a block
 SEPARATORS = (",", "\t", ";", "|")  # tried in this order; the first with which the header has the id column
 
 
@@ -72,6 +75,10 @@ def describe_items(side: SideTable, title: str, options: Options, name: str) -> 
         {"item": side.ids} | {name: values for name, values in columns.items() if name not in RESERVED}
     )
     has_title = title in side.columns.column_names
+    if has_title and pa.types.is_nested(side.columns[title].type):
+        raise DataError(
+            f"{name}: column {shortened(title)} has the type {side.columns[title].type}; titles must be text"
+        )
     texts = side.columns[title].cast(pa.string()).to_pylist() if has_title else [None] * len(known)
     known["title"] = pd.Series([text or None for text in texts], dtype=object)
     if years is None or years.dtype.kind != "f":
@@ -111,15 +118,52 @@ def read_side_table(path: Path, id_name: str, key: str) -> SideTable:
     for name in table.column_names:
         _check_text(table[name], f"{key}={path}: column {shortened(name)}")
     ids = _ids(table[id_name], f"{key}={path}: column {shortened(id_name)}")
-    return SideTable(ids, table.drop_columns([id_name]))
+    return SideTable(ids, _with_dates(table.drop_columns([id_name])))
+
+
+def _with_dates(table: pa.Table) -> pa.Table:
+    """Return a table in which columns of dates as text are dates, as pyarrow reads them in CSV."""
+    for position, name in enumerate(table.column_names):
+        column = table[name]
+        if not is_text(column.type):
+            continue
+        texts = column.cast(pa.string())
+        known = texts.filter(compute.not_equal(texts, "")).drop_null()
+        if len(known) and compute.all(compute.match_substring_regex(known, r"^\d{4}-\d\d-\d\d")).as_py():
+            try:
+                seconds = parse_times(pa.chunked_array([known.combine_chunks()])).values
+            except ValueError:
+                continue
+            dates = pd.Series(pd.NaT, index=range(len(texts)), dtype="datetime64[s]")
+            is_known = compute.fill_null(compute.not_equal(texts, ""), False).to_numpy()
+            dates[is_known] = seconds.astype("datetime64[s]")
+            table = table.set_column(position, name, pa.array(dates))
+    return table
 
 
 def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
     _require_column(parquet_columns(path), id_name, path, key)
     try:
-        return parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:
+            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        table = parquet.read_table(path, read_dictionary=texts)
     except pa.ArrowException as error:
         raise DataError(f"{key}={path}: cannot be read as Parquet ({first_line(error)})") from None
+    limit = max(MAX_VALUES_PER_BYTE * path.stat().st_size, MIN_LIMIT)
+    for name in table.column_names:  # Parquet stores equal texts once
+        if pa.types.is_dictionary(table[name].type) and _decoded_size(table[name]) > limit:
+            raise DataError(
+                f"{key}={path}: column {shortened(name)} has texts of more than {limit:,} characters in all"
+            )
+    return table
+
+
+def _decoded_size(column: pa.ChunkedArray) -> int:
+    """Return the length of all texts of a dictionary-encoded column."""
+    return sum(
+        int(compute.sum(compute.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0)
+        for chunk in column.chunks
+    )
 
 
 def _read_text(path: Path, id_name: str, key: str) -> pa.Table:
@@ -134,14 +178,15 @@ def _read_text(path: Path, id_name: str, key: str) -> pa.Table:
         try:
             return csv.read_csv(
                 pa.PythonFile(file),
-                parse_options=csv.ParseOptions(delimiter=separator),
+                read_options=csv.ReadOptions(block_size=BLOCK_SIZE),
+                parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
                 # "NA" is a missing number, but may be a title.
                 convert_options=csv.ConvertOptions(
                     column_types={id_name: pa.string()}, strings_can_be_null=False
                 ),
             )
-        except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise DataError(f"{key}={path}: {first_line(error):.200} (text must be UTF-8)") from None
+        except pa.ArrowException as error:
+            raise DataError(f"{key}={path}: {first_line(error):.200}") from None
 
 
 def _check_text(column: pa.ChunkedArray, place: str) -> None:

@@ -23,6 +23,7 @@ from recsys.errors import DataError, listed, shortened
 from recsys.paths import expanded
 
 ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if data.item is not set
+DEFAULT_TITLE = "title"
 LAST = "; data.duplicates=last keeps the last of such rows"
 COUNT = "; data.duplicates=count counts such rows, data.duplicates=last keeps the last"
 NO_SEPARATORS = frozenset(
@@ -74,7 +75,7 @@ class Table(Source):
     on_bad_rows: OnBadRows = "error"
     items: str | None = None
     users: str | None = None
-    title: str = "title"
+    title: str = DEFAULT_TITLE
     item_features: list[str] | None = None
     user_features: list[str] | None = None
     categorical: tuple[str, ...] = ()
@@ -161,6 +162,11 @@ class Table(Source):
         if "items" in files:
             table = read_side_table(files["items"], content.item_name, "data.items")
             _require_overlap(table.ids, rows["item"], "data.items")
+            if self.title != DEFAULT_TITLE and self.title not in table.columns.column_names:
+                raise DataError(
+                    f"data.title={self.title}: the table of items has no such column; it has "
+                    f"{listed(table.columns.column_names)}"
+                )
             items = describe_items(table, self.title, self._options(self.item_features), "data.items")
         if "users" in files:
             table = read_side_table(files["users"], self.user, "data.users")

@@ -68,14 +68,17 @@ class FileTracker(Tracker):
             logger = instantiate(self._node, **change)
             if not isinstance(logger, Logger):
                 raise TypeError(f"a {type(logger).__name__} is not a logger")
-            if isinstance(logger, TensorBoardLogger):
-                _ = logger.experiment  # opens the file, with arguments that the logger does not check
         except Exception as error:  # arguments of a class of Lightning, which does not check them
             raise ConfigError(f"{self._key}: {first_line(error.__cause__ or error)}") from None
         if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
             raise ConfigError(
                 f"{self._key}: would write to {logger.log_dir}, which is outside of the run folder"
             )
+        if isinstance(logger, TensorBoardLogger):
+            try:
+                _ = logger.experiment  # opens the file, with arguments that the logger does not check
+            except TypeError as error:
+                raise ConfigError(f"{self._key}: {first_line(error)}") from None
         if isinstance(logger, TensorBoardLogger):
             if step is None:
                 logger.experiment.add_text("config", _as_markdown(self.run.config))
