@@ -44,7 +44,9 @@ def test_values_are_those_of_the_file_and_the_options(monkeypatch: pytest.Monkey
         "/archives",
         False,
     )
-    assert source_by_name("table", path="a.csv", scale=[0, 10]) == Table("a.csv", scale=[0, 10])
+    assert source_by_name("table", path="a.csv", scale=[0, 10]) == Table(
+        "a.csv", scale=[0, 10], categorical=[]
+    )
     assert split_by_name("kfold", k=3, fold=2) == KFoldSplit(k=3, fold=2)
     assert split_by_name("leave-last") == LeaveLastSplit()
 

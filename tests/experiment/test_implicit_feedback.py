@@ -63,7 +63,16 @@ def test_a_ranking_loss_is_chosen_and_recorded(compose, tmp_path: Path) -> None:
     assert "loss" in (tmp_path / "run/.hydra/config.yaml").read_text()
 
 
-@pytest.mark.parametrize("model", ["history", "matrix-factorization", "embedding-net", "neumf", "bias"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "matrix-factorization",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("history", "embedding-net", "neumf", "bias")
+        ),
+    ],
+)
 def test_every_network_learns_interactions(model: str, compose, tmp_path: Path) -> None:
     log = click_log(tmp_path / "clicks.csv")
     epochs = 2 if model == "bias" else 20

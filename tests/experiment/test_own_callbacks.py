@@ -88,6 +88,7 @@ def test_a_resumed_run_continues_the_state_in_a_new_instance(compose, tmp_path: 
     assert len(second.losses) == 4
 
 
+@pytest.mark.slow
 def test_the_two_trainings_of_a_refit_have_instances_of_their_own(compose, tmp_path: Path) -> None:
     result = train_result(compose(*QUICK, *COUNTER, "refit=true", "schedule=constant"), tmp_path / "run")
     first, second = trained()

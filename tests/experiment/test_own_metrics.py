@@ -71,6 +71,7 @@ def test_added_metrics_are_everywhere(compose, tmp_path: Path, capsys: pytest.Ca
     assert evaluate(str(tmp_path / "run"), "val", k=3)[-1].keys() >= {"val/map@3", "val/mape"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "name", "better"),
     [

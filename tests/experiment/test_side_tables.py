@@ -160,6 +160,7 @@ def test_years_that_are_none_are_unknown(tmp_path: Path) -> None:
     assert table["year"].fillna(0).tolist() == [1990, 0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_missing_values_are_saved_with_the_run_and_dates_are_printed(compose, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(
         "user,item,rating\n"

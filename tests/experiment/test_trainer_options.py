@@ -113,6 +113,7 @@ def test_epochs_without_validation_are_not_selected_and_leave_no_snapshot(
     assert "epoch 3 of 5" in caplog.messages  # not the metrics of epoch 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "step"),
     [

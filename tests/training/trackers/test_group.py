@@ -121,6 +121,7 @@ def test_only_the_first_process_of_a_distributed_run_has_trackers(
     assert Trackers({}, TrackedRun(tmp_path, {})).loggers(tmp_path, None, "") == []
 
 
+@pytest.mark.slow
 def test_several_trackers_record_one_run(compose, tmp_path: Path) -> None:
     result = train_result(compose(*QUICK, "logger=[tensorboard,csv]"), tmp_path / "run")
     metrics = result["metrics"]
@@ -178,6 +179,7 @@ def test_a_wrong_key_is_named(override: str, message: str, compose) -> None:
         validate(compose(*QUICK, "logger=mlflow", override))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("logger", "key"),
     [
