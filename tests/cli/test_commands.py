@@ -92,8 +92,8 @@ def test_two_processes_train_and_test_on_every_rating_once(tmp_path: Path, optim
         ("train", ["model.embeding_dim=3"], ["model.embeding_dim", "Did you mean model.embedding_dim=3?"]),
         ("train", ["modle=bias"], ["modle", "Did you mean model=bias?"]),
         ("train", ["seed=${nope}"], ["Interpolation key 'nope' not found"]),
-        ("train", ["split=0"], ["split=0: choose kfold, "]),
-        ("train", ["split=[random,kfold]"], ["split=[random,kfold]: choose kfold, "]),
+        ("train", ["split=0"], ["split=0: choose files, kfold, "]),
+        ("train", ["split=[random,kfold]"], ["split=[random,kfold]: choose files, kfold, "]),
         ("train", ["logger=[csv,1]"], ["logger=[csv,1]: choose csv, mlflow, "]),
         ("train", ["logger=[csv,nope]"], ["logger=nope: choose csv, mlflow, "]),
         (

@@ -21,6 +21,7 @@ from recsys.runs.folder import write_json
 from recsys.runs.record import recorded_config, resolve_config
 from recsys.runs.resume import check_overrides
 from recsys.runs.start import open_run
+from recsys.training.auto_loss import choose_loss
 
 RUN = [
     *("data=synthetic", "data.ratings=3000", "data.users=60", "data.items=50", "batch_size=40"),
@@ -169,7 +170,10 @@ def test_one_command_begins_a_run_and_does_nothing_once_it_has_finished(tmp_path
 
 def begin(folder: Path, *overrides: str) -> None:
     """Leave a run that was killed before its first checkpoint."""
-    with pytest.raises(Stopped), open_run(folder, resolve_config(compose(*overrides)), overrides):
+    with (
+        pytest.raises(Stopped),
+        open_run(folder, resolve_config(choose_loss(compose(*overrides))), overrides),
+    ):
         raise Stopped("killed", 9)
 
 
