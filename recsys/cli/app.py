@@ -127,6 +127,12 @@ def _is_raised_by_hydra(error: Exception) -> bool:
 
 def _exit_for(error: Exception, name: str, words: list[str]) -> NoReturn:
     """Print an error that the user can fix, and exit; raise any other."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(
+        cause, Stopped
+    ):  # OmegaConf wraps errors, also those of signals
+        cause = cause.__cause__ or cause.__context__
+    error = cause if isinstance(cause, Stopped) else error
     match error:
         case Stopped() if process_rank() > 0:
             sys.exit(0)  # the first process says why; any other code would make Lightning kill it before
