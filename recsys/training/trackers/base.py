@@ -74,8 +74,15 @@ class Tracker(ABC):
             prefix: "refit/" for the second training of a run with refit=true, otherwise "".
         """
 
-    def log_figure(self, tag: str, figure: Figure) -> None:
-        """Add a figure, if the tracker can show one."""
+    def log_figure(self, tag: str, draw: Callable[[], Figure]) -> None:
+        """Draw a figure and add it. By default, do nothing.
+
+        TensorBoard gets no figures of the data: it would repeat them for each run in a list of figures.
+
+        Args:
+            tag: its name.
+            draw: returns the figure; called only by a tracker that adds it.
+        """
         return
 
     @abstractmethod

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 from hydra.utils import get_class, instantiate
-from matplotlib.figure import Figure
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from recsys.errors import ConfigError, first_line
@@ -79,7 +78,6 @@ class FileTracker(Tracker):
                 _ = logger.experiment  # opens the file, with arguments that the logger does not check
             except TypeError as error:
                 raise ConfigError(f"{self._key}: {first_line(error)}") from None
-        if isinstance(logger, TensorBoardLogger):
             if step is None:
                 logger.experiment.add_text("config", _as_markdown(self.run.config))
         else:
@@ -88,9 +86,6 @@ class FileTracker(Tracker):
                 logger.log_hyperparams(self.run.config)
         self._logger = logger
         return logger
-
-    def log_figure(self, tag: str, figure: Figure) -> None:
-        """Do nothing: the figure shows the data, and TensorBoard would repeat it for each run in a list of figures."""
 
     def log_result(self, metrics: Mapping[str, float], shown: tuple[str, ...], step: int) -> None:
         """Add the final metrics, and the run's row of TensorBoard's HParams table.

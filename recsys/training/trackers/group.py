@@ -58,9 +58,9 @@ class Trackers:
         return [tracker.logger(folder, step, prefix) for tracker in self._trackers.values()]
 
     def log_figure(self, tag: str, draw: Callable[[], Figure]) -> None:
-        """Draw a figure and add it."""
+        """Add a figure; see `Tracker.log_figure`."""
         for tracker in self._trackers.values():
-            tracker.log_figure(tag, draw())
+            tracker.log_figure(tag, draw)
 
     def log_result(self, metrics: Mapping[str, float], shown: tuple[str, ...], step: int) -> None:
         """Add the final metrics; see `Tracker.log_result`."""

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,9 +25,6 @@ from recsys.training.trackers.run import TrackedRun
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-DEFAULT_STORE = Path(
-    "outputs", "mlflow.db"
-)  # one file for all runs of a project, so that one page shows them
 STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 ID = "recsys.id"  # the tag by which a resumed run and the jobs of a sweep find their MLflow run
 FLUSH_SECONDS = 5.0  # curves are sent in batches: one SQLite transaction takes 4 ms, as long as several steps
@@ -165,8 +162,9 @@ class MLflowTracker(RemoteTracker):
         if time.monotonic() >= self._next_flush:
             self._flush()
 
-    def log_figure(self, tag: str, figure: Figure) -> None:
-        """Add a figure as an artifact."""
+    def log_figure(self, tag: str, draw: Callable[[], Figure]) -> None:
+        """Draw a figure, and add it as an artifact."""
+        figure = draw()
         self.attempt(
             lambda: self._client.log_figure(self._run_id, figure, f"{tag}.png"), f"{tag} is not stored there"
         )

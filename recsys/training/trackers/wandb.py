@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -118,11 +118,11 @@ class WandbTracker(RemoteTracker):
         """Add one point to each of the curves."""
         self._log({**metrics, STEP: step})
 
-    def log_figure(self, tag: str, figure: Figure) -> None:
-        """Add a figure as an image."""
+    def log_figure(self, tag: str, draw: Callable[[], Figure]) -> None:
+        """Draw a figure, and add it as an image."""
         import wandb
 
-        self._log({tag: wandb.Image(figure)})
+        self._log({tag: wandb.Image(draw())})
 
     def log_result(self, metrics: Mapping[str, float], shown: tuple[str, ...], step: int) -> None:
         """Add the final metrics to the summary of the run."""

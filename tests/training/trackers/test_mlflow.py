@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from support.commands import run
 from support.tiny import QUICK
 from support.training import interrupted, train_result
@@ -223,7 +224,7 @@ def test_a_server_that_stays_away_costs_values_and_not_the_run(
 
     for method in ("log_batch", "set_terminated", "set_tag", "log_figure"):
         monkeypatch.setattr(tracker._client, method, fail)
-    tracker.log_figure("data/cross-table", None)  # type: ignore[arg-type]
+    tracker.log_figure("data/cross-table", Figure)
     tracker.log_metrics({"train/loss": 0.5}, 0)
     tracker.log_result({"val/rmse": 0.9, "test/rmse": 0.91}, ("val/rmse",), 1)
     tracker.close("completed")
