@@ -85,6 +85,16 @@ def has_begun(folder: Path) -> bool:
     return (folder / HYDRA / "config.yaml").is_file()
 
 
+def flattened(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the values of a nested dict by dotted keys."""
+    if not isinstance(node, dict) or not node:
+        return {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= flattened(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
 def recorded_config(folder: Path) -> DictConfig:
     """Return the configuration that a run was started with.
 

@@ -11,6 +11,7 @@ from recsys.errors import ConfigError, RunError
 from recsys.paths import expanded
 from recsys.runs.folder import CHECKPOINTS, HYDRA, RESULT
 from recsys.runs.record import (
+    flattened,
     has_begun,
     recorded_choices,
     recorded_config,
@@ -96,7 +97,7 @@ def check_unchanged(folder: Path, config: dict[str, Any]) -> None:
     Raises:
         ConfigError: one line per key that differs.
     """
-    before, now = _flat(OmegaConf.to_container(recorded_config(folder))), _flat(config)
+    before, now = flattened(OmegaConf.to_container(recorded_config(folder))), flattened(config)
     errors = [
         _refusal(f"{key}={_shown(now.get(key, UNSET))}", key, before.get(key, UNSET))
         for key in sorted(before.keys() | now.keys())
@@ -116,13 +117,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, DictConfig):
         return str(value.get("_target_", "other values"))
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the values of a nested dict by dotted keys."""
-    if not isinstance(node, dict) or not node:
-        return {prefix: node}
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat

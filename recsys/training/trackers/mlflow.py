@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from recsys.paths import git_commit
 from recsys.runs.entries import check_no_link
+from recsys.runs.record import flattened
 from recsys.training.trackers.base import RemoteTracker, Status, final_metrics
 from recsys.training.trackers.mlflow_store import has_password, sqlite_file, store_of_user, ui_command
 from recsys.training.trackers.run import TrackedRun
@@ -241,13 +242,3 @@ class MLflowTracker(RemoteTracker):
 def mlflow_name(name: str) -> str:
     """Return a name with the characters that MLflow allows: test/ndcg@10 is test/ndcg_at_10."""
     return re.sub(r"[^\w./: -]", "_", name.replace("@", "_at_"))
-
-
-def flattened(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the values of a nested dict by dotted keys."""
-    if not isinstance(node, dict) or not node:
-        return {prefix: node}
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= flattened(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat

@@ -14,7 +14,8 @@ from support.training import interrupted, train_result
 from recsys.config.validate import validate
 from recsys.errors import ConfigError, TrainingError
 from recsys.experiment.train import train
-from recsys.training.trackers.mlflow import MLflowTracker, flattened, mlflow_name
+from recsys.runs.record import flattened
+from recsys.training.trackers.mlflow import MLflowTracker, mlflow_name
 from recsys.training.trackers.run import TrackedRun
 
 HOW = "pip install mlflow-skinny sqlalchemy alembic"
