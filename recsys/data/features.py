@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
+from recsys.data.column_types import is_number, is_text
 from recsys.errors import DataError, shortened
 
 log = logging.getLogger(__name__)
@@ -103,16 +104,16 @@ def kind_of(column: str, values: pa.Array, options: Options) -> str:
     """Return "category", "list", "number", "date", "vector", or "" if a column has another type."""
     kind = values.type
     if any(is_list(kind) for is_list in LISTS):
-        return "list" if is_text(kind.value_type) else "vector" if _is_number(kind.value_type) else ""
+        return "list" if is_text(kind.value_type) else "vector" if is_number(kind.value_type) else ""
     if is_text(kind):
         texts = values.cast(pa.string())
         has_lists = compute.any(compute.match_substring(texts, options.list_separator)).as_py()
         return "list" if has_lists else "category"
-    if pa.types.is_boolean(kind) or (_is_number(kind) and column in options.categorical):
+    if pa.types.is_boolean(kind) or (is_number(kind) and column in options.categorical):
         return "category"
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return "date"
-    return "number" if _is_number(kind) else ""
+    return "number" if is_number(kind) else ""
 
 
 def as_column(column: str, values: pa.Array, options: Options) -> pd.Series | None:
@@ -221,14 +222,3 @@ def _standardised(numbers: NDArray[np.float64], known: NDArray[np.bool_]) -> NDA
         )
     standard[~known] = 0
     return standard.astype(np.float32)
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether a type is that of text, also as a dictionary."""
-    if pa.types.is_dictionary(kind):
-        return is_text(kind.value_type)
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from recsys.data.ids import MAX_ID_LENGTH
 from recsys.data.ratings_file.format import COLUMNS, RatingsFormat, TextSource
+from recsys.data.ratings_file.integer_ids import integer_ids
 from recsys.data.ratings_file.lines import has_fields_over_lines
 from recsys.data.ratings_file.times import Times, parse_times
 from recsys.terminal import visible
@@ -256,15 +257,6 @@ def _to_times(column: pa.ChunkedArray | None, rows: int) -> Times:
         return parse_times(column)
     except ValueError as error:
         raise pa.ArrowInvalid(str(error)) from None
-
-
-def integer_ids(ids: pa.Array) -> NDArray[np.int64] | None:
-    """Return text ids as integers, or None if any is not an int64 in its usual spelling ("007" is not)."""
-    try:
-        integers = ids.cast(pa.int64())
-    except pa.ArrowInvalid:
-        return None
-    return integers.to_numpy() if integers.cast(pa.string()).equals(ids) else None
 
 
 def _smallest_type(ids: NDArray) -> np.dtype:

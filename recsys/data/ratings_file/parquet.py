@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
+from recsys.data.column_types import is_number, is_text
 from recsys.data.ids import MAX_ID_LENGTH, text_id_problem
-from recsys.data.ratings_file.fast import integer_ids
 from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat
+from recsys.data.ratings_file.integer_ids import to_integers_if_possible
 from recsys.data.ratings_file.numbers import MAX_INTEGER
 from recsys.data.ratings_file.times import parse_time, parse_times
 from recsys.errors import DataError, first_line, shortened
@@ -104,9 +105,7 @@ def read_parquet(
     kept = kept.astype({"rating": np.float32, "timestamp": np.int64})
     for side in ("user", "item"):
         if kept[side].dtype.kind not in "iu":
-            codes, distinct = pd.factorize(kept[side].to_numpy(object))
-            if (integers := integer_ids(pa.array(distinct, pa.string()))) is not None:
-                kept[side] = integers[codes]
+            kept[side] = to_integers_if_possible(kept[side])
     return kept[COLUMNS], n - len(kept)
 
 
@@ -132,7 +131,7 @@ def _ids(values: pa.Array, place: str) -> Column:
     ):  # pandas makes floats of integers if one is missing
         decoded = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
         return _whole(decoded)
-    if not _is_text(kind):
+    if not is_text(kind):
         raise DataError(f"{place} has the type {kind}; ids must be whole numbers or text")
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     distinct = compute.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
@@ -160,8 +159,7 @@ def _whole(values: pa.Array) -> Column:
 
 
 def _ratings(values: pa.Array, scale: tuple[float, float], place: str) -> Column:
-    numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
-    if not numeric and not pa.types.is_decimal(values.type):
+    if not is_number(values.type):
         raise DataError(f"{place} has the type {values.type}; ratings must be numbers")
     ratings = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
     low, high = np.float32(scale[0]), np.float32(scale[1])
@@ -177,10 +175,10 @@ def _times(values: pa.Array, place: str) -> Column:
         return Column(distinct.values[codes], distinct.is_bad[codes], reason)
     kind: Any = values.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        nanoseconds = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-        times, is_bad, _ = _whole(nanoseconds)
+        microseconds = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        times, is_bad, _ = _whole(microseconds)
         return Column(times // 10**6, is_bad | (times < 0), reason)
-    if _is_text(kind):
+    if is_text(kind):
         return Column(*_parsed(values.cast(pa.string())), reason)
     if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
         raise DataError(f"{place} has the type {kind}; times must be whole numbers, timestamps or dates")
@@ -204,7 +202,3 @@ def _parsed(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
             are_dates = is_date if are_dates is None else are_dates
             times[row] = time if is_date == are_dates else -1
     return times, times < 0
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)

@@ -5,10 +5,10 @@ import logging
 import re
 
 import pandas as pd
-import pyarrow as pa
 
-from recsys.data.ratings_file.fast import integer_ids, read_columns
+from recsys.data.ratings_file.fast import read_columns
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
+from recsys.data.ratings_file.integer_ids import to_integers_if_possible
 from recsys.data.ratings_file.lines import split_fields
 from recsys.data.ratings_file.strict import read_rows
 from recsys.errors import DataError, listed
@@ -43,7 +43,7 @@ def read_ratings(
         table, dropped = read_rows(text, fmt, header, scale, on_bad_rows)
         if fmt.text_ids:
             for column in ("user", "item"):
-                table[column] = _to_integers_if_possible(table[column])
+                table[column] = to_integers_if_possible(table[column])
     if table.empty:
         reason = f"; all {dropped} rows are bad, data.on_bad_rows=error names the first" if dropped else ""
         raise DataError(f"{text.name}: holds no ratings{reason}")
@@ -95,8 +95,3 @@ def match_columns(place: str, fmt: RatingsFormat, header: list[str]) -> RatingsF
         if (count := header.count(name)) > 1:
             raise DataError(f"{place}: {count} columns are called {name!r}; names must be unique")
     return fmt
-
-
-def _to_integers_if_possible(ids: pd.Series) -> pd.Series:
-    integers = integer_ids(pa.array(ids.astype(str), pa.string()))
-    return ids if integers is None else pd.Series(integers)

@@ -9,12 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, csv, parquet
 
+from recsys.data.column_types import is_text
 from recsys.data.dataset import USER_COLUMNS
-from recsys.data.features import FeatureMatrix, Options, as_column, is_text, make_features
+from recsys.data.features import FeatureMatrix, Options, as_column, make_features
 from recsys.data.ids import text_id_problem
-from recsys.data.ratings_file.fast import integer_ids
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import RatingsFormat
+from recsys.data.ratings_file.integer_ids import integer_ids
 from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, parquet_columns
 from recsys.data.ratings_file.read import read_header
 from recsys.data.ratings_file.times import parse_times
@@ -60,7 +61,7 @@ class Described(NamedTuple):
 def describe_items(side: SideTable, title: str, options: Options, name: str) -> Described:
     """Return the items of a table: titles, all columns but vectors for filters, and features.
 
-    The title is no feature. Columns called year and genres are used as those of MovieLens.
+    The title is not used as a feature. Columns called year and genres are used as those of MovieLens.
 
     Raises:
         DataError: see `make_features`.
@@ -85,7 +86,7 @@ def describe_items(side: SideTable, title: str, options: Options, name: str) -> 
         years = pd.Series(np.nan, index=known.index)
     known["year"] = years.where(years.abs() <= MAX_YEAR).round().astype("Int32")
     known["genres"] = "" if genres is None or genres.dtype.kind == "f" else genres
-    without_title = side.columns.drop_columns([title]) if title in side.columns.column_names else side.columns
+    without_title = side.columns.drop_columns([title]) if has_title else side.columns
     return Described(known, make_features(without_title, options, name))
 
 
@@ -197,10 +198,10 @@ def _check_text(column: pa.ChunkedArray, place: str) -> None:
     """
     try:
         column.validate(full=True)
-        is_text = not pa.types.is_binary(column.type) and not pa.types.is_large_binary(column.type)
+        is_valid = not pa.types.is_binary(column.type) and not pa.types.is_large_binary(column.type)
     except pa.ArrowInvalid:
-        is_text = False
-    if not is_text:
+        is_valid = False
+    if not is_valid:
         raise DataError(f"{place} is not UTF-8 text; save the file as UTF-8, or leave the column out")
 
 

@@ -1,0 +1,15 @@
+"""Checks of the type of a pyarrow column."""
+
+import pyarrow as pa
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is that of text, also as a dictionary."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether a type is that of numbers."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
