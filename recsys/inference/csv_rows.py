@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recsys.data.ratings_file.lines import lines_of, split_fields
-from recsys.data.ratings_file.table_file import SEPARATORS
+from recsys.data.ratings_file.read import SEPARATORS
 from recsys.errors import DataError, listed, os_error_as_data_error
 from recsys.paths import expanded
 

@@ -13,6 +13,8 @@ from recsys.data.ratings_file.lines import split_fields
 from recsys.data.ratings_file.strict import read_rows
 from recsys.errors import DataError, listed
 
+SEPARATORS = (",", "\t", ";", "|")  # tried in this order if the separator is not known
+
 log = logging.getLogger(__name__)
 
 
@@ -44,12 +46,26 @@ def read_ratings(
         if fmt.text_ids:
             for column in ("user", "item"):
                 table[column] = to_integers_if_possible(table[column])
-    if table.empty:
-        reason = f"; all {dropped} rows are bad, data.on_bad_rows=error names the first" if dropped else ""
-        raise DataError(f"{text.name}: holds no ratings{reason}")
-    if dropped:
-        log.warning("%s: %d bad rows dropped (data.on_bad_rows=drop)", text.name, dropped)
+    check_rows(table, dropped, text.name)
     return table, dropped
+
+
+def check_rows(rows: pd.DataFrame, dropped: int, name: str) -> None:
+    """Check that a file has valid rows, and warn of those that were dropped.
+
+    Args:
+        rows: the valid rows.
+        dropped: the number of bad rows.
+        name: of the file.
+
+    Raises:
+        DataError: there are no valid rows.
+    """
+    if rows.empty:
+        reason = f"; all {dropped} rows are bad, data.on_bad_rows=error names the first" if dropped else ""
+        raise DataError(f"{name}: holds no ratings{reason}")
+    if dropped:
+        log.warning("%s: %d bad rows dropped (data.on_bad_rows=drop)", name, dropped)
 
 
 def read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:
@@ -58,13 +74,18 @@ def read_header(text: TextSource, fmt: RatingsFormat) -> list[str]:
     Raises:
         DataError: the line cannot be split into fields.
     """
-    with text.open() as file:
-        start = file.read(100_000)  # a binary file may have no line ends
-    line = re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig", errors="replace")
-    try:
-        return split_fields(line, fmt.delimiter, fmt.quoted)
-    except ValueError as problem:
-        raise DataError(f"{text.name} line 1: {problem}") from None
+    return _split_header(text, _first_line(text), fmt)
+
+
+def with_separator(text: TextSource, fmt: RatingsFormat, column: str) -> RatingsFormat:
+    """Return the format with the first of SEPARATORS with which the header has a column; with "," if none has it.
+
+    Raises:
+        DataError: the header cannot be split into fields.
+    """
+    line = _first_line(text)
+    candidates = [dataclasses.replace(fmt, separator=separator) for separator in SEPARATORS]
+    return next((one for one in candidates if column in _split_header(text, line, one)), candidates[0])
 
 
 def match_columns(place: str, fmt: RatingsFormat, header: list[str]) -> RatingsFormat:
@@ -95,3 +116,16 @@ def match_columns(place: str, fmt: RatingsFormat, header: list[str]) -> RatingsF
         if (count := header.count(name)) > 1:
             raise DataError(f"{place}: {count} columns are called {name!r}; names must be unique")
     return fmt
+
+
+def _first_line(text: TextSource) -> str:
+    with text.open() as file:
+        start = file.read(100_000)  # a binary file may have no line ends
+    return re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig", errors="replace")
+
+
+def _split_header(text: TextSource, line: str, fmt: RatingsFormat) -> list[str]:
+    try:
+        return split_fields(line, fmt.delimiter, fmt.quoted)
+    except ValueError as problem:
+        raise DataError(f"{text.name} line 1: {problem}") from None

@@ -1,6 +1,5 @@
 """Reader of a table of ratings or interactions in any format; several files are joined."""
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,11 @@ from recsys.data.ratings_file.duplicates import Duplicates, combine
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat
 from recsys.data.ratings_file.parquet import parquet_columns, read_parquet
-from recsys.data.ratings_file.read import match_columns, read_header, read_ratings
+from recsys.data.ratings_file.read import check_rows, match_columns, read_header, read_ratings, with_separator
 from recsys.data.ratings_file.times import to_seconds
 from recsys.errors import DataError, os_error_as_data_error, shortened
 
 log = logging.getLogger(__name__)
-
-SEPARATORS = (",", "\t", ";", "|")  # tried in this order if the separator is not known
 
 
 class Content(NamedTuple):
@@ -58,17 +55,13 @@ def read_file(
         if kind == "parquet":
             fmt = match_columns(name, fmt, parquet_columns(path))
             rows, dropped = read_parquet(path, fmt, scale, on_bad_rows)
+            check_rows(rows, dropped, name)
         else:
             text = text_source(path, name, kind)
             if not fmt.separator:
-                candidates = [dataclasses.replace(fmt, separator=separator) for separator in SEPARATORS]
-                user = fmt.columns[0]
-                fmt = next((one for one in candidates if user in read_header(text, one)), candidates[0])
+                fmt = with_separator(text, fmt, column=fmt.columns[0])
             fmt = match_columns(f"{text.name} line 1", fmt, read_header(text, fmt))
             rows, dropped = read_ratings(text, fmt, scale, on_bad_rows)
-    if rows.empty:
-        reason = f"; all {dropped} rows are bad, data.on_bad_rows=error names the first" if dropped else ""
-        raise DataError(f"{name}: holds no ratings{reason}")
     rows["timestamp"] = to_seconds(rows["timestamp"].to_numpy(), name)
     return Content(rows, fmt.columns[1], dropped, name)
 

@@ -14,10 +14,10 @@ from recsys.data.dataset import USER_COLUMNS
 from recsys.data.features import FeatureMatrix, Options, as_column, make_features
 from recsys.data.ids import text_id_problem
 from recsys.data.ratings_file.file_kind import kind_of, text_source
-from recsys.data.ratings_file.format import RatingsFormat
+from recsys.data.ratings_file.format import RatingsFormat, TextSource
 from recsys.data.ratings_file.integer_ids import integer_ids
 from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, parquet_columns
-from recsys.data.ratings_file.read import read_header
+from recsys.data.ratings_file.read import read_header, with_separator
 from recsys.data.ratings_file.times import parse_times
 from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
 
@@ -31,7 +31,6 @@ RESERVED = frozenset(
 MAX_YEAR = 9999
 MIN_LIMIT = 2**24  # characters of a column that are possible in any file
 BLOCK_SIZE = 2**26  # bytes of text; a field must fit into a block
-SEPARATORS = (",", "\t", ";", "|")  # tried in this order; the first with which the header has the id column
 
 
 class SideTable(NamedTuple):
@@ -113,7 +112,10 @@ def read_side_table(path: Path, id_name: str, key: str) -> SideTable:
     """
     with os_error_as_data_error(f"{key}={path}", f"; check {key}"):
         kind = kind_of(path)
-        table = _read_parquet(path, id_name, key) if kind == "parquet" else _read_text(path, id_name, key)
+        if kind == "parquet":
+            table = _read_parquet(path, id_name, key)
+        else:
+            table = _read_text(text_source(path, str(path), kind), path, id_name, key)
     if not len(table):
         raise DataError(f"{key}={path}: has no rows below the header")
     for name in table.column_names:
@@ -167,20 +169,15 @@ def _decoded_size(column: pa.ChunkedArray) -> int:
     )
 
 
-def _read_text(path: Path, id_name: str, key: str) -> pa.Table:
-    text = text_source(path, str(path), kind_of(path))
-    headers = {
-        separator: read_header(text, RatingsFormat(separator, header=True, quoted=True))
-        for separator in SEPARATORS
-    }
-    separator = next((each for each, header in headers.items() if id_name in header), SEPARATORS[0])
-    _require_column(headers[separator], id_name, path, key)
+def _read_text(text: TextSource, path: Path, id_name: str, key: str) -> pa.Table:
+    fmt = with_separator(text, RatingsFormat("", header=True, quoted=True), column=id_name)
+    _require_column(read_header(text, fmt), id_name, path, key)
     with text.open() as file:
         try:
             return csv.read_csv(
                 pa.PythonFile(file),
                 read_options=csv.ReadOptions(block_size=BLOCK_SIZE),
-                parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+                parse_options=csv.ParseOptions(delimiter=fmt.separator, newlines_in_values=True),
                 # "NA" is a missing number, but may be a title.
                 convert_options=csv.ConvertOptions(
                     column_types={id_name: pa.string()}, strings_can_be_null=False
