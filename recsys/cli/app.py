@@ -32,8 +32,8 @@ from recsys.cli.help import help_of
 from recsys.cli.interrupts import INTERRUPTED, INTERRUPTED_CODE, Interrupts
 from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
-from recsys.cli.suggestions import options_of
 from recsys.cli.words import check_words
+from recsys.config.option_files import options_of
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
 from recsys.paths import conf_dir, expanded
 from recsys.runs.processes import process_rank

@@ -3,8 +3,9 @@
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from recsys.cli.suggestions import Command, did_you_mean, nearest, options_of, options_with
+from recsys.cli.suggestions import Command, did_you_mean, nearest, options_with
 from recsys.cli.words import overrides_in
+from recsys.config.option_files import options_of
 
 
 def explain(error: Exception, name: str, words: list[str]) -> str:

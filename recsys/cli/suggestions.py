@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys.cli.quoting import quote_for_hydra
+from recsys.config.option_files import contents_of
 from recsys.errors import ConfigError
 from recsys.paths import conf_dir, conf_initialised
 from recsys.runs.targets import import_target
@@ -72,7 +73,7 @@ class Command:
         """Return what the user may have meant, as arguments to type; [] if nothing works.
 
         The first of these that work: the key itself; keys that end with it (`lr`: `optimizer.lr`; `epochs`:
-        `max_epochs`); options of its config group that have it (`data.path=x`: `data=csv data.path=x`); similar keys
+        `max_epochs`); options of its config group that have it (`data.path=x`: `data=table data.path=x`); similar keys
         (`modle`: `model`); an argument of the class that its node describes (`optimizer.eps=1e-6`:
         `+optimizer.eps=1e-6`).
 
@@ -157,14 +158,10 @@ def options_with(key: str) -> list[str]:
     for length in range(len(parts) - 1, 0, -1):
         group, own = "/".join(parts[:length]), ".".join(parts[length:])
         if is_group(group):
-            files = sorted(Path(conf_dir(), group).glob("*.yaml"))
-            return [f"{group}={file.stem}" for file in files if own in keys_of(_content(file))]
+            return [
+                f"{group}={name}" for name, content in contents_of(group).items() if own in keys_of(content)
+            ]
     return []
-
-
-def options_of(group: str) -> list[str]:
-    """Return the names of the options in the folder of a config group."""
-    return sorted(file.stem for file in Path(conf_dir(), group).glob("*.yaml"))
 
 
 def is_group(name: str) -> bool:
@@ -181,16 +178,6 @@ def keys_of(node: Any, prefix: str = "") -> list[str]:
         if not str(key).startswith("_"):
             keys += [f"{prefix}{key}", *keys_of(value, f"{prefix}{key}.")]
     return keys
-
-
-def _content(file: Path) -> Any:
-    """Return what an option sets in its config group, with what it inherits from other files of the group."""
-    content: Any = OmegaConf.load(file)
-    inherited = [entry.split("@")[0] for entry in content.pop("defaults", []) if isinstance(entry, str)]
-    bases = [OmegaConf.load(file.parent / f"{base}.yaml") for base in inherited if base != "_self_"]
-    if "@package _global_" in file.read_text("utf-8"):
-        content = content.get(file.parent.name) or {}
-    return OmegaConf.to_container(OmegaConf.merge(*bases, content))
 
 
 def _first(word: str) -> str:

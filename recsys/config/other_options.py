@@ -2,15 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from inspect import Parameter
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from recsys.config.hardware import Config
-from recsys.paths import conf_dir
+from recsys.config.option_files import contents_of
 
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
 
@@ -31,7 +27,7 @@ def other_option_error(
     Returns:
         The message; None if the class is one of conf/, or if no option has these keys, which are then mistyped.
     """
-    options = dict(_options(group)) if unknown else {}
+    options = contents_of(group) if unknown else {}
     others = {key for content in options.values() for key in content}
     target = node["_target_"]
     if not others & set(unknown) or target in {content.get("_target_") for content in options.values()}:
@@ -52,19 +48,3 @@ def other_option_error(
         f"{group}._target_={target}: does not have the arguments {', '.join(unknown)}, which the chosen option of "
         f"{group}= sets; it has {', '.join(parameters)}. To replace the option: {shlex.join(words)}"
     )
-
-
-def _options(group: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each option of a config group in conf/, and what it sets, also by files that it inherits."""
-    for file in sorted(Path(conf_dir(), group).glob("*.yaml")):
-        content = _read(file)
-        inherited: dict[str, Any] = {}
-        for entry in content.get("defaults", ()):
-            base = file.parent / f"{str(entry).partition('@')[0]}.yaml"
-            inherited |= _read(base) if base.is_file() else {}
-        own = content.get(group, {}) if "@package _global_" in file.read_text("utf-8") else content
-        yield file.stem, {key: value for key, value in (inherited | own).items() if key != "defaults"}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text("utf-8")) or {}
