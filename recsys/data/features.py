@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from recsys.data.column_types import is_number, is_text
-from recsys.errors import DataError, shortened
+from recsys.errors import DataError, listed, shortened
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def make_features(table: pa.Table, options: Options, name: str) -> FeatureMatrix
     chosen = table.column_names if options.chosen is None else list(options.chosen)
     if missing := [column for column in chosen if column not in table.column_names]:
         raise DataError(
-            f"{name}: no column {shortened(missing[0])}; the file has {', '.join(map(repr, table.column_names))}"
+            f"{name}: no column {shortened(missing[0])}; the file has {listed(table.column_names) or 'none'}"
         )
     names: list[str] = []
     blocks: list[NDArray[np.float32]] = []

@@ -28,7 +28,7 @@ from recsys.leaderboard.plotting import (
 from recsys.leaderboard.ranking import Configuration
 from recsys.leaderboard.values import prefers_log, scaled, sort_key
 
-MAX_CURVES = 8  # more curves cannot be told apart by color
+MAX_CURVES = 8  # the colors of more curves would be too similar
 MAX_LABELS = 30  # of more points, only those on the Pareto front have labels
 MAX_LINES = 100  # more parallel coordinates hide each other
 

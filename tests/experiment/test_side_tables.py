@@ -130,11 +130,10 @@ def test_bad_tables_are_named(text: str, message: str, tmp_path: Path) -> None:
 
 def test_text_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("user,item,rating\n1,10,4\n")
-    for name, content in (("title", b"item,title\n10,caf\xe9\n"), ("the header", b"item,t\xefle\n10,a\n")):
+    for content in (b"item,title\n10,caf\xe9\n", b"item,t\xefle\n10,a\n"):
         (tmp_path / "i.csv").write_bytes(content)
         with pytest.raises(DataError, match=r"data\.items=.*UTF-8"):
             Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv")).load()
-        assert name
 
 
 def test_titles_are_kept_as_they_are(tmp_path: Path) -> None:

@@ -104,13 +104,17 @@ class Table(Source):
         )
 
     @property
+    def _rating_paths(self) -> dict[str, str]:
+        """The files of ratings, by key."""
+        if isinstance(self.path, str):
+            return {"path": self.path}
+        return {f"path[{number}]": path for number, path in enumerate(self.path)}
+
+    @property
     def _paths(self) -> dict[str, str]:
-        """The files to read, by key."""
-        paths = {"path": self.path} if isinstance(self.path, str) else {}
-        if not isinstance(self.path, str):
-            paths = {f"path[{number}]": path for number, path in enumerate(self.path)}
+        """All files to read, by key."""
         tables = {"items": self.items, "users": self.users}
-        return paths | {key: path for key, path in tables.items() if path is not None}
+        return self._rating_paths | {key: path for key, path in tables.items() if path is not None}
 
     def check(self) -> Iterator[str]:
         """Yield an error message if there is no such file, or another option is not possible."""
@@ -153,8 +157,7 @@ class Table(Source):
     def _encode(self, files: dict[str, Path]) -> Dataset:
         contents = [
             read_file(files[key], path, self._format(), self._scale, self.on_bad_rows)
-            for key, path in self._paths.items()
-            if key.startswith("path")
+            for key, path in self._rating_paths.items()
         ]
         rows, parts = join(contents, self.duplicates, LAST if self.has_ratings else COUNT)
         content = contents[0]

@@ -17,7 +17,7 @@ from recsys.runs.torch_file import check_tensor
 
 
 def is_cycle_end(trainer: pl.Trainer, cycle_ends: Collection[int]) -> bool:
-    """Return whether a cycle ends with the current batch; a validation within an epoch (val_check_interval) is no end.
+    """Return whether a cycle ends with the current batch; not at a validation within an epoch (val_check_interval).
 
     Args:
         trainer: during a validation.
