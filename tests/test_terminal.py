@@ -1,12 +1,16 @@
 """Text for terminals and logs."""
 
 import doctest
+import errno
 import logging
+import sys
+import threading
+import warnings
 
 import pytest
 
 import recsys.terminal
-from recsys.terminal import LogFormatter, json_escaped, visible
+from recsys.terminal import LogFormatter, json_escaped, set_up_tracebacks_and_warnings, visible
 
 
 def test_the_example() -> None:
@@ -36,3 +40,22 @@ def test_log_lines_show_control_characters_of_arguments_and_errors() -> None:
         record = logging.LogRecord("a", 20, "f", 1, "%s", ("\x9bx",), (type(error), error, None))
     lines = LogFormatter("%(message)s").format(record).splitlines()
     assert (lines[0], lines[-1]) == (r"\x9bx", r"ValueError: \x1b[2J")
+
+
+def test_a_full_disk_in_a_background_thread_is_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # restored after the test
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+
+    def write() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with warnings.catch_warnings():
+        set_up_tracebacks_and_warnings()
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+    assert caplog.messages == ["a background thread has stopped: [Errno 28] No space left on device"]
+    assert capsys.readouterr().err == ""

@@ -46,8 +46,7 @@ def test_ctrl_c_that_an_import_turns_into_another_error_stops_the_command(tmp_pa
         "except KeyboardInterrupt:\n    raise ImportError('multiarray failed to import') from None\n"
     )
     done = run("train", *QUICK, "data._target_=interrupting.Source", code=130, **modules_in(tmp_path))
-    assert done.stderr.endswith("\ninterrupted by Ctrl-C\n")
-    assert "Traceback" not in done.stderr
+    assert done.stderr == "interrupted by Ctrl-C\n"
 
 
 def test_ctrl_c_where_python_drops_exceptions_is_not_lost() -> None:

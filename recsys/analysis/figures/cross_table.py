@@ -41,7 +41,8 @@ def plot_cross_table(dataset: Dataset, n: int = 15) -> Figure:
             axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour)
     titles = [shorten(title, 34) for title in dataset.item_table["title"].iloc[items]]
     axes.set_xticks(range(len(items)), titles, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
-    axes.set_yticks(range(len(users)), [str(id) for id in dataset.user_ids.to_ids(users)], fontsize=8)
+    names = [shorten(str(user_id), 34) for user_id in dataset.user_ids.to_ids(users)]
+    axes.set_yticks(range(len(users)), names, fontsize=8)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("item (most-rated first)")
     axes.set_ylabel("user (most active first)")
