@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
+from recsys.leaderboard.choices import REPEAT_KEYS
 from recsys.leaderboard.names import short_names
-from recsys.leaderboard.ranking import REPEAT_KEYS, Configuration, varied_keys
+from recsys.leaderboard.ranking import Configuration, varied_keys
 from recsys.leaderboard.runs import RunRecord
 from recsys.leaderboard.values import Axis
 
 Cost = Literal["parameters", "seconds"]  # attributes of `Configuration`
-MISSING = "default"  # the choice of a configuration without an override of the key
+MISSING = "\N{EN DASH}"  # the choice of a configuration that does not have the key
 
 
 class Board:

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys.leaderboard.ranking import REPEAT_KEYS, Configuration
+from recsys.leaderboard.choices import REPEAT_KEYS
+from recsys.leaderboard.ranking import Configuration
 from recsys.leaderboard.runs import RunRecord
 from recsys.paths import conf_dir
 from recsys.runs.record import recorded_arguments, recorded_sweep, without_start_keys

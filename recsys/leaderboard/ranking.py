@@ -6,14 +6,9 @@ from dataclasses import dataclass
 
 from recsys.errors import RunError
 from recsys.evaluation.objective import Objective
+from recsys.leaderboard.choices import REPEAT_KEYS, TECHNICAL_KEYS, is_below, with_comparable_choices
 from recsys.leaderboard.paired_test import PairedTest, paired_test
 from recsys.leaderboard.runs import RunRecord
-from recsys.runs.record import START_KEYS
-
-# Runs that differ only by these keys repeat one configuration.
-REPEAT_KEYS = ("seed", "split.fold", "split.seed")
-# Keys that do not change what is trained.
-TECHNICAL_KEYS = (*START_KEYS, "logger")
 
 
 @dataclass(frozen=True)
@@ -21,7 +16,7 @@ class Configuration:
     """One configuration and its completed runs, which differ only by seed, split seed or fold.
 
     Attributes:
-        choices: the overrides that all runs share.
+        choices: the values that all runs share, by key.
         runs: the completed runs.
         missing: number of splits that another configuration was tested on and this one was not, because runs
             failed. Its means are over other test sets, so it is ranked behind all configurations with fewer.
@@ -64,7 +59,7 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
     Raises:
         RunError: the configurations have different test sets, or no objective in common.
     """
-    completed = [run for run in runs if run.completed]
+    completed = with_comparable_choices([run for run in runs if run.completed])
     if not completed:
         return []
     objective = shared_objective(completed)
@@ -73,7 +68,7 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
         fixed = {
             key: value
             for key, value in run.choices.items()
-            if key not in (*REPEAT_KEYS, *TECHNICAL_KEYS) and not key.startswith("logger.")
+            if not is_below(key, (*REPEAT_KEYS, *TECHNICAL_KEYS))
         }
         groups.setdefault(tuple(sorted(fixed.items())), []).append(run)
     tested_on = {choices: {run.fingerprint for run in group} for choices, group in groups.items()}
@@ -112,7 +107,7 @@ def shared_objective(runs: Sequence[RunRecord]) -> Objective:
 
 
 def varied_keys(configurations: Sequence[Configuration]) -> list[str]:
-    """Return the keys with several values, in the order in which they were typed."""
+    """Return the keys with several values, typed keys first."""
     keys = dict.fromkeys(
         key
         for configuration in configurations

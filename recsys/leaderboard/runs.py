@@ -23,12 +23,14 @@ class RunRecord:
         overrides: the overrides of the run.
         content: the content of result.json or failed.json.
         folder: the run folder, with the record of its command; None: unknown.
+        filled: choices that replace the overrides, from `with_comparable_choices`; None: the overrides.
     """
 
     name: str
     overrides: tuple[str, ...]
     content: dict[str, Any]
     folder: Path | None = None
+    filled: dict[str, str] | None = None
 
     @property
     def completed(self) -> bool:
@@ -47,7 +49,9 @@ class RunRecord:
 
     @property
     def choices(self) -> dict[str, str]:
-        """The overrides as {key: value}."""
+        """The choices by which the run is compared with others, as {key: value}."""
+        if self.filled is not None:
+            return self.filled
         return dict(override.lstrip("+~").split("=", 1) for override in self.overrides if "=" in override)
 
     @property

@@ -107,6 +107,12 @@ def recorded_config(folder: Path) -> DictConfig:
     return config
 
 
+def recorded_values(folder: Path) -> dict[str, Any] | None:
+    """Return the configuration that a run was started with, as plain values; None if it is unknown."""
+    config = _read(folder, "config.yaml")
+    return OmegaConf.to_container(config) if isinstance(config, DictConfig) else None  # type: ignore[return-value]
+
+
 def recorded_overrides(folder: Path) -> list[str] | None:
     """Return the overrides that a run was started with; None if they are unknown."""
     overrides = _read(folder, "overrides.yaml")

@@ -1,0 +1,102 @@
+"""The choices by which runs are compared: overrides of one sweep, or configurations of runs started differently."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from recsys.leaderboard.runs import RunRecord
+from recsys.runs.record import START_KEYS, flattened, recorded_choices, recorded_values
+
+# Runs that differ only by these keys repeat one configuration.
+REPEAT_KEYS = ("seed", "split.fold", "split.seed")
+# Keys that do not change what is trained; of groups with several files, such as logger.csv, also the keys below.
+TECHNICAL_KEYS = (*START_KEYS, "logger", "sweep")
+# Typed values of these keys are compared, because a user may measure their speed; others are not.
+UNTYPED_TECHNICAL_KEYS = (*TECHNICAL_KEYS, "hardware", "callbacks", "trainer")
+
+
+def with_comparable_choices(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return runs with choices that can be compared.
+
+    The jobs of one sweep have overrides of the same keys, which are their choices. If the keys of the runs differ,
+    a value that was not typed is read from the recorded configuration, so that `optimizer.lr=0.001` and the same
+    value by default are one configuration. Two runs of one configuration have the same choices, and two runs of
+    different ones have different choices, whatever was typed. A run without a record keeps its overrides.
+    """
+    typed = [{key for key in run.choices if not is_below(key, TECHNICAL_KEYS)} for run in runs]
+    if all(keys == typed[0] for keys in typed):
+        return list(runs)
+    keys = [key for key in _union(run.choices for run in runs) if not is_below(key, TECHNICAL_KEYS)]
+    configurations = [_Configuration(run) for run in runs]
+    keys += _unexplained(configurations, keys)
+    first: dict[str, dict[str, str]] = {}
+    result = []
+    for run, own in zip(runs, configurations, strict=True):
+        choices = own.choices(keys)
+        same = first.setdefault(own.identity, choices)
+        repeats = {key: value for key, value in choices.items() if key in REPEAT_KEYS}
+        result.append(dataclasses.replace(run, filled=same | repeats))
+    return result
+
+
+def is_below(key: str, parents: Iterable[str]) -> bool:
+    """Return whether a key is one of the given keys or below one of them."""
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
+
+
+class _Configuration:
+    """The recorded configuration of a run, as text by dotted keys; empty if there is none."""
+
+    def __init__(self, run: RunRecord) -> None:
+        self.typed = run.choices
+        self.values: dict[str, str] = {}
+        self.groups: dict[str, Any] = {}
+        if run.folder is not None and not run.is_average:
+            recorded = recorded_values(run.folder)
+            self.values = (
+                {key: _as_text(value) for key, value in flattened(recorded).items()} if recorded else {}
+            )
+            self.groups = recorded_choices(run.folder) if recorded else {}
+        ignored = (*REPEAT_KEYS, *UNTYPED_TECHNICAL_KEYS)
+        compared = {key: value for key, value in self.values.items() if not is_below(key, ignored)}
+        extra = {key: value for key, value in self.typed.items() if is_below(key, UNTYPED_TECHNICAL_KEYS)}
+        self.compared = compared or dict(self.typed)
+        self.identity = json.dumps([self.compared, extra], sort_keys=True)
+
+    def choices(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the values of keys that the configuration has."""
+        found = {key: self._choice(key) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def _choice(self, key: str) -> str | None:
+        if not self.values:
+            return self.typed.get(key)
+        if key in self.groups:
+            return None if self.groups[key] is None else _as_text(self.groups[key])
+        return self.values.get(key, self.typed.get(key))
+
+
+def _unexplained(configurations: Sequence[_Configuration], keys: Sequence[str]) -> list[str]:
+    """Return further keys by which runs with the same values of `keys` differ, for example by their own files."""
+    groups: dict[tuple[tuple[str, str], ...], list[_Configuration]] = {}
+    for own in configurations:
+        shown = {key: value for key, value in own.choices(keys).items() if key not in REPEAT_KEYS}
+        groups.setdefault(tuple(sorted(shown.items())), []).append(own)
+    found = []
+    for group in groups.values():
+        for key in _union(own.compared for own in group):
+            if len({own.compared.get(key) for own in group}) > 1:
+                found.append(key)
+    return [key for key in dict.fromkeys(found) if key not in keys]
+
+
+def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return all keys in the order in which they occur first."""
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def _as_text(value: Any) -> str:
+    """Return a value as an override has it, in one line."""
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return " ".join(text.split())[:10_000]
