@@ -30,34 +30,34 @@ class Components:
 
 
 def principal_components(
-    vectors: NDArray, items: pd.DataFrame, components: int, networks: int = 1
+    vectors: NDArray, reference: pd.Series, components: int, networks: int = 1
 ) -> Components:
     """Compute the PCA of the vectors of the given items.
 
     The sign of a principal component is arbitrary. Signs are chosen to make the scores correlate positively
-    with the mean rating.
+    with a reference, such as the mean rating.
 
     Args:
         vectors: vectors of all items by item index, (n_items, networks * d).
-        items: from `most_rated`; the index selects the vectors, the column `mean` determines the signs.
+        reference: a property of the items, indexed by item index; the index selects the vectors.
         components: number of components; at most the number of dimensions and the number of items.
         networks: number of averaged networks.
     """
-    chosen = vectors[items.index]
+    chosen = vectors[reference.index]
     pca = PCA(min(components, *chosen.shape), svd_solver="full").fit(chosen)
     scores = pca.transform(chosen)
-    mean = items["mean"].to_numpy()
-    scores *= np.where((mean - mean.mean()) @ scores < 0, -1, 1)
+    centred = (reference - reference.mean()).to_numpy()
+    scores *= np.where(centred @ scores < 0, -1, 1)
     columns = range(1, scores.shape[1] + 1)
     return Components(
-        pd.DataFrame(scores, items.index, columns),
+        pd.DataFrame(scores, reference.index, columns),
         pca.explained_variance_ratio_,
         vectors.shape[1] // networks,
         networks,
     )
 
 
-def correlate(scores: pd.DataFrame, properties: pd.DataFrame, control: str = "mean rating") -> pd.DataFrame:
+def correlate(scores: pd.DataFrame, properties: pd.DataFrame) -> pd.DataFrame:
     """Compute the Pearson correlation of each component with each property.
 
     Items for which a property is unknown are left out. For a genre (0 or 1), this is the point-biserial
@@ -65,19 +65,19 @@ def correlate(scores: pd.DataFrame, properties: pd.DataFrame, control: str = "me
     that of the t-test of r = 0, adjusted for all tests in the table with Holm's procedure (1979).
 
     If good items are often dramas, a component of good items correlates with Drama as well. The partial
-    correlation controls for this: (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)).
+    correlation controls for this: (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)). The property z that it
+    controls for is the first one.
 
     Args:
         scores: one row per item, one column per component.
         properties: one row per item, one column per property; NaN where unknown.
-        control: the property that the partial correlations control for.
 
     Returns:
         One row per component and property, ordered by component, then as in `properties`: component,
-        property, items (number of items), r, low and high (95 % interval), p, partial (NaN for `control`
-        itself). Constant properties and properties known for fewer than four items are left out.
+        property, items (number of items), r, low and high (95 % interval), p, partial (NaN for the first
+        property itself). Constant properties and properties known for fewer than four items are left out.
     """
-    tables = []
+    tables, control = [], properties.columns[0]
     for name, values in properties.items():
         known = values.notna()
         x, y = scores[known].to_numpy(), values[known].to_numpy()

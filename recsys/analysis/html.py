@@ -40,6 +40,7 @@ def render_report(report: Report, svgs: Sequence[str], result: dict[str, Any]) -
         notes=report.notes,
         sections=[(name, list(group)) for name, group in groupby(figures, lambda figure: figure["section"])],
         correlations=_correlations(report),
+        control=report.control,
     )
 
 
@@ -50,7 +51,8 @@ def _summary(result: dict[str, Any]) -> str:
     values = ", ".join(
         f"{name} {metrics[metric]:.4f}" for name, metrics in models.items() if metric in metrics
     )
-    return f"{result['data']['test']:,} test ratings. {metric.split('/')[1].upper()}: {values}."
+    rows = "ratings" if result["data"].get("has_ratings", True) else "interactions"
+    return f"{result['data']['test']:,} test {rows}. {metric.split('/')[1].upper()}: {values}."
 
 
 def _correlations(report: Report) -> list[dict[str, Any]]:

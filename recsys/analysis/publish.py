@@ -87,9 +87,10 @@ def write_tensorboard(report: Report, folder: Path) -> None:
         for figure in report.figures:
             writer.add_figure(f"explore/{figure.name}", figure.figure, close=False)
         if report.vectors is not None:
-            columns = ["title", "genres", "year", "ratings"]
+            columns = ["title", "genres", "year", "rows"]
             rows = [[_cell(value) for value in row] for row in report.items[columns].to_numpy()]
-            writer.add_embedding(report.vectors, rows, tag="items", metadata_header=columns)
+            header = [*columns[:-1], "ratings" if "mean" in report.items else "interactions"]
+            writer.add_embedding(report.vectors, rows, tag="items", metadata_header=header)
 
 
 def _cell(value: Any) -> str:

@@ -37,6 +37,7 @@ class Report:
         vectors: their vectors, (items, d); those of averaged networks are side by side. None where the network
             has none.
         correlations: from `correlate`; empty where there are no components.
+        control: the property that partial correlations control for.
         figures: in the order of the report.
         notes: what is missing from the report, and why.
     """
@@ -44,6 +45,7 @@ class Report:
     items: pd.DataFrame
     vectors: NDArray[np.float64] | None = None
     correlations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    control: str = ""
     figures: list[ReportFigure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -63,17 +65,19 @@ def build_report(
     scorer = run.checkpoint.scorer
     report = Report(most_rated(ratings.dataset, ratings.split.train, top))
     _add_components(report, scorer, run, ratings.dataset, components, axes)
-    users = np.flatnonzero(run.data.trained_users.numpy())
-    names = [f"user {id}" for id in run.checkpoint.user_ids.to_ids(users)]
-    biases = displayed_biases(scorer, run)
-    report.figures += bias_figures(biases, report.items["title"], pd.Series(names, users))
+    if ratings.dataset.has_ratings:
+        users = np.flatnonzero(run.data.trained_users.numpy())
+        names = [f"user {id}" for id in run.checkpoint.user_ids.to_ids(users)]
+        biases = displayed_biases(scorer, run)
+        report.figures += bias_figures(biases, report.items["title"], pd.Series(names, users))
     if scorer.predicts_ratings:
         _add_curves(report, scorer, run)
         report.figures += error_figures(predict_test_set(scorer, ratings, run.data.biases), scorer.scale)
     else:
-        report.notes.append(
-            "the network ranks items and does not predict ratings: no RMSE curves, calibration or errors"
+        missing = (
+            "RMSE curves, calibration or errors" if ratings.dataset.has_ratings else "biases, RMSE or errors"
         )
+        report.notes.append(f"the network ranks items and does not predict ratings: no {missing}")
     report.figures += data_figures(ratings.dataset)
     return report
 
@@ -90,13 +94,15 @@ def _add_components(
         return
     vectors = learned.cpu().double().numpy()
     report.vectors = vectors[items.index]
-    found = principal_components(vectors, items, components, run.checkpoint.model["snapshots"])
     known = properties(items)
+    report.control = known.columns[0]
+    networks = run.checkpoint.model["snapshots"]
+    found = principal_components(vectors, known[report.control], components, networks)
     if dataset.item_features is not None:
         known = known.join(feature_properties(dataset.item_features, items))
     report.correlations = correlate(found.scores, known)
     r2 = adjusted_r2(found.scores, known)
-    report.figures += component_figures(items, found, r2, report.correlations, axes)
+    report.figures += component_figures(items, found, r2, report.correlations, report.control, axes)
     if max(axes) > (computed := len(found.variance_ratio)):
         report.notes.append(f"no map of components {axes[0]} and {axes[1]}: only {computed} computed")
 

@@ -38,7 +38,12 @@ class ReportFigure:
 
 
 def component_figures(
-    items: pd.DataFrame, found: Components, r2: NDArray, correlations: pd.DataFrame, axes: Sequence[int]
+    items: pd.DataFrame,
+    found: Components,
+    r2: NDArray,
+    correlations: pd.DataFrame,
+    control: str,
+    axes: Sequence[int],
 ) -> list[ReportFigure]:
     """Show the correlations, each component and, if both axes were computed, the map.
 
@@ -47,6 +52,7 @@ def component_figures(
         found: their components.
         r2: share of each component's variance explained by all properties, from `adjusted_r2`.
         correlations: from `correlate`.
+        control: the property that their partial correlations control for.
         axes: the horizontal and the vertical component of the map.
     """
     section = "Principal components of the item vectors"
@@ -76,7 +82,7 @@ def component_figures(
             caption += f" All known properties of the items together explain {max(explained, 0):.0%} of its variance."
         genres = strongest(correlations[~correlations["property"].isin(NOT_GENRES)], component, 2)
         if len(genres):
-            caption += f" Controlling for mean rating, {describe_partial_correlations(genres)}."
+            caption += f" Controlling for {control}, {describe_partial_correlations(genres)}."
         values = found.scores[component].set_axis(items["title"])
         plot = plot_extremes(values, "score", f"Component {component}: {meaning[component]}")
         figures.append(ReportFigure(f"component-{component}", section, caption, plot))
@@ -175,15 +181,17 @@ def error_figures(predictions: pd.DataFrame, scale: tuple[float, float]) -> list
 
 
 def data_figures(dataset: Dataset) -> list[ReportFigure]:
-    """Show the ratings of the most active users for the most-rated items.
+    """Show the ratings, or the numbers of interactions, of the most active users for the most frequent items.
 
     Args:
-        dataset: all ratings, those of the test set included.
+        dataset: all rows, those of the test set included.
     """
     values, users, items = cross_table(dataset)
     density = len(dataset) / (len(dataset.user_ids) * len(dataset.item_ids))
+    verb, kind = ("rated", "most-rated") if dataset.has_ratings else ("interacted with", "most frequent")
     caption = (
-        f"The {len(users)} most active users have rated {np.isfinite(values).mean():.0%} of the {len(items)} "
-        f"most-rated items. Over all users and items it is {density:.2%}."
+        f"The {len(users)} most active users have {verb} {np.isfinite(values).mean():.0%} of the {len(items)} "
+        f"{kind} items. Over all users and items it is {density:.2%}."
     )
-    return [ReportFigure("cross-table", "Ratings", caption, plot_cross_table(dataset))]
+    section = "Ratings" if dataset.has_ratings else "Interactions"
+    return [ReportFigure("cross-table", section, caption, plot_cross_table(dataset))]

@@ -83,7 +83,7 @@ def _task(cfg: DictConfig) -> None:
     )
     if cfg.format != "table":
         print_rows(_all_rows(report.correlations), cfg.format)
-    elif rows := _strongest_rows(report.correlations):
+    elif rows := _strongest_rows(report.correlations, report.control):
         print_rows(rows, "table", "Strongest correlations of each component")
     elif len(report.correlations):
         print_line("No correlation of a component is significant.")
@@ -95,7 +95,7 @@ def _task(cfg: DictConfig) -> None:
         print_line(line, is_error=cfg.format != "table")
 
 
-def _strongest_rows(correlations: "pd.DataFrame") -> list[dict[str, Any]]:
+def _strongest_rows(correlations: "pd.DataFrame", control: str) -> list[dict[str, Any]]:
     """Return the three strongest significant correlations of each component, as text."""
     from recsys.analysis.components import strongest
     from recsys.analysis.text import format_correlation, format_p_value
@@ -108,7 +108,7 @@ def _strongest_rows(correlations: "pd.DataFrame") -> list[dict[str, Any]]:
             "correlation": f"{row['r']:+.2f}",
             "95 % interval": f"{row['low']:+.2f} to {row['high']:+.2f}",
             "p": format_p_value(row["p"]),
-            "controlling for mean rating": format_correlation(row["partial"]),
+            f"controlling for {control}": format_correlation(row["partial"]),
         }
         for component in (correlations["component"].unique() if len(correlations) else ())
         for row in strongest(correlations, int(component)).to_dict("records")

@@ -28,7 +28,7 @@ def test_most_rated_counts_training_ratings_by_item_index(dataset: Dataset) -> N
     train = np.flatnonzero(dataset.ratings > 1)
     items = most_rated(dataset, train, 10)
     counts = np.bincount(dataset.items[train], minlength=60)
-    assert items["ratings"].tolist() == sorted(counts, reverse=True)[:10]
+    assert items["rows"].tolist() == sorted(counts, reverse=True)[:10]
     assert items["title"].tolist() == dataset.item_table["title"].iloc[items.index].tolist()
     for index, mean in items["mean"].items():
         assert mean == pytest.approx(dataset.ratings[train][dataset.items[train] == index].mean())
@@ -38,7 +38,7 @@ def test_most_rated_counts_training_ratings_by_item_index(dataset: Dataset) -> N
 def test_first_component_correlates_with_the_property_that_varies_most(dataset: Dataset) -> None:
     """Vectors looked up by position or rating count instead of item index would not correlate."""
     items = most_rated(dataset, all_rows(dataset), 40)
-    found = principal_components(vectors_by_year(dataset), items, 3)
+    found = principal_components(vectors_by_year(dataset), items["mean"], 3)
     assert found.variance_ratio[0] > 0.9
     table = correlate(found.scores, properties(items)).set_index(["component", "property"])
     year = table.loc[(1, "year")]
@@ -57,7 +57,7 @@ def test_scores_increase_with_the_mean_rating(dataset: Dataset) -> None:
     items = most_rated(dataset, all_rows(dataset), 60)
     vectors = np.zeros((60, 4))
     vectors[items.index, 2] = -items["mean"]
-    found = principal_components(vectors, items, 9)
+    found = principal_components(vectors, items["mean"], 9)
     assert np.corrcoef(found.scores[1], items["mean"])[0, 1] == pytest.approx(1)
     assert found.scores.shape == (60, 4), "at most as many components as dimensions"
 

@@ -19,7 +19,8 @@ ITEMS = pd.DataFrame(
         "title": ['The "Best"\tof $ (1999)', "Léon"],
         "genres": ["Drama|War", ""],
         "year": pd.array([1999, None], "Int32"),
-        "ratings": [3, 2],
+        "rows": [3, 2],
+        "mean": [4.0, 2.5],
     }
 )
 RESULT = {

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 from support.finished import finished_run
 from support.tiny import QUICK
 
+from recsys.analysis.items import most_rated, properties
+from recsys.analysis.publish import publish
 from recsys.analysis.report import build_report
 from recsys.analysis.sections import data_figures
 from recsys.analysis.text import (
@@ -54,6 +58,36 @@ def test_the_cross_table_is_part_of_the_report(dataset: Dataset) -> None:
     assert figure.name == "cross-table"
     assert "The 15 most active users have rated 100% of the 15 most-rated items." in figure.caption
     assert "Over all users and items it is 50.83%." in figure.caption
+
+
+def test_data_without_ratings_is_described_by_interactions(dataset: Dataset) -> None:
+    clicks = dataclasses.replace(dataset, has_ratings=False, ratings=np.full(len(dataset), 3.0, np.float32))
+    (figure,) = data_figures(clicks)
+    assert figure.section == "Interactions"
+    assert "have interacted with 100% of the 15 most frequent items." in figure.caption
+    axes, colours = figure.figure.axes
+    assert "interactions of the most active users" in axes.get_title(loc="left")
+    assert colours.get_ylabel() == "number of interactions"
+    assert axes.images[0].get_clim() == (0, 3)
+    known = properties(most_rated(clicks, np.arange(len(clicks)), 60))
+    assert list(known)[:2] == ["popularity", "year"], "correlations control for the first one"
+
+
+@pytest.mark.slow
+def test_the_report_of_a_run_on_interactions_does_not_speak_of_ratings(tmp_path: Path) -> None:
+    users, items = np.indices((20, 12)).reshape(2, -1)
+    kept = (users * items) % 3 < 2
+    clicks = pd.DataFrame({"user": users[kept], "item": items[kept]})
+    clicks.to_csv(tmp_path / "clicks.csv", index=False)
+    data = ["data=table", f"data.path={tmp_path / 'clicks.csv'}", "data.rating=null"]
+    options = [option for option in QUICK if not option.startswith("data")]
+    run = load_run(str(finished_run(tmp_path / "run", [*options, *data])))
+    report = build_report(run, load_ratings(run), 1000, 2, (1, 2))
+    page = publish(report, run).read_text("utf-8")
+    assert report.control == "popularity"
+    assert [name for name in {figure.name for figure in report.figures} if "bias" in name] == []
+    text = re.sub("<[^>]*>", " ", re.sub("<svg.*?</svg>|<style>.*?</style>", "", page, flags=re.S))
+    assert re.findall(r"\S*rating\S*", text) == ["ratings:"], "only the note on what is missing"
 
 
 def test_correlations_in_words() -> None:

@@ -1,4 +1,4 @@
-"""Cross-table of the ratings of the most active users for the most-rated items."""
+"""Cross-table of the ratings, or the numbers of interactions, of the most active users for the most frequent items."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,11 +9,11 @@ from recsys.data.dataset import Dataset
 
 
 def cross_table(dataset: Dataset, n: int = 15) -> tuple[NDArray, NDArray, NDArray]:
-    """Return the ratings of the `n` most active users for the `n` most-rated items.
+    """Return the ratings, or the numbers of interactions, of the `n` most active users for the `n` most frequent items.
 
     Returns:
-        (values, users, items): ratings (n, n), NaN where there is none; user indices (n,); item indices (n,).
-        Both are in descending order of the number of ratings; ties by index.
+        (values, users, items): (n, n), NaN where there is no row; user indices (n,); item indices (n,).
+        Both are in descending order of the number of rows; ties by index.
     """
     users = _most_frequent(dataset.users, n)
     items = _most_frequent(dataset.items, n)
@@ -33,8 +33,9 @@ def plot_cross_table(dataset: Dataset, n: int = 15) -> Figure:
     values, users, items = cross_table(dataset, n)
     figure = new_figure(10, 8)
     axes = figure.subplots()
-    image = axes.imshow(values, cmap="viridis", vmin=dataset.scale[0], vmax=dataset.scale[1])
-    middle = sum(dataset.scale) / 2
+    low, high = dataset.scale if dataset.has_ratings else (0.0, np.nanmax(values, initial=1.0))
+    image = axes.imshow(values, cmap="viridis", vmin=low, vmax=high)
+    middle = (low + high) / 2
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             colour = "white" if value < middle else "black"
@@ -44,10 +45,12 @@ def plot_cross_table(dataset: Dataset, n: int = 15) -> Figure:
     names = [shorten(str(user_id), 34) for user_id in dataset.user_ids.to_ids(users)]
     axes.set_yticks(range(len(users)), names, fontsize=8)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("item (most-rated first)")
+    kind = "most-rated" if dataset.has_ratings else "most frequent"
+    axes.set_xlabel(f"item ({kind} first)")
     axes.set_ylabel("user (most active first)")
-    axes.set_title(f"{dataset.name}: ratings of the most active users for the most-rated items")
-    figure.colorbar(image, label="rating", shrink=0.8)
+    what = "ratings" if dataset.has_ratings else "interactions"
+    axes.set_title(f"{dataset.name}: {what} of the most active users for the {kind} items")
+    figure.colorbar(image, label="rating" if dataset.has_ratings else "number of interactions", shrink=0.8)
     return figure
 
 
