@@ -22,9 +22,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString, Sweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+import recsys.config.resolvers  # noqa: F401 (registers the resolvers of conf/)
 from recsys import __version__
 from recsys.atomic import NO_ROOM
 from recsys.cli.explain import explain
@@ -35,9 +36,8 @@ from recsys.cli.streams import output_error, set_up_streams
 from recsys.cli.words import check_words
 from recsys.config.option_files import options_of
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
-from recsys.paths import conf_dir, expanded
+from recsys.paths import conf_dir
 from recsys.runs.processes import process_rank
-from recsys.runs.start import timestamp
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
 
 COMBINED = ("logger",)  # config groups of which several options can be chosen: logger=[tensorboard,mlflow]
@@ -78,7 +78,6 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts, f
         os.getcwd()
     except FileNotFoundError:
         _exit("the current folder was deleted; change to another one")
-    register_resolvers()
     _set_up_process()
     words = sys.argv[1:]
     arguments = [quote_for_hydra(word) for word in words if word not in MULTIRUN_FLAGS]
@@ -147,22 +146,6 @@ def _exit_for(error: Exception, name: str, words: list[str]) -> NoReturn:
         case OSError() if error.errno == errno.ENAMETOOLONG:
             _exit(f"{shortened(str(error.filename), quoted=False)}: the name of a file or folder is too long")
     raise error
-
-
-def register_resolvers() -> None:
-    """Register the resolver `sweep_folder` of conf/train.yaml.
-
-    It is cached like Hydra's `now`: the folder of a sweep is the same however often it is read.
-    """
-    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True, use_cache=True)
-
-
-def _sweep_folder(name: str | None, *chosen: str | int | None) -> str:
-    """Return the first chosen folder that is not null, or a name made of the time and the sweep's name."""
-    for folder in chosen:
-        if folder is not None:
-            return str(expanded(folder))
-    return f"outputs/sweeps/{timestamp()}" + (f"_{name}" if name else "")
 
 
 def check_choices(overrides: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+import recsys.config.resolvers  # noqa: F401 (registers the resolvers of conf/)
 from recsys.config.constraints import Config, constraint_errors, data_errors
 from recsys.config.other_options import HYDRA_KEYS, other_option_error
 from recsys.config.trainer import OTHER_KEYS, Trainer, other_key_errors

@@ -5,6 +5,7 @@ import logging
 import hydra
 from omegaconf import DictConfig, open_dict
 
+import recsys.config.resolvers  # noqa: F401 (registers the resolvers of conf/)
 from recsys.paths import conf_initialised
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ def with_comparable_choices(runs: Sequence[RunRecord]) -> list[RunRecord]:
     The jobs of one sweep have overrides of the same keys, which are their choices. If the keys of the runs differ,
     a value that was not typed is read from the recorded configuration, so that `optimizer.lr=0.001` and the same
     value by default are one configuration. Two runs of one configuration have the same choices, and two runs of
-    different ones have different choices, whatever was typed. A run without a record keeps its overrides.
+    different ones have different choices. A run without a record keeps its overrides.
     """
     typed = [{key for key in run.choices if not is_below(key, TECHNICAL_KEYS)} for run in runs]
     if all(keys == typed[0] for keys in typed):

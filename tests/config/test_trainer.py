@@ -143,7 +143,7 @@ def test_a_callback_that_monitors_the_validation_set_is_not_for_refit(compose) -
         [MAPE, MAP, "objective=val/map@10"],
         [MAPE, "ranking.k=0", "objective=val/mape"],
         [f"+metrics.x._target_={__name__}.Unsure", "objective=val/x", "objective_mode=min"],
-        ["objective=val/ndcg@20", "ranking.k=20"],
+        ["objective=val/ndcg@20"],
         # The example in OTHER_KEYS:
         [word for word in shlex.split(OTHER_KEYS["max_time"]) if "=" in word],
     ],
