@@ -9,7 +9,7 @@ DEVICE ?= cuda
 TUTORIAL_DATA ?= synthetic
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: setup train test test-all lint docs bench bench-gpu
+.PHONY: setup train test test-all lint docs release bench bench-gpu
 
 setup: .venv/.done ## create the environment in .venv
 
@@ -41,6 +41,11 @@ docs: setup ## build the documentation site in build/site, and fail if a link is
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" TUTORIAL_DATA=$(TUTORIAL_DATA) $(BIN)/python docs/build_site.py
 	$(BIN)/zensical build --clean --strict
+
+release: setup ## build the wheel and the source distribution in build/release, and check their metadata
+	rm -rf build/release
+	$(BIN)/python -m hatchling build -d build/release
+	$(BIN)/twine check --strict build/release/*
 
 bench-gpu: setup ## check and measure everything on a GPU, for at most eight minutes; DEVICE=cpu runs it with tiny sizes
 	$(BIN)/python benchmarks/gpu.py --device $(DEVICE) --json bench-gpu.json

@@ -59,7 +59,8 @@ class OptunaSweeper(Sweeper):
         check_plugins(config)
         typed = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(typed)
-        check_comparable(compose_jobs(context, config, probes(overrides)))
+        jobs = compose_jobs(context, config, probes(overrides))
+        check_comparable(jobs)
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         at_once, fail_fast = 1, False
@@ -72,4 +73,4 @@ class OptunaSweeper(Sweeper):
             try:
                 search(folder, overrides, self.options, self.batch or at_once, launcher.launch, fail_fast)
             finally:
-                write_leaderboard(folder)
+                write_leaderboard(folder, jobs[0])

@@ -78,11 +78,11 @@ def test_the_readme_is_short_and_starts_with_two_commands() -> None:
 
 def test_make_targets_are_documented_and_run_by_ci() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
-    assert targets == ["setup", "train", "test", "test-all", "lint", "docs", "bench-gpu", "bench"]
+    assert targets == ["setup", "train", "test", "test-all", "lint", "docs", "release", "bench-gpu", "bench"]
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
     assert re.findall(r"^\| `make ([a-z-]+)`", contributing, re.M) == targets
     for script in (".ci/run", ".github/workflows/ci.yml"):
-        for target in ("test", "test-all", "lint", "docs"):
+        for target in ("test", "test-all", "lint", "docs", "release"):
             assert re.search(rf"make {target}( #|$)", (ROOT / script).read_text(), re.M), (script, target)
 
 

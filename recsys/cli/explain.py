@@ -7,6 +7,8 @@ from recsys.cli.suggestions import Command, did_you_mean, nearest, options_with
 from recsys.cli.words import overrides_in
 from recsys.config.option_files import options_of
 
+RENAMED = {"data=csv": "data=table"}  # options of version 0.1.0
+
 
 def explain(error: Exception, name: str, words: list[str]) -> str:
     """Return the message for an error of Hydra or OmegaConf.
@@ -21,7 +23,10 @@ def explain(error: Exception, name: str, words: list[str]) -> str:
         group, _, option = error.missing_cfg_file.rpartition("/")
         # Hydra lists no options if the name is one of a list.
         options = list(error.options or options_of(group))
-        near = did_you_mean(f"{group}={other}" for other in nearest(option, options))
+        renamed = RENAMED.get(f"{group}={option}")
+        near = did_you_mean(
+            [renamed] if renamed else (f"{group}={other}" for other in nearest(option, options))
+        )
         return f"{group}={option}: choose {', '.join(options)}{near}"
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:

@@ -14,7 +14,7 @@ def ranking_k(objective: object) -> int:
     >>> ranking_k("val/ndcg@20"), ranking_k("val/rmse"), ranking_k(None)
     (20, 10, 10)
     """
-    k = str(objective).rpartition("@")[2]
+    k = str(objective).partition("@")[2]
     return int(k) if k.isascii() and k.isdecimal() and len(k) < 10 else DEFAULT_K
 
 

@@ -15,6 +15,7 @@ from recsys.leaderboard.plotting import (
     errors,
     fitting_labels,
     hover,
+    label_positions,
     lay_out,
     number_axis,
     objective_axis,
@@ -180,6 +181,7 @@ def plot_cost(board: Board, name: Cost) -> Chart:
     ]
     x, y = [points[index][0] for index in order], [sign * points[index][1] for index in order]
     is_log = prefers_log(x)
+    texts = fitting_labels(labels, scaled(x, is_log), scaled(y))
     figure = go.Figure()
     figure.add_scatter(
         x=[cost for cost, _ in front],
@@ -199,8 +201,9 @@ def plot_cost(board: Board, name: Cost) -> Chart:
             "opacity": [0 if own is board.best else 1 for own in shown],  # the star of `add_best` is there
             "line_width": 0,
         },
-        text=fitting_labels(labels, scaled(x, is_log), scaled(y)),
-        textposition="bottom center" if sign > 0 else "top center",  # away from the front
+        text=texts,
+        # Away from the front.
+        textposition=label_positions(texts, scaled(x, is_log), "bottom" if sign > 0 else "top"),
         textfont={"size": 11},
         cliponaxis=False,
         showlegend=False,

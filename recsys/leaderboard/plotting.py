@@ -93,6 +93,21 @@ def fitting_labels(texts: Sequence[str], x: Sequence[float], y: Sequence[float])
     return labels
 
 
+def label_positions(labels: Sequence[str], x: Sequence[float], side: Literal["top", "bottom"]) -> list[str]:
+    """Return where plotly puts each label: centred, but next to a point at an edge, where it would be cut.
+
+    Args:
+        labels: from `fitting_labels`.
+        x: positions of the points, from 0 to 1 along the axis.
+        side: whether labels are above or below their points.
+    """
+    halves = [LABEL_WIDTH * len(text) / 2 for text in labels]
+    return [
+        f"{side} {'right' if a < half else 'left' if 1 - a < half else 'center'}"
+        for a, half in zip(x, halves, strict=True)
+    ]
+
+
 def add_label(figure: go.Figure, x: float, y: float, text: str, anchor: Literal["left", "right"]) -> None:
     """Add an escaped text that starts to the right of a point (anchor "left") or ends to the left of it ("right")."""
     shift = -8 if anchor == "right" else 8

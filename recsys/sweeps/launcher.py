@@ -29,6 +29,7 @@ from recsys.runs.start import remove_empty
 from recsys.runs.trust import targets
 from recsys.sweeps.compose import compose_jobs, swept_overrides
 from recsys.sweeps.job import Job, Outcome
+from recsys.terminal import print_line
 
 AVERAGE = "average"  # the folder, in that of the sweep, of the average of its runs
 UNFINISHED_AVERAGE = ".average.unfinished"  # its name until it is finished
@@ -89,7 +90,7 @@ def launch(
             outcomes = run(jobs, configs[0])
             if config.sweep.average:
                 average_runs(folder, outcomes, configs[0])
-        write_leaderboard(folder)
+        write_leaderboard(folder, configs[0])
     by_number = {outcome.job.number: outcome for outcome in outcomes}
     return [job_return(job, cfg, by_number.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
 
@@ -229,14 +230,25 @@ def average_runs(folder: Path, outcomes: Sequence[Outcome], config: DictConfig) 
         log.warning("not averaged: %s", error)
 
 
-def write_leaderboard(folder: Path) -> None:
-    """Print the leaderboard of a sweep, and write it as a page into its folder."""
+def write_leaderboard(folder: Path, job: DictConfig) -> None:
+    """Print the leaderboard of a sweep and where its runs are tracked; write the leaderboard as a page into its folder.
+
+    Args:
+        folder: the folder of the sweep.
+        job: the configuration of a job, with its loggers.
+    """
+    from recsys.training.trackers.nodes import watch_commands  # imports Lightning
+
     try:
         compare(folder, page=folder / "leaderboard.html")
     except (
         RunError
     ) as error:  # for example jobs with different data: they have results, but no common ranking
         log.warning("no leaderboard: %s", error)
+        return
+    plain = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
+    for command in watch_commands(plain, folder / "*"):
+        print_line(f"watch: {command}")
 
 
 def job_return(job: Job, config: DictConfig, outcome: Outcome | None) -> JobReturn:

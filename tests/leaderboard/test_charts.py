@@ -16,7 +16,7 @@ from recsys.leaderboard.figures import (
     plot_parallel_coordinates,
     plot_repeats,
 )
-from recsys.leaderboard.plotting import fitting_labels, pareto_front, plain
+from recsys.leaderboard.plotting import fitting_labels, label_positions, pareto_front, plain
 from recsys.leaderboard.ranking import rank
 from recsys.leaderboard.runs import read_runs
 
@@ -177,6 +177,12 @@ def test_labels_that_would_overlap_an_earlier_one_are_left_out() -> None:
     texts = ["", "first", "close", "far", "above"]
     labels = fitting_labels(texts, [0, 0, 0.01, 0.9, 0], [0, 0, 0.01, 0, 0.5])
     assert labels == ["", "first", "", "far", "above"]
+
+
+def test_labels_of_points_at_an_edge_are_inside_the_figure() -> None:
+    labels = ["64, [128,64]", "a", "64, [128,64]", ""]
+    positions = label_positions(labels, [0, 0.5, 0.99, 1], "top")
+    assert positions == ["top right", "top center", "top left", "top center"]
 
 
 def test_parallel_coordinates_pass_through_choices_in_order(tmp_path: Path) -> None:

@@ -195,7 +195,8 @@ def test_jobs_have_the_configuration_that_was_validated(tmp_path: Path) -> None:
 
 def test_runs_are_named_by_the_swept_keys(tmp_path: Path) -> None:
     overrides = [*QUICK, "logger=tensorboard", "max_epochs=1", f"output_dir={tmp_path / 'sweep'}"]
-    run("train", "-m", *overrides, "model.embedding_dim=4", "model.hidden=[8],[8,4]", "seed=1,2")
+    done = run("train", "-m", *overrides, "model.embedding_dim=4", "model.hidden=[8],[8,4]", "seed=1,2")
+    assert done.stdout.splitlines()[-1] == f"watch: tensorboard --logdir {tmp_path / 'sweep'}"
     names = [str(file.parent.relative_to(tmp_path / "sweep")) for file in tmp_path.rglob("events.*")]
     assert set(names) == {
         "0/hidden=8,seed=1",

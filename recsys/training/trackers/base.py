@@ -49,7 +49,12 @@ class Tracker(ABC):
 
     @classmethod
     def watch(cls, folder: Path, node: Mapping[str, Any]) -> str | None:
-        """Return the command that shows a finished run; None if there is none."""
+        """Return the command that shows a finished run; None if there is none.
+
+        Args:
+            folder: the run folder; <folder of the sweep>/* stands for all runs of a sweep.
+            node: the tracker's values.
+        """
         return None
 
     def connect(self) -> None:

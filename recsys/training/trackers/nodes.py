@@ -44,7 +44,7 @@ def tracker_class(node: Node) -> type[Tracker]:
 
 
 def watch_commands(cfg: DictConfig, folder: Path) -> list[str]:
-    """Return the commands that show a finished run in its trackers."""
+    """Return the commands that show a finished run, or with <folder of a sweep>/* its runs, in their trackers."""
     commands = (tracker_class(node).watch(folder, node) for node in logger_nodes(cfg).values())
     return [command for command in commands if command is not None]
 

@@ -68,9 +68,10 @@ class WandbTracker(RemoteTracker):
 
     @classmethod
     def watch(cls, folder: Path, node: Mapping[str, Any]) -> str | None:
-        """Return the command that sends a run that was recorded offline."""
+        """Return the command that sends a run, or those of a sweep, that were recorded offline."""
         if node.get("offline", True):
-            return f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-run-*"
+            runs = f"{shlex.quote(str(folder.parent))}/*" if folder.name == "*" else shlex.quote(str(folder))
+            return f"wandb sync {runs}/wandb/offline-run-*"
         return None
 
     def connect(self) -> None:

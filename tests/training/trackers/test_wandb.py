@@ -123,5 +123,7 @@ def test_an_error_of_its_library_during_training_is_a_warning(
 
 def test_the_files_of_a_run_can_be_sent_later(tmp_path: Path) -> None:
     folder = tmp_path / "my run"
-    assert WandbTracker.watch(folder, {"offline": True}) == f"wandb sync '{folder}/wandb'/offline-run-*"
+    assert WandbTracker.watch(folder, {"offline": True}) == f"wandb sync '{folder}'/wandb/offline-run-*"
+    swept = WandbTracker.watch(folder / "*", {"offline": True})
+    assert swept == f"wandb sync '{folder}'/*/wandb/offline-run-*"
     assert WandbTracker.watch(folder, {"offline": False}) is None
