@@ -128,7 +128,7 @@ def _check(cfg: DictConfig) -> None:
 
 
 def _read_users(file: Path, recommender: "Recommender") -> list[Any]:
-    """Return the column user of a CSV file.
+    """Return the users of a CSV file, from the column `user` or that with the name of the data's user column.
 
     Raises:
         DataError: the file cannot be read, has no such column or no users, or a user is unknown.
@@ -137,8 +137,11 @@ def _read_users(file: Path, recommender: "Recommender") -> list[Any]:
 
     rows = csv_rows(file, "users")
     line, header = next(rows, (1, []))
-    if "user" not in header:
-        raise DataError(f"{file} line {line}: no column 'user'; the file has {listed(header) or 'none'}")
+    names = dict.fromkeys((recommender.run.data.id_columns[0], "user"))
+    column = next((name for name in names if name in header), None)
+    if column is None:
+        wanted = " or ".join(repr(name) for name in names)
+        raise DataError(f"{file} line {line}: no column {wanted}; the file has {listed(header) or 'none'}")
     users = []
     for line, fields in rows:
         if len(fields) != len(header):
@@ -147,7 +150,7 @@ def _read_users(file: Path, recommender: "Recommender") -> list[Any]:
                 f"({shortened(','.join(fields))})"
             )
         try:
-            users.append(recommender.user_id(fields[header.index("user")]))
+            users.append(recommender.user_id(fields[header.index(column)]))
         except UnknownIdError as error:
             raise DataError(f"{file} line {line}: {error}") from None
     if not users:

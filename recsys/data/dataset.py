@@ -39,7 +39,7 @@ class Dataset:
         sha256: hash of the raw rating rows in their order.
         dropped: the number of bad rows that were skipped (on_bad_rows=drop).
         has_ratings: whether rows have ratings; otherwise each is an interaction, and `ratings` are their numbers.
-        item_column: the name of the item column in the file, which files of new users may use, too.
+        id_columns: the names of the user and the item column in the file, which further files may use, too.
         item_features: features by item index; None: they follow from the item table, see `recsys.models.features`.
         user_features: features by user index; None: they follow from the user table.
         parts: how many rows are from each file, if there are several.
@@ -58,7 +58,7 @@ class Dataset:
     sha256: str
     dropped: int = 0
     has_ratings: bool = True
-    item_column: str = "item"
+    id_columns: tuple[str, str] = ("user", "item")
     item_features: FeatureMatrix | None = None
     user_features: FeatureMatrix | None = None
     parts: tuple[int, ...] = ()
@@ -80,7 +80,7 @@ def encode(
     dropped: int = 0,
     user_table: pd.DataFrame | None = None,
     has_ratings: bool = True,
-    item_column: str = "item",
+    id_columns: tuple[str, str] = ("user", "item"),
     item_features: FeatureMatrix | None = None,
     user_features: FeatureMatrix | None = None,
     parts: tuple[int, ...] = (),
@@ -96,7 +96,7 @@ def encode(
         dropped: the number of bad rows that were skipped.
         user_table: columns user, gender, age, occupation; None if nothing is known about the users.
         has_ratings: whether rows have ratings; otherwise they are interactions, and the ratings their numbers.
-        item_column: the name of the item column in the file.
+        id_columns: the names of the user and the item column in the file.
         item_features: features of the rows of `item_table`; items without ratings then get an index, too.
         user_features: features of the rows of `user_table`; users without ratings then get an index, too.
         parts: how many rows are from each file, if there are several.
@@ -134,7 +134,7 @@ def encode(
         sha256=sha256.result(),
         dropped=dropped,
         has_ratings=has_ratings,
-        item_column=item_column,
+        id_columns=id_columns,
         item_features=_by_index(item_features, item_ids, more_items),
         user_features=_by_index(user_features, user_ids, more_users),
         parts=parts,

@@ -14,8 +14,8 @@ from recsys.data.dataset import Dataset, raw_ids
 from recsys.data.features import FeatureMatrix
 from recsys.data.ids import IdMap
 
-CACHE_FORMAT = 5  # increase it when `save` or a reader changes: older files are then encoded again
-FACTS = ("name", "scale", "sha256", "dropped", "has_ratings", "item_column", "parts")  # in dataset.json
+CACHE_FORMAT = 6  # increase it when `save` or a reader changes: older files are then encoded again
+FACTS = ("name", "scale", "sha256", "dropped", "has_ratings", "id_columns", "parts")  # in dataset.json
 
 
 def save(dataset: Dataset, folder: Path) -> None:
@@ -61,8 +61,10 @@ def load(folder: Path) -> Dataset:
             facts[side] = FeatureMatrix(facts[side], np.load(folder / f"{side}.npy"))
     users = feather.read_feather(str(folder / "users.arrow"))
     items = feather.read_feather(str(folder / "items.arrow"))
+    for key in ("scale", "parts", "id_columns"):
+        facts[key] = tuple(facts[key])
     return Dataset(
-        **{**facts, "scale": tuple(facts["scale"]), "parts": tuple(facts["parts"])},
+        **facts,
         **columns,
         user_ids=IdMap(raw_ids(users.pop("id")), "user"),
         item_ids=IdMap(raw_ids(items.pop("id")), "item"),

@@ -307,7 +307,7 @@ class Recommender:
         """
         data = self.run.data
         scale = self.scorer.scale if data.has_ratings else None
-        ratings = read_ratings_csv(Path(path), self.catalogue.to_index, scale, data.item_column)
+        ratings = read_ratings_csv(Path(path), self.catalogue.to_index, scale, data.id_columns[1])
         return self.cold_start.new_user(ratings)
 
     def export(self, path: str | Path) -> Path:

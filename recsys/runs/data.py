@@ -45,7 +45,7 @@ class RunData:
         trained_users: bool (n_users,); which users have training ratings.
         trained_items: bool (n_items,); which items have training ratings.
         has_ratings: whether rows have ratings; otherwise they are interactions.
-        item_column: the name of the item column in the data, which files of new users may use, too.
+        id_columns: the names of the user and the item column in the data, which further files may use, too.
     """
 
     name: str
@@ -55,7 +55,7 @@ class RunData:
     trained_users: Tensor
     trained_items: Tensor
     has_ratings: bool = True
-    item_column: str = "item"
+    id_columns: tuple[str, str] = ("user", "item")
 
     @classmethod
     def of(cls, dataset: Dataset, split: Split, biases: Biases) -> "RunData":
@@ -69,7 +69,7 @@ class RunData:
             present(dataset.users[split.train], n_users),
             present(dataset.items[split.train], n_items),
             dataset.has_ratings,
-            dataset.item_column,
+            dataset.id_columns,
         )
 
     @property
@@ -113,7 +113,7 @@ def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
         "trained_users": data.trained_users,
         "trained_items": data.trained_items,
         "has_ratings": data.has_ratings,
-        "item_column": data.item_column,
+        "id_columns": list(data.id_columns),
         **_columns_to_plain(data.item_table),
     }
     write_torch_file(content, folder / DATA)
@@ -186,7 +186,7 @@ def _parse(content: dict[str, Any], n_users: int, n_items: int) -> RunData:
         trained_users=trained_users,
         trained_items=trained_items,
         has_ratings=_flag(content.get("has_ratings", True)),  # missing in files of earlier versions
-        item_column=_texts([content.get("item_column", "item")], 1)[0],
+        id_columns=_pair(content.get("id_columns", ["user", "item"])),
     )
 
 
@@ -239,6 +239,11 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false expected")
     return value
+
+
+def _pair(values: Any) -> tuple[str, str]:
+    first, second = _texts(values, 2)
+    return first, second
 
 
 def _texts(values: Any, length: int) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from support.commands import result_in, run
 from support.training import train_result
 
+from recsys.cli.recommend import recommend
 from recsys.errors import ConfigError, DataError
 from recsys.inference.recommender import Recommender
 from recsys.runs.checkpoint import load_checkpoint
@@ -158,3 +159,21 @@ def test_the_file_of_a_new_user_needs_the_item_column_only(compose, tmp_path: Pa
         recommender.fold_in_file(file)
     with pytest.raises(DataError, match="give a list of items"):
         recommender.fold_in("sku-001")
+
+
+def test_the_user_column_of_a_file_of_users_has_the_name_that_it_has_in_the_data(
+    compose, tmp_path: Path
+) -> None:
+    log = click_log(tmp_path / "clicks.csv")
+    train_result(compose(*keys(log), *FAST, "max_epochs=1", "snapshots=1"), tmp_path / "run")
+    wanted = pd.read_csv(log)["customer"].unique()[:2].tolist()
+    for column in ("customer", "user"):
+        file = tmp_path / f"{column}.csv"
+        pd.DataFrame({"name": ["A", "B"], column: wanted}).to_csv(file, index=False)
+        options = [f"run={tmp_path / 'run'}", f"users={file}", f"output={tmp_path / 'items.csv'}"]
+        items, title = recommend(compose(*options, name="recommend"))
+        assert title == "2 users"
+        assert items["user"].unique().tolist() == wanted
+    file.write_text("visitor\n1\n")
+    with pytest.raises(DataError, match="line 1: no column 'customer' or 'user'; the file has 'visitor'"):
+        recommend(compose(*options, name="recommend"))

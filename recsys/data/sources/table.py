@@ -183,7 +183,7 @@ class Table(Source):
             sum(content.dropped for content in contents),
             None if users is None else users.table,
             has_ratings=self.has_ratings,
-            item_column=content.item_name,
+            id_columns=(self.user, content.item_name),
             item_features=None if items is None else items.features,
             user_features=None if users is None else users.features,
             parts=parts,
