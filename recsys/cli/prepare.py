@@ -46,10 +46,11 @@ def _task(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from recsys.config.validate import validate_data
+    from recsys.data.load import load_dataset
 
     check_format(cfg.format)
     validate_data(cfg)
-    dataset = instantiate(cfg.data, _convert_="all").load()
+    dataset = load_dataset(instantiate(cfg.data, _convert_="all"))
     statistics = describe(dataset)
     if cfg.format == "json":
         print_rows([statistics], cfg.format)

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from recsys.config.added import callback_errors, metric_errors
 from recsys.config.hardware import Config, hardware_errors, runs_on_gpu
 from recsys.config.trainer import combination_errors
-from recsys.errors import first_line
+from recsys.errors import ConfigError, first_line
 from recsys.training.small_network import build_small_network
 
 if TYPE_CHECKING:
@@ -84,8 +84,17 @@ def _base_class(name: str) -> type | None:
     from recsys.data.sources.base import Source
     from recsys.data.splits import SplitMethod
     from recsys.models.base import RatingNetwork
+    from recsys.training.losses import Loss
+    from recsys.training.schedules import Schedule
 
-    return {"source": Source, "split": SplitMethod, "network": RatingNetwork}.get(name)
+    bases = {
+        "source": Source,
+        "split": SplitMethod,
+        "loss": Loss,
+        "schedule": Schedule,
+        "network": RatingNetwork,
+    }
+    return bases.get(name)
 
 
 def data_errors(cfg: Config) -> Iterator[str]:
@@ -188,8 +197,20 @@ def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"run={cfg['run']}: requires resume=true; for a new run, use output_dir=<folder>"
 
 
+def _methods_return_what_is_expected(cfg: Config, objects: Objects) -> Iterator[str]:
+    from recsys.training.returned import check_cycle_ends, check_network
+
+    try:
+        check_network(objects.network)
+        check_cycle_ends(objects.schedule, objects.schedule.cycle_ends(cfg["max_epochs"]))
+    except ConfigError as error:
+        yield str(error)
+
+
 def _trainer_fits(cfg: Config, objects: Objects) -> Iterator[str]:
-    yield from combination_errors(cfg, objects.schedule.cycle_ends(cfg["max_epochs"]))
+    ends = objects.schedule.cycle_ends(cfg["max_epochs"])
+    if isinstance(ends, set):  # otherwise it is reported
+        yield from combination_errors(cfg, ends)
 
 
 def _additions_work(cfg: Config, objects: Objects) -> Iterator[str]:
@@ -211,6 +232,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _one_kind_of_average,
     _refit_is_possible,
     _run_is_resumed,
+    _methods_return_what_is_expected,
     _trainer_fits,
     _additions_work,
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recsys.data.batches import EVALUATION_BATCH, Batch, Batches, Shuffle, to_tensors
 from recsys.data.dataset import Dataset
+from recsys.data.load import load_dataset, split_dataset
 from recsys.data.named import source_by_name, split_by_name
 from recsys.data.sources.base import Source
 from recsys.data.splits import Rows, Split, SplitMethod
@@ -54,13 +55,13 @@ class MovieLensDataModule(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Download and encode, if that has not been done on this machine."""
         if not self.is_set_up:
-            self.source.load()
+            load_dataset(self.source)
 
     def setup(self, stage: str = "fit") -> None:
         """Load and split; a second call changes nothing."""
         if not self.is_set_up:
-            self.dataset = self.source.load()
-            self.split = self.split_method(self.dataset)
+            self.dataset = load_dataset(self.source)
+            self.split = split_dataset(self.split_method, self.dataset)
             self.fingerprint = self.split.fingerprint
             self.is_set_up = True
 

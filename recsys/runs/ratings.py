@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 
 from recsys.data.batches import EVALUATION_BATCH, Batches, to_tensors
 from recsys.data.dataset import Dataset
+from recsys.data.load import load_dataset, split_dataset
 from recsys.data.sources.base import Source
 from recsys.data.splits import Split, SplitMethod
 from recsys.errors import RunError, first_line, named_line
@@ -55,8 +56,8 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
         for problem in (*source.check(), *split_method.check(getattr(source, "name", None))):
             raise RunError(f"run={run.folder}: {problem}")
         with np.errstate(all="ignore"):  # absurd values are reported by the errors that they cause
-            dataset = source.on_this_machine().load()
-            split = split_method(dataset)
+            dataset = load_dataset(source.on_this_machine())
+            split = split_dataset(split_method, dataset)
     except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:  # wrong types
         if trust is True:
             raise

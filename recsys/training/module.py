@@ -27,6 +27,7 @@ from recsys.training.epoch_loss import EpochLoss
 from recsys.training.evaluation import Evaluation
 from recsys.training.losses import Loss, Pointwise
 from recsys.training.random_state import RandomState
+from recsys.training.returned import check_loss, check_scheduler
 from recsys.training.schedules import CosineRestarts, Schedule
 
 ADAMW = partial(AdamW, weight_decay=0.2, fused=True)
@@ -150,6 +151,7 @@ class RatingModule(pl.LightningModule):
         """
         optimizer = self.make_optimizer(list(self.network.parameters()))
         scheduler = self.schedule(optimizer, *self._length())
+        check_scheduler(self.schedule, scheduler)
         # The name is the tag of LearningRateMonitor, which otherwise depends on the class of the optimizer.
         return {
             "optimizer": optimizer,
@@ -193,6 +195,7 @@ class RatingModule(pl.LightningModule):
             self._captured(batch)
             return None
         loss, penalty = self.losses(batch)
+        check_loss(self.loss, loss)
         self.add_loss(loss, batch)
         return loss + penalty
 

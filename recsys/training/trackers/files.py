@@ -2,7 +2,7 @@
 
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,12 @@ class FileTracker(Tracker):
             raise ConfigError(
                 f"output_dir={run.folder}: the logger needs a name in UTF-8; choose another folder, or logger=none"
             ) from None
+
+    @classmethod
+    def errors(cls, key: str, node: Mapping[str, Any]) -> Iterator[str]:
+        """Yield an error for a value that Lightning's CSVLogger divides by and does not check."""
+        if (every := node.get("flush_logs_every_n_steps", 1)) < 1:
+            yield f"{key}.flush_logs_every_n_steps={every}: must be at least 1"
 
     @classmethod
     def watch(cls, folder: Path, node: Mapping[str, Any]) -> str | None:

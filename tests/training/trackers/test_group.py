@@ -226,3 +226,9 @@ def test_the_id_of_a_run_depends_on_its_folder_and_stays_the_same(tmp_path: Path
     assert TrackedRun(folders[1], {}).id != first
     (folders[0] / "trackers.json").unlink()
     assert TrackedRun(folders[0], {}).id != first, "another run in a folder that was emptied"
+
+
+def test_a_csv_file_is_written_at_least_every_step(compose) -> None:
+    cfg = compose(*QUICK, "logger=csv", "+logger.csv.flush_logs_every_n_steps=0")
+    with pytest.raises(ConfigError, match=r"^logger\.csv\.flush_logs_every_n_steps=0: must be at least 1$"):
+        validate(cfg)

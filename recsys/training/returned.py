@@ -1,0 +1,82 @@
+"""Check what the methods of networks, losses and schedules return, which may be the user's own classes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
+
+from recsys.errors import ConfigError
+from recsys.models.base import RatingNetwork
+
+N_PAIRS = 2  # of users and items, as many as a small network has
+
+
+def check_network(network: RatingNetwork) -> None:
+    """Check that a network returns one number per pair.
+
+    Scores of shape (B, 1) would otherwise be compared with all ratings of a batch, and training would learn nothing.
+
+    Args:
+        network: on the device "meta", which computes shapes only; see `build_small_network`.
+
+    Raises:
+        ConfigError: it returns something else. If it cannot be computed without data, nothing is checked.
+    """
+    name = "forward" if type(network).logits is RatingNetwork.logits else "logits"
+    pairs = [torch.zeros(N_PAIRS, dtype=torch.int32, device="meta") for _ in range(2)]
+    try:
+        with torch.no_grad():
+            scores = getattr(network, name)(*pairs)
+    except Exception:  # an error that is not caused by the missing data is raised again in training
+        return
+    where = f"model: {type(network).__name__}.{name}"
+    if not isinstance(scores, Tensor):
+        raise ConfigError(f"{where} must return a tensor, and returns {_kind(scores)}")
+    if scores.shape != (N_PAIRS,) or not scores.is_floating_point():
+        raise ConfigError(
+            f"{where} must return one number per pair, and returns {scores.dtype} of shape {tuple(scores.shape)} for "
+            f"{N_PAIRS} users and {N_PAIRS} items"
+        )
+
+
+def check_cycle_ends(schedule: object, ends: object) -> None:
+    """Check the epochs that `Schedule.cycle_ends` returns.
+
+    Raises:
+        ConfigError: they are not a set of integers.
+    """
+    if not (isinstance(ends, set) and ends and all(type(end) is int for end in ends)):
+        raise ConfigError(
+            f"schedule: {type(schedule).__name__}.cycle_ends must return a set of epochs, and returns {_kind(ends)}"
+        )
+
+
+def check_scheduler(schedule: object, scheduler: object) -> None:
+    """Check what a schedule returns.
+
+    Raises:
+        ConfigError: it is not a scheduler of torch.
+    """
+    if not isinstance(scheduler, LRScheduler):
+        raise ConfigError(
+            f"schedule: {type(schedule).__name__}.__call__ must return a scheduler of torch.optim.lr_scheduler, and "
+            f"returns {_kind(scheduler)}"
+        )
+
+
+def check_loss(loss: object, value: object) -> None:
+    """Check the loss of a batch.
+
+    Raises:
+        ConfigError: it is not a scalar tensor.
+    """
+    if not isinstance(value, Tensor) or value.ndim:
+        shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+        raise ConfigError(
+            f"loss: {type(loss).__name__}.__call__ must return a scalar tensor, and returns {_kind(value)}{shape}"
+        )
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
