@@ -148,8 +148,8 @@ def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
     _require_column(parquet_columns(path), id_name, path, key)
     try:
         with parquet.ParquetFile(path) as file:
-            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
-        table = parquet.read_table(path, read_dictionary=texts)
+            texts = [field.name for field in file.schema_arrow if is_text(field.type)]
+        table = _without_views(parquet.read_table(path, read_dictionary=texts))
     except pa.ArrowException as error:
         raise DataError(f"{key}={path}: cannot be read as Parquet ({first_line(error)})") from None
     limit = max(MAX_VALUES_PER_BYTE * path.stat().st_size, MIN_LIMIT)
@@ -158,6 +158,16 @@ def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
             raise DataError(
                 f"{key}={path}: column {shortened(name)} has texts of more than {limit:,} characters in all"
             )
+    return table
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Return a table with lists of plain text: Polars writes a type of which pyarrow's functions know little."""
+    for position, field in enumerate(table.schema):
+        if pa.types.is_list(field.type) and pa.types.is_string_view(field.type.value_type):
+            table = table.set_column(position, field.name, table[field.name].cast(pa.list_(pa.string())))
+        elif pa.types.is_large_list(field.type) and pa.types.is_string_view(field.type.value_type):
+            table = table.set_column(position, field.name, table[field.name].cast(pa.large_list(pa.string())))
     return table
 
 
@@ -224,9 +234,7 @@ def _ids(column: pa.ChunkedArray, place: str) -> NDArray:
     if values.null_count:
         row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
         raise DataError(f"{place} row {row + 1:,}: the id is missing")
-    if not pa.types.is_integer(values.type) and not (
-        pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-    ):
+    if not pa.types.is_integer(values.type) and not is_text(values.type):
         raise DataError(f"{place} has the type {values.type}; ids must be whole numbers or text")
     texts = compute.utf8_trim_whitespace(values.cast(pa.string()))
     counts = compute.value_counts(texts).field("counts")

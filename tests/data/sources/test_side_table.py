@@ -1,0 +1,43 @@
+"""Types of text in Parquet files: pandas writes string, Polars string_view, databases large_string and dictionaries."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from recsys.data.features import Options
+from recsys.data.sources.side_table import describe_items, read_side_table
+
+TEXTS = {
+    "string": pa.string(),
+    "large_string": pa.large_string(),
+    "string_view": pa.string_view(),
+    "dictionary": pa.dictionary(pa.int32(), pa.string()),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("to_list", [pa.list_, pa.large_list])
+def test_all_types_of_text_describe_items_alike(kind: str, to_list, tmp_path: Path) -> None:
+    text = TEXTS[kind]
+    element = pa.string() if kind == "dictionary" else text
+    columns = {
+        "sku": pa.array(["b", "a", "c"], text),
+        "title": pa.array(["B", "A", None], text),
+        "brand": pa.array(["x", "y", "x"], text),
+        "tags": pa.array([["new", "eco"], ["eco"], []], to_list(element)),
+        "released": pa.array(["2026-01-31", "2026-02-01", ""], text),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "items.parquet")
+    side = read_side_table(tmp_path / "items.parquet", "sku", "data.items")
+    assert side.ids.tolist() == ["b", "a", "c"]
+    items = describe_items(side, "title", Options(None, (), "|"), "data.items")
+    assert items.table["title"].tolist() == ["B", "A", None]
+    assert items.table["tags"].tolist() == ["new|eco", "eco", ""]
+    assert items.features is not None
+    values = dict(zip(items.features.names, np.asarray(items.features.values).T.tolist(), strict=True))
+    # Values of a list share a weight of 1.
+    assert (values["brand=x"], values["tags=eco"]) == ([1, 0, 1], [0.5, 1, 0])
+    assert any(name.startswith("released") for name in values)
