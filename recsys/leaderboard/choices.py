@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from recsys.runs.record import START_KEYS, flattened, recorded_choices, recorded
 REPEAT_KEYS = ("seed", "split.fold", "split.seed")
 # Keys that do not change what is trained; of groups with several files, such as logger.csv, also the keys below.
 TECHNICAL_KEYS = (*START_KEYS, "logger", "sweep")
+# The keys of a record that are compared: it may be edited, and keys are columns of a table.
+KEY, MAX_KEYS = re.compile(r"[\w./@-]{1,200}"), 500
 # Typed values of these keys are compared, because a user may measure their speed; others are not.
 UNTYPED_TECHNICAL_KEYS = (*TECHNICAL_KEYS, "hardware", "callbacks", "trainer")
 
@@ -54,9 +57,8 @@ class _Configuration:
         self.groups: dict[str, Any] = {}
         if run.folder is not None and not run.is_average:
             recorded = recorded_values(run.folder)
-            self.values = (
-                {key: _as_text(value) for key, value in flattened(recorded).items()} if recorded else {}
-            )
+            flat = flattened(recorded) if recorded else {}
+            self.values = {key: _as_text(value) for key, value in flat.items() if KEY.fullmatch(key)}
             self.groups = recorded_choices(run.folder) if recorded else {}
         ignored = (*REPEAT_KEYS, *UNTYPED_TECHNICAL_KEYS)
         compared = {key: value for key, value in self.values.items() if not is_below(key, ignored)}
@@ -88,7 +90,7 @@ def _unexplained(configurations: Sequence[_Configuration], keys: Sequence[str]) 
         for key in _union(own.compared for own in group):
             if len({own.compared.get(key) for own in group}) > 1:
                 found.append(key)
-    return [key for key in dict.fromkeys(found) if key not in keys]
+    return [key for key in dict.fromkeys(found) if key not in keys][:MAX_KEYS]
 
 
 def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -123,9 +123,11 @@ def recorded_overrides(folder: Path) -> list[str] | None:
 
 def recorded_choices(folder: Path) -> dict[str, Any]:
     """Return the option of each config group that a run was started with; {} if they are unknown."""
-    hydra = _read(folder, "hydra.yaml")
-    choices = OmegaConf.select(hydra, "hydra.runtime.choices") if isinstance(hydra, DictConfig) else None
-    return dict(choices) if isinstance(choices, DictConfig) else {}
+    try:
+        choices = _recorded_hydra(folder)["runtime"]["choices"]
+    except (KeyError, TypeError):
+        return {}
+    return choices if isinstance(choices, dict) else {}
 
 
 def recorded_arguments(folder: Path, command: str) -> list[str]:

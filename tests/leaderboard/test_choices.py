@@ -92,3 +92,16 @@ def test_a_recorded_text_stays_in_one_line(tmp_path: Path) -> None:
     write(tmp_path / "1", [], 0.8, note="e")
     _, rows = ranked(tmp_path)
     assert rows == [{"note": "e"}, {"note": "a b: c d"}]
+
+
+def test_a_record_of_someone_else_may_have_any_content(tmp_path: Path) -> None:
+    write(tmp_path / "0", ["model.dim=32"], 0.9, lr="${oc.env:HOME}")
+    write(tmp_path / "1", ["seed=1"], 0.8, **{"fake\nbest: rm": 1, "x" * 300: 2}, lr="${nope}")
+    hydra = tmp_path / "1" / ".hydra" / "hydra.yaml"
+    for choices in ("{model: '${oc.env:HOME}'}", "[1]", "{1: 2}", "3", "{model: {a: [b]}}"):
+        hydra.write_text(f"hydra: {{runtime: {{choices: {choices}}}}}")
+        _, rows = ranked(tmp_path)
+        assert [row["optimizer.lr"] for row in rows] == ["${nope}", "${oc.env:HOME}"]
+        assert all(key.isprintable() and len(key) < 200 for row in rows for key in row)
+    hydra.write_text("hydra: 3")
+    assert len(ranked(tmp_path)[1]) == 2
