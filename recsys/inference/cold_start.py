@@ -53,12 +53,13 @@ class ColdStart:
 
         Raises:
             DataError: the run's items have no such genre, or no years; a feature does not fit, or comes with genres.
-            RunError: the run only orders items, or its files do not allow fold-in.
+            RunError: there are ratings, but the run only orders items; or its files do not allow fold-in.
         """
         with self._errors():
-            if not self.scorer.predicts_ratings:
+            if ratings and not self.scorer.predicts_ratings:
                 raise RunError(
-                    "a new item needs predicted ratings; use a run with loss=joint or loss=pointwise"
+                    "predicts no ratings, so a new item cannot be described by ratings; describe it by features=, "
+                    "genres= or year="
                 )
             if features:
                 if genres is not None or year is not None:

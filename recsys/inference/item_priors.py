@@ -38,7 +38,7 @@ class ItemPriors:
     shrunk and scaled as in `Prior.from_rows`. Covariances are unweighted.
 
     Args:
-        run: a run that predicts ratings.
+        run: a run; if it does not predict ratings, only the means of the priors have a meaning.
 
     Raises:
         RunError: val/rmse in result.json is missing or out of range, there is only one trained item, or the vectors are
@@ -46,8 +46,8 @@ class ItemPriors:
     """
 
     def __init__(self, run: LoadedRun) -> None:
-        self.noise = noise_of(run)
         self.scorer = TransposedScorer(run.checkpoint.scorer)
+        self.noise = noise_of(run) if self.scorer.predicts_ratings else 1.0
         trained = run.data.trained_items.cpu()
         self.rows = trained_rows(self.scorer, trained)
         self.item_table = run.data.item_table[trained.numpy()]
@@ -98,7 +98,8 @@ class ItemPriors:
         The regression is that of `with_features`, on the features of `recsys.data.features.make_features`.
 
         Args:
-            values: by column; text with several values is separated by "|". Columns that are not given are unknown.
+            values: by column; several values are a list, or text with "|" between them. Columns that are not given are
+                unknown.
 
         Raises:
             DataError: a column does not exist, or a value has another type than the column.
@@ -158,7 +159,8 @@ def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
     """
     if column not in table:
         raise DataError(
-            f"features: the items have no column {column!r}; they have {listed(list(table.columns))}"
+            f"features: the items have no column {column!r}; they have {listed(list(table.columns))}, and vectors "
+            "cannot be given"
         )
     known = table[column]
     if pd.api.types.is_datetime64_any_dtype(known.dtype):
@@ -179,7 +181,8 @@ def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
         ):
             raise DataError(f"features: column {column!r} has numbers, {shortened(value)} is not")
         return min(max(value, float(known.min())), float(known.max()))
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    several = value if isinstance(value, list | tuple | set) else [value]
+    text = "|".join(str(one).lower() if isinstance(one, bool) else str(one) for one in several)
     values = set(known.str.split("|").explode()) - {""}
     if unknown := [part for part in text.split("|") if part and part not in values]:
         raise DataError(

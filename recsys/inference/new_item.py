@@ -1,4 +1,4 @@
-"""NewItem: predicted ratings of an item that the run was not trained on (cold start)."""
+"""NewItem: predicted ratings or scores of an item that the run was not trained on (cold start)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from recsys.data.ids import IdMap, in_shape_of
+from recsys.errors import RunError
 from recsys.inference.fold_in import Posterior, Prior
 from recsys.models.scoring import predict_pairs
 
@@ -40,6 +41,8 @@ class NewItem:
     def predict(self, users: Any) -> Any:
         """Return predicted ratings of raw user ids, clipped to the scale: float32, in the shape of `users`.
 
+        For a run that does not predict ratings, these are scores, as in the recommendations of each user.
+
         Raises:
             UnknownIdError: a user is unknown; lists the nearest known ones.
         """
@@ -51,7 +54,12 @@ class NewItem:
         """Return the standard deviations of `predict`, in rating points and in the shape of `users`.
 
         They come from the small number of ratings; the noise of single ratings is not included.
+
+        Raises:
+            RunError: the run does not predict ratings.
         """
+        if not self.scorer.predicts_ratings:
+            raise RunError("uncertainty: this run predicts scores, which have no known uncertainty")
         indices = self.user_ids.to_indices(users)
         index = torch.from_numpy(indices.ravel().astype(np.int64))
         deviations = self.posterior.deviations(index).cpu().numpy()

@@ -285,14 +285,14 @@ class Recommender:
         """Return a new item described by ratings, by features, or by both.
 
         Args:
-            ratings: from raw user ids to ratings on the scale.
+            ratings: from raw user ids to ratings on the scale; only for a run that predicts ratings.
             genres: one genre or several of those that the run's items have.
             year: the release year; if no trained item has it, the nearest year of a trained item is used.
-            features: values for columns of the table of items (`data.items`): {"price": 12.5, "tags": "new|eco"}.
+            features: values for columns of the table of items (`data.items`): {"price": 12.5, "tags": ["new", "eco"]}.
 
         Raises:
             UserError: a user or a genre is unknown, a rating is off the scale, a feature has another type than its
-                column, or the run does not predict ratings.
+                column, or there are ratings and the run does not predict ratings.
         """
         users = index_ratings(
             ratings, lambda id: int(self.user_ids.to_indices(id)), self.scorer.scale, "user"

@@ -177,3 +177,24 @@ def test_the_user_column_of_a_file_of_users_has_the_name_that_it_has_in_the_data
     file.write_text("visitor\n1\n")
     with pytest.raises(DataError, match="line 1: no column 'customer' or 'user'; the file has 'visitor'"):
         recommend(compose(*options, name="recommend"))
+
+
+def test_a_new_item_is_known_by_its_features(compose, tmp_path: Path) -> None:
+    """Customers of a group buy items of one category, so they want a new item of that category."""
+    log = click_log(tmp_path / "clicks.csv")
+    items = pd.DataFrame({"sku": [f"sku-{n:03d}" for n in range(GROUPS * PER_GROUP)]})
+    items["category"] = [f"c{n // PER_GROUP}" for n in range(len(items))]
+    items["tags"] = items["category"] + "|all"
+    items.to_csv(tmp_path / "items.csv", index=False)
+    more = [f"data.items={tmp_path / 'items.csv'}", *FAST, "max_epochs=4", "snapshots=1"]
+    train_result(compose(*keys(log, *more)), tmp_path / "run")
+    recommender = Recommender.load(tmp_path / "run")
+    customers = [f"c{number:04d}" for number in range(N_USERS)]
+    scores = np.array(
+        [recommender.fold_in_item(features={"category": f"c{n}"}).predict(customers) for n in range(GROUPS)]
+    )
+    assert (scores.argmax(0) == np.arange(N_USERS) % GROUPS).mean() > 0.9
+    by_tags = [
+        recommender.fold_in_item(features={"tags": tags}).predict(customers) for tags in (["c1"], "c1")
+    ]
+    assert by_tags[0].tolist() == by_tags[1].tolist()

@@ -54,8 +54,10 @@ def test_the_command_says_that_predictions_are_scores(folder: Path) -> None:
 
 def test_features_that_need_ratings_are_refused(folder: Path) -> None:
     recommender = Recommender.load(folder)
-    with pytest.raises(RunError, match=r"a new item needs predicted ratings; use a run with loss=joint"):
+    with pytest.raises(RunError, match=r"describe it by features=, genres= or year="):
         recommender.fold_in_item({1: 5})
+    with pytest.raises(RunError, match="predicts scores, which have no known uncertainty"):
+        recommender.fold_in_item(genres="Drama").uncertainty(1)
     with pytest.raises(RunError, match=r"on_unknown='bias'.*loss=pointwise"):
         recommender.recommend(999, on_unknown="bias")
 

@@ -420,11 +420,7 @@ def test_a_ranking_run_folds_in_what_a_user_likes(model: str, tmp_path: Path) ->
     assert scores["likes 1"] == scores["the same"]
     assert scores["likes 1"] != scores["another"]
     assert scores["likes nothing"] == scores["without ratings"] != scores["likes 1"]
-    for ask in (
-        lambda: user.explained,
-        lambda: user.uncertainty([3]),
-        lambda: recommender.fold_in_item({7: 4}),
-    ):
+    for ask in (lambda: user.explained, lambda: user.uncertainty([3])):
         with pytest.raises(RunError, match="needs predicted ratings"):
             ask()
 
