@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from recsys.cli.app import run_command
 from recsys.cli.values import require_booleans
@@ -47,7 +47,10 @@ def _task(cfg: DictConfig) -> None:
         page is not None and page.suffix != ".html"
     ):  # other files of a run must not be replaced by a typing error
         raise ConfigError(f"html={cfg.html}: must end with .html")
-    compare(find_sweep(str(cfg.dir)), cfg.format, cfg.test, page)
+    given = list(cfg.dir) if OmegaConf.is_list(cfg.dir) else [cfg.dir]
+    if not given:
+        raise ConfigError("dir=[]: must be a folder, or a list of folders: dir=[outputs/a,outputs/b]")
+    compare([find_sweep(str(folder)) for folder in given], cfg.format, cfg.test, page)
 
 
 if __name__ == "__main__":

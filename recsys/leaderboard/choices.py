@@ -12,7 +12,7 @@ from recsys.runs.record import START_KEYS, flattened, recorded_choices, recorded
 # Runs that differ only by these keys repeat one configuration.
 REPEAT_KEYS = ("seed", "split.fold", "split.seed")
 # Keys that do not change what is trained; of groups with several files, such as logger.csv, also the keys below.
-TECHNICAL_KEYS = (*START_KEYS, "logger", "sweep")
+TECHNICAL_KEYS = (*START_KEYS, "logger", "metrics", "sweep")
 # The keys of a record that are compared: it may be edited, and keys are columns of a table.
 KEY, MAX_KEYS = re.compile(r"[\w./@-]{1,200}"), 500
 # Typed values of these keys are compared, because a user may measure their speed; others are not.
@@ -33,6 +33,7 @@ def with_comparable_choices(runs: Sequence[RunRecord]) -> list[RunRecord]:
     keys = [key for key in _union(run.choices for run in runs) if not is_below(key, TECHNICAL_KEYS)]
     configurations = [_Configuration(run) for run in runs]
     keys += _unexplained(configurations, keys)
+    keys = [key for key in keys if not _follows_from_its_group(key, keys, configurations)]
     first: dict[str, dict[str, str]] = {}
     result = []
     for run, own in zip(runs, configurations, strict=True):
@@ -91,6 +92,18 @@ def _unexplained(configurations: Sequence[_Configuration], keys: Sequence[str]) 
             if len({own.compared.get(key) for own in group}) > 1:
                 found.append(key)
     return [key for key in dict.fromkeys(found) if key not in keys][:MAX_KEYS]
+
+
+def _follows_from_its_group(key: str, keys: Sequence[str], configurations: Sequence[_Configuration]) -> bool:
+    """Return whether a key such as model._target_ has one value for each value of another key, model."""
+    group = key.removesuffix("._target_")
+    if group == key or group not in keys:
+        return False
+    values: dict[str | None, set[str | None]] = {}
+    for own in configurations:
+        choices = own.choices([group, key])
+        values.setdefault(choices.get(group), set()).add(choices.get(key))
+    return all(len(targets) == 1 for targets in values.values())
 
 
 def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

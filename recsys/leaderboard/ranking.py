@@ -56,6 +56,8 @@ class Configuration:
 def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
     """Group completed runs into configurations, ranked by missing splits first and mean objective second.
 
+    Of several runs with the same configuration, split and seed, which are no independent repetitions, the first counts.
+
     Raises:
         RunError: the configurations have different test sets, or no objective in common.
     """
@@ -70,7 +72,9 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
             for key, value in run.choices.items()
             if not is_below(key, (*REPEAT_KEYS, *TECHNICAL_KEYS))
         }
-        groups.setdefault(tuple(sorted(fixed.items())), []).append(run)
+        group = groups.setdefault(tuple(sorted(fixed.items())), [])
+        if all((other.fingerprint, other.seed) != (run.fingerprint, run.seed) for other in group):
+            group.append(run)
     tested_on = {choices: {run.fingerprint for run in group} for choices, group in groups.items()}
     reference = max(groups, key=lambda choices: len(tested_on[choices]))
     configurations = []

@@ -1,7 +1,8 @@
 """The records of runs: their result.json or failed.json, without their checkpoints."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,11 @@ class RunRecord:
         return [name for name in self.content.get("added_metrics", ()) if name in self.content["metrics"]]
 
     @property
+    def seed(self) -> int:
+        """The seed of the training."""
+        return self.content["seed"]
+
+    @property
     def fingerprint(self) -> str:
         """A digest of the data and the split: equal for runs with the same training, validation and test sets."""
         data = self.content["data"]
@@ -81,7 +87,7 @@ class RunRecord:
         """Return a metric with the split and seed of the run, for `paired_test`."""
         data, value = self.content["data"], self.content["metrics"][metric]
         subset = metric.split("/")[0]
-        return Repeat(self.fingerprint, self.content["seed"], data[subset] / data["train"], value)
+        return Repeat(self.fingerprint, self.seed, data[subset] / data["train"], value)
 
 
 def read_runs(folder: Path) -> list[RunRecord]:
@@ -107,6 +113,15 @@ def read_runs(folder: Path) -> list[RunRecord]:
     if not runs:
         raise RunError(f"dir={folder}: contains no finished run")
     return sorted(runs, key=lambda run: [_natural_order(part) for part in run.name.split("/")])
+
+
+def read_folders(folders: Sequence[Path]) -> list[RunRecord]:
+    """Return the records of the runs under several folders, which are named by their paths; see `read_runs`.
+
+    Raises:
+        RunError: there is no run in one of the folders.
+    """
+    return [replace(run, name=str(folder / run.name)) for folder in folders for run in read_runs(folder)]
 
 
 def _natural_order(part: str) -> tuple[int, int, str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shlex
@@ -15,6 +16,8 @@ from recsys.atomic import atomic_write
 from recsys.errors import ConfigError, Pruned, RunError, first_line, named_line
 from recsys.paths import expanded
 from recsys.runs.entries import check_entries
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2  # of checkpoints and result.json; raised when their keys change
 RESULT, FAILED = "result.json", "failed.json"  # how the run ended; neither: it has not finished
@@ -111,6 +114,11 @@ def find_run(run: str) -> Path:
         if result is None:
             raise RunError("run=latest: no finished run under ./outputs; train one with recsys-train")
         check_entries(result.parent)
+        if (result.parent.parent / SWEEP).is_file():
+            log.warning(
+                "run=latest: %s, the last finished job of a sweep; recsys-compare names the best one",
+                result.parent,
+            )
         return result.parent
     folder = expanded(run)
     if (folder / RESULT).is_file():

@@ -240,7 +240,7 @@ def write_leaderboard(folder: Path, job: DictConfig) -> None:
     from recsys.training.trackers.nodes import watch_commands  # imports Lightning
 
     try:
-        compare(folder, page=folder / "leaderboard.html")
+        compare([folder], page=folder / "leaderboard.html")
     except (
         RunError
     ) as error:  # for example jobs with different data: they have results, but no common ranking

@@ -114,12 +114,12 @@ def test_our_files_are_read_in_utf_8_whatever_the_locale() -> None:
 def test_control_characters_are_shown_and_markup_is_text(
     runs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare(Path("runs"))
+    compare([Path("runs")])
     printed = capsys.readouterr().out
     assert printed.count(r"a[/b]k[red]ü\x1b[2J\x9b") == 2, "in the table and in the failure"
     assert "\x1b" not in printed
     assert "\x9b" not in printed
-    compare(Path("runs"), "json")
+    compare([Path("runs")], "json")
     text = capsys.readouterr().out
     assert text.replace("\n", "").isprintable()
     assert {row["model"] for row in json.loads(text)} == {ODD, "b"}

@@ -95,7 +95,7 @@ def test_any_change_of_a_record_is_valid_or_skipped(
         assert {"a", "b"} <= {member.name for member in members_in(tmp_path)}
         capsys.readouterr()
         try:
-            compare(tmp_path, page=tmp_path / "page.html" if page else None)
+            compare([tmp_path], page=tmp_path / "page.html" if page else None)
         except RunError as error:  # for example other data
             assert "changed" in names
             assert "compare runs with the same" in str(error)
@@ -132,7 +132,7 @@ def test_a_malformed_file_is_skipped_with_a_reason(
         os.mkfifo(file)
     else:
         file.mkdir()
-    compare(tmp_path)
+    compare([tmp_path])
     assert "best: recsys-train seed=1" in capsys.readouterr().out
     assert members_in(tmp_path) == [tmp_path / "good"]
     (message,) = [record.getMessage() for record in caplog.records][:1]

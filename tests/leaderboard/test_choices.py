@@ -43,7 +43,7 @@ def test_values_that_were_not_typed_are_those_of_the_configuration(tmp_path: Pat
     write(tmp_path / "0", [], 0.9)
     write(tmp_path / "1", ["optimizer.lr=0.002"], 0.8, lr=0.002)
     write(tmp_path / "2", ["model=factors"], 0.7, model="factors")
-    write(tmp_path / "3", ["model.hidden=[64, 32]", "model.dim=32"], 0.95, seed=1)
+    write(tmp_path / "3", ["model.hidden=[64, 32]", "model.dim=32", "seed=2"], 0.95, seed=2)
     configurations, rows = ranked(tmp_path)
     assert rows == [
         {"optimizer.lr": "0.001", "model": "factors", "model.hidden": ""},
@@ -68,6 +68,13 @@ def test_configurations_that_typed_keys_do_not_tell_apart_have_further_columns(t
     write(tmp_path / "1", [], 0.8, lr=0.002, trainer={"deterministic": True})
     _, rows = ranked(tmp_path)
     assert rows == [{"optimizer.lr": "0.002"}, {"optimizer.lr": "0.001"}]
+
+
+def test_the_class_of_a_model_is_no_column_next_to_its_option(tmp_path: Path) -> None:
+    write(tmp_path / "0", ["model=mlp", "+metrics.x._target_=a.B"], 0.9, metrics={"x": {"_target_": "a.B"}})
+    write(tmp_path / "1", ["model=factors", "model._target_=recsys.factors"], 0.8, model="factors")
+    _, rows = ranked(tmp_path)
+    assert rows == [{"model": "factors"}, {"model": "mlp"}]
 
 
 def test_an_experiment_is_a_column_unless_it_changes_nothing(tmp_path: Path) -> None:
