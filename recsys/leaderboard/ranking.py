@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsys.errors import RunError
+from recsys.errors import RunError, listed
 from recsys.evaluation.objective import Objective
 from recsys.leaderboard.choices import REPEAT_KEYS, TECHNICAL_KEYS, is_below, with_comparable_choices
 from recsys.leaderboard.paired_test import PairedTest, paired_test
@@ -83,7 +83,7 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
             first, second = groups[reference][0], group[0]
             raise RunError(
                 f"{first.name} and {second.name} have different test sets ({first.origin}; {second.origin}): "
-                "compare runs with the same data and split"
+                "compare runs with the same data and split, as a list of folders: dir=[<folder>,<folder>]"
             )
         missing = len(tested_on[reference] - tested_on[choices])
         configurations.append(Configuration(dict(choices), tuple(group), missing, objective))
@@ -98,15 +98,17 @@ def shared_objective(runs: Sequence[RunRecord]) -> Objective:
     Raises:
         RunError: no objective has been measured in all runs.
     """
-    objectives = dict.fromkeys(run.objective for run in runs)
+    objectives: dict[Objective, list[str]] = {}  # with the names of their runs
+    for run in runs:
+        objectives.setdefault(run.objective, []).append(run.name)
     for objective in objectives:
         both = {objective.name, objective.name.replace("val/", "test/")}
         if all(both <= run.content["metrics"].keys() for run in runs):
             return objective
-    names = " and ".join(objective.name for objective in objectives)
+    groups = (f"{objective.name} ({listed(names, 3)})" for objective, names in objectives.items())
     raise RunError(
-        f"these runs have the objectives {names}, and not one of them was measured in all runs: "
-        "compare runs with the same objective"
+        f"these runs have the objectives {' and '.join(groups)}, and not one of them was measured in all runs: "
+        "compare runs with the same objective, as a list of folders: dir=[<folder>,<folder>]"
     )
 
 

@@ -96,11 +96,8 @@ def shorten_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _file_names(values: list[Any]) -> list[Any]:
-    """Return the names of files instead of their paths, if a column has nothing else and the names differ."""
-    paths = {value for value in values if value != ""}
-    if not all(isinstance(path, str) and path.startswith("/") for path in paths):
-        return values
-    names = {path: Path(path).name for path in paths}
+    """Return values with the names of files instead of their paths, if the names differ."""
+    names = {value: Path(value).name for value in values if isinstance(value, str) and value.startswith("/")}
     return [names.get(value, value) for value in values] if len(set(names.values())) == len(names) else values
 
 

@@ -48,7 +48,9 @@ def test_runs_with_different_losses_are_compared_by_a_metric_that_all_have(tmp_p
     write_ranking_run(tmp_path / "1", ["loss=bpr"], 0.3)
     assert [own.choices["loss"] for own in rank(read_runs(tmp_path))] == ["bpr", "pointwise"]
     write_run(tmp_path / "2", ["loss=mine"], 0.8)
-    with pytest.raises(RunError, match="objectives val/rmse and val/ndcg@10, and not one of them"):
+    with pytest.raises(
+        RunError, match=r"objectives val/rmse \('0', '2'\) and val/ndcg@10 \('1'\), and not one of them"
+    ):
         rank(read_runs(tmp_path))
 
 
