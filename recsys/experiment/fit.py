@@ -16,6 +16,7 @@ from recsys.experiment.training_run import train_network
 from recsys.leaderboard.names import job_name, swept_keys
 from recsys.runs.data import DATA, RunData, save_data
 from recsys.training.build import build_data, build_loss
+from recsys.training.callbacks.signals import stopped_by_signals
 from recsys.training.objective import build_metrics, build_objective
 from recsys.training.trackers.group import Trackers, open_trackers
 from recsys.training.trackers.hparams import hparams
@@ -51,7 +52,7 @@ def fit(
     swept = swept_keys(folder)
     config: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
     run = TrackedRun(folder, config, job_name(swept, overrides), tuple(swept))
-    with open_trackers(cfg, run) as trackers:
+    with stopped_by_signals(folder), open_trackers(cfg, run) as trackers:
         return _fit(cfg, run, trackers, overrides, callbacks, last, start)
 
 

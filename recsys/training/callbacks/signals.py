@@ -2,6 +2,8 @@
 
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -113,18 +115,42 @@ class StopOnSignal(Callback):
         self._previous.clear()
 
 
+@contextmanager
+def stopped_by_signals(folder: Path) -> Iterator[None]:
+    """Turn SIGTERM and SIGUSR1 into `Stopped` during the block: before and after training, which has its own handlers.
+
+    Args:
+        folder: of the run.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise stopped(number, None, folder)
+
+    previous: dict[signal.Signals, Any] = {}
+    try:
+        for known in (signal.SIGTERM, signal.SIGUSR1):
+            if signal.getsignal(known) == signal.SIG_DFL:  # not if the caller handles or ignores it
+                with suppress(ValueError):  # not in the main thread, where alone handlers can be set
+                    previous[known] = signal.signal(known, stop)
+        yield
+    finally:
+        for known, handler in previous.items():
+            signal.signal(known, handler)
+
+
 def stopped(number: int, step: int | None, folder: Path) -> Stopped:
     """Return the error that ends an interrupted run.
 
     Args:
         number: of the signal.
-        step: the last step; None if the run can only be resumed from its last epoch.
+        step: the last step; None if the run can only be resumed from its last epoch, or from its beginning.
         folder: of the run, or of the first training of a run with refit=true.
     """
     name = signal.Signals(number).name
     if folder.name == FIRST_TRAINING:
         folder = folder.parent
-    where, whence = ("", " from the last epoch") if step is None else (f" after step {step}", "")
+    where = "" if step is None else f" after step {step}"
+    whence = " from the last epoch" if step is None and checkpoint_in(folder, "last").is_file() else ""
     command = resume_command(folder, _has_other_code(folder))
     return Stopped(f"stopped by {name}{where}; to resume{whence}: {command}", number)
 

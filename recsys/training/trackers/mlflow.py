@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 ID = "recsys.id"  # the tag by which a resumed run and the jobs of a sweep find their MLflow run
-FLUSH_SECONDS = 5.0  # curves are sent in batches: one SQLite transaction takes 4 ms, as long as several steps
+# Curves are sent in batches, because one SQLite transaction takes 4 ms, as long as several steps: at least every five
+# seconds, and more often if that takes at most 2 % of the time. A process that is killed loses the points in between.
+FLUSH_SECONDS, FLUSH_SHARE = 5.0, 0.02
 MAX_DELAY = 600.0  # seconds between attempts to reach a server that does not answer
 MAX_METRICS, MAX_PARAMS = 1000, 100  # of one request, set by MLflow
 MAX_VALUE = 6000  # characters of a parameter, set by MLflow
@@ -74,7 +76,7 @@ class MLflowTracker(RemoteTracker):
         self._artifact_location = artifact_location
         self._run_id, self._parent_id = "", ""
         self._pending: list[Metric] = []
-        self._delay, self._next_flush = FLUSH_SECONDS, time.monotonic() + FLUSH_SECONDS
+        self._delay, self._next_flush = 0.0, 0.0
 
     @classmethod
     def errors(cls, key: str, node: Mapping[str, Any]) -> Iterator[str]:
@@ -206,9 +208,12 @@ class MLflowTracker(RemoteTracker):
                 self._client.log_batch(self._run_id, metrics=self._pending[:MAX_METRICS])
                 del self._pending[:MAX_METRICS]
 
+        begin = time.monotonic()
         is_sent = self.attempt(send, "curves are kept and sent later")
-        self._delay = FLUSH_SECONDS if is_sent else min(MAX_DELAY, max(60.0, 2 * self._delay))
-        self._next_flush = time.monotonic() + self._delay
+        end = time.monotonic()
+        pause = min(FLUSH_SECONDS, (end - begin) / FLUSH_SHARE)
+        self._delay = pause if is_sent else min(MAX_DELAY, max(60.0, 2 * self._delay))
+        self._next_flush = end + self._delay
 
     def _find(self, own_id: str) -> str:
         """Return the MLflow id of the run with an id of ours; "" if there is none."""

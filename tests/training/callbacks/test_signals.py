@@ -1,0 +1,63 @@
+"""SIGTERM and SIGUSR1 before and after training, when the callback has not yet, or no longer, its handlers."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny import QUICK
+
+import recsys.experiment.fit
+from recsys.errors import Stopped
+from recsys.experiment.train import train
+from recsys.training.callbacks.signals import stopped_by_signals
+
+SIGNALS = [signal.SIGTERM, signal.SIGUSR1]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("function", "whence"), [("build_data", ""), ("describe_outcome", " from the last epoch")]
+)
+def test_a_signal_outside_of_training_says_how_to_resume(
+    number: int,
+    function: str,
+    whence: str,
+    compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = getattr(recsys.experiment.fit, function)
+
+    def stop(*arguments: Any) -> Any:
+        signal.raise_signal(number)
+        return original(*arguments)
+
+    cfg, folder = compose(*QUICK), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(recsys.experiment.fit, function, stop)
+        with pytest.raises(Stopped) as error:
+            train(cfg, folder)
+    name = signal.Signals(number).name
+    assert str(error.value) == f"stopped by {name}; to resume{whence}: recsys-train run={folder} resume=true"
+    assert error.value.number == number
+    assert not (folder / "failed.json").exists()
+    assert (
+        train(cfg, folder, resume=True).result["metrics"] == train(cfg, tmp_path / "whole").result["metrics"]
+    )
+
+
+def test_handlers_of_the_caller_are_kept(tmp_path: Path) -> None:
+    received = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: received.append(number))
+    own = signal.getsignal(signal.SIGUSR1)
+    try:
+        with stopped_by_signals(tmp_path):
+            signal.raise_signal(signal.SIGUSR1)
+            with pytest.raises(Stopped):
+                signal.raise_signal(signal.SIGTERM)
+        assert received == [signal.SIGUSR1]
+        assert signal.getsignal(signal.SIGUSR1) is own
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
