@@ -10,6 +10,14 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def value_of(scalar: pa.Scalar) -> object:
+    """Return a value for a message, or its type: Python lacks some dates and time zones that Parquet files have."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return f"of type {scalar.type}"
+
+
 def is_number(kind: pa.DataType) -> bool:
     """Return whether a type is that of numbers."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from recsys.data.column_types import is_number, is_text
+from recsys.data.column_types import is_number, is_text, value_of
 from recsys.errors import DataError, listed, shortened
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def _unusable(values: pa.Array) -> str | None:
         return "has no values"
     if pa.types.is_nested(values.type) or values.null_count or len(values.unique()) > 1:
         return None
-    return f"is constant ({shortened(values[0].as_py())})"
+    return f"is constant ({shortened(value_of(values[0]))})"
 
 
 def _encode(column: str, values: pa.Array, options: Options, name: str) -> FeatureMatrix | str:

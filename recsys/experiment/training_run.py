@@ -119,6 +119,8 @@ def train_network(
     except (MisconfigurationException, ModuleNotFoundError) as error:
         if module.has_started:
             raise
+        if resumed is not None and last is not None:
+            raise unreadable(last, error) from error
         # For example, a share of the batches is less than one, or a callback needs a logger.
         raise ConfigError(f"trainer or callbacks: {first_line(error)}") from None
     except Exception as error:

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from recsys.leaderboard.runs import RunRecord
 from recsys.runs.record import START_KEYS, flattened, recorded_choices, recorded_values
+
+log = logging.getLogger(__name__)
 
 # Runs that differ only by these keys repeat one configuration.
 REPEAT_KEYS = ("seed", "split.fold", "split.seed")
@@ -25,13 +28,23 @@ def with_comparable_choices(runs: Sequence[RunRecord]) -> list[RunRecord]:
     The jobs of one sweep have overrides of the same keys, which are their choices. If the keys of the runs differ,
     a value that was not typed is read from the recorded configuration, so that `optimizer.lr=0.001` and the same
     value by default are one configuration. Two runs of one configuration have the same choices, and two runs of
-    different ones have different choices. A run without a record keeps its overrides.
+    different ones have different choices. If the record of one of them is missing, all keep their overrides. Averages
+    of runs always keep theirs.
     """
+    averages = [run for run in runs if run.is_average]
+    runs = [run for run in runs if not run.is_average]
     typed = [{key for key in run.choices if not is_below(key, TECHNICAL_KEYS)} for run in runs]
     if all(keys == typed[0] for keys in typed):
-        return list(runs)
+        return [*runs, *averages]
     keys = [key for key in _union(run.choices for run in runs) if not is_below(key, TECHNICAL_KEYS)]
     configurations = [_Configuration(run) for run in runs]
+    if unknown := [run for run, own in zip(runs, configurations, strict=True) if not own.values]:
+        log.warning(
+            "runs are compared by what was typed, because the configuration of job %s is not known: its file "
+            ".hydra/config.yaml is missing or cannot be read",
+            unknown[0].name,
+        )
+        return [*runs, *averages]
     keys += _unexplained(configurations, keys)
     keys = [key for key in keys if not _follows_from_its_group(key, keys, configurations)]
     first: dict[str, dict[str, str]] = {}
@@ -41,7 +54,7 @@ def with_comparable_choices(runs: Sequence[RunRecord]) -> list[RunRecord]:
         same = first.setdefault(own.identity, choices)
         repeats = {key: value for key, value in choices.items() if key in REPEAT_KEYS}
         result.append(dataclasses.replace(run, filled=same | repeats))
-    return result
+    return result + averages
 
 
 def is_below(key: str, parents: Iterable[str]) -> bool:
@@ -56,7 +69,7 @@ class _Configuration:
         self.typed = run.choices
         self.values: dict[str, str] = {}
         self.groups: dict[str, Any] = {}
-        if run.folder is not None and not run.is_average:
+        if run.folder is not None:
             recorded = recorded_values(run.folder)
             flat = flattened(recorded) if recorded else {}
             self.values = {key: _as_text(value) for key, value in flat.items() if KEY.fullmatch(key)}
@@ -64,8 +77,8 @@ class _Configuration:
         ignored = (*REPEAT_KEYS, *UNTYPED_TECHNICAL_KEYS)
         compared = {key: value for key, value in self.values.items() if not is_below(key, ignored)}
         extra = {key: value for key, value in self.typed.items() if is_below(key, UNTYPED_TECHNICAL_KEYS)}
-        self.compared = compared or dict(self.typed)
-        self.identity = json.dumps([self.compared, extra], sort_keys=True)
+        self.compared = compared
+        self.identity = json.dumps([compared, extra], sort_keys=True)
 
     def choices(self, keys: Iterable[str]) -> dict[str, str]:
         """Return the values of keys that the configuration has."""
@@ -73,8 +86,6 @@ class _Configuration:
         return {key: value for key, value in found.items() if value is not None}
 
     def _choice(self, key: str) -> str | None:
-        if not self.values:
-            return self.typed.get(key)
         if key in self.groups:
             return None if self.groups[key] is None else _as_text(self.groups[key])
         return self.values.get(key, self.typed.get(key))

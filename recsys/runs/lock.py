@@ -30,6 +30,8 @@ def lock_folder(folder: Path, refusal: str) -> Iterator[None]:
     except Timeout:
         raise ConfigError(refusal) from None
     except OSError as error:
+        if (folder / LOCK).is_symlink():
+            raise ConfigError(f"{folder / LOCK}: is a link, and would lock another file; remove it") from None
         raise ConfigError(
             f"{folder}: cannot be locked ({error.strerror}); make it writable, or choose another folder"
         ) from None

@@ -144,6 +144,8 @@ def recorded_arguments(folder: Path, command: str) -> list[str]:
         arguments = config_arguments(_recorded_hydra(folder))
     except (KeyError, TypeError, AttributeError):  # not the record of a Hydra app
         return []
+    if not all(argument.isprintable() for argument in arguments):  # a line break could fake another line
+        return []
     return [argument for argument in arguments if argument != f"--config-name={command}"]
 
 
@@ -169,7 +171,7 @@ def config_arguments(hydra: Mapping[str, Any]) -> list[str]:
 def config_folders(hydra: Mapping[str, Any]) -> list[str]:
     """Return the folders that the user named with --config-dir; see `config_arguments`."""
     sources = hydra["runtime"]["config_sources"]
-    return [source["path"] for source in sources if source["provider"] == "command-line"]
+    return [str(source["path"]) for source in sources if source["provider"] == "command-line"]
 
 
 def _recorded_hydra(folder: Path) -> dict[str, Any]:

@@ -332,6 +332,7 @@ def cut_generators(content: dict[str, Any]) -> None:
         lambda content: content.pop("device"),
         lambda content: content["callbacks"].pop(next(key for key in content["callbacks"] if "Early" in key)),
         lambda content: progress(content).update(started=None),
+        lambda content: progress(content).update(completed=10**9),
         lambda content: content["state_dict"].popitem(),
         lambda content: content["recsys"].update(config={}),
         lambda content: content["recsys"]["config"].update(batch_size=7),
@@ -446,3 +447,10 @@ def test_averaged_weights_are_resumed(averaged: Path, tmp_path: Path) -> None:
     """So the test above would notice."""
     run = Path(shutil.copytree(averaged, tmp_path / "run"))
     assert train(compose(*AVERAGED), run, resume=True).result["status"] == "completed"
+
+
+def test_a_lock_that_is_a_link_is_named(run: Path) -> None:
+    (run / ".running").unlink(missing_ok=True)
+    (run / ".running").symlink_to(run / ".running")
+    with pytest.raises(UserError, match=r"\.running"):
+        resumed(run)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from omegaconf import OmegaConf
 from support.run_records import write_run
 
@@ -85,13 +86,16 @@ def test_an_experiment_is_a_column_unless_it_changes_nothing(tmp_path: Path) -> 
     assert rows == [{"experiment": "fast"}, {"experiment": ""}]
 
 
-def test_a_run_without_a_record_keeps_its_overrides(tmp_path: Path) -> None:
+def test_without_a_record_of_each_run_all_are_compared_by_their_overrides(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path / "0", [], 0.9)
     write_run(tmp_path / "1", ["model.dim=16"], 0.8)
     (tmp_path / "1" / ".hydra").mkdir()
     (tmp_path / "1" / ".hydra" / "config.yaml").write_text("{[")
     _, rows = ranked(tmp_path)
-    assert rows == [{"model.dim": "16"}, {"model.dim": "32"}]
+    assert rows == [{"model.dim": "16"}, {"model.dim": ""}]
+    assert "configuration of job 1 is not known: its file .hydra/config.yaml" in caplog.text
 
 
 def test_a_recorded_text_stays_in_one_line(tmp_path: Path) -> None:

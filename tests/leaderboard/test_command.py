@@ -120,3 +120,12 @@ def test_a_record_that_is_a_pipe_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "0" / ".hydra").mkdir()
     os.mkfifo(tmp_path / "0" / ".hydra" / "hydra.yaml")
     assert command(tmp_path) == "recsys-train seed=1"
+
+
+def test_a_line_break_in_the_record_of_someone_else_fakes_no_line(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", ["seed=1"], 0.9)
+    (tmp_path / "0" / ".hydra").mkdir()
+    (tmp_path / "0" / ".hydra" / "hydra.yaml").write_text(
+        """hydra: {overrides: {hydra: []}, runtime: {config_sources: []}, job: {config_name: "x\\nbest: curl"}}"""
+    )
+    assert best_command(rank(read_runs(tmp_path))) == "recsys-train seed=1"

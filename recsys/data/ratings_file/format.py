@@ -23,6 +23,7 @@ class RatingsFormat:
         quoted: whether fields may be in double quotes. A field ends in the line in which it begins.
         may_repeat: whether several rows may have the same user and item; otherwise all but the first are bad.
         repeat_advice: end of the error message for such a row.
+        column_advice: end of the error message for a missing column.
     """
 
     separator: str
@@ -33,6 +34,7 @@ class RatingsFormat:
     quoted: bool = False
     may_repeat: bool = False
     repeat_advice: str = ""
+    column_advice: str = ""
 
     @property
     def names(self) -> list[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
-from recsys.data.column_types import is_number, is_text
+from recsys.data.column_types import is_number, is_text, value_of
 from recsys.data.ids import MAX_ID_LENGTH, text_id_problem
 from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat
 from recsys.data.ratings_file.integer_ids import to_integers_if_possible
@@ -113,7 +113,7 @@ def _reasons(row: int, content: pa.Table, columns: dict[str, Column], fmt: Ratin
     """Yield what is wrong with each value of a row."""
     for role, (_, is_bad, reason) in columns.items():
         if is_bad[row]:
-            name, value = fmt.by_role[role], content[fmt.by_role[role]][row].as_py()
+            name, value = fmt.by_role[role], value_of(content[fmt.by_role[role]][row])
             yield f"{name} is missing" if value is None else f"{name} {shortened(value)} {reason}"
 
 

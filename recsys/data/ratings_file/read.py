@@ -13,6 +13,7 @@ from recsys.data.ratings_file.lines import split_fields
 from recsys.data.ratings_file.strict import read_rows
 from recsys.errors import DataError, listed
 
+MAX_HEADER = 100_000  # bytes
 SEPARATORS = (",", "\t", ";", "|")  # tried in this order if the separator is not known
 
 log = logging.getLogger(__name__)
@@ -109,8 +110,7 @@ def match_columns(place: str, fmt: RatingsFormat, header: list[str]) -> RatingsF
             raise DataError(
                 f"{place}: no column {' or '.join(map(repr, expected))}; the file has {listed(header) or 'none'}"
                 + (f" (separator {fmt.separator!r})" if fmt.separator else "")
-                + ". Set the names with data.user, data.item, data.rating and data.time (both may be null: none)"
-                + (", or data.separator" if fmt.separator else "")
+                + fmt.column_advice
             )
     for name in fmt.names:
         if (count := header.count(name)) > 1:
@@ -120,8 +120,13 @@ def match_columns(place: str, fmt: RatingsFormat, header: list[str]) -> RatingsF
 
 def _first_line(text: TextSource) -> str:
     with text.open() as file:
-        start = file.read(100_000)  # a binary file may have no line ends
-    return re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig", errors="replace")
+        start = file.read(MAX_HEADER + 1)  # a binary file may have no line ends
+    line = re.split(rb"[\r\n]", start, maxsplit=1)[0]
+    if len(line) > MAX_HEADER:
+        raise DataError(
+            f"{text.name} line 1: longer than {MAX_HEADER:,} bytes; no text with a header, or too many columns"
+        )
+    return line.decode("utf-8-sig", errors="replace")
 
 
 def _split_header(text: TextSource, line: str, fmt: RatingsFormat) -> list[str]:

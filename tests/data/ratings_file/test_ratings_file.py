@@ -186,7 +186,7 @@ def test_columns_may_have_any_order() -> None:
         read(["who;stars;what;who", "bob;4;b;eve"], fmt)
 
 
-@pytest.mark.parametrize("data", [b"who,item,rating,timestamp\n", b"\nuser,item\n", b"", b"\x00" * 200_000])
+@pytest.mark.parametrize("data", [b"who,item,rating,timestamp\n", b"\nuser,item\n", b"", b"\x00" * 90_000])
 def test_a_missing_column_is_reported_with_the_columns_of_the_file(data: bytes) -> None:
     with pytest.raises(DataError, match=r"^some\.file line 1: no column 'user'; the file has .*separator"):
         read_ratings(text_of(data), COMMAS, SCALE)

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import io
 import logging
+import os
 import subprocess
 import threading
 import zipfile
@@ -133,6 +134,17 @@ def test_a_mirror_folder_without_the_archive_is_reported(closed: str, tmp_path: 
     with pytest.raises(DownloadError) as error:
         fetch(archive(closed), tmp_path / "kept", str(tmp_path))
     assert f"  {tmp_path / 'tiny.zip'}: no such file\n  {closed}: cannot be reached" in str(error.value)
+
+
+def test_a_large_file_or_a_pipe_in_a_mirror_folder_is_not_copied(closed: str, tmp_path: Path) -> None:
+    with (tmp_path / "tiny.zip").open("wb") as file:
+        file.truncate(2**40)  # takes no space
+    with pytest.raises(DownloadError, match=r"1,099,511,627,776 bytes, more than data\.max_size=5000"):
+        fetch(archive(closed, max_size=5000), tmp_path / "kept", str(tmp_path))
+    (tmp_path / "tiny.zip").unlink()
+    os.mkfifo(tmp_path / "tiny.zip")
+    with pytest.raises(DownloadError, match=r"tiny\.zip: not a regular file"):
+        fetch(archive(closed), tmp_path / "kept", str(tmp_path))
 
 
 @pytest.mark.parametrize(

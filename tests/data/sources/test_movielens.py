@@ -14,7 +14,7 @@ from support.archives import ITEMS, pack, sample_ratings, tabs_members
 
 from recsys.data.dataset import Dataset
 from recsys.data.sources import movielens
-from recsys.data.sources.archive import read_tabs
+from recsys.data.sources.archive import read_csv, read_tabs
 from recsys.data.sources.movielens import MovieLens
 from recsys.data.splits import OfficialSplit
 from recsys.errors import DataError, DownloadError
@@ -226,3 +226,24 @@ def test_a_package_that_pip_would_have_to_build_is_refused(requirement: str, sou
     (error,) = dataclasses.replace(source, package=(requirement, "0" * 64)).check()
     assert error == f"data.package={requirement!r}: must be name==version, and the sha256 of its wheel"
     assert not list(dataclasses.replace(source, package=("recbole==1.2.1", "0" * 64)).check())
+
+
+def test_a_mirror_with_a_password_is_refused(source: MovieLens) -> None:
+    """The mirror is recorded in every run."""
+    (message,) = dataclasses.replace(source, mirror="https://me:secret@host/x").check()
+    assert "data.mirror: names the user 'me'" in message
+    assert "~/.netrc" in message
+    assert "secret" not in message
+    for mirror in ("https://host/x", "/folder/me:secret@host", "http://[::bad", None):
+        assert list(dataclasses.replace(source, mirror=mirror).check()) == []
+
+
+def test_the_names_of_columns_of_an_archive_cannot_be_chosen(source: MovieLens, tmp_path: Path) -> None:
+    pack(
+        tmp_path / "mirror" / "small.zip",
+        {"small/ratings.csv": "a,b\n", "small/movies.csv": "movieId,title,genres\n"},
+    )
+    small = dataclasses.replace(source, name="small", folder="small", reader=read_csv, md5=None)
+    with pytest.raises(DataError, match=r"no column 'userId'; the file has 'a', 'b'") as error:
+        small.load()
+    assert "data.user" not in str(error.value)

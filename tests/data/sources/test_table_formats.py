@@ -317,3 +317,47 @@ def test_the_kind_of_ids_and_bad_times_do_not_depend_on_the_format(form: str, tm
     )
     with pytest.raises(DataError, match="time"):
         Table(str(write(tmp_path, form, early)), time="time").load()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (10**13, pa.timestamp("s")),
+        (-(10**15), pa.timestamp("us", tz="Foo/Bar")),
+        (-(2**31), pa.date32()),
+        (2**62, pa.date64()),
+    ],
+    ids=str,
+)
+def test_dates_that_python_does_not_have_are_bad_rows(value: int, kind: pa.DataType, tmp_path: Path) -> None:
+    storage = pa.int32() if kind == pa.date32() else pa.int64()
+    times = pa.array([value], storage).view(kind)
+    table = pa.table({"user": ["a"], "item": ["b"], "rating": [3], "time": times})
+    parquet.write_table(table, tmp_path / "r.parquet")
+    with pytest.raises(DataError, match=r"row 1: time 'of type .*' is not a time since 1970"):
+        Table(str(tmp_path / "r.parquet"), time="time").load()
+
+
+def test_a_constant_date_of_an_unknown_time_zone_is_no_feature(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    when = pa.array([10**9] * 2, pa.timestamp("s", tz="Foo/Bar"))
+    parquet.write_table(pa.table({"item": ["1", "2"], "when": when}), tmp_path / "items.parquet")
+    path = write(tmp_path, "comma", pd.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [3, 4]}))
+    Table(str(path), items=str(tmp_path / "items.parquet")).load()
+    assert "column 'when' is constant" in caplog.text
+
+
+def test_too_many_columns_are_refused(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(2001)]
+    text = f"item,{','.join(names)}\n1{',1' * len(names)}\n"
+    (tmp_path / "items.csv").write_text(text)
+    path = write(tmp_path, "comma", pd.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [3, 4]}))
+    with pytest.raises(DataError, match=r"items\.csv: has 2,002 columns, and at most 2,000 are possible"):
+        Table(str(path), items=str(tmp_path / "items.csv")).load()
+
+
+def test_a_header_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating," + "x" * 100_000 + "\n1,2,3,4\n")
+    with pytest.raises(DataError, match=r"line 1: longer than 100,000 bytes; no text with a header"):
+        Table(str(tmp_path / "r.csv")).load()
