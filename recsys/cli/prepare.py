@@ -80,11 +80,12 @@ def _print_cross_table(dataset: "Dataset") -> None:
 
     values, users, items = cross_table(dataset, 10)
     missing = "·" if can_print("·") else "."
-    print_line("\nThe most rated items (rows) and the most active users (columns)")
+    kind = "rated" if dataset.has_ratings else "frequent"
+    print_line(f"\nThe most {kind} items (rows) and the most active users (columns)")
     table = TextTable(box=None)
     table.add_column("item", max_width=40, no_wrap=True, overflow="ellipsis")
     for id in dataset.user_ids.to_ids(users):
-        table.add_column(str(id), is_number=True)
+        table.add_column(str(id), is_number=True, overflow="ellipsis")
     for title, row in zip(dataset.item_table["title"].iloc[items], values.T, strict=True):
         table.add_row([title, *(missing if np.isnan(value) else f"{value:.3g}" for value in row)])
     table.print()

@@ -20,7 +20,7 @@ from torch import Tensor
 from recsys.data.batches import present
 from recsys.data.biases import Biases
 from recsys.data.dataset import Dataset
-from recsys.data.sources.side_table import RESERVED
+from recsys.data.sources.describe import RESERVED
 from recsys.data.splits import Split
 from recsys.errors import RunError
 from recsys.models.scoring import Seen

@@ -1,4 +1,4 @@
-"""Tables of items or users next to the ratings: one row per id, and columns that describe it."""
+"""Read tables of items or users next to the ratings: one row per id, and columns that describe it."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from pyarrow import compute, csv, parquet
 
 from recsys.data.column_types import is_text
-from recsys.data.dataset import USER_COLUMNS
-from recsys.data.features import FeatureMatrix, Options, as_column, make_features
 from recsys.data.ids import text_id_problem
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import RatingsFormat, TextSource
@@ -21,14 +19,6 @@ from recsys.data.ratings_file.read import read_header, with_separator
 from recsys.data.ratings_file.times import parse_times
 from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
 
-# Columns of recommendations, which a table cannot replace; title, year and genres are taken from it.
-RESERVED = frozenset(
-    [
-        *("item", "user", "to", "title", "year", "genres"),
-        *("prediction", "score", "deviation", "similarity", "ratings", "interactions"),
-    ]
-)
-MAX_YEAR = 9999
 MAX_COLUMNS = 2000
 MIN_LIMIT = 2**24  # characters of a column that are possible in any file
 BLOCK_SIZE = 2**26  # bytes of text; a field must fit into a block
@@ -44,60 +34,6 @@ class SideTable(NamedTuple):
 
     ids: NDArray
     columns: pa.Table
-
-
-class Described(NamedTuple):
-    """Items or users as `recsys.data.dataset.encode` takes them.
-
-    Attributes:
-        table: one row per item or user, with the column of ids ("item" or "user").
-        features: those of the rows.
-    """
-
-    table: pd.DataFrame
-    features: FeatureMatrix
-
-
-def describe_items(side: SideTable, title: str, options: Options, name: str) -> Described:
-    """Return the items of a table: titles, all columns but vectors for filters, and features.
-
-    The title is not used as a feature. Columns called year and genres are used as those of MovieLens.
-
-    Raises:
-        DataError: see `make_features`.
-    """
-    columns: dict[str, pd.Series] = {}
-    for column in side.columns.column_names:
-        values = as_column(column, side.columns[column].combine_chunks(), options)
-        if values is not None and column != title:
-            columns[column] = values
-    years, genres = columns.pop("year", None), columns.pop("genres", None)
-    known = pd.DataFrame(
-        {"item": side.ids} | {name: values for name, values in columns.items() if name not in RESERVED}
-    )
-    has_title = title in side.columns.column_names
-    if has_title and pa.types.is_nested(side.columns[title].type):
-        raise DataError(
-            f"{name}: column {shortened(title)} has the type {side.columns[title].type}; titles must be text"
-        )
-    texts = side.columns[title].cast(pa.string()).to_pylist() if has_title else [None] * len(known)
-    known["title"] = pd.Series([text or None for text in texts], dtype=object)
-    if years is None or years.dtype.kind != "f":
-        years = pd.Series(np.nan, index=known.index)
-    known["year"] = years.where(years.abs() <= MAX_YEAR).round().astype("Int32")
-    known["genres"] = "" if genres is None or genres.dtype.kind == "f" else genres
-    without_title = side.columns.drop_columns([title]) if has_title else side.columns
-    return Described(known, make_features(without_title, options, name))
-
-
-def describe_users(side: SideTable, options: Options, name: str) -> Described:
-    """Return the users of a table, and their features.
-
-    Raises:
-        DataError: see `make_features`.
-    """
-    table = pd.DataFrame({"user": side.ids, **dict.fromkeys(USER_COLUMNS, "")})
-    return Described(table, make_features(side.columns, options, name))
 
 
 def read_side_table(path: Path, id_name: str, key: str) -> SideTable:

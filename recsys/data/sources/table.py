@@ -17,8 +17,9 @@ from recsys.data.ratings_file.format import OnBadRows, RatingsFormat
 from recsys.data.ratings_file.table_file import join, read_file
 from recsys.data.sources.archive import year_of
 from recsys.data.sources.base import INTERACTION_SCALE, MAX_NAME_LENGTH, Source, check_scale
+from recsys.data.sources.describe import describe_items, describe_users
 from recsys.data.sources.local_files import State, file_problems, states_of
-from recsys.data.sources.side_table import describe_items, describe_users, read_side_table
+from recsys.data.sources.side_table import read_side_table
 from recsys.errors import DataError, listed, shortened
 from recsys.paths import expanded
 

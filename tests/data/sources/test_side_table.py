@@ -8,7 +8,8 @@ import pytest
 from pyarrow import parquet
 
 from recsys.data.features import Options
-from recsys.data.sources.side_table import describe_items, read_side_table
+from recsys.data.sources.describe import describe_items
+from recsys.data.sources.side_table import read_side_table
 
 TEXTS = {
     "string": pa.string(),
@@ -41,3 +42,15 @@ def test_all_types_of_text_describe_items_alike(kind: str, to_list, tmp_path: Pa
     # Values of a list share a weight of 1.
     assert (values["brand=x"], values["tags=eco"]) == ([1, 0, 1], [0.5, 1, 0])
     assert any(name.startswith("released") for name in values)
+
+
+def test_the_log_lists_the_columns_that_are_features(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = pa.array([[0.1, 0.2], [0.3, 0.1], [0.2, 0.5]], pa.list_(pa.float32(), 2))
+    columns = {"sku": [1, 2, 3], "brand": ["x", "y", "x"], "price": [1.0, None, 3.0], "text": vectors}
+    parquet.write_table(pa.table(columns), tmp_path / "items.parquet")
+    side = read_side_table(tmp_path / "items.parquet", "sku", "data.items")
+    with caplog.at_level("INFO"):
+        describe_items(side, "title", Options(None, (), "|"), "data.items")
+    assert caplog.messages == ["data.items: features brand (2), price (2), text (2)"]
