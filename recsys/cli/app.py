@@ -33,7 +33,7 @@ from recsys.cli.help import help_of
 from recsys.cli.interrupts import INTERRUPTED, INTERRUPTED_CODE, Interrupts
 from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
-from recsys.cli.words import check_words
+from recsys.cli.words import check_words, options_first
 from recsys.config.option_files import options_of
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
 from recsys.paths import conf_dir
@@ -98,8 +98,8 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts, f
         _exit(f"recsys-{name} {flags[0]}: only recsys-train has sweeps")
     if {"--cfg", "-c"} & set(arguments):
         flags = []  # print the configuration instead of sweeping
-    # Hydra reads sys.argv only, and accepts -m only before the overrides.
-    sys.argv[1:] = flags + arguments
+    # Hydra reads sys.argv only, and accepts options only before the overrides.
+    sys.argv[1:] = flags + options_first(arguments)
     try:
         if "--version" in words:
             print_line(f"recsys {__version__}")

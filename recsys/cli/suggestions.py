@@ -53,7 +53,8 @@ class Command:
 
     def __init__(self, name: str, overrides: list[str]) -> None:
         self.name, cfg = name, None
-        choices = [word for word in overrides if is_group(word.partition("=")[0])]
+        kept = ("hydra.searchpath",)
+        choices = [word for word in overrides if (key := word.partition("=")[0]) in kept or is_group(key)]
         for self.overrides in (overrides, choices, []):
             if (cfg := self._composed([])) is not None:
                 break

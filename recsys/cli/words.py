@@ -1,7 +1,10 @@
 """Command-line words that are neither key=value nor options of Hydra: `42`, `--user 42`, `--user=42`."""
 
+from json import dumps as quote
+
 from recsys.cli.suggestions import Command, did_you_mean
 from recsys.errors import ConfigError
+from recsys.paths import expanded
 
 # Options of Hydra, and whether the next word is their value.
 HYDRA_OPTIONS = {
@@ -35,8 +38,23 @@ def check_words(name: str, words: list[str], first_key: str | None) -> None:
 
 
 def overrides_in(words: list[str]) -> list[str]:
-    """Return the words of a command line that are overrides for Hydra."""
-    return list(filter(_is_override, words))
+    """Return the words of a command line that are overrides for Hydra; --config-dir becomes one as well."""
+    folders = [
+        word.partition("=")[2] or after
+        for word, after in zip(words, [*words[1:], ""], strict=True)
+        if word.partition("=")[0] in ("--config-dir", "-cd")
+    ]
+    paths = [f"hydra.searchpath=[{quote(str(expanded(folder).absolute()))}]" for folder in folders[:1]]
+    return [*paths, *filter(_is_override, words)]
+
+
+def options_first(words: list[str]) -> list[str]:
+    """Return the words of a command line with the options before the overrides, as Hydra's parser needs them."""
+    options, overrides, takes_value = list[str](), list[str](), False
+    for word in words:
+        (options if takes_value or word.startswith("-") else overrides).append(word)
+        takes_value = not takes_value and HYDRA_OPTIONS.get(word, False)
+    return options + overrides
 
 
 def _is_override(word: str) -> bool:

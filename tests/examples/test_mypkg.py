@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from omegaconf import DictConfig
@@ -14,6 +15,8 @@ from support.training import SendSignal, train_result
 
 from recsys.config.validate import validate
 from recsys.data.batches import Batch
+from recsys.data.dataset import encode
+from recsys.data.load import split_dataset
 from recsys.errors import ConfigError, DataError, Stopped
 from recsys.evaluation import RankedLists
 from recsys.experiment.train import train
@@ -116,3 +119,20 @@ def test_values_are_validated(conf: str, compose: Compose, override: str, messag
     plus = "+" if "tabel" in override else ""
     with pytest.raises(ConfigError, match=message):
         validate(compose(conf, "experiment=mine", f"{plus}{override}"))
+
+
+def test_the_split_tests_on_the_last_days() -> None:
+    from mypkg import LastDays
+
+    days = np.array([0, 9, 1, 5, 3, 9, 8, 6])
+    ids, ones = np.arange(len(days)), np.ones(len(days))
+    rows = pd.DataFrame({"user": ids, "item": ids, "rating": ones, "timestamp": 86_400 * (days + 20_000)})
+    items = pd.DataFrame({"item": ids, "title": None, "year": None, "genres": ""})
+    dataset = encode("days", rows, items, (1, 5))
+    split = split_dataset(LastDays(test_days=2, val_days=4), dataset)
+    assert days[split.test].tolist() == [9, 9, 8]
+    assert days[split.val].tolist() == [5, 6]
+    assert days[split.train].tolist() == [0, 1, 3]
+    unknown = encode("days", rows.assign(timestamp=0), items, (1, 5))
+    with pytest.raises(DataError, match="requires the time of every rating"):
+        LastDays()(unknown)

@@ -43,7 +43,7 @@ def bash(script: str, **environment: str) -> str:
 def test_the_page_shows_the_files_of_the_example() -> None:
     shown = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     files = [file for file in (EXAMPLE / "mypkg").glob("*.py") if file.name != "__init__.py"]
-    assert len(shown) == len(files) == 5
+    assert len(shown) == len(files) == 6
     assert all(any(file.read_text().endswith(code) for file in files) for code in shown)
 
 
@@ -135,3 +135,23 @@ def test_the_example_can_be_installed(tmp_path: Path) -> None:
         f"{sys.executable} -c 'import mypkg; print(mypkg.__file__)'", **modules_in(tmp_path / "site")
     )
     assert printed == f"{tmp_path / 'site' / 'mypkg' / '__init__.py'}\n"
+
+
+def test_options_may_follow_keys_and_suggestions_know_own_files(tmp_path: Path) -> None:
+    own = modules_in(EXAMPLE)
+    folder = str(EXAMPLE / "conf")
+    done = run(
+        "train",
+        "data=synthetic",
+        f"--config-dir={folder}",
+        "split=last-days",
+        "--cfg",
+        "job",
+        "seed=7",
+        **own,
+    )
+    assert "_target_: mypkg.LastDays" in done.stdout
+    assert "seed: 7" in done.stdout
+    for option in ([f"--config-dir={folder}"], ["--config-dir", folder]):
+        failed = run("train", "split=last-days", "split.tst_days=3", *option, code=1, **own)
+        assert failed.stderr == "split.tst_days: no such key\nDid you mean split.test_days=3?\n"

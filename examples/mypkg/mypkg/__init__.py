@@ -5,5 +5,6 @@ from mypkg.loss import Huber
 from mypkg.metric import LongTail
 from mypkg.model import MyNet
 from mypkg.source import JsonLines
+from mypkg.split import LastDays
 
-__all__ = ["Huber", "JsonLines", "LongTail", "MyNet", "VectorLengths"]
+__all__ = ["Huber", "JsonLines", "LastDays", "LongTail", "MyNet", "VectorLengths"]
