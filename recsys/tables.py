@@ -81,7 +81,7 @@ class TextTable:
 
     def add_column(self, name: str, is_number: bool = False, **options: Any) -> None:
         """Add a column; numbers are aligned to the right."""
-        options = {"overflow": "fold", "no_wrap": is_number, **options}
+        options = {"overflow": "fold", **options}
         self._table.add_column(_text(name), justify="right" if is_number else "left", **options)
 
     def add_row(self, cells: Iterable[str], is_bold: bool = False) -> None:
