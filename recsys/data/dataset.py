@@ -39,7 +39,7 @@ class Dataset:
         sha256: hash of the raw rating rows in their order.
         dropped: the number of bad rows that were skipped (on_bad_rows=drop).
         has_ratings: whether rows have ratings; otherwise each is an interaction, and `ratings` are their numbers.
-        id_columns: the names of the user and the item column in the file, which further files may use, too.
+        id_columns: the names of the user and the item column in the file; those of `recsys-recommend` may use them.
         item_features: features by item index; None: they follow from the item table, see `recsys.models.features`.
         user_features: features by user index; None: they follow from the user table.
         parts: how many rows are from each file, if there are several.

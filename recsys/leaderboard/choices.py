@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 # Runs that differ only by these keys repeat one configuration.
 REPEAT_KEYS = ("seed", "split.fold", "split.seed")
-# Keys that do not change what is trained; of groups with several files, such as logger.csv, also the keys below.
+# Keys that do not change what is trained, with all keys below them, such as logger.csv.
 TECHNICAL_KEYS = (*START_KEYS, "logger", "metrics", "sweep")
-# The keys of a record that are compared: it may be edited, and keys are columns of a table.
+# The form of the keys of a record, which may have been edited, and how many of them can become further columns.
 KEY, MAX_KEYS = re.compile(r"[\w./@-]{1,200}"), 500
-# Typed values of these keys are compared, because a user may measure their speed; others are not.
+# hardware, callbacks and trainer are compared only if they are overridden: a user may measure their speed.
 UNTYPED_TECHNICAL_KEYS = (*TECHNICAL_KEYS, "hardware", "callbacks", "trainer")
 
 
@@ -26,9 +26,9 @@ def with_comparable_choices(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Return runs with choices that can be compared.
 
     The jobs of one sweep have overrides of the same keys, which are their choices. If the keys of the runs differ,
-    a value that was not typed is read from the recorded configuration, so that `optimizer.lr=0.001` and the same
-    value by default are one configuration. Two runs of one configuration have the same choices, and two runs of
-    different ones have different choices. If the record of one of them is missing, all keep their overrides. Averages
+    values are read from the recorded configurations, so that `optimizer.lr=0.001` and the same value by default are
+    one configuration. Apart from seed, split and technical keys, runs have equal choices if and only if their
+    configurations are equal. If the record of one of them is missing, all keep their overrides. Averages
     of runs always keep theirs.
     """
     averages = [run for run in runs if run.is_average]
@@ -40,7 +40,7 @@ def with_comparable_choices(runs: Sequence[RunRecord]) -> list[RunRecord]:
     configurations = [_Configuration(run) for run in runs]
     if unknown := [run for run, own in zip(runs, configurations, strict=True) if not own.values]:
         log.warning(
-            "runs are compared by what was typed, because the configuration of job %s is not known: its file "
+            "runs are compared by their overrides, because the configuration of run %s is not known: its file "
             ".hydra/config.yaml is missing or cannot be read",
             unknown[0].name,
         )
@@ -92,7 +92,7 @@ class _Configuration:
 
 
 def _unexplained(configurations: Sequence[_Configuration], keys: Sequence[str]) -> list[str]:
-    """Return further keys by which runs with the same values of `keys` differ, for example by their own files."""
+    """Return further keys whose values differ between runs with equal `keys`, for example set in a user's YAML file."""
     groups: dict[tuple[tuple[str, str], ...], list[_Configuration]] = {}
     for own in configurations:
         shown = {key: value for key, value in own.choices(keys).items() if key not in REPEAT_KEYS}
@@ -123,6 +123,6 @@ def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _as_text(value: Any) -> str:
-    """Return a value as an override has it, in one line."""
+    """Return a string, or another value as JSON, in one line."""
     text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
     return " ".join(text.split())[:10_000]

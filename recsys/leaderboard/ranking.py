@@ -56,7 +56,7 @@ class Configuration:
 def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
     """Group completed runs into configurations, ranked by missing splits first and mean objective second.
 
-    Of several runs with the same configuration, split and seed, which are no independent repetitions, the first counts.
+    Of several runs with the same configuration, split and seed, the first counts: they are not independent.
 
     Raises:
         RunError: the configurations have different test sets, or no objective in common.
@@ -83,7 +83,7 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
             first, second = groups[reference][0], group[0]
             raise RunError(
                 f"{first.name} and {second.name} have different test sets ({first.origin}; {second.origin}): "
-                "compare runs with the same data and split, as a list of folders: dir=[<folder>,<folder>]"
+                "select runs with the same data and split, by folder: dir=[<folder>,<folder>]"
             )
         missing = len(tested_on[reference] - tested_on[choices])
         configurations.append(Configuration(dict(choices), tuple(group), missing, objective))
@@ -108,7 +108,7 @@ def shared_objective(runs: Sequence[RunRecord]) -> Objective:
     groups = (f"{objective.name} ({listed(names, 3)})" for objective, names in objectives.items())
     raise RunError(
         f"these runs have the objectives {' and '.join(groups)}, and not one of them was measured in all runs: "
-        "compare runs with the same objective, as a list of folders: dir=[<folder>,<folder>]"
+        "select runs with the same objective, by folder: dir=[<folder>,<folder>]"
     )
 
 

@@ -20,7 +20,7 @@ class RunRecord:
     """The record of one completed, failed or pruned run.
 
     Attributes:
-        name: the run folder, relative to the folder of the leaderboard.
+        name: the run folder, relative to that of the leaderboard; of several folders, its path.
         overrides: the overrides of the run.
         content: the content of result.json or failed.json.
         folder: the run folder, with the record of its command; None: unknown.

@@ -45,7 +45,7 @@ class RunData:
         trained_users: bool (n_users,); which users have training ratings.
         trained_items: bool (n_items,); which items have training ratings.
         has_ratings: whether rows have ratings; otherwise they are interactions.
-        id_columns: the names of the user and the item column in the data, which further files may use, too.
+        id_columns: the names of the user and the item column in the data; files of `recsys-recommend` may use them.
     """
 
     name: str

@@ -15,7 +15,7 @@ N_PAIRS = 2  # of users and items, as many as a small network has
 def check_network(network: RatingNetwork) -> None:
     """Check that a network returns one number per pair.
 
-    Scores of shape (B, 1) would otherwise be compared with all ratings of a batch, and training would learn nothing.
+    Scores of shape (B, 1) would otherwise be broadcast against the ratings (B,), so that the loss is wrong.
 
     Args:
         network: on the device "meta", which computes shapes only; see `build_small_network`.
@@ -35,8 +35,8 @@ def check_network(network: RatingNetwork) -> None:
         raise ConfigError(f"{where} must return a tensor, and returns {_kind(scores)}")
     if scores.shape != (N_PAIRS,) or not scores.is_floating_point():
         raise ConfigError(
-            f"{where} must return one number per pair, and returns {scores.dtype} of shape {tuple(scores.shape)} for "
-            f"{N_PAIRS} users and {N_PAIRS} items"
+            f"{where} must return floats of shape ({N_PAIRS},) for {N_PAIRS} users and {N_PAIRS} items, and returns "
+            f"{scores.dtype} of shape {tuple(scores.shape)}"
         )
 
 
@@ -44,11 +44,12 @@ def check_cycle_ends(schedule: object, ends: object) -> None:
     """Check the epochs that `Schedule.cycle_ends` returns.
 
     Raises:
-        ConfigError: they are not a set of integers.
+        ConfigError: they are not a set of integers, or there are none.
     """
     if not (isinstance(ends, set) and ends and all(type(end) is int for end in ends)):
         raise ConfigError(
-            f"schedule: {type(schedule).__name__}.cycle_ends must return a set of epochs, and returns {_kind(ends)}"
+            f"schedule: {type(schedule).__name__}.cycle_ends must return a set of integers, at least one, and returns "
+            f"{ends!s:.100}"
         )
 
 

@@ -95,7 +95,7 @@ def test_without_a_record_of_each_run_all_are_compared_by_their_overrides(
     (tmp_path / "1" / ".hydra" / "config.yaml").write_text("{[")
     _, rows = ranked(tmp_path)
     assert rows == [{"model.dim": "16"}, {"model.dim": ""}]
-    assert "configuration of job 1 is not known: its file .hydra/config.yaml" in caplog.text
+    assert "configuration of run 1 is not known: its file .hydra/config.yaml" in caplog.text
 
 
 def test_a_recorded_text_stays_in_one_line(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def _first_line(text: TextSource) -> str:
     line = re.split(rb"[\r\n]", start, maxsplit=1)[0]
     if len(line) > MAX_HEADER:
         raise DataError(
-            f"{text.name} line 1: longer than {MAX_HEADER:,} bytes; no text with a header, or too many columns"
+            f"{text.name} line 1: longer than {MAX_HEADER:,} bytes; not text with a header, or too many columns"
         )
     return line.decode("utf-8-sig", errors="replace")
 

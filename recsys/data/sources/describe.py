@@ -86,7 +86,7 @@ def describe_users(side: SideTable, options: Options, name: str) -> Described:
 
 
 def _log_features(features: FeatureMatrix, name: str) -> None:
-    """Log which columns are features, with the number of values of each."""
+    """Log which columns became features, with the number of features of each."""
     sizes = Counter(re.sub(r"(=.*|\[\d+\]| missing)$", "", feature, flags=re.S) for feature in features.names)
     shown = [f"{shortened(column, quoted=False)} ({size})" for column, size in sizes.items()]
     more = f" and {len(shown) - MAX_SHOWN} more columns" if len(shown) > MAX_SHOWN else ""

@@ -28,8 +28,8 @@ DEFAULT_TITLE = "title"
 LAST = "; data.duplicates=last keeps the last of such rows"
 COUNT = "; data.duplicates=count counts such rows, data.duplicates=last keeps the last"
 COLUMNS = (
-    ". Set the names with data.user, data.item, data.rating and data.time (both may be null: none), or the separator "
-    "of a text file with data.separator"
+    ". Set the names with data.user, data.item, data.rating and data.time (null for rating or time: none), or the "
+    "separator of a text file with data.separator"
 )
 NO_SEPARATORS = frozenset(
     string.ascii_letters + string.digits + '+-."\r\n\0'

@@ -359,5 +359,5 @@ def test_too_many_columns_are_refused(tmp_path: Path) -> None:
 
 def test_a_header_that_is_too_long_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("user,item,rating," + "x" * 100_000 + "\n1,2,3,4\n")
-    with pytest.raises(DataError, match=r"line 1: longer than 100,000 bytes; no text with a header"):
+    with pytest.raises(DataError, match=r"line 1: longer than 100,000 bytes; not text with a header"):
         Table(str(tmp_path / "r.csv")).load()
