@@ -61,10 +61,15 @@ def test_ctrl_c_where_python_drops_exceptions_is_not_lost() -> None:
             Dying()
             threading.Event().wait(30)
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert interrupts.received
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # A shell starts commands in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert interrupts.received
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Press(Callback):
