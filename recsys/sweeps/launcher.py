@@ -178,7 +178,7 @@ def _stop_on_signal(how: str) -> Iterator[None]:
     Raises:
         Stopped: with how to resume.
     """
-    received = signal.SIGINT
+    received: signal.Signals | None = None
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal received
@@ -189,8 +189,11 @@ def _stop_on_signal(how: str) -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped by {received.name}; to resume: {how}", received) from None
+    except BaseException as error:  # in OmegaConf, for example, the exception of the handler causes others
+        if received is None and not isinstance(error, KeyboardInterrupt):
+            raise
+        number = received or signal.SIGINT
+        raise Stopped(f"stopped by {number.name}; to resume: {how}", number) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -123,8 +123,12 @@ def stopped_by_signals(folder: Path) -> Iterator[None]:
         folder: of the run.
     """
 
+    received: int | None = None
+
     def stop(number: int, frame: FrameType | None) -> None:
-        raise stopped(number, None, folder)
+        nonlocal received
+        received = number
+        raise KeyboardInterrupt  # not an Exception: trackers, for example, catch those
 
     previous: dict[signal.Signals, Any] = {}
     try:
@@ -133,6 +137,10 @@ def stopped_by_signals(folder: Path) -> Iterator[None]:
                 with suppress(ValueError):  # not in the main thread, where alone handlers can be set
                     previous[known] = signal.signal(known, stop)
         yield
+    except BaseException:  # in OmegaConf, for example, the exception of the handler causes others
+        if received is None:
+            raise
+        raise stopped(received, None, folder) from None
     finally:
         for known, handler in previous.items():
             signal.signal(known, handler)

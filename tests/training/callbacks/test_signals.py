@@ -1,6 +1,7 @@
 """SIGTERM and SIGUSR1 before and after training, when the callback has not yet, or no longer, its handlers."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from recsys.experiment.train import train
 from recsys.training.callbacks.signals import stopped_by_signals
 
 SIGNALS = [signal.SIGTERM, signal.SIGUSR1]
+
+
+@pytest.fixture(autouse=True)
+def default_handlers() -> Iterator[None]:
+    """Ray, which other tests start, handles SIGTERM."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -52,12 +62,25 @@ def test_handlers_of_the_caller_are_kept(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGUSR1, lambda number, frame: received.append(number))
     own = signal.getsignal(signal.SIGUSR1)
     try:
-        with stopped_by_signals(tmp_path):
-            signal.raise_signal(signal.SIGUSR1)
-            with pytest.raises(Stopped):
-                signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped, match="SIGTERM"), stopped_by_signals(tmp_path):
+            list(map(signal.raise_signal, [signal.SIGUSR1, signal.SIGTERM]))
         assert received == [signal.SIGUSR1]
         assert signal.getsignal(signal.SIGUSR1) is own
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_an_error_that_a_signal_causes_does_not_hide_it(tmp_path: Path) -> None:
+    """An exception in the middle of an operation of a library can make its clean-up fail."""
+
+    def interrupted() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            raise AttributeError("'NoneType' object has no attribute '_invalidate_flags_cache'")
+
+    with pytest.raises(Stopped, match="stopped by SIGTERM; to resume"), stopped_by_signals(tmp_path):
+        interrupted()
+    with pytest.raises(AttributeError), stopped_by_signals(tmp_path):
+        raise AttributeError
