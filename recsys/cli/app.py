@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString, Sweep
@@ -112,6 +113,8 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts, f
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=name)(job)()
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         _exit_for(error, name, words)
+    except yaml.YAMLError as error:
+        _exit(f"a configuration file is not valid YAML: {' '.join(str(error).split())}")
     except Exception as error:
         if interrupts.received or not _is_raised_by_hydra(error):
             raise
@@ -143,6 +146,8 @@ def _exit_for(error: Exception, name: str, words: list[str]) -> NoReturn:
             _exit(explain(error, name, words))
         case OSError() if error.errno in NO_ROOM:
             _exit(f"{error.filename or 'a file'}: cannot be written ({error.strerror})")
+        case PermissionError() | FileExistsError() | NotADirectoryError() if isinstance(error.filename, str):
+            _exit(f"{error.filename}: {error.strerror}; choose another folder, or make this one writable")
         case OSError() if error.errno == errno.ENAMETOOLONG:
             _exit(f"{shortened(str(error.filename), quoted=False)}: the name of a file or folder is too long")
     raise error

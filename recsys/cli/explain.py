@@ -59,7 +59,8 @@ def _unknown_key(key: str, name: str, overrides: list[str]) -> str:
     command = Command(name, [word for word in overrides if word != wrong])
     if found := command.suggest(wrong):
         return f"{key}: no such key{did_you_mean(found)}"
-    if options := options_with(key):
+    options = options_with(key)
+    if options and options[0].partition("=")[0] in command.groups:
         group = options[0].partition("=")[0]
         chosen = f"{group}={command.groups.get(group)}"
         return f"{key}: no such key of {chosen}; {' and '.join(options)} ha{'s' if len(options) == 1 else 've'} it"

@@ -36,8 +36,10 @@ def split_dataset(method: SplitMethod, dataset: Dataset) -> Split:
     sets = (split.train, split.val, split.test)
     n, is_used = len(dataset), np.zeros(len(dataset), bool)
     for rows in sets:
-        if not (isinstance(rows, np.ndarray) and rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)):
-            raise DataError(f"{name} must return three one-dimensional NumPy arrays of integers")
+        if not (
+            isinstance(rows, np.ndarray) and rows.ndim == 1 and np.issubdtype(rows.dtype, np.signedinteger)
+        ):
+            raise DataError(f"{name} must return three one-dimensional NumPy arrays of int64")
         if len(rows) and (rows[0] < 0 or rows[-1] >= n or (rows[1:] <= rows[:-1]).any()):
             raise DataError(
                 f"{name}: the row numbers of a set must be strictly ascending, from 0 to {n - 1:,}"

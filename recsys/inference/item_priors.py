@@ -163,6 +163,8 @@ def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
             "cannot be given"
         )
     known = table[column]
+    if known.isna().all():
+        raise DataError(f"features: column {column!r} has no values in this run; leave it out")
     if pd.api.types.is_datetime64_any_dtype(known.dtype):
         try:
             if not isinstance(value, date) and not re.match(r"\d{4}-\d\d", str(value)):

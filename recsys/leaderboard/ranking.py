@@ -65,6 +65,9 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
     if not completed:
         return []
     objective = shared_objective(completed)
+    for run in completed:  # also of one configuration: the file may have changed
+        if run.content["data"]["sha256"] != completed[0].content["data"]["sha256"]:
+            raise _different_test_sets(completed[0], run)
     groups: dict[tuple[tuple[str, str], ...], list[RunRecord]] = {}
     for run in completed:
         fixed = {
@@ -80,14 +83,17 @@ def rank(runs: Sequence[RunRecord]) -> list[Configuration]:
     configurations = []
     for choices, group in groups.items():
         if not tested_on[choices] <= tested_on[reference]:
-            first, second = groups[reference][0], group[0]
-            raise RunError(
-                f"{first.name} and {second.name} have different test sets ({first.origin}; {second.origin}): "
-                "select runs with the same data and split, by folder: dir=[<folder>,<folder>]"
-            )
+            raise _different_test_sets(groups[reference][0], group[0])
         missing = len(tested_on[reference] - tested_on[choices])
         configurations.append(Configuration(dict(choices), tuple(group), missing, objective))
     return sorted(configurations, key=lambda configuration: (configuration.missing, configuration.loss))
+
+
+def _different_test_sets(first: RunRecord, second: RunRecord) -> RunError:
+    return RunError(
+        f"{first.name} and {second.name} have different test sets ({first.origin}; {second.origin}): "
+        "select runs with the same data and split, by folder: dir=[<folder>,<folder>]"
+    )
 
 
 def shared_objective(runs: Sequence[RunRecord]) -> Objective:

@@ -66,6 +66,8 @@ def refuse_used(folder: Path, given: object) -> None:
     Raises:
         ConfigError: it is used.
     """
+    if folder.is_dir() and [child.name for child in folder.iterdir()] == [MULTIRUN]:
+        return  # a sweep that was stopped before its first job
     for name in (RESULT, FAILED, SWEEP, MULTIRUN, HYDRA, LOG):
         if os.path.lexists(folder / name):  # also a link to nothing
             is_unfinished = name == HYDRA and (folder / HYDRA / "config.yaml").is_file()

@@ -155,3 +155,26 @@ def test_options_may_follow_keys_and_suggestions_know_own_files(tmp_path: Path) 
     for option in ([f"--config-dir={folder}"], ["--config-dir", folder]):
         failed = run("train", "split=last-days", "split.tst_days=3", *option, code=1, **own)
         assert failed.stderr == "split.tst_days: no such key\nDid you mean split.test_days=3?\n"
+
+
+def test_broken_yaml_of_the_user_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "bad.yaml").write_text("a: [\n")
+    failed = run("train", f"--config-dir={tmp_path}", "experiment=bad", code=1)
+    assert failed.stderr.startswith("a configuration file is not valid YAML: ")
+    assert "bad.yaml" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_keys_of_other_commands_are_not_suggested() -> None:
+    for command, key in (("recommend", "data.path=x"), ("evaluate", "optimizer.lr=1")):
+        failed = run(command, key, code=1)
+        name = key.partition("=")[0]
+        assert failed.stderr == f"{name}: no such key; recsys-{command} --help lists all keys\n"
+
+
+def test_a_sweep_in_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    failed = run("train", "-m", "data=synthetic", "seed=1,2", f"output_dir={tmp_path / 'file' / 'x'}", code=1)
+    assert "Traceback" not in failed.stderr
+    assert "Not a directory; choose another folder" in failed.stderr.splitlines()[-1]

@@ -106,7 +106,10 @@ MODEL = "model=matrix-factorization"
         ),
         (["split._target_=Descending"], r"must be strictly ascending, from 0 to 2,999"),
         (["split._target_=TooMany"], r"must be strictly ascending, from 0 to 2,999"),
-        (["split._target_=Lists"], r"split: Lists\.__call__ must return three one-dimensional NumPy arrays"),
+        (
+            ["split._target_=Lists"],
+            r"split: Lists\.__call__ must return three one-dimensional NumPy arrays of int64",
+        ),
         ([MODEL, "model._target_=Column"], r"floats of shape \(2,\) for 2 users.*float32 of shape \(2, 1\)"),
         ([MODEL, "model._target_=NoScores"], r"NoScores\.forward must return a tensor, and returns None"),
         ([MODEL, "model._target_=Whole"], r"floats of shape .*, and returns torch\.int64 of shape \(2,\)"),

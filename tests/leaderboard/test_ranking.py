@@ -76,3 +76,12 @@ def test_runs_that_differ_by_their_trackers_are_one_configuration(tmp_path: Path
     for job, logger in enumerate(("logger=none", "logger=mlflow", "+logger.mlflow.tags.team=a")):
         write_run(tmp_path / str(job), ["model=bias", logger, f"seed={job}"], 0.9)
     assert [row["runs"] for row in table(rank(read_runs(tmp_path)))] == [3]
+
+
+def test_runs_of_one_configuration_on_different_data_are_not_averaged(tmp_path: Path) -> None:
+    for job in (0, 1):
+        write_run(tmp_path / str(job), ["model=net"], 0.9, split=f"random {job}")
+    file = tmp_path / "1" / "result.json"
+    file.write_text(file.read_text().replace('"sha256": "d"', '"sha256": "e"'))
+    with pytest.raises(RunError, match="0 and 1 have different test sets"):
+        rank(read_runs(tmp_path))

@@ -5,7 +5,7 @@ cycles, every epoch is a cycle end.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +89,28 @@ class LastCheckpoint(ModelCheckpoint):
 
     Args:
         dirpath: folder of the file.
+
+    Attributes:
+        is_stopping: returns whether a signal is about to stop the run, which then saves, too.
+        saved_step: the step after which the last save took place; -1: none.
     """
 
     SHARE = 0.05
 
     def __init__(self, dirpath: Path) -> None:
         super().__init__(dirpath, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+        self.is_stopping: Callable[[], bool] = lambda: False
+        self.saved_step = -1
         self._next = 0.0  # when the next save is due
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, if that is due or if the run ends."""
-        is_end = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        is_end = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs or self.is_stopping()
         begin = time.monotonic()
         if not trainer.strategy.reduce_boolean_decision(is_end or begin >= self._next, all=False):
             return
         super().on_train_epoch_end(trainer, pl_module)
+        self.saved_step = trainer.global_step
         end = time.monotonic()
         self._next = end + (end - begin) * (1 / self.SHARE - 1)
 

@@ -18,6 +18,7 @@ from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, resume_command
 from recsys.runs.processes import STOP_SIGNALS
 from recsys.runs.record import recorded_config
 from recsys.runs.trust import names_other_code
+from recsys.training.callbacks.cycle_end import LastCheckpoint
 
 STEPS_TO_AGREEMENT = 10  # an agreement takes as long as a short step
 
@@ -49,6 +50,8 @@ class StopOnSignal(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Replace Lightning's signal handlers, which end a run without saving."""
         self._is_first = trainer.is_global_zero
+        for last in _last_checkpoints(trainer):
+            last.is_stopping = lambda: self.received is not None
         for number in STOP_SIGNALS:
             try:
                 before = signal.signal(number, self._receive)
@@ -73,9 +76,14 @@ class StopOnSignal(Callback):
             self._stop(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop between two epochs: everything was saved at the end of the previous one."""
-        if self._is_any_stopped(trainer) if trainer.world_size > 1 else self.received is not None:
-            self._stop(trainer)
+        """Stop between two epochs, if the previous one was saved; otherwise the run stops after the next step."""
+        if trainer.world_size > 1:
+            if self._is_any_stopped(trainer):
+                self._stop(trainer)
+        elif self.received is not None:
+            is_saved = any(last.saved_step == trainer.global_step for last in _last_checkpoints(trainer))
+            if is_saved:
+                self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the previous handlers."""
@@ -113,6 +121,11 @@ class StopOnSignal(Callback):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
+
+
+def _last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
+    """Return the callback that saves last.ckpt, though not after each epoch."""
+    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 
 @contextmanager

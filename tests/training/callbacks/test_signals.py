@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
+import torch
 from support.tiny import QUICK
 
 import recsys.experiment.fit
 from recsys.errors import Stopped
 from recsys.experiment.train import train
+from recsys.runs.folder import checkpoint_in
+from recsys.training.callbacks.cycle_end import LastCheckpoint
 from recsys.training.callbacks.signals import stopped_by_signals
 
 SIGNALS = [signal.SIGTERM, signal.SIGUSR1]
@@ -84,3 +88,31 @@ def test_an_error_that_a_signal_causes_does_not_hide_it(tmp_path: Path) -> None:
         interrupted()
     with pytest.raises(AttributeError), stopped_by_signals(tmp_path):
         raise AttributeError
+
+
+class Send(pl.Callback):
+    """Sends SIGTERM in a hook of the sixth epoch."""
+
+    def __init__(self, hook: str) -> None:
+        setattr(self, hook, self.send)
+
+    def send(self, trainer: pl.Trainer, *_: object) -> None:
+        if trainer.current_epoch == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("hook", "epochs"), [("on_train_epoch_end", 6.0), ("on_train_epoch_start", 5.2)])
+def test_a_signal_between_epochs_loses_no_epoch_whose_save_was_skipped(
+    hook: str, epochs: float, compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LastCheckpoint, "SHARE", 1e-9)  # after the first save, the next one is due in years
+    cfg = compose(*QUICK, "max_epochs=8", "schedule=constant", "patience=8")
+    with pytest.raises(Stopped) as error:
+        train(cfg, tmp_path / "run", callbacks=[Send(hook)])
+    steps = -(-2400 // 500)
+    step = round(epochs * steps)
+    assert f"stopped by SIGTERM after step {step}; to resume: " in str(error.value)
+    saved = torch.load(checkpoint_in(tmp_path / "run", "last"), weights_only=True)
+    assert saved["global_step"] == step
+    resumed = train(cfg, tmp_path / "run", resume=True).result["metrics"]
+    assert resumed == train(cfg, tmp_path / "whole").result["metrics"]
