@@ -137,6 +137,7 @@ def test_the_example_can_be_installed(tmp_path: Path) -> None:
     assert printed == f"{tmp_path / 'site' / 'mypkg' / '__init__.py'}\n"
 
 
+@pytest.mark.slow
 def test_options_may_follow_keys_and_suggestions_know_own_files(tmp_path: Path) -> None:
     own = modules_in(EXAMPLE)
     folder = str(EXAMPLE / "conf")
@@ -157,6 +158,7 @@ def test_options_may_follow_keys_and_suggestions_know_own_files(tmp_path: Path) 
         assert failed.stderr == "split.tst_days: no such key\nDid you mean split.test_days=3?\n"
 
 
+@pytest.mark.slow
 def test_broken_yaml_of_the_user_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "bad.yaml").write_text("a: [\n")
@@ -166,6 +168,7 @@ def test_broken_yaml_of_the_user_is_one_line(tmp_path: Path) -> None:
     assert len(failed.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_keys_of_other_commands_are_not_suggested() -> None:
     for command, key in (("recommend", "data.path=x"), ("evaluate", "optimizer.lr=1")):
         failed = run(command, key, code=1)
@@ -173,6 +176,7 @@ def test_keys_of_other_commands_are_not_suggested() -> None:
         assert failed.stderr == f"{name}: no such key; recsys-{command} --help lists all keys\n"
 
 
+@pytest.mark.slow
 def test_a_sweep_in_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     failed = run("train", "-m", "data=synthetic", "seed=1,2", f"output_dir={tmp_path / 'file' / 'x'}", code=1)

@@ -29,6 +29,7 @@ def default_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     ("function", "whence"), [("build_data", ""), ("describe_outcome", " from the last epoch")]
@@ -101,6 +102,7 @@ class Send(pl.Callback):
             signal.raise_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hook", "epochs"), [("on_train_epoch_end", 6.0), ("on_train_epoch_start", 5.2)])
 def test_a_signal_between_epochs_loses_no_epoch_whose_save_was_skipped(
     hook: str, epochs: float, compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
