@@ -4,11 +4,49 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from recsys.errors import Stopped
 
 # Signals that stop a run after the current step, with its state saved: Ctrl-C, a scheduler (preemption, end
 # of a container), and Slurm's --signal=USR1@90.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 FIRST_PROCESS = "RECSYS_FIRST_PROCESS"  # environment variable: its number
+
+
+@contextmanager
+def raise_on_signals(
+    numbers: Iterable[signal.Signals], stopped: Callable[[signal.Signals], Stopped]
+) -> Iterator[None]:
+    """Turn signals into `Stopped` during the block, whatever error the interruption causes in it.
+
+    Args:
+        numbers: the signals.
+        stopped: returns the error for the signal that was received.
+    """
+    received: signal.Signals | None = None
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received = signal.Signals(number)
+        raise KeyboardInterrupt  # not an Exception: logging and trackers, for example, catch those
+
+    previous: dict[signal.Signals, Any] = {}
+    try:
+        for number in numbers:
+            with suppress(ValueError):  # not in the main thread, where alone handlers can be set
+                previous[number] = signal.signal(number, stop)
+        yield
+    except BaseException:  # in OmegaConf, for example, the exception of the handler causes others
+        if received is None:
+            raise
+        raise stopped(received) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def process_rank() -> int:

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 # configure_log and setup_globals: a launcher sets up logging and resolvers as Hydra's own do; Hydra has no
 # other module for them. JobReturn and JobStatus are what a launcher returns.
@@ -23,7 +22,7 @@ from recsys.leaderboard.report import compare
 from recsys.paths import expanded
 from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, write_json
 from recsys.runs.lock import lock_folder
-from recsys.runs.processes import STOP_SIGNALS, external_launcher
+from recsys.runs.processes import STOP_SIGNALS, external_launcher, raise_on_signals
 from recsys.runs.record import config_arguments, without_start_keys
 from recsys.runs.start import remove_empty
 from recsys.runs.trust import targets
@@ -178,25 +177,16 @@ def _stop_on_signal(how: str) -> Iterator[None]:
     Raises:
         Stopped: with how to resume.
     """
-    received: signal.Signals | None = None
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received = signal.Signals(number)
-        raise KeyboardInterrupt  # not an Exception: logging, for example, catches those
+    def stopped(number: signal.Signals) -> Stopped:
+        return Stopped(f"stopped by {number.name}; to resume: {how}", number)
 
     heeded = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in heeded}
     try:
-        yield
-    except BaseException as error:  # in OmegaConf, for example, the exception of the handler causes others
-        if received is None and not isinstance(error, KeyboardInterrupt):
-            raise
-        number = received or signal.SIGINT
-        raise Stopped(f"stopped by {number.name}; to resume: {how}", number) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with raise_on_signals(heeded, stopped):
+            yield
+    except KeyboardInterrupt:
+        raise stopped(signal.SIGINT) from None
 
 
 def average_runs(folder: Path, outcomes: Sequence[Outcome], config: DictConfig) -> None:

@@ -3,7 +3,7 @@
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import RunError, Stopped
 from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, resume_command
-from recsys.runs.processes import STOP_SIGNALS
+from recsys.runs.processes import STOP_SIGNALS, raise_on_signals
 from recsys.runs.record import recorded_config
 from recsys.runs.trust import names_other_code
 from recsys.training.callbacks.cycle_end import LastCheckpoint
@@ -135,28 +135,12 @@ def stopped_by_signals(folder: Path) -> Iterator[None]:
     Args:
         folder: of the run.
     """
-
-    received: int | None = None
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received = number
-        raise KeyboardInterrupt  # not an Exception: trackers, for example, catch those
-
-    previous: dict[signal.Signals, Any] = {}
-    try:
-        for known in (signal.SIGTERM, signal.SIGUSR1):
-            if signal.getsignal(known) == signal.SIG_DFL:  # not if the caller handles or ignores it
-                with suppress(ValueError):  # not in the main thread, where alone handlers can be set
-                    previous[known] = signal.signal(known, stop)
+    # Not those that the caller handles or ignores.
+    own = [
+        number for number in (signal.SIGTERM, signal.SIGUSR1) if signal.getsignal(number) == signal.SIG_DFL
+    ]
+    with raise_on_signals(own, lambda number: stopped(number, None, folder)):
         yield
-    except BaseException:  # in OmegaConf, for example, the exception of the handler causes others
-        if received is None:
-            raise
-        raise stopped(received, None, folder) from None
-    finally:
-        for known, handler in previous.items():
-            signal.signal(known, handler)
 
 
 def stopped(number: int, step: int | None, folder: Path) -> Stopped:
