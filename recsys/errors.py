@@ -74,6 +74,11 @@ def listed(names: Sequence[object], limit: int = 20) -> str:
     return shown if len(names) <= limit else f"{shown}, ... ({len(names)} in total)"
 
 
+def type_of(value: object) -> str:
+    """Return the type of a value for an error message: "None" or "a <name of its class>"."""
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if it has no message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,10 +1,9 @@
 """Command-line words that are neither key=value nor options of Hydra: `42`, `--user 42`, `--user=42`."""
 
-from json import dumps as quote
-
 from recsys.cli.suggestions import Command, did_you_mean
 from recsys.errors import ConfigError
 from recsys.paths import expanded
+from recsys.runs.folder import hydra_quoted
 
 # Options of Hydra, and whether the next word is their value.
 HYDRA_OPTIONS = {
@@ -44,7 +43,7 @@ def overrides_in(words: list[str]) -> list[str]:
         for word, after in zip(words, [*words[1:], ""], strict=True)
         if word.partition("=")[0] in ("--config-dir", "-cd")
     ]
-    paths = [f"hydra.searchpath=[{quote(str(expanded(folder).absolute()))}]" for folder in folders[:1]]
+    paths = [f"hydra.searchpath=[{hydra_quoted(expanded(folder).absolute())}]" for folder in folders[:1]]
     return [*paths, *filter(_is_override, words)]
 
 

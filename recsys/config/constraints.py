@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from recsys.config.added import callback_errors, metric_errors
 from recsys.config.hardware import Config, hardware_errors, runs_on_gpu
 from recsys.config.trainer import combination_errors
-from recsys.errors import ConfigError, first_line
+from recsys.errors import first_line
 from recsys.training.small_network import build_small_network
 
 if TYPE_CHECKING:
@@ -197,20 +197,17 @@ def _run_is_resumed(cfg: Config, objects: Objects) -> Iterator[str]:
         yield f"run={cfg['run']}: requires resume=true; for a new run, use output_dir=<folder>"
 
 
-def _methods_return_what_is_expected(cfg: Config, objects: Objects) -> Iterator[str]:
-    from recsys.training.returned import check_cycle_ends, check_network
+def _network_returns_scores(cfg: Config, objects: Objects) -> Iterator[str]:
+    from recsys.training.returned import network_errors
 
-    try:
-        check_network(objects.network)
-        check_cycle_ends(objects.schedule, objects.schedule.cycle_ends(cfg["max_epochs"]))
-    except ConfigError as error:
-        yield str(error)
+    yield from network_errors(objects.network)
 
 
 def _trainer_fits(cfg: Config, objects: Objects) -> Iterator[str]:
+    from recsys.training.returned import cycle_end_errors
+
     ends = objects.schedule.cycle_ends(cfg["max_epochs"])
-    if isinstance(ends, set):  # otherwise it is reported
-        yield from combination_errors(cfg, ends)
+    yield from list(cycle_end_errors(objects.schedule, ends)) or combination_errors(cfg, ends)
 
 
 def _additions_work(cfg: Config, objects: Objects) -> Iterator[str]:
@@ -232,7 +229,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     _one_kind_of_average,
     _refit_is_possible,
     _run_is_resumed,
-    _methods_return_what_is_expected,
+    _network_returns_scores,
     _trainer_fits,
     _additions_work,
 )

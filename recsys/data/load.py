@@ -5,7 +5,7 @@ import numpy as np
 from recsys.data.dataset import Dataset
 from recsys.data.sources.base import Source
 from recsys.data.splits import Split, SplitMethod
-from recsys.errors import DataError
+from recsys.errors import DataError, type_of
 
 
 def load_dataset(source: Source) -> Dataset:
@@ -18,7 +18,7 @@ def load_dataset(source: Source) -> Dataset:
     if not isinstance(dataset, Dataset):
         raise DataError(
             f"data: {type(source).__name__}.load must return a Dataset, from recsys.data.dataset.encode, and returns "
-            f"{_kind(dataset)}"
+            f"{type_of(dataset)}"
         )
     return dataset
 
@@ -32,7 +32,7 @@ def split_dataset(method: SplitMethod, dataset: Dataset) -> Split:
     name = f"split: {type(method).__name__}.__call__"
     split = method(dataset)
     if not isinstance(split, Split):
-        raise DataError(f"{name} must return a recsys.data.splits.Split, and returns {_kind(split)}")
+        raise DataError(f"{name} must return a recsys.data.splits.Split, and returns {type_of(split)}")
     sets = (split.train, split.val, split.test)
     n, is_used = len(dataset), np.zeros(len(dataset), bool)
     for rows in sets:
@@ -51,7 +51,3 @@ def split_dataset(method: SplitMethod, dataset: Dataset) -> Split:
             f"of which {int(is_used.sum()):,} are different"
         )
     return split
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

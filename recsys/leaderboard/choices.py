@@ -75,10 +75,9 @@ class _Configuration:
             self.values = {key: _as_text(value) for key, value in flat.items() if KEY.fullmatch(key)}
             self.groups = recorded_choices(run.folder) if recorded else {}
         ignored = (*REPEAT_KEYS, *UNTYPED_TECHNICAL_KEYS)
-        compared = {key: value for key, value in self.values.items() if not is_below(key, ignored)}
+        self.compared = {key: value for key, value in self.values.items() if not is_below(key, ignored)}
         extra = {key: value for key, value in self.typed.items() if is_below(key, UNTYPED_TECHNICAL_KEYS)}
-        self.compared = compared
-        self.identity = json.dumps([compared, extra], sort_keys=True)
+        self.identity = json.dumps([self.compared, extra], sort_keys=True)
 
     def choices(self, keys: Iterable[str]) -> dict[str, str]:
         """Return the values of keys that the configuration has."""

@@ -9,7 +9,7 @@ from recsys.leaderboard.command import best_command
 from recsys.leaderboard.names import short_names
 from recsys.leaderboard.paired_test import explain
 from recsys.leaderboard.ranking import Configuration, compare_with_best, rank
-from recsys.leaderboard.runs import RunRecord, read_folders, read_runs
+from recsys.leaderboard.runs import RunRecord, read_folders
 from recsys.leaderboard.table import table
 from recsys.tables import print_rows
 from recsys.terminal import print_line
@@ -38,7 +38,7 @@ def compare(
         RunError: there are no runs, or they cannot be compared.
         ConfigError: the page cannot be written.
     """
-    runs = read_runs(folders[0]) if len(folders) == 1 else read_folders(folders)
+    runs = read_folders(folders)
     configurations, unfinished = rank(runs), [run for run in runs if not run.completed]
     rows = table(configurations, test)
     if page is not None and configurations:

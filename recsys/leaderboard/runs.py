@@ -116,11 +116,13 @@ def read_runs(folder: Path) -> list[RunRecord]:
 
 
 def read_folders(folders: Sequence[Path]) -> list[RunRecord]:
-    """Return the records of the runs under several folders, which are named by their paths; see `read_runs`.
+    """Return the records of the runs under some folders; see `read_runs`. Of several folders, names are paths.
 
     Raises:
         RunError: there is no run in one of the folders.
     """
+    if len(folders) == 1:
+        return read_runs(folders[0])
     return [replace(run, name=str(folder / run.name)) for folder in folders for run in read_runs(folder)]
 
 
