@@ -98,7 +98,7 @@ def test_any_change_of_a_record_is_valid_or_skipped(
             compare([tmp_path], page=tmp_path / "page.html" if page else None)
         except RunError as error:  # for example other data
             assert "changed" in names
-            assert "compare runs with the same" in str(error)
+            assert "select runs with the same" in str(error)
         else:
             assert "optimizer.lr=0.0" in capsys.readouterr().out
 

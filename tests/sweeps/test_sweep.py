@@ -175,11 +175,15 @@ def test_a_refused_sweep_leaves_nothing(arguments: list[str], messages: list[str
 
 @pytest.mark.parametrize("name", ["result.json", ".hydra", "sweep.json", "multirun.yaml"])
 def test_a_sweep_does_not_use_the_folder_of_another_run_or_sweep(name: str, tmp_path: Path) -> None:
+    """A folder with multirun.yaml alone is that of a sweep that was stopped before its first job."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / name).write_text("old")
+    if name == "multirun.yaml":
+        (tmp_path / "mine" / "0").touch()
     errors = run("train", "-m", *QUICK, "seed=1,2", "output_dir=mine", code=1).stderr
     assert f"output_dir=mine: already holds a run or sweep ({name})" in errors
-    assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [(name, "old")]
+    others = [path for path in (tmp_path / "mine").iterdir() if path.name != "0"]
+    assert [(path.name, path.read_text()) for path in others] == [(name, "old")]
 
 
 def test_jobs_have_the_configuration_that_was_validated(tmp_path: Path) -> None:
