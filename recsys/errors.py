@@ -75,8 +75,10 @@ def listed(names: Sequence[object], limit: int = 20) -> str:
 
 
 def type_of(value: object) -> str:
-    """Return the type of a value for an error message: "None" or "a <name of its class>"."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    """Return the type of a value for an error message: "None", or its class with an article, such as "an int"."""
+    name = type(value).__name__
+    article = "an" if name[0] in "aeioAEIO" else "a"
+    return "None" if value is None else f"{article} {name}"
 
 
 def first_line(error: BaseException) -> str:

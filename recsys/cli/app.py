@@ -31,14 +31,14 @@ from recsys import __version__
 from recsys.atomic import NO_ROOM
 from recsys.cli.explain import explain
 from recsys.cli.help import help_of
-from recsys.cli.interrupts import INTERRUPTED, INTERRUPTED_CODE, Interrupts
+from recsys.cli.interrupts import INTERRUPTED_CODE, Interrupts
 from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
 from recsys.cli.words import check_words, options_first
 from recsys.config.option_files import options_of
 from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
 from recsys.paths import conf_dir
-from recsys.runs.processes import process_rank
+from recsys.runs.processes import INTERRUPTED, process_rank
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
 
 COMBINED = ("logger",)  # config groups of which several options can be chosen: logger=[tensorboard,mlflow]

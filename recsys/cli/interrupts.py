@@ -5,24 +5,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-INTERRUPTED = "interrupted by Ctrl-C"
+from recsys.runs.processes import is_unhandled
+
 INTERRUPTED_CODE = 128 + signal.SIGINT
-
-
-def exit_on_interrupt() -> None:
-    """End the process at once on Ctrl-C: while modules are imported, there is nothing to clean up."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if the parent ignores Ctrl-C
-        signal.signal(signal.SIGINT, _exit_at_once)
-
-
-def _exit_at_once(number: int, frame: FrameType | None) -> None:
-    with suppress(OSError):
-        os.write(2, f"{INTERRUPTED}\n".encode())
-    os._exit(INTERRUPTED_CODE)  # public, despite its name
 
 
 class Interrupts:
@@ -43,8 +32,7 @@ class Interrupts:
     def handled(self) -> Iterator[None]:
         """Handle Ctrl-C during the block, unless the caller does so already or this is not the main thread."""
         handler = signal.getsignal(signal.SIGINT)
-        is_own = handler in (signal.default_int_handler, _exit_at_once)
-        if not is_own or threading.current_thread() is not threading.main_thread():
+        if not is_unhandled(signal.SIGINT) or threading.current_thread() is not threading.main_thread():
             yield
             return
         signal.signal(signal.SIGINT, self._receive)

@@ -1,6 +1,6 @@
 """Catalogue: find items by id or title, filter them by genre and year, show them as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -168,6 +168,8 @@ class Catalogue:
         Raises:
             DataError: a genre does not exist.
         """
+        if not isinstance(genres, Iterable):
+            raise DataError(f"genres={shortened(genres, quoted=False)}: must be a name, or a list of names")
         wanted = {_letters(genre): genre for genre in ([genres] if isinstance(genres, str) else genres)}
         known = {_letters(genre) for genre in self.genres}
         if unknown := [str(genre) for letters, genre in wanted.items() if letters not in known]:

@@ -1,12 +1,17 @@
-"""The ratings or interactions that describe a new user or a new item, given in Python."""
+"""The ratings, interactions or features that describe a new user or a new item, given in Python."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from recsys.data.ratings_file.numbers import parse_number
-from recsys.errors import DataError, shortened
+from recsys.errors import DataError, shortened, type_of
 
-Ratings = Mapping[Any, float] | Iterable[tuple[Any, float]]
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+Ratings = Mapping[Any, float] | pd.Series | Iterable[tuple[Any, float]]
 
 
 def index_ratings(
@@ -22,12 +27,23 @@ def index_ratings(
 
     Raises:
         UnknownIdError: an id is unknown, or several items match a title.
-        DataError: a rating is not a number or off the scale, or there are two of one item or user.
+        DataError: there are no pairs of an id and a rating, a rating is not a number or off the scale, or there are two
+            of one item or user.
     """
     by_index: dict[int, float] = {}
     low, high = scale
-    for id, rating in ratings.items() if isinstance(ratings, Mapping) else ratings:
-        index = to_index(id)
+    try:
+        pairs = [(id, rating) for id, rating in (ratings.items() if _is_mapping(ratings) else ratings)]
+    except (TypeError, ValueError):
+        raise DataError(
+            f"ratings: {type_of(ratings)} does not consist of pairs; give {{{kind}: rating}}, such as {{7: 4.5}}, or a "
+            f"list of ({kind}, rating)"
+        ) from None
+    for id, rating in pairs:
+        try:
+            index = to_index(id)
+        except TypeError:  # several ids
+            raise DataError(f"{kind} {shortened(id)}: must be one id") from None
         given, shown = (shortened(value, quoted=False) for value in (id, rating))
         try:
             # Text is parsed as in a file; float() accepts more, such as 0_5.
@@ -51,8 +67,28 @@ def index_interactions(items: Iterable[Any], to_index: Callable[[Any], int]) -> 
 
     Raises:
         UnknownIdError: an id is unknown, or several items match a title.
-        DataError: a single text is given.
+        DataError: no list is given.
     """
-    if isinstance(items, str):
+    if isinstance(items, str) or not isinstance(items, Iterable):
         raise DataError(f"{shortened(items)}: give a list of items, even of one")
     return {to_index(item): 1.0 for item in items}
+
+
+def given_features(features: Mapping[str, Any] | pd.Series | None) -> dict[Any, Any]:
+    """Return the features that are known; missing values, such as None or NaN, are not.
+
+    Args:
+        features: by column, such as a row of a table; None: none.
+
+    Raises:
+        DataError: they have no names.
+    """
+    if features is None:
+        return {}
+    if not _is_mapping(features):
+        raise DataError(f"features: {type_of(features)} has no names; give {{column: value}}")
+    return {column: value for column, value in features.items() if pd.isna(value) is not True}
+
+
+def _is_mapping(given: object) -> "TypeIs[Mapping[Any, Any] | pd.Series]":
+    return isinstance(given, Mapping | pd.Series)

@@ -20,7 +20,7 @@ from recsys.errors import RunError
 from recsys.inference.bias_fallback import predict_biases
 from recsys.inference.catalogue import Catalogue
 from recsys.inference.cold_start import ColdStart
-from recsys.inference.given_ratings import Ratings, index_interactions, index_ratings
+from recsys.inference.given_ratings import Ratings, given_features, index_interactions, index_ratings
 from recsys.inference.new_item import NewItem
 from recsys.inference.new_user import NewUser
 from recsys.inference.ratings_csv import read_ratings_csv
@@ -280,7 +280,7 @@ class Recommender:
         ratings: Ratings = (),
         genres: Sequence[str] | str | None = None,
         year: int | None = None,
-        features: Mapping[str, Any] | None = None,
+        features: Mapping[str, Any] | pd.Series | None = None,
     ) -> NewItem:
         """Return a new item described by ratings, by features, or by both.
 
@@ -289,6 +289,7 @@ class Recommender:
             genres: one genre or several of those that the run's items have.
             year: the release year; if no trained item has it, the nearest year of a trained item is used.
             features: values for columns of the table of items (`data.items`): {"price": 12.5, "tags": ["new", "eco"]}.
+                Columns that are left out, and missing values, are unknown.
 
         Raises:
             UserError: a user or a genre is unknown, a rating is off the scale, a feature has another type than its
@@ -297,7 +298,7 @@ class Recommender:
         users = index_ratings(
             ratings, lambda id: int(self.user_ids.to_indices(id)), self.scorer.scale, "user"
         )
-        return self.cold_start.new_item(users, genres, year, features)
+        return self.cold_start.new_item(users, genres, year, given_features(features))
 
     def fold_in_file(self, path: str | Path) -> NewUser:
         """Return a new user described by a CSV file of ratings or interactions; see `recsys.inference.ratings_csv`.

@@ -15,6 +15,30 @@ from recsys.errors import Stopped
 # of a container), and Slurm's --signal=USR1@90.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 FIRST_PROCESS = "RECSYS_FIRST_PROCESS"  # environment variable: its number
+INTERRUPTED = "interrupted by Ctrl-C"
+
+
+def exit_on_signals() -> None:
+    """End the process at once, with one line, on a signal: for a command that has nothing to save or to clean up.
+
+    Signals that the parent process ignores stay ignored.
+    """
+    for number in STOP_SIGNALS:
+        if is_unhandled(number):
+            signal.signal(number, _exit_at_once)
+
+
+def is_unhandled(number: signal.Signals) -> bool:
+    """Return whether a signal ends the process at once, by default or by `exit_on_signals`."""
+    return signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _exit_at_once)
+
+
+def _exit_at_once(number: int, frame: FrameType | None) -> None:
+    message = INTERRUPTED if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    if process_rank() == 0:
+        with suppress(OSError):
+            os.write(2, f"{message}\n".encode())
+    os._exit(128 + number)  # public, despite its name
 
 
 @contextmanager

@@ -225,6 +225,8 @@ def test_a_new_item_is_predicted_from_its_features(compose, files: Path) -> None
     assert red.predict([1]) == recommender.fold_in_item(features={"colour": "red", "price": 20.0}).predict(
         [1]
     )
+    row = pd.Series({"colour": "red", "price": 20.0, "tags": None})  # missing: unknown
+    assert recommender.fold_in_item(features=row).predict([1]) == red.predict([1])
     dear, dearest = (
         recommender.fold_in_item(features={"price": price}).predict([1])[0] for price in (59.5, 1e9)
     )
@@ -234,6 +236,8 @@ def test_a_new_item_is_predicted_from_its_features(compose, files: Path) -> None
         ({"price": "cheap"}, "column 'price' has numbers, 'cheap' is not"),
         ({"colour": 3}, "column 'colour' has no value '3'; it has 'blue', 'red'"),
         ({"tags": "new|old"}, "column 'tags' has no value 'old'; it has 'light', 'new'"),
+        ([("price", 3)], "a list has no names; give {column: value}"),
+        (pd.DataFrame({"price": [3]}), "a DataFrame has no names"),
     ):
         with pytest.raises(DataError, match=f"features: {message}"):
             recommender.fold_in_item(features=features)

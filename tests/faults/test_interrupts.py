@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment ends a command with one line, and leaves no run behind that cannot be continued."""
+"""A signal at any moment ends a command with one line, and leaves no run behind that cannot be continued."""
 
 import signal
 import subprocess
@@ -36,6 +36,28 @@ def test_ctrl_c_during_imports_is_one_line(module: str) -> None:
     assert others == ["interrupted by Ctrl-C\n"]
     assert process.returncode == 130
     assert not Path("run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("module", "multirun"),
+    [("recsys.cli.app", []), ("torch.nn", []), ("recsys.sweeps.compose", ["-m", "seed=1,2"])],
+)
+def test_a_scheduler_ends_a_command_that_has_not_begun_with_one_line(
+    module: str, multirun: list[str], number: signal.Signals
+) -> None:
+    arguments = [*QUICK, *multirun, "output_dir=mine"]
+    command = [sys.executable, "-X", "importtime", "-m", "recsys.cli.train", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.split("|")[-1].strip() == module:
+                process.send_signal(number)
+                break
+        others = [line for line in process.stderr if not line.startswith("import time:")]
+    assert others == [f"stopped by {number.name}\n"]
+    assert process.returncode == 128 + number
+    run("train", *arguments)  # the folder can be used
 
 
 @pytest.mark.slow

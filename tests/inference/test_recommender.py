@@ -221,6 +221,8 @@ def test_a_new_item_is_described_by_genres_and_year(recommender: Recommender) ->
     assert rated.uncertainty(7) < drama.uncertainty(7)
     with pytest.raises(DataError, match="genres=Opera: must be among"):
         recommender.fold_in_item(genres="Opera")
+    with pytest.raises(DataError, match="genres=5: must be a name, or a list of names"):
+        recommender.fold_in_item(genres=5)
     for year in ("1995", 19.5, True):
         with pytest.raises(DataError, match=r"year=.*: must be an integer"):
             recommender.fold_in_item(year=year)
@@ -231,6 +233,10 @@ def test_wrong_ratings_of_a_new_item(recommender: Recommender) -> None:
         ({3: 6}, "user 3: rating 6 must be between 1 and 5"),
         ([(3, 4), (3, 5)], "user 3: has two ratings"),
         ({999: 4}, "unknown user id: 999"),
+        ({(3, 4): 4}, r"user '\(3, 4\)': must be one id"),
+        ([3, 4], r"ratings: a list does not consist of pairs; give {user: rating}"),
+        (pd.DataFrame({"user": [3], "rating": [4]}), "ratings: a DataFrame does not consist of pairs"),
+        (None, "ratings: None does not consist of pairs"),
     ):
         with pytest.raises((DataError, UnknownIdError), match=message):
             recommender.fold_in_item(ratings)
@@ -243,6 +249,7 @@ def test_wrong_ratings_of_a_new_user(recommender: Recommender) -> None:
         with pytest.raises(DataError, match=rf"item 3: rating '?{re.escape(str(rating))}'? is not a number"):
             recommender.fold_in([(3, rating)])
     assert recommender.fold_in({3: "4"}).predict(5) == recommender.fold_in({3: 4}).predict(5)
+    assert recommender.fold_in(pd.Series({3: 4})).predict(5) == recommender.fold_in({3: 4}).predict(5)
     with pytest.raises(DataError, match="item 3: rating nan"):
         recommender.fold_in({3: float("nan")})
     with pytest.raises(DataError, match="item 3: has two ratings"):

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback
 
 from recsys.errors import RunError, Stopped
 from recsys.runs.folder import FIRST_TRAINING, checkpoint_in, resume_command
-from recsys.runs.processes import STOP_SIGNALS, raise_on_signals
+from recsys.runs.processes import STOP_SIGNALS, is_unhandled, raise_on_signals
 from recsys.runs.record import recorded_config
 from recsys.runs.trust import names_other_code
 from recsys.training.callbacks.cycle_end import LastCheckpoint
@@ -136,9 +136,7 @@ def stopped_by_signals(folder: Path) -> Iterator[None]:
         folder: of the run.
     """
     # Not those that the caller handles or ignores.
-    own = [
-        number for number in (signal.SIGTERM, signal.SIGUSR1) if signal.getsignal(number) == signal.SIG_DFL
-    ]
+    own = filter(is_unhandled, (signal.SIGTERM, signal.SIGUSR1))
     with raise_on_signals(own, lambda number: stopped(number, None, folder)):
         yield
 
