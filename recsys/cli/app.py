@@ -32,6 +32,7 @@ from recsys.atomic import NO_ROOM
 from recsys.cli.explain import explain
 from recsys.cli.help import help_of
 from recsys.cli.interrupts import INTERRUPTED_CODE, Interrupts
+from recsys.cli.own_files import check_own_files
 from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
 from recsys.cli.words import check_words, options_first
@@ -84,8 +85,11 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts, f
     arguments = [quote_for_hydra(word) for word in words if word not in MULTIRUN_FLAGS]
     flags = [word for word in words if word in MULTIRUN_FLAGS]
     overrides = [word for word in arguments if not word.startswith("-")]
+    has_begun = False
 
     def job(cfg: DictConfig) -> Any:
+        nonlocal has_begun
+        has_begun = True
         try:
             return task(cfg)
         except Exception as error:
@@ -110,7 +114,12 @@ def _run(name: str, task: Callable[[DictConfig], Any], interrupts: Interrupts, f
             print_line(help_of(name, conf_dir(), overrides))
             return
         check_choices(overrides)
-        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=name)(job)()
+        try:
+            hydra.main(version_base="1.3", config_path=conf_dir(), config_name=name)(job)()
+        except Exception as error:
+            if not has_begun and not interrupts.received:
+                check_own_files(words, error)
+            raise
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         _exit_for(error, name, words)
     except yaml.YAMLError as error:

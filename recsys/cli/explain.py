@@ -27,7 +27,7 @@ def explain(error: Exception, name: str, words: list[str]) -> str:
         near = did_you_mean(
             [renamed] if renamed else (f"{group}={other}" for other in nearest(option, options))
         )
-        return f"{group}={option}: choose {', '.join(options)}{near}"
+        return f"{group or '--config-name'}={option}: choose {', '.join(options)}{near}"
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return _trainer_argument(str(cause.full_key)) or _unknown_key(str(cause.full_key), name, overrides)

@@ -38,13 +38,23 @@ def check_words(name: str, words: list[str], first_key: str | None) -> None:
 
 def overrides_in(words: list[str]) -> list[str]:
     """Return the words of a command line that are overrides for Hydra; --config-dir becomes one as well."""
-    folders = [
-        word.partition("=")[2] or after
-        for word, after in zip(words, [*words[1:], ""], strict=True)
-        if word.partition("=")[0] in ("--config-dir", "-cd")
-    ]
-    paths = [f"hydra.searchpath=[{hydra_quoted(expanded(folder).absolute())}]" for folder in folders[:1]]
+    folder = value_of(("--config-dir", "-cd"), words)
+    paths = [] if folder is None else [f"hydra.searchpath=[{hydra_quoted(expanded(folder).absolute())}]"]
     return [*paths, *filter(_is_override, words)]
+
+
+def value_of(option: tuple[str, ...], words: list[str]) -> str | None:
+    """Return the value of an option of Hydra on a command line; None if it is not given.
+
+    Args:
+        option: its names, such as --config-dir and -cd.
+        words: as typed.
+    """
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name in option:
+            return value or after
+    return None
 
 
 def options_first(words: list[str]) -> list[str]:

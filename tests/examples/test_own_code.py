@@ -169,6 +169,37 @@ def test_broken_yaml_of_the_user_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no defaults list; begin it with the lines defaults:, - train and - _self_"),
+        (b"seed: \xff", "is not text in UTF-8"),
+        (b"- train", "must consist of keys and values"),
+        (b"5", "must consist of keys and values"),
+        (b"defaults: 5", "defaults: must be a list"),
+        (b"defaults: [train, _self_]\nhydra: 5", "hydra: must consist of keys and values"),
+        (b"defaults: [mine]", "its defaults list contains the file itself"),
+        (b"defaults: [train]\nseed: &a [*a]", "contains itself"),
+    ],
+)
+def test_a_configuration_file_of_the_user_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(content)
+    failed = run("train", f"--config-dir={tmp_path}", "--config-name=mine", "data=synthetic", code=1)
+    assert failed.stderr.startswith(f"{tmp_path}/mine.yaml: {message}")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_file_of_an_own_group_is_named(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "bad.yaml").write_bytes(b"\xff")
+    failed = run("train", f"--config-dir={tmp_path}", "experiment=bad", code=1)
+    assert failed.stderr == f"{tmp_path}/experiment/bad.yaml: is not text in UTF-8\n"
+    failed = run("train", f"--config-dir={tmp_path}", "sed=3", code=1)
+    assert failed.stderr.startswith("sed: no such key"), "another mistake"
+
+
+@pytest.mark.slow
 def test_keys_of_other_commands_are_not_suggested() -> None:
     for command, key in (("recommend", "data.path=x"), ("evaluate", "optimizer.lr=1")):
         failed = run(command, key, code=1)

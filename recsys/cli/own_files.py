@@ -1,0 +1,64 @@
+"""What is wrong with the user's configuration files, for errors of Hydra that name no file."""
+
+from pathlib import Path
+
+import yaml
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recsys.cli.words import value_of
+from recsys.errors import ConfigError, UserError
+from recsys.paths import expanded
+
+
+def check_own_files(words: list[str], error: Exception) -> None:
+    """After an error, check the files in --config-dir: all, or if the error has a message, that of --config-name.
+
+    Args:
+        words: the command line, as typed.
+        error: what composing the configuration has raised.
+
+    Raises:
+        ConfigError: the first of them that is no configuration file.
+    """
+    folder, name = value_of(("--config-dir", "-cd"), words), value_of(("--config-name", "-cn"), words)
+    if folder is None or isinstance(error, UserError):
+        return
+    primary = expanded(folder) / f"{(name or '').removesuffix('.yaml')}.yaml"
+    problem = _problem(primary, is_primary=True) if primary.is_file() else None
+    if problem is None and not isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
+        files = (file for file in sorted(expanded(folder).rglob("*.yaml")) if file.is_file())
+        problem = next(filter(None, map(_problem, files)), None)
+    if problem is not None:
+        raise ConfigError(problem) from error
+
+
+def _problem(file: Path, is_primary: bool = False) -> str | None:
+    """Return the message for a file; None if nothing is wrong, or if it is no YAML, which Hydra reports well."""
+    try:
+        content = OmegaConf.load(file)
+    except yaml.YAMLError:
+        return None
+    except UnicodeDecodeError:
+        return f"{file}: is not text in UTF-8"
+    except RecursionError:
+        return f"{file}: contains itself (an alias, *name, inside of its anchor, &name)"
+    except OSError as error:
+        if error.strerror:
+            return f"{file}: cannot be read ({error.strerror})"
+        content = None  # a single value, for which OmegaConf has this error
+    if not isinstance(content, DictConfig):
+        return f"{file}: must consist of keys and values, such as max_epochs: 5"
+    plain = OmegaConf.to_container(content)
+    assert isinstance(plain, dict)
+    defaults = plain.get("defaults")
+    if is_primary and defaults is None:
+        return f"{file}: has no defaults list; begin it with the lines defaults:, - train and - _self_"
+    if defaults is not None and not isinstance(defaults, list):
+        return f"{file}: defaults: must be a list of configuration files"
+    if file.stem in (defaults or ()):
+        return f"{file}: its defaults list contains the file itself"
+    if not isinstance(plain.get("hydra", {}), dict):
+        return f"{file}: hydra: must consist of keys and values, such as run: {{dir: outputs/mine}}"
+    return None
