@@ -47,7 +47,8 @@ class OptunaSweeper(Sweeper):
         from recsys.errors import ConfigError
         from recsys.runs.folder import MULTIRUN
         from recsys.sweeps.compose import check_plugins, compose_jobs
-        from recsys.sweeps.launcher import hold_sweep, write_leaderboard
+        from recsys.sweeps.finish import write_leaderboard
+        from recsys.sweeps.launcher import hold_sweep
         from recsys.sweeps.optuna import check_comparable, probes, search
 
         if find_spec("optuna") is None:

@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,25 +12,18 @@ from pathlib import Path
 # other module for them. JobReturn and JobStatus are what a launcher returns.
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from recsys.errors import ConfigError, RunError, Stopped, TrainingError, UserError
-from recsys.experiment.average import average, members_in
-from recsys.leaderboard.report import compare
+from recsys.errors import ConfigError, Stopped, TrainingError
 from recsys.paths import expanded
 from recsys.runs.folder import MULTIRUN, RESULT, SWEEP, read_json, refuse_used, write_json
 from recsys.runs.lock import lock_folder
 from recsys.runs.processes import STOP_SIGNALS, external_launcher, raise_on_signals
 from recsys.runs.record import config_arguments, without_start_keys
 from recsys.runs.start import remove_empty
-from recsys.runs.trust import targets
 from recsys.sweeps.compose import compose_jobs, swept_overrides
+from recsys.sweeps.finish import average_runs, write_leaderboard
 from recsys.sweeps.job import Job, Outcome
-from recsys.terminal import print_line
-
-AVERAGE = "average"  # the folder, in that of the sweep, of the average of its runs
-UNFINISHED_AVERAGE = ".average.unfinished"  # its name until it is finished
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +66,11 @@ def launch(
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
     ]
     for job in jobs:
+        is_folder = job.folder.is_dir() and not job.folder.is_symlink()
+        if os.path.lexists(job.folder) and not is_folder and not job.is_done():
+            raise ConfigError(
+                f"{job.folder}: is a file or a link, not the folder of job {job.number}; remove it"
+            )
         if (job.folder / RESULT).is_file() and not job.is_done():
             raise ConfigError(
                 f"sweep.resume={folder}: job {job.number} of this sweep had other overrides "
@@ -187,61 +184,6 @@ def _stop_on_signal(how: str) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         raise stopped(signal.SIGINT) from None
-
-
-def average_runs(folder: Path, outcomes: Sequence[Outcome], config: DictConfig) -> None:
-    """Average the runs of a sweep into a run in its folder; if that is not possible, log why.
-
-    Args:
-        folder: the folder of the sweep.
-        outcomes: those of its jobs.
-        config: the configuration of a job.
-    """
-    target, unfinished = folder / AVERAGE, folder / UNFINISHED_AVERAGE
-    if (target / RESULT).is_file():  # of a sweep that was resumed
-        return
-    if os.path.lexists(target):
-        log.warning("not averaged: %s exists, and is not an average; rename it", target)
-        return
-    if any(outcome.value is None for outcome in outcomes):
-        log.warning("not averaged, because not all jobs have finished: sweep.resume=%s", folder)
-        return
-    from recsys.models.device import device_of
-    from recsys.runs.network import class_path
-
-    # Jobs on other machines may have devices that this one lacks.
-    device = device_of("cpu" if config.hardware.accelerator == "cpu" else "auto")
-    own = {key: value for key, value in OmegaConf.to_container(config).items() if key != "hydra"}  # type: ignore[union-attr]
-    # What the user names on this command line is trusted, and a package may give its class a shorter name.
-    trusted = targets(own) | {class_path(get_class(config.model._target_))}
-    try:
-        if unfinished.is_dir() and not unfinished.is_symlink():  # of a process that was killed
-            shutil.rmtree(unfinished)
-        average(members_in(folder), unfinished, [f"dir={folder}"], trusted, device)
-        unfinished.rename(target)
-    except UserError as error:
-        log.warning("not averaged: %s", error)
-
-
-def write_leaderboard(folder: Path, job: DictConfig) -> None:
-    """Print the leaderboard of a sweep and where its runs are tracked; write the leaderboard as a page into its folder.
-
-    Args:
-        folder: the folder of the sweep.
-        job: the configuration of a job, with its loggers.
-    """
-    from recsys.training.trackers.nodes import watch_commands  # imports Lightning
-
-    try:
-        compare([folder], page=folder / "leaderboard.html")
-    except (
-        RunError
-    ) as error:  # for example jobs with different data: they have results, but no common ranking
-        log.warning("no leaderboard: %s", error)
-        return
-    plain = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
-    for command in watch_commands(plain, folder / "*"):
-        print_line(f"watch: {command}")
 
 
 def job_return(job: Job, config: DictConfig, outcome: Outcome | None) -> JobReturn:

@@ -346,6 +346,20 @@ def test_an_interrupted_average_is_made_when_the_sweep_is_resumed(
     assert not (folder / ".average.unfinished").exists()
 
 
+def test_a_job_folder_that_is_a_file_or_a_link_is_refused_before_a_job_starts(tmp_path: Path) -> None:
+    overrides, folder = ["-m", *QUICK, "max_epochs=1", "seed=1,2"], tmp_path / "sweep"
+    run("train", *overrides, f"output_dir={folder}")
+    (folder / "1").rename(tmp_path / "moved")
+    message = f"{folder / '1'}: is a file or a link, not the folder of job 1; remove it"
+    for put in (Path.touch, lambda path: path.symlink_to("nowhere"), lambda path: path.symlink_to(tmp_path)):
+        put(folder / "1")
+        failed = run("train", *overrides, f"sweep.resume={folder}", code=1)
+        assert failed.stderr.splitlines() == [message]
+        (folder / "1").unlink()
+    (folder / "1").symlink_to(tmp_path / "moved")  # finished: nothing is written to it
+    run("train", *overrides, f"sweep.resume={folder}")
+
+
 def test_a_folder_that_is_called_average_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     run("train", "-m", *QUICK, "seed=1,2", f"output_dir={folder}")
