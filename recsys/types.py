@@ -1,6 +1,6 @@
 """Types of constructor arguments and configuration keys: ranges and names.
 
-`recsys.config.validate` reads the annotations and checks the configuration against them.
+`recsys.config.values` reads the annotations and checks the configuration against them.
 """
 
 from typing import Annotated, Literal

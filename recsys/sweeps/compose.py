@@ -78,7 +78,7 @@ def check_plugins(config: DictConfig) -> None:
     Raises:
         ConfigError: one line per error.
     """
-    from recsys.config.validate import non_finite, target_errors
+    from recsys.config.values import non_finite, target_errors
 
     for node in ("launcher", "sweeper"):
         plain: Any = OmegaConf.to_container(config.hydra[node])
