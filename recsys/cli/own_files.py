@@ -20,7 +20,7 @@ def check_own_files(words: list[str], error: Exception) -> None:
         error: what composing the configuration has raised.
 
     Raises:
-        ConfigError: the first of them that is no configuration file.
+        ConfigError: the first of them that is not a configuration file.
     """
     folder, name = value_of(("--config-dir", "-cd"), words), value_of(("--config-name", "-cn"), words)
     if folder is None or isinstance(error, UserError):
@@ -35,7 +35,7 @@ def check_own_files(words: list[str], error: Exception) -> None:
 
 
 def _problem(file: Path, is_primary: bool = False) -> str | None:
-    """Return the message for a file; None if nothing is wrong, or if it is no YAML, which Hydra reports well."""
+    """Return the message for a file; None if nothing is wrong, or if it is not YAML, which Hydra reports well."""
     try:
         content = OmegaConf.load(file)
     except yaml.YAMLError:
