@@ -10,6 +10,11 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a type is that of lists, of any or of one length."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
 def value_of(scalar: pa.Scalar) -> object:
     """Return a value for a message, or its type: Python lacks some dates and time zones that Parquet files have."""
     try:

@@ -1,22 +1,19 @@
 """Dataset: encoded ratings with their users and items, in memory and on disk."""
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
-from pyarrow import compute
 
 from recsys.data.features import FeatureMatrix
+from recsys.data.fingerprint import hash_rows
 from recsys.data.ids import CHUNK, IdMap, text_id_problem
 from recsys.errors import DataError, shortened
 
-HASHED_BYTES = 2**20  # of text ids at once: every id takes as many bytes as the longest
 USER_COLUMNS = ["gender", "age", "occupation"]  # text; empty if unknown
 
 
@@ -115,7 +112,7 @@ def encode(
     values = ratings["rating"].to_numpy(np.float32)
     timestamps = ratings["timestamp"].to_numpy(np.int64)
     with ThreadPoolExecutor(1) as pool:  # hashing takes as long as everything else
-        sha256 = pool.submit(_hash_rows, raw_users, raw_items, values, timestamps)
+        sha256 = pool.submit(hash_rows, raw_users, raw_items, values, timestamps)
         user_ids, users = _encode_ids(raw_users, "user", more_users)
         item_ids, items = _encode_ids(raw_items, "item", more_items)
         encoded_items = _encode_item_table(item_table, item_ids)
@@ -217,25 +214,3 @@ def _by_index(features: FeatureMatrix | None, ids: IdMap, rows: NDArray) -> Feat
     values = np.zeros((len(ids), features.values.shape[1]), np.float32)
     values[ids.to_indices(rows)] = features.values
     return FeatureMatrix(features.names, values)
-
-
-def _hash_rows(users: NDArray, items: NDArray, *columns: NDArray) -> str:
-    """Hash all columns one after the other: integer ids of any type as int64; text ids as UTF-8, padded with zeros.
-
-    Before text ids come their number and their width, because otherwise other ids could have the same bytes.
-    """
-    digest = hashlib.sha256()
-    for ids in (users, items):
-        if ids.dtype.kind in "iu":
-            for start in range(0, len(ids), CHUNK):
-                digest.update(ids[start : start + CHUNK].astype(np.int64).data)
-        else:
-            width = compute.max(compute.binary_length(pa.array(pd.unique(ids), pa.string()))).as_py() or 1
-            digest.update(f"{len(ids)} texts of {width} bytes:".encode())
-            rows = max(HASHED_BYTES // width, 1)
-            for start in range(0, len(ids), rows):
-                texts = [id.encode() for id in ids[start : start + rows]]
-                digest.update(np.array(texts, f"S{width}").data)
-    for column in columns:
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()

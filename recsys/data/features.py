@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from recsys.data.column_types import is_number, is_text, value_of
+from recsys.data.column_types import is_list, is_number, is_text, value_of
 from recsys.errors import DataError, listed, shortened
 
 log = logging.getLogger(__name__)
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 # Limits of a feature: its matrix is dense, so more categories could exhaust the memory.
 MAX_CATEGORIES = 1000
 MAX_CELLS = 1 << 28  # of all features of a table: 1 GB
+MAX_NUMBER = 1e100  # the squares of larger ones, for the standard deviation, may be infinite
 MAX_DEVIATION = 5.0  # numbers are cut at this many standard deviations: a few huge prices should not decide
-LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 class FeatureMatrix(NamedTuple):
@@ -103,7 +103,7 @@ def make_features(table: pa.Table, options: Options, name: str) -> FeatureMatrix
 def kind_of(column: str, values: pa.Array, options: Options) -> str:
     """Return "category", "list", "number", "date", "vector", or "" if a column has another type."""
     kind = values.type
-    if any(is_list(kind) for is_list in LISTS):
+    if is_list(kind):
         return "list" if is_text(kind.value_type) else "vector" if is_number(kind.value_type) else ""
     if is_text(kind):
         texts = values.cast(pa.string())
@@ -150,6 +150,8 @@ def _encode(column: str, values: pa.Array, options: Options, name: str) -> Featu
         values = values.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     missing = ~np.isfinite(numbers)
+    if (np.abs(numbers[~missing]) > MAX_NUMBER).any():
+        return f"has a number above {MAX_NUMBER:g}"
     if missing.all() or np.ptp(numbers[~missing]) == 0:
         return "is constant"
     standard = _standardised(numbers[:, None], ~missing)
@@ -161,7 +163,7 @@ def _encode(column: str, values: pa.Array, options: Options, name: str) -> Featu
 
 def _lists(values: pa.Array, kind: str, options: Options) -> list[list[str]]:
     """Return the texts of each row; none where the value is missing."""
-    if any(is_list(values.type) for is_list in LISTS):
+    if is_list(values.type):
         return [[text for text in each or [] if text] for each in values.to_pylist()]
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.string())
@@ -205,9 +207,10 @@ def _vectors(column: str, values: pa.Array, name: str) -> FeatureMatrix | str:
     numbers = np.zeros((len(values), high))
     flat = values.drop_null().flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     numbers[known] = flat.reshape(-1, high)
-    if not np.isfinite(numbers).all():
+    if not (np.abs(numbers) <= MAX_NUMBER).all():
         raise DataError(
-            f"{name}: column {shortened(column)} has a vector with a number that is missing or not finite"
+            f"{name}: column {shortened(column)} has a vector with a number that is missing, not finite, or above "
+            f"{MAX_NUMBER:g}"
         )
     standard = _standardised(numbers, known) / np.float32(np.sqrt(high))
     return FeatureMatrix([f"{column}[{position}]" for position in range(high)], standard)

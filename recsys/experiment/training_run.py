@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 
 from recsys.analysis.figures.cross_table import plot_cross_table
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.data.fingerprint import fingerprint
 from recsys.errors import ConfigError, RunError, TrainingError, UserError, first_line
 from recsys.runs.checkpoint import LoadedCheckpoint, load_checkpoint, read_checkpoint
 from recsys.runs.folder import checkpoint_in
@@ -163,10 +164,10 @@ def _load_last(
         raise RunError(
             f"{path}: belongs to another configuration than that of the run folder; start a new run"
         )
-    if checkpoint.data != (data.dataset.sha256, data.fingerprint):
+    if checkpoint.data != (fingerprint(data.dataset), data.fingerprint):
         raise RunError(
-            f"{path}: the ratings or their split have changed since the run was started, or another version of recsys "
-            "drew the split; start a new run"
+            f"{path}: since the run was started, the ratings have changed, or their split, or ids or features in the "
+            "tables of items and users, or another version of recsys drew the split; start a new run"
         )
     return content, checkpoint
 

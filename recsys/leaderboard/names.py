@@ -35,7 +35,8 @@ def job_name(swept: Sequence[str], overrides: Sequence[str]) -> str:
     for key, short in short_names(list(varied)).items():
         plain = re.sub(r"[^\w.+-]+", "-", varied[key].strip("[]{}()'\" "))
         parts.append(f"{short}={plain}")
-    return ",".join(parts)[:120]
+    # A key of a stranger's run may have slashes, too.
+    return re.sub(r"[^\w.+=,-]", "-", ",".join(parts))[:120]
 
 
 def short_names(keys: Sequence[str], fixed: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:

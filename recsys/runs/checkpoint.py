@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
+from recsys.data.fingerprint import fingerprint
 from recsys.data.ids import MAX_ID_LENGTH, IdMap, text_id_problem
 from recsys.errors import RunError
 from recsys.models.base import RatingNetwork
@@ -41,7 +42,7 @@ class LoadedCheckpoint:
         config: the run's whole configuration.
         epoch: the epoch (from 0) after which it was saved.
         step: number of batches it was trained on.
-        data: fingerprints of the ratings and of their split.
+        data: fingerprints of the data and of its split.
         model: {"name": ..., "parameters": number of trained parameters of one network, "snapshots": number of
             averaged networks}.
     """
@@ -84,7 +85,7 @@ class LoadedCheckpoint:
 
 
 def make_metadata(
-    network: RatingNetwork, predicts_ratings: bool, dataset: Dataset, fingerprint: str, config: dict
+    network: RatingNetwork, predicts_ratings: bool, dataset: Dataset, split: str, config: dict
 ) -> dict[str, Any]:
     """Return what is added to each checkpoint of a run.
 
@@ -92,7 +93,7 @@ def make_metadata(
         network: built with `from_data`.
         predicts_ratings: whether the loss trains ratings.
         dataset: for the ids and the scale.
-        fingerprint: of the split.
+        split: the fingerprint of the split.
         config: the resolved configuration, as plain values.
     """
     return {
@@ -105,7 +106,7 @@ def make_metadata(
         "user_ids": _to_plain(dataset.user_ids.ids),
         "item_ids": _to_plain(dataset.item_ids.ids),
         "scale": list(dataset.scale),
-        "data": [dataset.sha256, fingerprint],
+        "data": [fingerprint(dataset), split],
         "config": config,
     }
 
@@ -186,7 +187,7 @@ def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trus
         raise RunError(f"averages {sum(members)} scorers and has {len(scorers)}")
     left = iter(scorers)
     averaged = [average(list(islice(left, n))) for n in members]
-    sha256, fingerprint = map(str, metadata["data"])
+    of_data, of_split = map(str, metadata["data"])
     return LoadedCheckpoint(
         scorer=average(averaged).eval(),
         user_ids=user_ids,
@@ -194,7 +195,7 @@ def _rebuild(content: dict[str, Any], metadata: dict[str, Any], path: Path, trus
         config=metadata["config"],
         epoch=int(content["epoch"]),
         step=int(content["global_step"]),
-        data=(sha256, fingerprint),
+        data=(of_data, of_split),
         model={**metadata["model"], "snapshots": len(scorers)},
     )
 

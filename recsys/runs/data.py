@@ -92,7 +92,7 @@ def save_data(data: RunData, folder: Path, fingerprints: Sequence[str]) -> int:
     Args:
         data: the data of the run.
         folder: the run folder.
-        fingerprints: those of the ratings and of their split, as in the checkpoints.
+        fingerprints: those of the data and of its split, as in the checkpoints.
     """
     years = data.item_table["year"].fillna(NO_YEAR).to_numpy(np.int16)
     n_items = len(data.item_table)

@@ -51,7 +51,7 @@ def _kind(content: dict[str, Any]) -> dict[str, Any]:
     return {
         "network": content["network"]["class"],
         "predicts_ratings": metadata["predicts_ratings"],
-        "data": list(metadata["data"]),  # checksum of the ratings, fingerprint of the split
+        "data": list(metadata["data"]),  # fingerprints of the data and of the split
         "refit": is_refit,
         # With refit, the validation metrics of the members are averaged.
         "ranking": config.get("ranking") if is_refit else None,

@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 
 from recsys.data.batches import EVALUATION_BATCH, Batches, to_tensors
 from recsys.data.dataset import Dataset
+from recsys.data.fingerprint import fingerprint
 from recsys.data.load import load_dataset, split_dataset
 from recsys.data.sources.base import Source
 from recsys.data.splits import Split, SplitMethod
@@ -64,11 +65,11 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
         raise RunError(
             f"run={run.folder}: its configuration of data or split is not valid ({named_line(error):.300})"
         ) from None
-    if run.checkpoint.data != (dataset.sha256, split.fingerprint):
+    if run.checkpoint.data != (fingerprint(dataset), split.fingerprint):
         raise RunError(
-            f"run={run.folder}: the ratings of {dataset.name} or their split have changed since the run was trained, "
-            f"or another version of recsys drew the split ({len(dataset)} ratings now, {run.result['data']['ratings']} "
-            "then); the run can still recommend"
+            f"run={run.folder}: since the run was trained, the ratings of {dataset.name} have changed ({len(dataset)} "
+            f"ratings now, {run.result['data']['ratings']} then), or their split, or ids or features in the tables of "
+            "items and users, or another version of recsys drew the split; the run can still recommend"
         )
     if run.checkpoint.is_refit:
         split = split.train_on_validation_set()

@@ -72,8 +72,15 @@ def test_lists_of_numbers_are_vectors_of_unit_length(kind: pa.DataType) -> None:
 def test_vectors_must_have_one_length_and_finite_numbers() -> None:
     with pytest.raises(DataError, match=r"data\.items: column 'text' has vectors of 1 to 2 numbers"):
         features(text=[[1.0, 2.0], [1.0]])
-    with pytest.raises(DataError, match="a number that is missing or not finite"):
-        features(text=[[1.0, 2.0], [1.0, float("nan")]])
+    for number in (float("nan"), float("inf"), -1e101):
+        with pytest.raises(DataError, match=r"a number that is missing, not finite, or above 1e\+100"):
+            features(text=[[1.0, 2.0], [1.0, number]])
+
+
+def test_a_number_whose_square_is_infinite_is_no_feature(caplog: pytest.LogCaptureFixture) -> None:
+    assert features(price=[1.0, 2.0, 1e200]).names == []
+    assert "column 'price' has a number above 1e+100; it is not used as a feature" in caplog.text
+    assert features(price=[1.0, 2.0, 1e90]).names == ["price"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from support.commands import run
-from support.training import train_result
+from support.training import interrupted, train_result
 
 from recsys.data.sources.table import Table
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, RunError
+from recsys.experiment.train import train
 from recsys.inference.recommender import Recommender
+from recsys.runs.load import load_run
+from recsys.runs.ratings import load_ratings
 
 N_USERS, N_ITEMS = 150, 60
 FAST = [
@@ -243,6 +247,47 @@ def test_a_new_item_is_predicted_from_its_features(compose, files: Path) -> None
             recommender.fold_in_item(features=features)
     with pytest.raises(DataError, match="cannot be combined with genres"):
         recommender.fold_in_item(features={"price": 3}, year=1990)
+
+
+CHANGES = {
+    "an id": ("items.parquet", lambda table: table.replace({"sku": {"s55": "a55"}})),
+    "one more item": (
+        "items.parquet",
+        lambda table: pd.concat([table, table.assign(sku="t" + table["sku"])]),
+    ),
+    "a feature": ("items.parquet", lambda table: table.replace({"colour": {"red": "blue", "blue": "red"}})),
+    "a user": ("users.csv", lambda table: table.replace({"team": {"A": "B", "B": "A"}})),
+}
+
+
+def rewrite(file: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    if file.suffix == ".parquet":
+        change(pd.read_parquet(file)).to_parquet(file)
+    else:
+        text = change(pd.read_csv(file, compression="gzip")).to_csv(index=False)
+        file.write_bytes(gzip.compress(text.encode()))
+
+
+@pytest.mark.slow
+def test_a_changed_table_is_noticed_by_all_that_read_it_again(compose, files: Path) -> None:
+    """Ids decide which index an item has, so a network would score other items."""
+    cfg = compose(*keys(files), *FAST, "max_epochs=3", "schedule.cycle_epochs=1", "model=history")
+    train_result(cfg, files / "run")
+    interrupted(cfg, files / "unfinished", step=12)
+    originals = {name: (files / name).read_bytes() for name in ("items.parquet", "users.csv")}
+    for name, edit in CHANGES.values():
+        rewrite(files / name, edit)
+        with pytest.raises(RunError, match="or ids or features in the tables of items and users"):
+            load_ratings(load_run(str(files / "run")))
+        with pytest.raises(
+            RunError, match=r"tables of items and users, or another version .*; start a new run"
+        ):
+            train(cfg, files / "unfinished", resume=True)
+        assert len(Recommender.load(files / "run").recommend(0, k=3, min_ratings=0)) == 3
+        (files / name).write_bytes(originals[name])
+    rewrite(files / "items.parquet", lambda table: table.assign(title="Thing"))
+    assert len(load_ratings(load_run(str(files / "run"))).dataset) == N_USERS * 15
+    assert train(cfg, files / "unfinished", resume=True).result["status"] == "completed"
 
 
 def test_a_title_column_that_is_missing_is_reported(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Interrupted runs from someone else: resuming changes nothing outside of the run folder, and trusts no state."""
 
+import json
 import os
 import shutil
 import time
@@ -197,6 +198,26 @@ def test_a_logger_makes_nothing_outside_of_the_run_folder(folder: str, tmp_path:
         train(cfg, tmp_path / "runs" / "run")
     assert not list(tmp_path.rglob("victim"))
     assert not list(tmp_path.rglob("events.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("logger", ["csv", "tensorboard"])
+def test_the_keys_of_a_sweep_lead_to_no_other_folder(logger: str, tmp_path: Path) -> None:
+    """In a sweep, the overrides of a job name the folder of its log, and names are cut after 120 characters."""
+    victim, sweep = tmp_path / "victim", tmp_path / "sweep"
+    victim.mkdir()
+    for name in ("hparams.yaml", "metrics.csv"):
+        (victim / name).write_text("mine")
+    cfg = compose(*QUICK, f"logger={logger}")
+    key = "a." + str(victim).rjust(120, "/")[-120:]
+    (sweep / "0").mkdir(parents=True)
+    (sweep / "sweep.json").write_text(json.dumps({"swept": [key], "pruner": None, "id": "0"}))
+    result = train(cfg, sweep / "0", [f"{key}=1"])
+    assert result.result["status"] == "completed"
+    assert {path.name: path.read_text() for path in victim.iterdir()} == {
+        "hparams.yaml": "mine",
+        "metrics.csv": "mine",
+    }
 
 
 @pytest.mark.slow

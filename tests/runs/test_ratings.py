@@ -44,7 +44,7 @@ def test_changed_ratings_are_refused(run: Path, tmp_path: Path) -> None:
     content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     other = changed(run, tmp_path / "run", data=["0", content["recsys"]["data"][1]])
     with pytest.raises(
-        RunError, match=r"have changed.*12000 ratings now, 12000 then\); the run can still recommend"
+        RunError, match=r"have changed \(12000 ratings now, 12000 then\).*; the run can still recommend"
     ):
         load_ratings(load_run(other))
 

@@ -134,7 +134,7 @@ def test_a_run_is_resumed_from_another_folder_but_not_with_changed_data(tmp_path
     fewer = "".join(lines.splitlines(keepends=True)[:-1])
     (folder / "mine.csv").write_text(f"user,item,rating\n{fewer}")
     refused = run("train", f"run={str(folder / 'cut')!r}", "resume=true", code=1).stderr
-    assert "the ratings or their split have changed" in refused
+    assert "the ratings have changed, or their split" in refused
     assert "Traceback" not in refused
 
 

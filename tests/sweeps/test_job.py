@@ -24,3 +24,4 @@ def test_a_job_name_has_the_swept_keys() -> None:
     swept = ["model.hidden", "optimizer.amsgrad", "seed", "split.seed"]
     assert job_name(swept, words) == "hidden=128-64,amsgrad=true,seed=-1,split.seed=2"
     assert job_name([], words) == ""
+    assert job_name(["a/../b"], ["a/../b=1"]) == "-b=1", "a name is not a path"

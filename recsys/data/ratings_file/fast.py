@@ -20,7 +20,7 @@ from recsys.data.ids import MAX_ID_LENGTH
 from recsys.data.ratings_file.format import COLUMNS, RatingsFormat, TextSource
 from recsys.data.ratings_file.integer_ids import integer_ids
 from recsys.data.ratings_file.lines import has_fields_over_lines
-from recsys.data.ratings_file.times import Times, parse_times
+from recsys.data.ratings_file.times import DATES, Times, parse_times
 from recsys.terminal import visible
 
 MAX_WAITING = 2 * pa.cpu_count()  # blocks that are read but not parsed yet
@@ -57,7 +57,7 @@ def read_columns(
 
     Returns:
         A table with the columns user and item (int32, int64 or text: the first that holds all ids), rating
-        (float32) and timestamp (int64; 0 if unknown).
+        (float32) and timestamp (int64; 0 if unknown; datetime64[us] for dates).
     """
     parse = partial(_parse, fmt=fmt, header=header, scale=scale)
     table = _Table(text.size)
@@ -73,6 +73,8 @@ def read_columns(
         return None
     columns = [column[: table.rows] for column in table.columns]
     may_repeat = fmt.may_repeat or table.ascending
+    if table.has_dates:
+        columns[3] = columns[3].view(DATES)
     if not table.rows or (not may_repeat and _has_duplicates(*columns[:2])):
         return None
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)

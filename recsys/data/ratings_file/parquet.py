@@ -15,7 +15,7 @@ from recsys.data.ids import MAX_ID_LENGTH, text_id_problem
 from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat
 from recsys.data.ratings_file.integer_ids import to_integers_if_possible
 from recsys.data.ratings_file.numbers import MAX_INTEGER
-from recsys.data.ratings_file.times import parse_time, parse_times
+from recsys.data.ratings_file.times import DATES, parse_time, parse_times
 from recsys.errors import DataError, first_line, shortened
 
 MAX_VALUES_PER_BYTE = 100  # Parquet stores equal values once, so a small file could fill the memory
@@ -67,6 +67,7 @@ def read_parquet(
     Raises:
         DataError: a column has a type that cannot be used, or a row is bad and on_bad_rows is "error".
     """
+    _check_types(path, fmt)
     try:
         # Texts as a dictionary: one of 1,000 characters in each row is stored once, and takes as little memory here.
         content = parquet.read_table(
@@ -79,12 +80,11 @@ def read_parquet(
         raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
     columns: dict[str, Column] = {}
     for role, name in fmt.by_role.items():
-        place = f"{path}: column {shortened(name)}"
         values = content[name].combine_chunks()
         if role == "rating":
-            columns[role] = _ratings(values, scale, place)
+            columns[role] = _ratings(values, scale)
         else:
-            columns[role] = (_times if role == "timestamp" else _ids)(values, place)
+            columns[role] = (_times if role == "timestamp" else _ids)(values)
     n = len(content)
     # With their own types: pandas would copy each text id into a column of text.
     table = pd.DataFrame(
@@ -102,11 +102,33 @@ def read_parquet(
         )
         raise DataError(f"{path} row {row + 1:,}: {reason}. data.on_bad_rows=drop skips such rows")
     kept = table[~(bad | repeats)].reset_index(drop=True)
-    kept = kept.astype({"rating": np.float32, "timestamp": np.int64})
+    kept = kept.astype({"rating": np.float32})
     for side in ("user", "item"):
         if kept[side].dtype.kind not in "iu":
             kept[side] = to_integers_if_possible(kept[side])
     return kept[COLUMNS], n - len(kept)
+
+
+def _check_types(path: Path, fmt: RatingsFormat) -> None:
+    """Check the types of the columns before they are read: other types can take much more memory than the file.
+
+    Raises:
+        DataError: one cannot be used.
+    """
+    schema = parquet.read_schema(path)
+    for role, name in fmt.by_role.items():
+        kind: Any = schema.field(name).type
+        plain = kind.value_type if pa.types.is_dictionary(kind) and role != "rating" else kind
+        is_plain_number = pa.types.is_integer(plain) or pa.types.is_floating(plain)
+        if role == "rating":
+            is_usable, wanted = is_number(plain), "ratings must be numbers"
+        elif role == "timestamp":
+            is_time = is_plain_number or pa.types.is_date(plain) or pa.types.is_timestamp(plain)
+            is_usable, wanted = is_time or is_text(plain), "times must be whole numbers, timestamps or dates"
+        else:
+            is_usable, wanted = is_plain_number or is_text(plain), "ids must be whole numbers or text"
+        if not is_usable:
+            raise DataError(f"{path}: column {shortened(name)} has the type {kind}; {wanted}")
 
 
 def _reasons(row: int, content: pa.Table, columns: dict[str, Column], fmt: RatingsFormat) -> Iterator[str]:
@@ -123,7 +145,7 @@ def _repeats(table: pd.DataFrame, valid: NDArray[np.bool_]) -> NDArray[np.bool_]
     return repeats
 
 
-def _ids(values: pa.Array, place: str) -> Column:
+def _ids(values: pa.Array) -> Column:
     """Return integers, or text as Python objects."""
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if pa.types.is_integer(kind) or pa.types.is_floating(
@@ -131,8 +153,6 @@ def _ids(values: pa.Array, place: str) -> Column:
     ):  # pandas makes floats of integers if one is missing
         decoded = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
         return _whole(decoded)
-    if not is_text(kind):
-        raise DataError(f"{place} has the type {kind}; ids must be whole numbers or text")
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     distinct = compute.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
     texts = pd.Series([*distinct, ""], dtype=object)  # the last one is that of missing values
@@ -158,42 +178,38 @@ def _whole(values: pa.Array) -> Column:
     return Column(whole.cast(pa.int64()).to_numpy(), flags, "is not a whole number of 64 bits")
 
 
-def _ratings(values: pa.Array, scale: tuple[float, float], place: str) -> Column:
-    if not is_number(values.type):
-        raise DataError(f"{place} has the type {values.type}; ratings must be numbers")
+def _ratings(values: pa.Array, scale: tuple[float, float]) -> Column:
     ratings = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
     low, high = np.float32(scale[0]), np.float32(scale[1])
     is_bad = ~((ratings >= low) & (ratings <= high))
     return Column(ratings, is_bad, f"is off the scale {low:g} to {high:g} (data.scale)")
 
 
-def _times(values: pa.Array, place: str) -> Column:
+def _times(values: pa.Array) -> Column:
     reason = "is not a time since 1970"
     if pa.types.is_dictionary(values.type):
-        distinct = _times(pa.concat_arrays([values.dictionary, pa.nulls(1, values.type.value_type)]), place)
+        distinct = _times(pa.concat_arrays([values.dictionary, pa.nulls(1, values.type.value_type)]))
         codes = compute.fill_null(values.indices, len(values.dictionary)).to_numpy(zero_copy_only=False)
         return Column(distinct.values[codes], distinct.is_bad[codes], reason)
     kind: Any = values.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         microseconds = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         times, is_bad, _ = _whole(microseconds)
-        return Column(times // 10**6, is_bad | (times < 0), reason)
+        return Column(times.view(DATES), is_bad | (times < 0), reason)
     if is_text(kind):
         return Column(*_parsed(values.cast(pa.string())), reason)
-    if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
-        raise DataError(f"{place} has the type {kind}; times must be whole numbers, timestamps or dates")
     times, is_bad, _ = _whole(values)
     return Column(times, is_bad | (times < 0), reason)
 
 
-def _parsed(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _parsed(texts: pa.Array) -> tuple[NDArray, NDArray[np.bool_]]:
     """Return the times that texts are, and which of them are none; the first valid one says if they are dates."""
     times = np.full(len(texts), -1, np.int64)
     known = texts.is_valid().to_numpy(zero_copy_only=False)
+    are_dates: bool | None = None
     try:
-        times[known] = parse_times(pa.chunked_array([texts.drop_null()])).values
+        times[known], are_dates = parse_times(pa.chunked_array([texts.drop_null()]))
     except ValueError:
-        are_dates = None
         for row in np.flatnonzero(known):
             try:
                 time, is_date = parse_time(texts[row].as_py())
@@ -201,4 +217,4 @@ def _parsed(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
                 continue
             are_dates = is_date if are_dates is None else are_dates
             times[row] = time if is_date == are_dates else -1
-    return times, times < 0
+    return times.view(DATES) if are_dates else times, times < 0

@@ -17,7 +17,7 @@ from recsys.data.ratings_file.format import (
 )
 from recsys.data.ratings_file.lines import lines_of, split_fields
 from recsys.data.ratings_file.numbers import SPACES, parse_integer, parse_number
-from recsys.data.ratings_file.times import parse_time
+from recsys.data.ratings_file.times import DATES, parse_time
 from recsys.errors import DataError, shortened
 
 Row = tuple[int | str, int | str, float, int]  # user, item, rating, timestamp
@@ -74,7 +74,9 @@ def read_rows(
             first_line[pair] = line
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.astype({"rating": np.float32, "timestamp": np.int64}), dropped
+    times = table["timestamp"].to_numpy(np.int64)
+    table["timestamp"] = times.view(DATES) if parse.has_dates else times
+    return table.astype({"rating": np.float32}), dropped
 
 
 def _read_lines(text: TextSource, fmt: RatingsFormat) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,7 @@ from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat
 from recsys.data.ratings_file.parquet import parquet_columns, read_parquet
 from recsys.data.ratings_file.read import check_rows, match_columns, read_header, read_ratings, with_separator
-from recsys.data.ratings_file.times import to_seconds
+from recsys.data.ratings_file.times import MICROSECONDS, with_exact_times
 from recsys.errors import DataError, os_error_as_data_error, shortened
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Content(NamedTuple):
     """The content of a file.
 
     Attributes:
-        rows: columns user, item, rating, timestamp (seconds since 1970, 0 if unknown).
+        rows: columns user, item, rating, timestamp (microseconds since 1970, 0 if unknown).
         item_name: the name of the item column.
         dropped: the number of bad rows that were skipped.
         name: of the file, for error messages.
@@ -62,14 +62,13 @@ def read_file(
                 fmt = with_separator(text, fmt, column=fmt.columns[0])
             fmt = match_columns(f"{text.name} line 1", fmt, read_header(text, fmt))
             rows, dropped = read_ratings(text, fmt, scale, on_bad_rows)
-    rows["timestamp"] = to_seconds(rows["timestamp"].to_numpy(), name)
-    return Content(rows, fmt.columns[1], dropped, name)
+    return Content(with_exact_times(rows, name), fmt.columns[1], dropped, name)
 
 
 def join(
     contents: Sequence[Content], duplicates: Duplicates, advice: str
 ) -> tuple[pd.DataFrame, tuple[int, ...]]:
-    """Return the rows of all files, without repeated ones, and how many are from each file.
+    """Return the rows of all files, without repeated ones and with times in seconds, and how many are from each file.
 
     Args:
         contents: those of the files, in order.
@@ -81,6 +80,7 @@ def join(
     """
     if len(contents) == 1:
         rows = combine(contents[0].rows, duplicates)
+        rows["timestamp"] //= MICROSECONDS
         return rows, (len(rows),)
     tables = [content.rows.assign(part=part) for part, content in enumerate(contents)]
     for side in ("user", "item"):
@@ -99,4 +99,5 @@ def join(
     rows = combine(rows, duplicates)
     if len(rows) < n:
         log.info("data.path: %d of %d rows repeat user and item", n - len(rows), n)
+    rows["timestamp"] //= MICROSECONDS
     return rows, tuple(np.bincount(rows.pop("part"), minlength=len(tables)).tolist())

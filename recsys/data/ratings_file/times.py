@@ -1,4 +1,6 @@
-"""Times of ratings: whole numbers since 1970 in any unit, or dates in ISO 8601 notation."""
+"""Times of ratings: whole numbers since 1970 in any unit, or dates in ISO 8601 notation.
+
+Readers return numbers as they are in the file (int64), and dates as datetime64[us]."""
 
 from typing import NamedTuple
 
@@ -13,14 +15,16 @@ from recsys.errors import DataError, shortened
 
 # The unit of a number follows from its size: 10^11 seconds after 1970 is the year 5138, 10^11 milliseconds is 1973.
 MAX_SECONDS = 10**11
-UNITS = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+MICROSECONDS = 10**6  # in a second
+DATES = np.dtype("datetime64[us]")
 
 
 class Times(NamedTuple):
     """Times of some rows.
 
     Attributes:
-        values: int64 (n,); seconds since 1970, or numbers as they are in the file.
+        values: int64 (n,); microseconds since 1970, or numbers as they are in the file.
         are_dates: whether they were dates in the file.
     """
 
@@ -44,7 +48,7 @@ def parse_times(texts: pa.ChunkedArray) -> Times:
     except pa.ArrowInvalid:
         if compute.any(compute.match_substring_regex(texts, r"^[+-]?\d+$")).as_py():
             raise
-        return Times(_seconds(texts.to_pandas()), are_dates=True)
+        return Times(_microseconds(texts.to_pandas()), are_dates=True)
 
 
 def parse_time(text: str) -> tuple[int, bool]:
@@ -59,40 +63,52 @@ def parse_time(text: str) -> tuple[int, bool]:
         if text.lstrip("+-").isdecimal():  # more than 64 bits
             raise
     try:
-        return int(_seconds(pd.Series([text.strip()], dtype=object))[0]), True
+        return int(_microseconds(pd.Series([text.strip()], dtype=object))[0]), True
     except ValueError:
         raise ValueError(
             f"{shortened(text)} is neither a whole number nor a date such as 2026-11-27 or 2026-11-27T09:30:00Z"
         ) from None
 
 
-def to_seconds(times: NDArray[np.int64], name: str) -> NDArray[np.int64]:
-    """Convert numbers since 1970 to seconds; their unit follows from the largest one.
+def with_exact_times(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return rows with times in microseconds; the unit of numbers follows from the largest one.
+
+    Rows of the same second are put in the order of their times, because times become whole seconds later.
 
     Args:
-        times: (n,), none negative.
+        rows: with a column timestamp (0 if unknown), none negative.
         name: of the file, for error messages.
 
     Raises:
         DataError: the numbers have several units.
     """
+    times = rows["timestamp"].to_numpy()
+    exact = times.astype(np.int64) if times.dtype == DATES else _to_microseconds(times, name)
+    rows["timestamp"] = exact
+    seconds = exact // MICROSECONDS
+    if not (exact % MICROSECONDS).any():
+        return rows
+    order = np.empty(len(rows), np.int64)
+    order[np.argsort(seconds, kind="stable")] = np.argsort(exact, kind="stable")
+    return rows.take(order).reset_index(drop=True)
+
+
+def _to_microseconds(times: NDArray[np.int64], name: str) -> NDArray[np.int64]:
     largest = int(times.max(initial=0))
-    if largest < MAX_SECONDS:
-        return times
     unit, factor = next(
         ((unit, factor) for unit, factor in UNITS.items() if largest < MAX_SECONDS * factor),
         ("nanoseconds", UNITS["nanoseconds"]),
     )
-    if (smallest := int(times.min())) < MAX_SECONDS * factor // 10**4:
+    if factor > 1 and (smallest := int(times.min())) < MAX_SECONDS * factor // 10**4:
         raise DataError(
             f"{name}: times from {smallest} to {largest}: the largest is in {unit}, the smallest is not; use one unit "
             "in the whole column"
         )
-    return times // factor
+    return times * (MICROSECONDS // factor) if factor <= MICROSECONDS else times // (factor // MICROSECONDS)
 
 
-def _seconds(dates: pd.Series) -> NDArray[np.int64]:
-    """Return dates in ISO 8601 notation as seconds since 1970; those without a time zone are in UTC.
+def _microseconds(dates: pd.Series) -> NDArray[np.int64]:
+    """Return dates in ISO 8601 notation as microseconds since 1970; those without a time zone are in UTC.
 
     Raises:
         ValueError: a text is not a date.
@@ -100,4 +116,4 @@ def _seconds(dates: pd.Series) -> NDArray[np.int64]:
     if not dates.str.match(r"\d{4}-\d\d").all():  # pandas also parses words such as "now"
         raise ValueError("not a date")
     parsed = pd.to_datetime(dates, format="ISO8601", utc=True)
-    return parsed.dt.as_unit("s").to_numpy(np.int64)
+    return parsed.dt.as_unit("us").to_numpy(np.int64)

@@ -10,7 +10,7 @@ MAX_RATING = 1e9  # its square is exact enough in float32
 # Of data without ratings, where the rating of a row is its number of interactions: three quarters up this scale, from
 # where items are relevant, is below one interaction.
 INTERACTION_SCALE = (0.0, 1.0)
-MAX_NAME_LENGTH = 100  # characters; it is part of the name of a folder
+MAX_NAME_LENGTH = 100  # bytes; it is part of the name of a folder
 
 
 class Source(ABC):

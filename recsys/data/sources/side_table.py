@@ -1,5 +1,7 @@
 """Read tables of items or users next to the ratings: one row per id, and columns that describe it."""
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,19 +11,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, csv, parquet
 
-from recsys.data.column_types import is_text
+from recsys.data.column_types import is_list, is_number, is_text
 from recsys.data.ids import text_id_problem
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import RatingsFormat, TextSource
 from recsys.data.ratings_file.integer_ids import integer_ids
 from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, parquet_columns
 from recsys.data.ratings_file.read import read_header, with_separator
-from recsys.data.ratings_file.times import parse_times
+from recsys.data.ratings_file.times import MICROSECONDS, parse_times
 from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
 
 MAX_COLUMNS = 2000
 MIN_LIMIT = 2**24  # characters of a column that are possible in any file
 BLOCK_SIZE = 2**26  # bytes of text; a field must fit into a block
+ID_TYPES = "ids must be whole numbers or text"
+
+log = logging.getLogger(__name__)
 
 
 class SideTable(NamedTuple):
@@ -36,13 +41,14 @@ class SideTable(NamedTuple):
     columns: pa.Table
 
 
-def read_side_table(path: Path, id_name: str, key: str) -> SideTable:
+def read_side_table(path: Path, id_name: str, key: str, title: str | None = None) -> SideTable:
     """Read a table: text with a header line, the same compressed with gzip, or Parquet.
 
     Args:
         path: the file.
         id_name: the name of the id column.
         key: the key that names the file, for error messages.
+        title: the name of a column that is text, even if it has only numbers.
 
     Raises:
         DataError: the file cannot be read, has no such column, or an id is missing or occurs twice.
@@ -52,26 +58,26 @@ def read_side_table(path: Path, id_name: str, key: str) -> SideTable:
         if kind == "parquet":
             table = _read_parquet(path, id_name, key)
         else:
-            table = _read_text(text_source(path, str(path), kind), path, id_name, key)
+            table = _read_text(text_source(path, str(path), kind), path, id_name, key, title)
     if not len(table):
         raise DataError(f"{key}={path}: has no rows below the header")
     for name in table.column_names:
         _check_text(table[name], f"{key}={path}: column {shortened(name)}")
     ids = _ids(table[id_name], f"{key}={path}: column {shortened(id_name)}")
-    return SideTable(ids, _with_dates(table.drop_columns([id_name])))
+    return SideTable(ids, _with_dates(table.drop_columns([id_name]), title))
 
 
-def _with_dates(table: pa.Table) -> pa.Table:
-    """Return a table in which columns of dates as text are dates, as pyarrow reads them in CSV."""
+def _with_dates(table: pa.Table, title: str | None) -> pa.Table:
+    """Return a table in which columns of dates as text are dates, as pyarrow reads them in CSV, but not the title."""
     for position, name in enumerate(table.column_names):
         column = table[name]
-        if not is_text(column.type):
+        if name == title or not is_text(column.type):
             continue
         texts = column.cast(pa.string())
         known = texts.filter(compute.not_equal(texts, "")).drop_null()
         if len(known) and compute.all(compute.match_substring_regex(known, r"^\d{4}-\d\d-\d\d")).as_py():
             try:
-                seconds = parse_times(pa.chunked_array([known.combine_chunks()])).values
+                seconds = parse_times(pa.chunked_array([known.combine_chunks()])).values // MICROSECONDS
             except ValueError:
                 continue
             dates = pd.Series(pd.NaT, index=range(len(texts)), dtype="datetime64[s]")
@@ -82,56 +88,104 @@ def _with_dates(table: pa.Table) -> pa.Table:
 
 
 def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
+    """Read the columns of types that can be used. Texts are read as dictionaries, which take no more memory than the
+    file: Parquet stores equal texts once."""
     _require_column(parquet_columns(path), id_name, path, key)
     try:
         with parquet.ParquetFile(path) as file:
-            texts = [field.name for field in file.schema_arrow if is_text(field.type)]
-        table = _without_views(parquet.read_table(path, read_dictionary=texts))
+            paths = [file.schema.column(position).path for position in range(len(file.schema))]
+            schema = file.schema_arrow
+        usable = [field.name for field in schema if _is_usable(field.type)]
+        table = parquet.read_table(path, columns=usable, read_dictionary=paths)
     except pa.ArrowException as error:
         raise DataError(f"{key}={path}: cannot be read as Parquet ({first_line(error)})") from None
+    for field in schema:
+        if field.name not in usable:
+            if field.name == id_name:
+                raise DataError(
+                    f"{key}={path}: column {shortened(id_name)} has the type {field.type}; {ID_TYPES}"
+                )
+            log.warning(
+                "%s=%s: column %s has the type %s, and is not read", key, path, field.name, field.type
+            )
     limit = max(MAX_VALUES_PER_BYTE * path.stat().st_size, MIN_LIMIT)
-    for name in table.column_names:  # Parquet stores equal texts once
-        if pa.types.is_dictionary(table[name].type) and _decoded_size(table[name]) > limit:
+    for name in usable:
+        if _decoded_size(table[name]) > limit:
             raise DataError(
                 f"{key}={path}: column {shortened(name)} has texts of more than {limit:,} characters in all"
             )
-    return table
+    return _with_lists_of_text(table)
 
 
-def _without_views(table: pa.Table) -> pa.Table:
-    """Return a table with lists of plain text: Polars writes a type of which pyarrow's functions know little."""
+def _is_usable(kind: pa.DataType) -> bool:
+    """Return whether a column of a type can be a feature, a filter, or an id."""
+    if is_list(kind):
+        kind = kind.value_type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    is_simple = pa.types.is_boolean(kind) or pa.types.is_null(kind) or pa.types.is_temporal(kind)
+    return is_simple or is_text(kind) or is_number(kind)
+
+
+def _with_lists_of_text(table: pa.Table) -> pa.Table:
+    """Return a table with plain text in lists, instead of dictionaries."""
     for position, field in enumerate(table.schema):
-        if pa.types.is_list(field.type) and pa.types.is_string_view(field.type.value_type):
-            table = table.set_column(position, field.name, table[field.name].cast(pa.list_(pa.string())))
-        elif pa.types.is_large_list(field.type) and pa.types.is_string_view(field.type.value_type):
-            table = table.set_column(position, field.name, table[field.name].cast(pa.large_list(pa.string())))
+        kind = field.type
+        if not is_list(kind) or not is_text(kind.value_type):
+            continue
+        target = pa.large_list(pa.string()) if pa.types.is_large_list(kind) else pa.list_(pa.string())
+        if pa.types.is_fixed_size_list(kind):
+            target = pa.list_(pa.string(), kind.list_size)
+        table = table.set_column(position, field.name, table[field.name].cast(target))
     return table
 
 
 def _decoded_size(column: pa.ChunkedArray) -> int:
-    """Return the length of all texts of a dictionary-encoded column."""
-    return sum(
-        int(compute.sum(compute.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0)
-        for chunk in column.chunks
-    )
+    """Return the number of characters in a column of dictionary-encoded texts, or of lists of these; 0 for others."""
+    size = 0
+    for chunk in column.chunks:
+        texts = chunk.flatten() if is_list(chunk.type) else chunk
+        if pa.types.is_dictionary(texts.type) and is_text(texts.type):
+            lengths = compute.binary_length(texts.dictionary).take(texts.indices)
+            size += int(compute.sum(lengths).as_py() or 0)
+    return size
 
 
-def _read_text(text: TextSource, path: Path, id_name: str, key: str) -> pa.Table:
+def _read_text(text: TextSource, path: Path, id_name: str, key: str, title: str | None) -> pa.Table:
+    """Read all columns as bytes to find those that must stay text, and then read them with their types."""
     fmt = with_separator(text, RatingsFormat("", header=True, quoted=True), column=id_name)
-    _require_column(read_header(text, fmt), id_name, path, key)
-    with text.open() as file:
-        try:
+    header = read_header(text, fmt)
+    _require_column(header, id_name, path, key)
+
+    def read(types: Mapping[str, pa.DataType]) -> pa.Table:
+        with text.open() as file:
             return csv.read_csv(
                 pa.PythonFile(file),
                 read_options=csv.ReadOptions(block_size=BLOCK_SIZE),
                 parse_options=csv.ParseOptions(delimiter=fmt.separator, newlines_in_values=True),
                 # "NA" is a missing number, but may be a title.
-                convert_options=csv.ConvertOptions(
-                    column_types={id_name: pa.string()}, strings_can_be_null=False
-                ),
+                convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=False),
             )
-        except pa.ArrowException as error:
-            raise DataError(f"{key}={path}: {first_line(error):.200}") from None
+
+    try:
+        raw = read(dict.fromkeys(header, pa.binary()))
+        texts = [name for name in raw.column_names if name == title or _has_codes(raw[name])]
+        return read(dict.fromkeys([id_name, *filter(lambda name: _is_utf8(raw[name]), texts)], pa.string()))
+    except pa.ArrowException as error:
+        raise DataError(f"{key}={path}: {first_line(error):.200}") from None
+
+
+def _has_codes(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has whole numbers that begin with 0, such as 007: these are codes, not numbers."""
+    return bool(compute.any(compute.match_substring_regex(column, r"^\s*0\d+\s*$")).as_py())
+
+
+def _is_utf8(column: pa.ChunkedArray) -> bool:
+    try:
+        column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _check_text(column: pa.ChunkedArray, place: str) -> None:
@@ -177,7 +231,7 @@ def _ids(column: pa.ChunkedArray, place: str) -> NDArray:
         row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
         raise DataError(f"{place} row {row + 1:,}: the id is missing")
     if not pa.types.is_integer(values.type) and not is_text(values.type):
-        raise DataError(f"{place} has the type {values.type}; ids must be whole numbers or text")
+        raise DataError(f"{place} has the type {values.type}; {ID_TYPES}")
     texts = compute.utf8_trim_whitespace(values.cast(pa.string()))
     counts = compute.value_counts(texts).field("counts")
     if len(counts) < len(texts):

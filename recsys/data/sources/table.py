@@ -1,6 +1,7 @@
 """Your own ratings or interactions: delimited text with a header, also compressed with gzip, or Parquet."""
 
 import dataclasses
+import os
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -127,8 +128,8 @@ class Table(Source):
             yield "data.path=[]: give the path of a file, or a list of paths"
         for key, path in self._paths.items():
             yield from file_problems(f"data.{key}", path)
-        if len(self.name) > MAX_NAME_LENGTH:
-            yield f"data.name={shortened(self.name)}: at most {MAX_NAME_LENGTH} characters"
+        if len(os.fsencode(self.name)) > MAX_NAME_LENGTH:
+            yield f"data.name={shortened(self.name)}: at most {MAX_NAME_LENGTH} bytes of UTF-8, as in a file name"
         yield from check_scale(self.scale)
         if self.separator is not None:
             given = _tab(self.separator)
@@ -168,7 +169,7 @@ class Table(Source):
         content = contents[0]
         items, users = None, None
         if "items" in files:
-            table = read_side_table(files["items"], content.item_name, "data.items")
+            table = read_side_table(files["items"], content.item_name, "data.items", self.title)
             _require_overlap(table.ids, rows["item"], "data.items")
             if self.title != DEFAULT_TITLE and self.title not in table.columns.column_names:
                 raise DataError(

@@ -62,6 +62,8 @@ class FileTracker(Tracker):
         change: dict[str, Any] = {"save_dir": str(folder)}
         if step is not None and issubclass(get_class(self._node["_target_"]), TensorBoardLogger):
             change["purge_step"] = step
+        if not folder.resolve().is_relative_to(self.run.folder.resolve()):
+            raise ConfigError(f"{self._key}: would write to {folder}, which is outside of the run folder")
         if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
             number = 1 + len(list(folder.glob("metrics-*.csv")))
             metrics.replace(folder / f"metrics-{number}.csv")

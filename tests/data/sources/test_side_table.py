@@ -10,6 +10,7 @@ from pyarrow import parquet
 from recsys.data.features import Options
 from recsys.data.sources.describe import describe_items
 from recsys.data.sources.side_table import read_side_table
+from recsys.errors import DataError
 
 TEXTS = {
     "string": pa.string(),
@@ -42,6 +43,51 @@ def test_all_types_of_text_describe_items_alike(kind: str, to_list, tmp_path: Pa
     # Values of a list share a weight of 1.
     assert (values["brand=x"], values["tags=eco"]) == ([1, 0, 1], [0.5, 1, 0])
     assert any(name.startswith("released") for name in values)
+
+
+@pytest.mark.parametrize("store_schema", [True, False])
+@pytest.mark.parametrize("kind", ["text", "list", "struct", "list of lists", "binary"])
+def test_equal_texts_in_parquet_do_not_fill_the_memory(kind: str, store_schema: bool, tmp_path: Path) -> None:
+    """A text of 1 MB in each of 2,000 rows is stored once."""
+    n = 2000
+    value = b"x" * 10**6 if kind == "binary" else "x" * 10**6
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array([value]))
+    offsets = pa.array(range(n + 1), pa.int32())
+    if "list" in kind:
+        column = pa.ListArray.from_arrays(offsets, column)
+    if kind == "list of lists":
+        column = pa.ListArray.from_arrays(offsets, column)
+    if kind == "struct":
+        column = pa.StructArray.from_arrays([column], ["inside"])
+    path = tmp_path / "items.parquet"
+    table = pa.table({"item": range(n), "column": column})
+    parquet.write_table(table, path, dictionary_pagesize_limit=10**9, store_schema=store_schema)
+    before = pa.total_allocated_bytes()
+    pa.default_memory_pool().release_unused()
+    if kind in ("text", "list"):
+        with pytest.raises(DataError, match=r"column 'column' has texts of more than .* characters in all"):
+            read_side_table(path, "item", "data.items")
+    else:
+        assert read_side_table(path, "item", "data.items").columns.column_names == []
+    assert pa.total_allocated_bytes() - before < 10**8
+
+
+def test_ids_of_other_types_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "items.parquet"
+    for values in ([{"a": 1}], [[1]], [b"a"], [1.5]):
+        parquet.write_table(pa.table({"item": values}), path)
+        with pytest.raises(DataError, match=r"column 'item' has the type .*; ids must be"):
+            read_side_table(path, "item", "data.items")
+
+
+def test_titles_and_codes_of_digits_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item,title,ean,stock,share\n1,010,005,10,0.5\n2,0010,12,0,0\n3,7,7,7,1\n")
+    columns = read_side_table(path, "item", "data.items", "title").columns.to_pydict()
+    assert columns["title"] == ["010", "0010", "7"]
+    assert columns["ean"] == ["005", "12", "7"]
+    assert columns["stock"] == [10, 0, 7]
+    assert columns["share"] == [0.5, 0, 1]
 
 
 def test_the_log_lists_the_columns_that_are_features(

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from recsys.data.dataset import Dataset
 from recsys.data.sources.table import Table
+from recsys.data.splits import LeaveLastSplit
 from recsys.errors import DataError
 
 ROWS = pd.DataFrame(
@@ -87,6 +88,51 @@ def test_times_have_any_unit_or_are_dates(times: list, seconds: list[int], form:
     path = write(tmp_path, "parquet" if form == "parquet" else "comma", rows)
     dataset = Table(str(path), time="time", on_bad_rows="drop").load()
     assert dataset.timestamps.tolist() == seconds
+
+
+@pytest.mark.parametrize("form", ["comma", "parquet", "timestamp", "row by row"])
+@pytest.mark.parametrize("unit", ["ms", "us", "ns", "date"])
+def test_the_last_row_within_a_second_is_the_last(form: str, unit: str, tmp_path: Path) -> None:
+    """Times are whole seconds afterwards, so the rows are put in the order of their exact times."""
+    moments = pd.to_datetime(
+        [f"2023-11-14T22:13:{time}Z" for time in ("20.9", "20.1", "20.5", "19.9", "20.7")]
+    )
+    times = {"ms": moments.as_unit("ms"), "us": moments.as_unit("us"), "ns": moments.as_unit("ns")}
+    written = moments.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if unit == "date" else times[unit].astype(np.int64)
+    if form == "timestamp":
+        written = times.get(unit, moments)
+    rows = pd.DataFrame({"user": 1, "item": [1, 1, 2, 3, 4], "rating": [5, 1, 2, 3, 4], "time": written})
+    if form == "row by row":  # a bad row is read by the strict reader, and so are all others
+        rows.loc[5] = [1, 5, 9, written[0]]
+    path = str(write(tmp_path, "parquet" if form in ("parquet", "timestamp") else "comma", rows))
+    dataset = Table(path, time="time", duplicates="last", on_bad_rows="drop").load()
+    assert rows_of(dataset) == [
+        (1, 2, 2.0, 1_700_000_000),
+        (1, 4, 4.0, 1_700_000_000),
+        (1, 3, 3.0, 1_699_999_999),
+        (1, 1, 5.0, 1_700_000_000),
+    ]
+    split = LeaveLastSplit()(dataset)
+    assert dataset.item_ids.to_ids(dataset.items[split.test]).tolist() == [1]
+
+
+def test_the_last_row_within_a_second_can_be_in_any_file(tmp_path: Path) -> None:
+    for name, rating, time in (("a.csv", 5, 1_700_000_000_900), ("b.csv", 1, 1_700_000_000_100)):
+        (tmp_path / name).write_text(f"user,item,rating,time\n1,1,{rating},{time}\n")
+    for names in (["a.csv", "b.csv"], ["b.csv", "a.csv"]):
+        dataset = Table([str(tmp_path / name) for name in names], time="time", duplicates="last").load()
+        assert rows_of(dataset) == [(1, 1, 5.0, 1_700_000_000)]
+
+
+@pytest.mark.parametrize("form", ["comma", "parquet", "timestamp"])
+def test_dates_of_a_far_future_are_dates(form: str, tmp_path: Path) -> None:
+    """9999-12-31 often stands for "no end"; as a number of seconds, it would be one of milliseconds."""
+    times = ["2020-01-01", "9999-12-31"]
+    rows = pd.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [5, 3], "time": times})
+    if form == "timestamp":
+        rows["time"] = pd.to_datetime(rows["time"], format="ISO8601").astype("datetime64[us]")
+    path = write(tmp_path, "comma" if form == "comma" else "parquet", rows)
+    assert Table(str(path), time="time").load().timestamps.tolist() == [1_577_836_800, 253_402_214_400]
 
 
 def test_parquet_files_have_timestamps_and_dates(tmp_path: Path) -> None:
@@ -269,6 +315,26 @@ def test_small_parquet_files_with_many_values_are_refused(tmp_path: Path) -> Non
         parquet.write_table(table, path, compression="zstd")
         with pytest.raises(DataError, match=r"claims to have [39],000,00[03] values in"):
             Table(str(path)).load()
+
+
+@pytest.mark.parametrize("role", ["user", "item", "rating", "time"])
+@pytest.mark.parametrize("kind", ["text", "list", "binary"])
+def test_a_column_of_another_type_is_refused_before_it_is_read(kind: str, role: str, tmp_path: Path) -> None:
+    """A text of 1 MB in each of 2,000 rows is stored once, so the file has 1 MB."""
+    n = 2000
+    value = b"x" * 10**6 if kind == "binary" else "x" * 10**6
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array([value]))
+    if kind == "list":
+        column = pa.ListArray.from_arrays(pa.array(range(n + 1), pa.int32()), column)
+    columns = {name: pa.array(range(n)) for name in ("user", "item", "rating", "time")}
+    path = tmp_path / "r.parquet"
+    options = {"dictionary_pagesize_limit": 10**9, "store_schema": False}
+    parquet.write_table(pa.table({**columns, role: column}), path, **options)
+    pa.default_memory_pool().release_unused()
+    before = pa.total_allocated_bytes()
+    with pytest.raises(DataError, match=f"column '{role}' has the type|row 1: {role} 'xxx"):
+        Table(str(path), time="time", scale=(0, n)).load()
+    assert pa.total_allocated_bytes() - before < 10**8
 
 
 def test_long_ids_in_each_row_take_little_memory(tmp_path: Path) -> None:

@@ -234,7 +234,10 @@ def test_edge_cases_are_read(data: str, tmp_path: Path) -> None:
             {"scale": (-1e308, 1e308)},
             "data.scale=[-1e+308, 1e+308]: ratings must be between -1e+09 and 1e+09",
         ),
-        ({"name": "n" * 300}, f"data.name='{'n' * 60}...' (300 characters): at most 100 characters"),
+        (
+            {"name": "日" * 90},
+            f"data.name='{'日' * 60}...' (90 characters): at most 100 bytes of UTF-8, as in a file name",
+        ),
     ],
 )
 def test_values_that_fit_no_file_or_number_are_refused(options: dict, message: str, tmp_path: Path) -> None:
