@@ -1,33 +1,37 @@
-"""What is wrong with the user's configuration files, for errors of Hydra that name no file."""
+"""Find the mistake in the user's configuration files, for errors that name no file."""
 
 from pathlib import Path
 
 import yaml
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys.cli.words import value_of
-from recsys.errors import ConfigError, UserError
+from recsys.errors import ConfigError, UserError, first_line
 from recsys.paths import expanded
+
+# What composing raises for files that are not text, or whose content is no mapping or endless.
+OF_UNREADABLE_FILES = (ValueError, OSError, RecursionError)
 
 
 def check_own_files(words: list[str], error: Exception) -> None:
-    """After an error, check the files in --config-dir: all, or if the error has a message, that of --config-name.
+    """After an error of composing, check the file of --config-name, and then all others in --config-dir.
+
+    The others are not checked after errors of Hydra, OmegaConf and YAML, which usually say what is wrong.
 
     Args:
         words: the command line, as typed.
-        error: what composing the configuration has raised.
+        error: what Hydra has raised.
 
     Raises:
-        ConfigError: the first of them that is not a configuration file.
+        ConfigError: names the first file that is not a configuration file.
     """
     folder, name = value_of(("--config-dir", "-cd"), words), value_of(("--config-name", "-cn"), words)
     if folder is None or isinstance(error, UserError):
         return
     primary = expanded(folder) / f"{(name or '').removesuffix('.yaml')}.yaml"
     problem = _problem(primary, is_primary=True) if primary.is_file() else None
-    if problem is None and not isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
+    if problem is None and isinstance(error, OF_UNREADABLE_FILES):
         files = (file for file in sorted(expanded(folder).rglob("*.yaml")) if file.is_file())
         problem = next(filter(None, map(_problem, files)), None)
     if problem is not None:
@@ -35,13 +39,15 @@ def check_own_files(words: list[str], error: Exception) -> None:
 
 
 def _problem(file: Path, is_primary: bool = False) -> str | None:
-    """Return the message for a file; None if nothing is wrong, or if it is not YAML, which Hydra reports well."""
+    """Return the message for a file; None if nothing is wrong, or if it is not YAML: Hydra says that well."""
     try:
         content = OmegaConf.load(file)
     except yaml.YAMLError:
         return None
     except UnicodeDecodeError:
         return f"{file}: is not text in UTF-8"
+    except OmegaConfBaseException as error:  # for example, an interpolation that does not end
+        return f"{file}: {first_line(error)}"
     except RecursionError:
         return f"{file}: contains itself (an alias, *name, inside of its anchor, &name)"
     except OSError as error:
@@ -54,7 +60,7 @@ def _problem(file: Path, is_primary: bool = False) -> str | None:
     assert isinstance(plain, dict)
     defaults = plain.get("defaults")
     if is_primary and defaults is None:
-        return f"{file}: has no defaults list; begin it with the lines defaults:, - train and - _self_"
+        return f"{file}: has no defaults list; begin it with defaults: [train, _self_]"
     if defaults is not None and not isinstance(defaults, list):
         return f"{file}: defaults: must be a list of configuration files"
     if file.stem in (defaults or ()):

@@ -20,15 +20,15 @@ def index_ratings(
     """Return ratings by index.
 
     Args:
-        ratings: from what was rated (or from who rated) to ratings, which are numbers or text with a number.
+        ratings: a mapping or pairs of an item (or user) and its rating, a number or text with a number.
         to_index: returns the index of a raw id or title.
         scale: the lowest and the highest rating.
         kind: "item" or "user", for error messages.
 
     Raises:
         UnknownIdError: an id is unknown, or several items match a title.
-        DataError: there are no pairs of an id and a rating, a rating is not a number or off the scale, or there are two
-            of one item or user.
+        DataError: `ratings` does not consist of pairs, a rating is not a number or off the scale, or an item or a user
+            has two.
     """
     by_index: dict[int, float] = {}
     low, high = scale
@@ -40,10 +40,7 @@ def index_ratings(
             f"list of ({kind}, rating)"
         ) from None
     for id, rating in pairs:
-        try:
-            index = to_index(id)
-        except TypeError:  # several ids
-            raise DataError(f"{kind} {shortened(id)}: must be one id") from None
+        index = _index_of(id, to_index, kind)
         given, shown = (shortened(value, quoted=False) for value in (id, rating))
         try:
             # Text is parsed as in a file; float() accepts more, such as 0_5.
@@ -62,7 +59,7 @@ def index_interactions(items: Iterable[Any], to_index: Callable[[Any], int]) -> 
     """Return 1 for each item index.
 
     Args:
-        items: raw ids or titles; an item that occurs several times counts once. The values of a mapping have no effect.
+        items: raw ids or titles; an item that occurs several times counts once. Of a mapping, the keys are used.
         to_index: returns the index of a raw id or title.
 
     Raises:
@@ -71,7 +68,7 @@ def index_interactions(items: Iterable[Any], to_index: Callable[[Any], int]) -> 
     """
     if isinstance(items, str) or not isinstance(items, Iterable):
         raise DataError(f"{shortened(items)}: give a list of items, even of one")
-    return {to_index(item): 1.0 for item in items}
+    return {_index_of(item, to_index, "item"): 1.0 for item in items}
 
 
 def given_features(features: Mapping[str, Any] | pd.Series | None) -> dict[Any, Any]:
@@ -81,13 +78,21 @@ def given_features(features: Mapping[str, Any] | pd.Series | None) -> dict[Any, 
         features: by column, such as a row of a table; None: none.
 
     Raises:
-        DataError: they have no names.
+        DataError: `features` is not a mapping.
     """
     if features is None:
         return {}
     if not _is_mapping(features):
         raise DataError(f"features: {type_of(features)} has no names; give {{column: value}}")
+    # For a list of values, pd.isna returns an array.
     return {column: value for column, value in features.items() if pd.isna(value) is not True}
+
+
+def _index_of(id: Any, to_index: Callable[[Any], int], kind: str) -> int:
+    try:
+        return to_index(id)
+    except TypeError:  # a list of ids, for example
+        raise DataError(f"{kind} {shortened(id)}: must be one id") from None
 
 
 def _is_mapping(given: object) -> "TypeIs[Mapping[Any, Any] | pd.Series]":

@@ -11,15 +11,15 @@ from typing import Any
 
 from recsys.errors import Stopped
 
-# Signals that stop a run after the current step, with its state saved: Ctrl-C, a scheduler (preemption, end
-# of a container), and Slurm's --signal=USR1@90.
+# Signals that stop a run after the current step, with its state saved: SIGINT is Ctrl-C, SIGTERM comes from a scheduler
+# (preemption, end of a container), and SIGUSR1 from Slurm's --signal=USR1@90.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-FIRST_PROCESS = "RECSYS_FIRST_PROCESS"  # environment variable: its number
+FIRST_PROCESS = "RECSYS_FIRST_PROCESS"  # environment variable: the process id of the first process of a run
 INTERRUPTED = "interrupted by Ctrl-C"
 
 
 def exit_on_signals() -> None:
-    """End the process at once, with one line, on a signal: for a command that has nothing to save or to clean up.
+    """Set handlers that end the process at once, with one line; a run and a sweep replace them while they last.
 
     Signals that the parent process ignores stay ignored.
     """
@@ -29,7 +29,7 @@ def exit_on_signals() -> None:
 
 
 def is_unhandled(number: signal.Signals) -> bool:
-    """Return whether a signal ends the process at once, by default or by `exit_on_signals`."""
+    """Return whether the handler of a signal is the default, or that of `exit_on_signals`."""
     return signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _exit_at_once)
 
 
@@ -45,11 +45,14 @@ def _exit_at_once(number: int, frame: FrameType | None) -> None:
 def raise_on_signals(
     numbers: Iterable[signal.Signals], stopped: Callable[[signal.Signals], Stopped]
 ) -> Iterator[None]:
-    """Turn signals into `Stopped` during the block, whatever error the interruption causes in it.
+    """Turn signals into `Stopped`, whatever error the interruption causes in the block, or even if it causes none.
 
     Args:
         numbers: the signals.
         stopped: returns the error for the signal that was received.
+
+    Raises:
+        Stopped: a signal was received.
     """
     received: signal.Signals | None = None
 
@@ -61,13 +64,16 @@ def raise_on_signals(
     previous: dict[signal.Signals, Any] = {}
     try:
         for number in numbers:
-            with suppress(ValueError):  # not in the main thread, where alone handlers can be set
+            with suppress(ValueError):  # handlers can be set in the main thread only
                 previous[number] = signal.signal(number, stop)
         yield
     except BaseException:  # in OmegaConf, for example, the exception of the handler causes others
         if received is None:
             raise
         raise stopped(received) from None
+    else:
+        if received is not None:
+            raise stopped(received)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# configure_log and setup_globals: a launcher sets up logging and resolvers as Hydra's own do; Hydra has no
-# other module for them. JobReturn and JobStatus are what a launcher returns.
+# A launcher sets up logging and resolvers as Hydra's own do, and returns a JobReturn per job. hydra.core.utils is
+# internal, but Hydra has no public module with these names.
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -41,18 +41,19 @@ def launch(
     """Validate every job, then run them.
 
     Args:
-        context: Hydra's, for composing.
+        context: Hydra's; its loader composes the configurations of the jobs.
         config: the configuration of the sweep.
         job_overrides: one list per job.
         first: the number of the first job.
         run: runs jobs, given the configuration of the first.
-        is_search: whether this is a batch of a search, which holds the folder and writes the leaderboard.
+        is_search: whether this is a batch of a search, whose caller has locked the folder and writes the leaderboard.
 
     Returns:
-        Hydra's record of each job; its return value is the objective as a value to minimise.
+        Hydra's record of each job; the return value in it is the objective as a value to minimise, or an error.
 
     Raises:
-        ConfigError: a job is not valid, the folder is used, or a resumed sweep had other jobs.
+        ConfigError: a job is not valid, the folder is used, or holds the result of another job.
+        Stopped: a signal has stopped the sweep.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
@@ -66,16 +67,7 @@ def launch(
         for number, (overrides, cfg) in enumerate(zip(job_overrides, configs, strict=True), first)
     ]
     for job in jobs:
-        is_folder = job.folder.is_dir() and not job.folder.is_symlink()
-        if os.path.lexists(job.folder) and not is_folder and not job.is_done():
-            raise ConfigError(
-                f"{job.folder}: is a file or a link, not the folder of job {job.number}; remove it"
-            )
-        if (job.folder / RESULT).is_file() and not job.is_done():
-            raise ConfigError(
-                f"sweep.resume={folder}: job {job.number} of this sweep had other overrides "
-                f"({read_json(job.folder / RESULT).get('overrides')!s:.200}); repeat the original command"
-            )
+        _check_job_folder(job)
     if is_search:
         outcomes = run(jobs, configs[0])
     else:
@@ -89,6 +81,25 @@ def launch(
         write_leaderboard(folder, configs[0])
     by_number = {outcome.job.number: outcome for outcome in outcomes}
     return [job_return(job, cfg, by_number.get(job.number)) for job, cfg in zip(jobs, configs, strict=True)]
+
+
+def _check_job_folder(job: Job) -> None:
+    """Check that a job can write to its folder.
+
+    Raises:
+        ConfigError: it is a file or a link, or has the result of another job.
+    """
+    folder = job.folder
+    if job.is_done():
+        return
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        raise ConfigError(f"{folder}: is a file or a link, not the folder of job {job.number}; remove it")
+    if (folder / RESULT).is_file():
+        raise ConfigError(
+            f"{folder}: job {job.number} of the sweep in this folder had other overrides "
+            f"({read_json(folder / RESULT).get('overrides')!s:.200}); repeat the original command, or choose another "
+            "output_dir"
+        )
 
 
 def check_sweep(config: DictConfig) -> None:
@@ -107,10 +118,12 @@ def check_sweep(config: DictConfig) -> None:
         for override in swept_overrides(config):
             if not override.is_discrete_sweep():
                 raise ConfigError(
-                    f"{override.input_line}: a grid has no intervals; hydra/sweeper=optuna searches them"
+                    f"{override.input_line}: a grid cannot sweep an interval; use hydra/sweeper=optuna"
                 )
     if config.sweep.average and not is_grid:
-        raise ConfigError("sweep.average=true: the trials of a search are different networks; average seeds")
+        raise ConfigError(
+            "sweep.average=true: the trials of a search are different networks; average a sweep over seeds"
+        )
     resumed, chosen = config.sweep.resume, config.output_dir
     if resumed is not None:
         if not (expanded(resumed) / SWEEP).is_file():
@@ -127,11 +140,11 @@ def hold_sweep(config: DictConfig, first: int = 0) -> Iterator[None]:
 
     Args:
         config: the configuration of the sweep.
-        first: the number of the first job; above 0, the sweep was begun by this process.
+        first: the number of the first job; above 0 for a later batch of a sweep of this process.
 
     Raises:
         ConfigError: another process runs this sweep, or a new sweep was given the folder of another.
-        Stopped: with how to resume.
+        Stopped: a signal has stopped the sweep; the message says how to resume it.
     """
     folder = Path(config.hydra.sweep.dir).absolute()
     keys = [override.get_key_element().lstrip("+") for override in swept_overrides(config)]
@@ -158,31 +171,26 @@ def discard_refused(folder: Path, created: Sequence[Path]) -> None:
 
     Args:
         folder: the folder of the sweep.
-        created: it and its parents, as far as they did not exist before; the innermost first.
+        created: the folders that Hydra creates: this one and its parents, the innermost first.
     """
     if not (folder / SWEEP).exists():
         with suppress(OSError):
-            if [child.name for child in folder.iterdir()] == [MULTIRUN]:
-                (folder / MULTIRUN).unlink()
+            (folder / MULTIRUN).unlink(missing_ok=True)
             remove_empty(created)
 
 
 @contextmanager
-def _stop_on_signal(how: str) -> Iterator[None]:
-    """Stop the jobs of a sweep on the signals that stop a run.
-
-    Raises:
-        Stopped: with how to resume.
-    """
+def _stop_on_signal(how_to_resume: str) -> Iterator[None]:
+    """Raise `Stopped` on the signals that stop a run, unless they are ignored."""
 
     def stopped(number: signal.Signals) -> Stopped:
-        return Stopped(f"stopped by {number.name}; to resume: {how}", number)
+        return Stopped(f"stopped by {number.name}; to resume: {how_to_resume}", number)
 
-    heeded = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    not_ignored = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     try:
-        with raise_on_signals(heeded, stopped):
+        with raise_on_signals(not_ignored, stopped):
             yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # outside of the main thread, handlers cannot be set
         raise stopped(signal.SIGINT) from None
 
 
@@ -192,6 +200,6 @@ def job_return(job: Job, config: DictConfig, outcome: Outcome | None) -> JobRetu
     if outcome is not None and outcome.value is not None:
         record.status, record.return_value = JobStatus.COMPLETED, outcome.value
     else:
-        reason = outcome.error if outcome is not None else "not run, because the sweep was stopped"
+        reason = outcome.error if outcome is not None else "did not finish, because the sweep was stopped"
         record.status, record.return_value = JobStatus.FAILED, TrainingError(f"job {job.number}: {reason}")
     return record

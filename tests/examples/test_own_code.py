@@ -172,7 +172,7 @@ def test_broken_yaml_of_the_user_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "has no defaults list; begin it with the lines defaults:, - train and - _self_"),
+        (b"", "has no defaults list; begin it with defaults: [train, _self_]"),
         (b"seed: \xff", "is not text in UTF-8"),
         (b"- train", "must consist of keys and values"),
         (b"5", "must consist of keys and values"),
@@ -180,6 +180,7 @@ def test_broken_yaml_of_the_user_is_one_line(tmp_path: Path) -> None:
         (b"defaults: [train, _self_]\nhydra: 5", "hydra: must consist of keys and values"),
         (b"defaults: [mine]", "its defaults list contains the file itself"),
         (b"defaults: [train]\nseed: &a [*a]", "contains itself"),
+        (b"defaults: [train]\nseed: ${", "no viable alternative at input"),
     ],
 )
 def test_a_configuration_file_of_the_user_is_named(content: bytes, message: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import recsys.inference.titles
 from recsys.data.sources.synthetic import Synthetic
 from recsys.errors import DataError, RunError, UnknownIdError
 from recsys.inference import fold_in
+from recsys.inference.given_ratings import index_interactions
 from recsys.inference.recommender import Recommender
 from recsys.runs.load import load_run
 from recsys.runs.ratings import load_ratings
@@ -240,6 +241,12 @@ def test_wrong_ratings_of_a_new_item(recommender: Recommender) -> None:
     ):
         with pytest.raises((DataError, UnknownIdError), match=message):
             recommender.fold_in_item(ratings)
+
+
+def test_an_interaction_is_one_id() -> None:
+    assert index_interactions(["1", "2", "1"], int) == {1: 1.0, 2: 1.0}
+    with pytest.raises(DataError, match=r"item '\[7, 8\]': must be one id"):
+        index_interactions([[7, 8]], int)
 
 
 def test_wrong_ratings_of_a_new_user(recommender: Recommender) -> None:

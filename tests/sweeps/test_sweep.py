@@ -131,7 +131,7 @@ def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_
     assert [result_in(sweep / job)["seed"] for job in "012345"] == [1, 2, 3, 4, 5, 6]
     other = ["model.fault=slow", "seed=6,5,4", "batch_size=500,600", f"sweep.resume={sweep}"]
     errors = run("train", "-m", *arguments, *other, code=1, **environment).stderr
-    assert "job 0 of this sweep had other overrides" in errors
+    assert "job 0 of the sweep in this folder had other overrides" in errors
     assert result_in(sweep / "0")["seed"] == 1, "a refused start loses no results"
     assert read_json(sweep / "sweep.json") == before, "nor the record of the sweep"
     with lock_folder(sweep, ""):
@@ -161,7 +161,7 @@ def test_a_killed_sweep_is_resumed_without_repeating_a_finished_job(faulty, tmp_
         (["seed=1,2", "hydra.launcher.jobs=0"], ["hydra.launcher.jobs=0: should be greater than 0"]),
         (["hardware=ddp,auto"], ["job 0: hardware.devices=2: all jobs of a sweep must share one value (1)"]),
         (["output_dir=x,y"], ["job 0: output_dir=x: all jobs", "job 1: output_dir=y: all jobs"]),
-        (["optimizer.lr=interval(0,1)"], ["a grid has no intervals; hydra/sweeper=optuna searches them"]),
+        (["optimizer.lr=interval(0,1)"], ["a grid cannot sweep an interval; use hydra/sweeper=optuna"]),
     ],
 )
 def test_a_refused_sweep_leaves_nothing(arguments: list[str], messages: list[str], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ def test_an_error_that_a_signal_causes_does_not_hide_it(tmp_path: Path) -> None:
         interrupted()
     with pytest.raises(AttributeError), stopped_by_signals(tmp_path):
         raise AttributeError
+    with pytest.raises(Stopped), stopped_by_signals(tmp_path), suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
 
 
 class Send(pl.Callback):
