@@ -5,7 +5,7 @@ import re
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from recsys.runs.folder import hydra_quoted
+from recsys.runs.folder import as_utf8, hydra_quoted
 
 
 def quote_for_hydra(override: str) -> str:
@@ -22,13 +22,13 @@ def quote_for_hydra(override: str) -> str:
     """
     key, _, value = override.partition("=")
     if key == "where" and value not in ("", "null"):
-        return f"{key}={hydra_quoted(_as_utf8(value))}"
+        return f"{key}={hydra_quoted(as_utf8(value))}"
     if not value or value[0] in "'\"" or value == "null" or override.startswith("-"):
         return override
     if key == "data.separator":
         return f"{key}={hydra_quoted(value)}"
     if key in ("item", "user"):
-        return f"{key}={hydra_quoted(_as_utf8(value.strip()))}"
+        return f"{key}={hydra_quoted(as_utf8(value.strip()))}"
     if key == "genres" and value[0] == "[" and value[-1] == "]" and '"' not in value and "['" not in value:
         return f"genres=[{','.join(hydra_quoted(name.strip()) for name in value[1:-1].split(',') if name)}]"
     if re.fullmatch(r"[\w/.,+-]*", value, re.ASCII) or _can_parse(override):
@@ -43,14 +43,6 @@ def quote_for_hydra(override: str) -> str:
     values = [_quoted(part.strip(" \t")) for part in re.split(r"(?<!\\),", value)]
     quoted = f"{key}={','.join(values)}"
     return quoted if _can_parse(quoted) else override  # Hydra's error message then shows what the user typed
-
-
-def _as_utf8(text: str) -> str:
-    """Return an argument as the terminal sent it; with LC_ALL=POSIX, Python reads it as ASCII."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8")
-    except UnicodeError:
-        return text
 
 
 def _quoted(value: str) -> str:

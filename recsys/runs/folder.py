@@ -177,8 +177,20 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
+    text = json.dumps(content, indent=2, allow_nan=False)
+    if r"\ud" in text:  # maybe surrogates: with LC_ALL=POSIX, Python reads arguments as ASCII
+        plain = json.loads(as_utf8(json.dumps(content, allow_nan=False, ensure_ascii=False)))
+        text = json.dumps(plain, indent=2)
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def as_utf8(text: str) -> str:
+    """Return a text without surrogates: those of bytes that Python could not decode become the characters they are."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:

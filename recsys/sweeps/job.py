@@ -18,6 +18,7 @@ from recsys.runs.folder import (
     FAILED,
     JOB_LOG,
     RESULT,
+    as_utf8,
     hydra_quoted,
     is_run,
     read_json,
@@ -66,7 +67,8 @@ class Job:
     def is_done(self) -> bool:
         """Return whether an earlier start of the sweep has finished this job, with the same overrides."""
         result = self.folder / RESULT
-        return result.is_file() and read_json(result).get("overrides") == list(self.overrides)
+        own = [as_utf8(override) for override in self.overrides]
+        return result.is_file() and read_json(result).get("overrides") == own
 
     def can_resume(self) -> bool:
         """Return whether an earlier start of this job, with the same overrides, saved a state to resume."""

@@ -153,7 +153,7 @@ def _ratings(
     on_bad_rows: OnBadRows,
 ) -> tuple[pd.DataFrame, int]:
     """Read the ratings of a file in an archive, and return them with the number of dropped rows."""
-    info = _member(file, member)
+    info = checked_member(file, member)
     text = TextSource(f"{Path(str(file.filename)).name}: {member}", info.file_size, lambda: file.open(info))
     with _report_damage(file, member):
         return read_ratings(text, fmt, scale, on_bad_rows)
@@ -161,16 +161,17 @@ def _ratings(
 
 def _read(file: zipfile.ZipFile, member: str) -> bytes:
     """Return the content of a file in an archive."""
-    info = _member(file, member)
+    info = checked_member(file, member)
     with _report_damage(file, member):
         return file.read(info)
 
 
-def _member(file: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+def checked_member(file: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
     """Return the entry of a file in an archive.
 
     Raises:
-        DataError: there is no such file, or its size is implausible (a zip bomb).
+        DataError: there is no such file, its size is implausible (a zip bomb), or it is packed with bzip2 or LZMA,
+            which zipfile unpacks without a limit, whatever the claimed size.
     """
     try:
         info = file.getinfo(member)
@@ -180,6 +181,11 @@ def _member(file: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
     if file.namelist().count(member) > 1:
         raise DataError(
             f"{file.filename}: holds {member} more than once. Delete the file to download it again"
+        )
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(
+            f"{file.filename}: {member} is packed with method {info.compress_type}, and only stored and deflated files "
+            "are read. Delete the file to download it again"
         )
     compressed = min(info.compress_size, Path(str(file.filename)).stat().st_size)  # it may claim to be larger
     if info.file_size > min(MAX_MEMBER_SIZE, MAX_COMPRESSION_RATIO * (compressed + 1000)):

@@ -20,9 +20,10 @@ import requests
 from filelock import FileLock
 
 from recsys.atomic import NO_ROOM, flush
+from recsys.data.sources.archive import checked_member
 from recsys.data.sources.package import copy_from_package
 from recsys.data.sources.transfer import received_bytes, transfer
-from recsys.errors import DownloadError, first_line, named_line, shortened
+from recsys.errors import DataError, DownloadError, first_line, named_line, shortened
 from recsys.paths import expanded
 
 log = logging.getLogger(__name__)
@@ -210,13 +211,25 @@ def _verify(copy: Path, archive: Archive, verify: bool) -> tuple[bool, str]:
     with zipfile.ZipFile(copy) as file:
         wrong = [member for member in archive.members if member not in names]
         for member, sha256 in archive.members.items():
-            if member in names and _digest(file.open(member), "sha256") != sha256:
+            if member in names and member_digest(file, member) != sha256:
                 wrong.append(member)
     if not archive.members or wrong:
         difference = f"; {wrong[0]} is not the original" if wrong else ""
         raise DownloadError(f"md5 is {md5}, {archive.md5} expected{difference}")
     verified = ", ".join(Path(member).name for member in archive.members)
     return False, f"sha256 of {verified} matches; its other files are not verified"
+
+
+def member_digest(file: zipfile.ZipFile, member: str) -> str:
+    """Return the sha256 of a file in an archive.
+
+    Raises:
+        DownloadError: the file is too large, or packed in a way that is not read.
+    """
+    try:
+        return _digest(file.open(checked_member(file, member)), "sha256")
+    except DataError as problem:
+        raise DownloadError(str(problem)) from None
 
 
 def _existing(archive: Archive, original: Path, other: Path, verify: bool) -> Path | None:
