@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import Trial
 
+MAX_NUMBER = 10**6  # of a pruner's arguments, which are steps or counts
+
 
 def trial_of(folder: Path, trust: Trust = False) -> "Trial | None":
     """Return the Optuna trial of a run, for reporting and pruning.
@@ -71,6 +73,9 @@ def _build_pruner(options: object, sweep_file: Path) -> "BasePruner":
     """
     from optuna.pruners import BasePruner
 
+    numbers = options.values() if isinstance(options, dict) else ()
+    if any(isinstance(number, int | float) and abs(number) > MAX_NUMBER for number in numbers):
+        raise RunError(f"{sweep_file}: pruner: a number is above {MAX_NUMBER:,}")
     try:
         pruner = instantiate(options)
     except InstantiationException as error:

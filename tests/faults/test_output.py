@@ -101,7 +101,9 @@ def test_commands_on_a_machine_without_unicode(command: str) -> None:
     assert done.stdout.isascii()
     assert "Traceback" not in done.stderr
     if command == "train":
-        assert result_in(Path("ünï"))["status"] == "completed"
+        assert result_in(Path("ünï"))["data"]["name"] == "Jürgen"
+        assert shell("recsys recommend run=ünï user=1 min_ratings=0").returncode == 0
+        assert "Jürgen" in shell("recsys compare dir=ünï").stdout
 
 
 def test_our_files_are_read_in_utf_8_whatever_the_locale() -> None:
