@@ -10,8 +10,8 @@ from recsys.cli.words import value_of
 from recsys.errors import ConfigError, UserError, first_line
 from recsys.paths import expanded
 
-# What composing raises for files that are not text, or whose content is no mapping or endless.
-OF_UNREADABLE_FILES = (ValueError, OSError, RecursionError)
+# Raised by composing files that are not text, or whose content is endless or not a mapping.
+UNREADABLE_FILE_ERRORS = (ValueError, OSError, RecursionError)
 
 
 def check_own_files(words: list[str], error: Exception) -> None:
@@ -31,7 +31,7 @@ def check_own_files(words: list[str], error: Exception) -> None:
         return
     primary = expanded(folder) / f"{(name or '').removesuffix('.yaml')}.yaml"
     problem = _problem(primary, is_primary=True) if primary.is_file() else None
-    if problem is None and isinstance(error, OF_UNREADABLE_FILES):
+    if problem is None and isinstance(error, UNREADABLE_FILE_ERRORS):
         files = (file for file in sorted(expanded(folder).rglob("*.yaml")) if file.is_file())
         problem = next(filter(None, map(_problem, files)), None)
     if problem is not None:

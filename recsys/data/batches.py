@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.data.dataset import Dataset
+from recsys.data.seeds import seed_for
 from recsys.data.splits import Rows
-from recsys.seeds import seed_for
 
 EVALUATION_BATCH = 16_384  # no activations are kept for a backward pass, so larger batches fit into memory
 

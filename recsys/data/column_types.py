@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+ID_TYPES = "ids must be whole numbers or text"  # in messages about other types
+
 
 def is_text(kind: pa.DataType) -> bool:
     """Return whether a type is that of text, also as a dictionary."""

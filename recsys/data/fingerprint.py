@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from recsys.data.features import FeatureMatrix
-from recsys.data.ids import CHUNK, IdMap
+from recsys.data.ids import CHUNK
 
 if TYPE_CHECKING:
     from recsys.data.dataset import Dataset
@@ -24,19 +24,12 @@ def fingerprint(dataset: "Dataset") -> str:
     Titles are not part of it, nor are columns of tables that are not features.
     """
     digest = hashlib.sha256(dataset.sha256.encode())
-    for ids, features, table, columns in (
-        (dataset.user_ids, dataset.user_features, dataset.user_table, ["gender", "age", "occupation"]),
-        (dataset.item_ids, dataset.item_features, dataset.item_table, ["year", "genres"]),
-    ):
-        digest.update(_bytes_of(ids))
-        digest.update(_feature_bytes(features, table.reindex(columns=columns)))
+    digest.update(hash_rows(dataset.user_ids.ids, dataset.item_ids.ids).encode())
+    digest.update(_feature_bytes(dataset.user_features, dataset.user_table))
+    digest.update(
+        _feature_bytes(dataset.item_features, dataset.item_table.reindex(columns=["year", "genres"]))
+    )
     return digest.hexdigest()
-
-
-def _bytes_of(ids: IdMap) -> bytes:
-    if ids.ids.dtype.kind in "iu":
-        return ids.ids.astype(np.int64).tobytes()
-    return "\0".join(ids.ids.tolist()).encode()  # text ids do not contain \0
 
 
 def _feature_bytes(features: FeatureMatrix | None, table: pd.DataFrame) -> bytes:

@@ -177,12 +177,10 @@ def write_failure(folder: Path, error: BaseException, overrides: list[str]) -> N
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
-    text = json.dumps(content, indent=2, allow_nan=False)
-    if r"\ud" in text:  # maybe surrogates: with LC_ALL=POSIX, Python reads arguments as ASCII
-        plain = json.loads(as_utf8(json.dumps(content, allow_nan=False, ensure_ascii=False)))
-        text = json.dumps(plain, indent=2)
+    # With LC_ALL=POSIX, arguments have surrogates, which are not valid in JSON.
+    plain = json.loads(as_utf8(json.dumps(content, allow_nan=False, ensure_ascii=False)))
     with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
 
 def as_utf8(text: str) -> str:

@@ -45,7 +45,7 @@ def _exit_at_once(number: int, frame: FrameType | None) -> None:
 def raise_on_signals(
     numbers: Iterable[signal.Signals], stopped: Callable[[signal.Signals], Stopped]
 ) -> Iterator[None]:
-    """Turn signals into `Stopped`, whatever error the interruption causes in the block, or even if it causes none.
+    """Turn signals into `Stopped`, also if the interruption causes another error in the block, or none.
 
     Args:
         numbers: the signals.

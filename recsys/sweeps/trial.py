@@ -7,9 +7,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from recsys.errors import RunError, first_line
-from recsys.runs.folder import SWEEP
+from recsys.runs.folder import MAX_JSON_SIZE, SWEEP
 from recsys.runs.outcome import Sweep, read_record
 from recsys.runs.trust import Trust, check_trusted
+from recsys.runs.walk import walk
 from recsys.sweeps.journal import JOURNAL, STUDY, journal_errors, open_storage
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ def _build_pruner(options: object, sweep_file: Path) -> "BasePruner":
     """
     from optuna.pruners import BasePruner
 
-    numbers = options.values() if isinstance(options, dict) else ()
-    if any(isinstance(number, int | float) and abs(number) > MAX_NUMBER for number in numbers):
-        raise RunError(f"{sweep_file}: pruner: a number is above {MAX_NUMBER:,}")
+    for _, value in walk(options, MAX_JSON_SIZE):
+        if isinstance(value, int | float) and abs(value) > MAX_NUMBER:
+            raise RunError(f"{sweep_file}: pruner: a number is above {MAX_NUMBER:,}")
     try:
         pruner = instantiate(options)
     except InstantiationException as error:

@@ -17,10 +17,10 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch.optim import Optimizer
 
 from recsys.data.datamodule import MovieLensDataModule
+from recsys.data.seeds import seed_for
 from recsys.models.base import RatingNetwork
 from recsys.runs.checkpoint import make_metadata
 from recsys.runs.folder import CHECKPOINTS
-from recsys.seeds import seed_for
 from recsys.training.auto_loss import choose_loss
 from recsys.training.callbacks.cycle_end import (
     CycleEndCheckpoint,

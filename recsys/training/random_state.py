@@ -7,8 +7,8 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Generator, Tensor
 
+from recsys.data.seeds import seed_for
 from recsys.errors import RunError
-from recsys.seeds import seed_for
 
 
 class RandomState:

@@ -292,10 +292,12 @@ def test_a_journal_that_is_a_pipe_is_told(tmp_path: Path) -> None:
 def test_a_pruner_that_computes_for_ever_is_refused(tmp_path: Path) -> None:
     """Optuna computes reduction_factor ** min_early_stopping_rate, which has a billion digits."""
     pruner = {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_early_stopping_rate": 3 * 10**9}
-    (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": pruner}))
+    inside = {"_target_": "optuna.pruners.PatientPruner", "wrapped_pruner": pruner, "patience": 1}
     open_study(tmp_path, options(1)).ask()
-    with pytest.raises(RunError, match=r"sweep\.json: pruner: a number is above 1,000,000"):
-        trial_of(tmp_path / "0")
+    for recorded in (pruner, inside):
+        (tmp_path / "sweep.json").write_text(json.dumps({"swept": [], "pruner": recorded}))
+        with pytest.raises(RunError, match=r"sweep\.json: pruner: a number is above 1,000,000"):
+            trial_of(tmp_path / "0", trust=True)
 
 
 @pytest.mark.parametrize("pruner", [{"a": 1}, {"_target_": "optuna.samplers.RandomSampler"}])

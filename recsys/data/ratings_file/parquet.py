@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
-from recsys.data.column_types import is_number, is_text, value_of
+from recsys.data.column_types import ID_TYPES, is_number, is_text, value_of
 from recsys.data.ids import MAX_ID_LENGTH, text_id_problem
 from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat
 from recsys.data.ratings_file.integer_ids import to_integers_if_possible
@@ -126,7 +126,7 @@ def _check_types(path: Path, fmt: RatingsFormat) -> None:
             is_time = is_plain_number or pa.types.is_date(plain) or pa.types.is_timestamp(plain)
             is_usable, wanted = is_time or is_text(plain), "times must be whole numbers, timestamps or dates"
         else:
-            is_usable, wanted = is_plain_number or is_text(plain), "ids must be whole numbers or text"
+            is_usable, wanted = is_plain_number or is_text(plain), ID_TYPES
         if not is_usable:
             raise DataError(f"{path}: column {shortened(name)} has the type {kind}; {wanted}")
 

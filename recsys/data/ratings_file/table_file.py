@@ -80,8 +80,19 @@ def join(
     """
     if len(contents) == 1:
         rows = combine(contents[0].rows, duplicates)
-        rows["timestamp"] //= MICROSECONDS
-        return rows, (len(rows),)
+        lengths: tuple[int, ...] = (len(rows),)
+    else:
+        together = _concatenated(contents, duplicates, advice)
+        rows = combine(together, duplicates)
+        if dropped := len(together) - len(rows):
+            log.info("data.path: %d of %d rows repeat user and item", dropped, len(together))
+        lengths = tuple(np.bincount(rows.pop("part"), minlength=len(contents)).tolist())
+    rows["timestamp"] //= MICROSECONDS
+    return rows, lengths
+
+
+def _concatenated(contents: Sequence[Content], duplicates: Duplicates, advice: str) -> pd.DataFrame:
+    """Return the rows of all files, with the number of the file in the column part; see `join`."""
     tables = [content.rows.assign(part=part) for part, content in enumerate(contents)]
     for side in ("user", "item"):
         if len({table[side].dtype.kind in "iu" for table in tables}) > 1:  # all ids become text
@@ -95,9 +106,4 @@ def join(
             names = " and ".join(contents[part].name for part in found)
             pair = f"user {shortened(user, quoted=False)} and item {shortened(item, quoted=False)}"
             raise DataError(f"data.path: {pair} are in {names}{advice}")
-    n = len(rows)
-    rows = combine(rows, duplicates)
-    if len(rows) < n:
-        log.info("data.path: %d of %d rows repeat user and item", n - len(rows), n)
-    rows["timestamp"] //= MICROSECONDS
-    return rows, tuple(np.bincount(rows.pop("part"), minlength=len(tables)).tolist())
+    return rows

@@ -1,6 +1,7 @@
 """Times of ratings: whole numbers since 1970 in any unit, or dates in ISO 8601 notation.
 
-Readers return numbers as they are in the file (int64), and dates as datetime64[us]."""
+Readers return numbers as they are in the file (int64), and dates as datetime64[us].
+"""
 
 from typing import NamedTuple
 
@@ -85,11 +86,10 @@ def with_exact_times(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     times = rows["timestamp"].to_numpy()
     exact = times.astype(np.int64) if times.dtype == DATES else _to_microseconds(times, name)
     rows["timestamp"] = exact
-    seconds = exact // MICROSECONDS
     if not (exact % MICROSECONDS).any():
         return rows
     order = np.empty(len(rows), np.int64)
-    order[np.argsort(seconds, kind="stable")] = np.argsort(exact, kind="stable")
+    order[np.argsort(exact // MICROSECONDS, kind="stable")] = np.argsort(exact, kind="stable")
     return rows.take(order).reset_index(drop=True)
 
 

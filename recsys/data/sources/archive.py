@@ -171,7 +171,7 @@ def checked_member(file: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
 
     Raises:
         DataError: there is no such file, its size is implausible (a zip bomb), or it is packed with bzip2 or LZMA,
-            which zipfile unpacks without a limit, whatever the claimed size.
+            which zipfile unpacks without a limit, regardless of the claimed size.
     """
     try:
         info = file.getinfo(member)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, csv, parquet
 
-from recsys.data.column_types import is_list, is_number, is_text
+from recsys.data.column_types import ID_TYPES, is_list, is_number, is_text
 from recsys.data.ids import text_id_problem
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import RatingsFormat, TextSource
@@ -24,7 +24,6 @@ from recsys.errors import DataError, first_line, listed, os_error_as_data_error,
 MAX_COLUMNS = 2000
 MIN_LIMIT = 2**24  # characters of a column that are possible in any file
 BLOCK_SIZE = 2**26  # bytes of text; a field must fit into a block
-ID_TYPES = "ids must be whole numbers or text"
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +87,10 @@ def _with_dates(table: pa.Table, title: str | None) -> pa.Table:
 
 
 def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
-    """Read the columns of types that can be used. Texts are read as dictionaries, which take no more memory than the
-    file: Parquet stores equal texts once."""
+    """Read the columns of types that can be used.
+
+    Texts are read as dictionaries, which take no more memory than the file: Parquet stores equal texts once.
+    """
     _require_column(parquet_columns(path), id_name, path, key)
     try:
         with parquet.ParquetFile(path) as file:

@@ -62,8 +62,7 @@ class FileTracker(Tracker):
         change: dict[str, Any] = {"save_dir": str(folder)}
         if step is not None and issubclass(get_class(self._node["_target_"]), TensorBoardLogger):
             change["purge_step"] = step
-        if not folder.resolve().is_relative_to(self.run.folder.resolve()):
-            raise ConfigError(f"{self._key}: would write to {folder}, which is outside of the run folder")
+        self._require_inside(folder, self.run.folder)
         if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
             number = 1 + len(list(folder.glob("metrics-*.csv")))
             metrics.replace(folder / f"metrics-{number}.csv")
@@ -77,10 +76,8 @@ class FileTracker(Tracker):
                 raise TypeError(f"a {type(logger).__name__} is not a logger")
         except Exception as error:  # arguments of a class of Lightning, which does not check them
             raise ConfigError(f"{self._key}: {first_line(error.__cause__ or error)}") from None
-        if logger.log_dir and not Path(logger.log_dir).resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(
-                f"{self._key}: would write to {logger.log_dir}, which is outside of the run folder"
-            )
+        if logger.log_dir:
+            self._require_inside(Path(logger.log_dir), folder)
         if isinstance(logger, TensorBoardLogger):
             try:
                 _ = logger.experiment  # opens the file, with arguments that the logger does not check
@@ -94,6 +91,10 @@ class FileTracker(Tracker):
                 logger.log_hyperparams(self.run.config)
         self._logger = logger
         return logger
+
+    def _require_inside(self, path: Path, folder: Path) -> None:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f"{self._key}: would write to {path}, which is outside of the run folder")
 
     def log_result(self, metrics: Mapping[str, float], shown: tuple[str, ...], step: int) -> None:
         """Add the final metrics, and the run's row of TensorBoard's HParams table.

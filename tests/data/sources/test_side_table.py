@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from support.repeated_text import ROWS, large_column, write_large
 
 from recsys.data.features import Options
 from recsys.data.sources.describe import describe_items
@@ -48,20 +49,8 @@ def test_all_types_of_text_describe_items_alike(kind: str, to_list, tmp_path: Pa
 @pytest.mark.parametrize("store_schema", [True, False])
 @pytest.mark.parametrize("kind", ["text", "list", "struct", "list of lists", "binary"])
 def test_equal_texts_in_parquet_do_not_fill_the_memory(kind: str, store_schema: bool, tmp_path: Path) -> None:
-    """A text of 1 MB in each of 2,000 rows is stored once."""
-    n = 2000
-    value = b"x" * 10**6 if kind == "binary" else "x" * 10**6
-    column = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array([value]))
-    offsets = pa.array(range(n + 1), pa.int32())
-    if "list" in kind:
-        column = pa.ListArray.from_arrays(offsets, column)
-    if kind == "list of lists":
-        column = pa.ListArray.from_arrays(offsets, column)
-    if kind == "struct":
-        column = pa.StructArray.from_arrays([column], ["inside"])
     path = tmp_path / "items.parquet"
-    table = pa.table({"item": range(n), "column": column})
-    parquet.write_table(table, path, dictionary_pagesize_limit=10**9, store_schema=store_schema)
+    write_large({"item": pa.array(range(ROWS)), "column": large_column(kind)}, path, store_schema)
     before = pa.total_allocated_bytes()
     pa.default_memory_pool().release_unused()
     if kind in ("text", "list"):

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from support.repeated_text import ROWS as ROWS_OF_LARGE
+from support.repeated_text import large_column, write_large
 
 from recsys.data.dataset import Dataset
 from recsys.data.sources.table import Table
@@ -320,20 +322,13 @@ def test_small_parquet_files_with_many_values_are_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("role", ["user", "item", "rating", "time"])
 @pytest.mark.parametrize("kind", ["text", "list", "binary"])
 def test_a_column_of_another_type_is_refused_before_it_is_read(kind: str, role: str, tmp_path: Path) -> None:
-    """A text of 1 MB in each of 2,000 rows is stored once, so the file has 1 MB."""
-    n = 2000
-    value = b"x" * 10**6 if kind == "binary" else "x" * 10**6
-    column = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array([value]))
-    if kind == "list":
-        column = pa.ListArray.from_arrays(pa.array(range(n + 1), pa.int32()), column)
-    columns = {name: pa.array(range(n)) for name in ("user", "item", "rating", "time")}
+    columns = {name: pa.array(range(ROWS_OF_LARGE)) for name in ("user", "item", "rating", "time")}
     path = tmp_path / "r.parquet"
-    options = {"dictionary_pagesize_limit": 10**9, "store_schema": False}
-    parquet.write_table(pa.table({**columns, role: column}), path, **options)
+    write_large({**columns, role: large_column(kind)}, path, store_schema=False)
     pa.default_memory_pool().release_unused()
     before = pa.total_allocated_bytes()
     with pytest.raises(DataError, match=f"column '{role}' has the type|row 1: {role} 'xxx"):
-        Table(str(path), time="time", scale=(0, n)).load()
+        Table(str(path), time="time", scale=(0, ROWS_OF_LARGE)).load()
     assert pa.total_allocated_bytes() - before < 10**8
 
 
