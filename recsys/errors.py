@@ -81,6 +81,18 @@ def type_of(value: object) -> str:
     return "None" if value is None else f"{article} {name}"
 
 
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, its cause, the cause of that, and so on.
+
+    Each is yielded once: the causes of errors of OmegaConf can form a circle.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if it has no message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

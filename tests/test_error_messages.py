@@ -1,7 +1,7 @@
 import pytest
 
 from recsys.cli.app import check_choices
-from recsys.errors import ConfigError, listed, shortened
+from recsys.errors import ConfigError, causes, listed, shortened
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,12 @@ def test_long_values_are_cut(value: object, quoted: bool, text: str) -> None:
 
 def test_integers_of_any_size_are_shown() -> None:
     assert shortened(10**5000, 5, quoted=False).startswith("0x31e... (")
+
+
+def test_causes_that_form_a_circle_are_yielded_once() -> None:
+    first, second, third = ValueError(), KeyError(), OSError()
+    first.__cause__, second.__context__, third.__cause__ = second, third, first
+    assert list(causes(first)) == [first, second, third]
 
 
 def test_long_lists_are_cut() -> None:

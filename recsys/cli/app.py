@@ -37,7 +37,7 @@ from recsys.cli.quoting import quote_for_hydra
 from recsys.cli.streams import output_error, set_up_streams
 from recsys.cli.words import check_words, options_first
 from recsys.config.option_files import options_of
-from recsys.errors import ConfigError, Pruned, Stopped, UserError, named_line, shortened
+from recsys.errors import ConfigError, Pruned, Stopped, UserError, causes, named_line, shortened
 from recsys.paths import conf_dir
 from recsys.runs.processes import INTERRUPTED, process_rank
 from recsys.terminal import print_line, set_up_tracebacks_and_warnings
@@ -138,12 +138,8 @@ def _is_raised_by_hydra(error: Exception) -> bool:
 
 def _exit_for(error: Exception, name: str, words: list[str]) -> NoReturn:
     """Print an error that the user can fix, and exit; raise any other."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(
-        cause, Stopped
-    ):  # OmegaConf wraps errors, also those of signals
-        cause = cause.__cause__ or cause.__context__
-    error = cause if isinstance(cause, Stopped) else error
+    stopped = (cause for cause in causes(error) if isinstance(cause, Stopped))  # OmegaConf wraps errors of signals
+    error = next(stopped, error)
     match error:
         case Stopped() if process_rank() > 0:
             sys.exit(0)  # the first process says why; any other code would make Lightning kill it before
