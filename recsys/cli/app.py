@@ -138,7 +138,8 @@ def _is_raised_by_hydra(error: Exception) -> bool:
 
 def _exit_for(error: Exception, name: str, words: list[str]) -> NoReturn:
     """Print an error that the user can fix, and exit; raise any other."""
-    stopped = (cause for cause in causes(error) if isinstance(cause, Stopped))  # OmegaConf wraps errors of signals
+    # OmegaConf wraps errors, also those of signals.
+    stopped = (cause for cause in causes(error) if isinstance(cause, Stopped))
     error = next(stopped, error)
     match error:
         case Stopped() if process_rank() > 0:
