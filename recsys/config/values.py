@@ -4,8 +4,9 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Iterator
-from typing import Any, get_type_hints
+from collections.abc import Iterator, Sequence
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
@@ -17,6 +18,7 @@ from recsys.runs.targets import import_target
 
 MAX_SHOWN = 100  # characters of a value in a message
 MISSING = "is missing"
+PLAIN_ORIGINS = (Union, UnionType, list, tuple, Sequence)
 
 
 def non_finite(key: str, node: Any) -> Iterator[str]:
@@ -61,10 +63,20 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
         path = f"{key}.{name}"
         if name in unknown:
             yield f"{path}={value}: {node['_target_']} has no argument {name!r}; it has {', '.join(parameters)}"
-        elif isinstance(value, dict) and "_target_" in value:
+        elif isinstance(value, dict) and "_target_" in value and not is_plain(hints.get(name)):
             yield from target_errors(path, value)
         elif name in hints:
             yield from type_errors(path, hints[name], value)
+
+
+def is_plain(kind: Any) -> bool:
+    """Return whether all values of a type are numbers, texts, None, and lists of them: objects of no class."""
+    if kind in (int, float, str, bool, type(None)) or get_origin(kind) is Literal:
+        return True
+    if get_origin(kind) is Annotated:
+        return is_plain(get_args(kind)[0])
+    members = [member for member in get_args(kind) if member is not Ellipsis]
+    return bool(members) and get_origin(kind) in PLAIN_ORIGINS and all(map(is_plain, members))
 
 
 def type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:

@@ -117,7 +117,11 @@ def kind_of(column: str, values: pa.Array, options: Options) -> str:
 
 
 def as_column(column: str, values: pa.Array, options: Options) -> pd.Series | None:
-    """Return a column for filters: numbers, dates, or text with a list separated by "|"; None for vectors."""
+    """Return a column for filters: numbers, dates, or texts, in which "|" separates several values.
+
+    Returns:
+        The column; None for vectors, and, with a warning, for texts with a value that contains "|".
+    """
     kind = kind_of(column, values, options)
     if kind == "number":
         return pd.Series(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
@@ -125,6 +129,13 @@ def as_column(column: str, values: pa.Array, options: Options) -> pd.Series | No
         return pd.Series(values.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False))
     if kind in ("category", "list"):
         lists = _lists(values, kind, options)
+        if split := next((text for each in lists for text in each if "|" in text), None):
+            log.warning(
+                'column %s: the value %s contains "|", so where= cannot use the column, and tables do not show it',
+                shortened(column),
+                shortened(split),
+            )
+            return None
         return pd.Series(["|".join(each) for each in lists], dtype=object)
     return None
 

@@ -26,7 +26,7 @@ def open_storage(folder: Path) -> "JournalStorage":
     """Return Optuna's storage for a sweep's folder; create the journal if it does not exist.
 
     Raises:
-        RunError: the journal is a symbolic or hard link, so Optuna would also change another file.
+        RunError: the journal is a symbolic or hard link, so Optuna would also change another file; its lock is none.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -41,8 +41,13 @@ def _remove_stale_lock(journal: Path) -> None:
 
     Optuna's lock is a symbolic link to the journal with an absolute path. For one without a target, Optuna would wait
     forever.
+
+    Raises:
+        RunError: it is a file or folder that Optuna has not created.
     """
     lock = journal.with_name(f"{journal.name}.lock")
+    if lock.exists() and not lock.is_symlink():  # Optuna would wait for half a minute
+        raise RunError(f"{lock}: is not a lock of Optuna, which is a symbolic link; delete it")
     if lock.is_symlink() and os.path.realpath(lock) != os.path.realpath(journal):
         log.warning("%s: a lock of another folder, removed", lock)
         lock.unlink(missing_ok=True)

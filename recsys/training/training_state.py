@@ -44,7 +44,7 @@ MAX_COUNT = 2**62  # the largest allowed count: counting further does not overfl
 def check_training_state(
     content: dict[str, Any], module: RatingModule, trainer: pl.Trainer, batches: int
 ) -> None:
-    """Check the states of optimizer, schedule, loops and callbacks against those of a new run.
+    """Check the states of the module, optimizer, schedule, loops and callbacks against those of a new run.
 
     Args:
         content: the content of the checkpoint, which may be untrusted.
@@ -53,9 +53,9 @@ def check_training_state(
         batches: number of batches in an epoch.
 
     Raises:
-        ValueError: a state is missing, or belongs to an unknown parameter; the type of a value or a setting differs
-            from that of a new run; a count is negative or exceeds the length of the run; a tensor of a fused optimizer
-            has the wrong shape.
+        ValueError: a state is missing, or belongs to an unknown parameter; a weight is not finite; the type of a value
+            or a setting differs from that of a new run; a count is negative or exceeds the length of the run; a tensor
+            of a fused optimizer has the wrong shape.
         LookupError: a key is missing.
     """
     parameters = list(module.network.parameters())
@@ -74,6 +74,7 @@ def check_training_state(
     _check_structure(trainer.fit_loop.state_dict(), loops, "loops")
     module_state = {key: content[key] for key in MODULE_STATE}
     _check_structure(MODULE_STATE, module_state, "module")
+    _check_structure(module.state_dict(), content["state_dict"], "state_dict")
     steps = _check_progress(content, loops, schedule, trainer.max_epochs, steps_per_epoch, batches)
     _check_generators(content["device"], content["generators"], trainer.world_size)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -71,6 +71,11 @@ CASES: list[tuple[list[str], str, list[str]]] = [
     (["loss=softmax", "averaging=ema", "snapshots=1"], "averaging: ", ["SampledSoftmax"]),
     (["optimizer=sparse-adam", "gradient_clip=1"], "gradient_clip=1: ", ["optimizer=sparse-adam"]),
     (["+nonsense=1"], "nonsense=1: ", ["no such key"]),
+    (
+        ["split.val={_target_:collections.Counter}"],
+        "split.val={'_target_': 'collections.Counter'}: ",
+        ["number"],
+    ),
     (["+model.depth=3"], "model.depth=3: ", ["HybridNet", "no argument 'depth'"]),
     (
         ["model._target_=recsys.models.nothing.Net"],

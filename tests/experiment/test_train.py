@@ -54,6 +54,13 @@ def test_a_run_is_complete(compose, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
+def test_the_log_has_the_size_of_the_data_of_the_run(compose, tmp_path: Path, caplog: Any) -> None:
+    with caplog.at_level("INFO"):
+        train_result(compose(*QUICK, "max_epochs=1"), tmp_path / "run")
+    size = (tmp_path / "run" / "data.pt").stat().st_size / 1e6
+    assert f"data.pt: {size:.1f} MB, so that the run can recommend without its ratings" in caplog.messages
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model",

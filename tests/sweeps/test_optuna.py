@@ -282,6 +282,14 @@ def test_the_lock_of_a_moved_folder_is_removed(tmp_path: Path, target: str) -> N
     assert len(open_study(tmp_path, options(2)).trials) == 2
 
 
+def test_a_folder_in_place_of_the_lock_is_named(tmp_path: Path) -> None:
+    """Optuna would wait for half a minute, and then fail."""
+    open_study(tmp_path, options(1)).ask()
+    (tmp_path / "optuna.journal.lock" / "full").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"optuna\.journal\.lock: is not a lock of Optuna"):
+        open_study(tmp_path, options(1))
+
+
 def test_a_journal_that_is_a_pipe_is_told(tmp_path: Path) -> None:
     """Reading it would wait for ever."""
     os.mkfifo(tmp_path / "optuna.journal")

@@ -7,7 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from recsys.errors import DownloadError
+from recsys.data.sources.archive import DAMAGED, checked_member
+from recsys.errors import DataError, DownloadError, first_line
 
 
 def is_pinned(requirement: str) -> bool:
@@ -25,7 +26,8 @@ def copy_from_package(requirement: str, sha256: str, name: str, copy: Path) -> N
         copy: the archive to write.
 
     Raises:
-        DownloadError: the requirement is not name==version, pip fails, or the wheel is not the expected one.
+        DownloadError: the requirement is not name==version, pip fails, or the wheel is not the expected one or has no
+            such data set.
     """
     if not is_pinned(requirement):
         raise DownloadError("the package must be given as name==version, such as recbole==1.2.1")
@@ -51,14 +53,28 @@ def copy_from_package(requirement: str, sha256: str, name: str, copy: Path) -> N
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != sha256:
         raise DownloadError(f"the wheel has sha256 {actual}, {sha256} expected")
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        tables = {
-            suffix: wheel.read(f"recbole/dataset_example/{name}/{name}.{suffix}")
+    try:
+        files = _official_layout(_read_tables(wheels[0], name))
+    except (DataError, OSError, IndexError, ValueError, *DAMAGED) as error:
+        reason = first_line(error).removeprefix(f"{wheels[0]}: ")
+        raise DownloadError(f"the wheel has no copy of {name} that can be read ({reason})") from None
+    with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as built:
+        for member, data in files.items():
+            built.writestr(f"{name}/{member}", data)
+
+
+def _read_tables(wheel: Path, name: str) -> dict[str, bytes]:
+    """Return the tables inter, item and user of a data set.
+
+    Raises:
+        DataError: a table is missing or implausibly large, see `checked_member`.
+    """
+    with zipfile.ZipFile(wheel) as file:
+        members = {
+            suffix: checked_member(file, f"recbole/dataset_example/{name}/{name}.{suffix}")
             for suffix in ("inter", "item", "user")
         }
-    with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as built:
-        for member, data in _official_layout(tables).items():
-            built.writestr(f"{name}/{member}", data)
+        return {suffix: file.read(member) for suffix, member in members.items()}
 
 
 def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:

@@ -10,10 +10,12 @@ import yaml
 from hydra.utils import get_class, instantiate
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from recsys.errors import ConfigError, first_line
+from recsys.errors import ConfigError, first_line, shortened
 from recsys.training.trackers.base import Tracker, final_metrics
 from recsys.training.trackers.hparams import SHOWN, hparams
 from recsys.training.trackers.run import TrackedRun
+
+MAX_SUFFIX = 100  # bytes; with TensorBoard's own part, the name of a file must have at most 255
 
 
 class FileTracker(Tracker):
@@ -38,9 +40,15 @@ class FileTracker(Tracker):
 
     @classmethod
     def errors(cls, key: str, node: Mapping[str, Any]) -> Iterator[str]:
-        """Yield an error for a value that Lightning's CSVLogger divides by and does not check."""
+        """Yield errors for what Lightning does not check: a number that it divides by, and a part of a file name."""
         if (every := node.get("flush_logs_every_n_steps", 1)) < 1:
             yield f"{key}.flush_logs_every_n_steps={every}: must be at least 1"
+        suffix = str(node.get("filename_suffix", ""))
+        if "/" in suffix or "\0" in suffix or len(suffix.encode(errors="replace")) > MAX_SUFFIX:
+            yield (
+                f"{key}.filename_suffix={shortened(suffix, quoted=False)}: must have no slash, no NUL, and at most "
+                f"{MAX_SUFFIX} bytes"
+            )
 
     @classmethod
     def watch(cls, folder: Path, node: Mapping[str, Any]) -> str | None:
@@ -66,10 +74,6 @@ class FileTracker(Tracker):
         if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
             number = 1 + len(list(folder.glob("metrics-*.csv")))
             metrics.replace(folder / f"metrics-{number}.csv")
-        if "/" in str(self._node.get("filename_suffix", "")):
-            raise ConfigError(
-                f"{self._key}.filename_suffix={self._node['filename_suffix']}: must not contain a slash"
-            )
         try:
             logger = instantiate(self._node, **change)
             if not isinstance(logger, Logger):

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import hashlib
 import io
@@ -330,6 +331,10 @@ def test_concurrent_downloads_end_with_one_archive(web, tmp_path: Path) -> None:
     assert content(tmp_path / "kept") == [KEPT]
 
 
+TABLE = "recbole/dataset_example/ml-100k/ml-100k"
+SUFFIXES = ("inter", "item", "user")
+
+
 class TestPackage:
     """The copy in a Python package, with a fake pip that writes a wheel."""
 
@@ -399,6 +404,33 @@ class TestPackage:
         with pytest.raises(DownloadError) as error:
             fetch(self.known(closed), tmp_path / "kept")
         assert f"\n  Python package package==1.0: {reason}" in str(error.value)
+        assert content(tmp_path / "kept") == []
+
+    @pytest.mark.parametrize(
+        ("wheel", "reason"),
+        [
+            (b"no zip file", "File is not a zip file"),
+            (zipped({"recbole/__init__.py": ""}), "holds no recbole/dataset_example/ml-100k/ml-100k.inter"),
+            (zipped({f"{TABLE}.{suffix}": b"\0" * 10**6 for suffix in SUFFIXES}), "claims to unpack"),
+            (
+                zipped(dict.fromkeys((f"{TABLE}.{suffix}" for suffix in SUFFIXES), "")),
+                "list index out of range",
+            ),
+            (
+                zipped(dict.fromkeys((f"{TABLE}.{suffix}" for suffix in SUFFIXES), b"\xff\n\xff")),
+                "can't decode",
+            ),
+        ],
+    )
+    def test_a_wheel_without_the_data_is_refused(
+        self, wheel: bytes, reason: str, pip: Callable, closed: str, tmp_path: Path
+    ) -> None:
+        pip(wheel=wheel)
+        known = dataclasses.replace(self.known(closed), package=("package==1.0", sha256(wheel)))
+        with pytest.raises(
+            DownloadError, match=f"the wheel has no copy of ml-100k that can be read .*{reason}"
+        ):
+            fetch(known, tmp_path / "kept")
         assert content(tmp_path / "kept") == []
 
     def test_pip_has_a_time_limit(self, closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,20 @@ def test_all_types_of_text_describe_items_alike(kind: str, to_list, tmp_path: Pa
     assert any(name.startswith("released") for name in values)
 
 
+@pytest.mark.parametrize("tags", [[["a|b"], ["c"], ["c", "a"]], ["a|b;c", "c", "a"]], ids=["lists", "text"])
+def test_values_that_contain_the_separator_of_filters_are_left_out_of_them(
+    tags: list, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise, where="'a' in tags" would list the item whose only value is "a|b"."""
+    parquet.write_table(pa.table({"sku": [1, 2, 3], "tags": tags}), tmp_path / "items.parquet")
+    side = read_side_table(tmp_path / "items.parquet", "sku", "data.items")
+    items = describe_items(side, "title", Options(None, (), ";"), "data.items")
+    assert "tags" not in items.table
+    assert items.features.names == ["tags=a", "tags=a|b", "tags=c"]
+    (warning,) = caplog.messages
+    assert "column 'tags': the value 'a|b' contains \"|\", so where= cannot use the column" in warning
+
+
 @pytest.mark.parametrize("store_schema", [True, False])
 @pytest.mark.parametrize("kind", ["text", "list", "struct", "list of lists", "binary"])
 def test_equal_texts_in_parquet_do_not_fill_the_memory(kind: str, store_schema: bool, tmp_path: Path) -> None:
