@@ -1,4 +1,4 @@
-"""Check values against types: those of a model of pydantic, or those in the signature of a `_target_`."""
+"""Check values against the types of a pydantic model, or against those in the signature of a `_target_`."""
 
 import inspect
 import json
@@ -9,15 +9,18 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import ErrorDetails
 
 from recsys.config.constraints import Config
 from recsys.config.other_options import HYDRA_KEYS, other_option_error
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, shortened
 from recsys.runs.targets import import_target
 
 MAX_SHOWN = 100  # characters of a value in a message
 MISSING = "is missing"
+LIST_EXPECTED = ("list_type", "tuple_type")  # pydantic's types of errors
+WRONG_LENGTH = ("too_short", "too_long")
 PLAIN_ORIGINS = (Union, UnionType, list, tuple, Sequence)
 
 
@@ -34,7 +37,10 @@ def non_finite(key: str, node: Any) -> Iterator[str]:
 
 
 def target_errors(key: str, node: Config) -> Iterator[str]:
-    """Yield the errors of a node's values against the signature of its `_target_`, also of nested nodes."""
+    """Yield an error for each value of a node that does not fit the signature of its `_target_`; also of nested nodes.
+
+    Missing arguments are not reported.
+    """
     if "_target_" not in node:
         return
     try:
@@ -50,7 +56,9 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function, include_extras=True)
-    except NameError:  # a forward reference of another library
+    except (
+        Exception
+    ):  # annotations of other libraries, such as forward references, or texts that are no types
         hints = {}
     accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     unknown = [] if accepts_any else [name for name in node if name not in (*HYDRA_KEYS, *parameters)]
@@ -62,7 +70,8 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
             continue
         path = f"{key}.{name}"
         if name in unknown:
-            yield f"{path}={value}: {node['_target_']} has no argument {name!r}; it has {', '.join(parameters)}"
+            shown = shortened(value, MAX_SHOWN, quoted=False)
+            yield f"{path}={shown}: {node['_target_']} has no argument {name!r}; it has {', '.join(parameters)}"
         elif isinstance(value, dict) and "_target_" in value and not is_plain(hints.get(name)):
             yield from target_errors(path, value)
         elif name in hints:
@@ -70,7 +79,7 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
 
 
 def is_plain(kind: Any) -> bool:
-    """Return whether all values of a type are numbers, texts, None, and lists of them: objects of no class."""
+    """Return whether a type allows only numbers, strings, booleans, None, and lists or tuples of these."""
     if kind in (int, float, str, bool, type(None)) or get_origin(kind) is Literal:
         return True
     if get_origin(kind) is Annotated:
@@ -88,7 +97,7 @@ def type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
         # A surrogate stands for a byte of a file name that is not UTF-8; pydantic refuses it.
         text = json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "replace")
         adapter.validate_json(text, strict=True)
-    except PydanticSchemaGenerationError:
+    except PydanticUserError:  # a type that pydantic does not know
         return
     except ValidationError as error:
         yield from _messages(key, value, error, is_model)
@@ -97,27 +106,30 @@ def type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:
 def _messages(key: str, value: Any, error: ValidationError, is_model: bool) -> Iterator[str]:
     """Yield pydantic's errors in the project's form, one per key."""
     found: dict[str, tuple[Any, list[str]]] = {}
-    for detail in error.errors():
-        if detail["type"] == "needs_python_object":  # a tensor or the like, which cannot be typed
-            continue
-        # A union reports each of its branches: skip what is wrong with a number if it was meant as a list.
-        expects_list = detail["type"] in ("list_type", "tuple_type")
-        too_short = detail["type"] == "too_short"  # the list itself
-        is_branch = isinstance(value, list) and len(detail["loc"]) == 1 and not (is_model or too_short)
-        if (expects_list or is_branch) and len(error.errors()) > 1 and detail["type"] != "missing":
-            continue
+    # needs_python_object: a type without a form in JSON, such as a tensor
+    details = [detail for detail in error.errors() if detail["type"] != "needs_python_object"]
+    relevant = [detail for detail in details if is_model or not _is_of_other_branch(detail, value)]
+    for detail in relevant or details:
         location = [str(part) for part in detail["loc"]] if is_model else []
         path = ".".join([*([key] if key else []), *location])
         message = re.sub("^(Input|List|Tuple|Value error,) | after validation", "", detail["msg"])
-        own = {"extra_forbidden": "no such key", "missing": MISSING}
+        message = message.replace("valid array", "valid list")
+        own = {"extra_forbidden": "no such key", "missing": MISSING if is_model else "has too few values"}
         message = own.get(detail["type"], message)
         found.setdefault(path, (detail["input"] if is_model else value, []))[1].append(message)
     for path, (given, messages) in found.items():
         reason = " or ".join(dict.fromkeys(messages))
-        yield f"{path}: {reason}" if reason == MISSING else f"{path}={_shortened(given)}: {reason}"
+        shown = shortened(given, MAX_SHOWN, quoted=False)
+        yield f"{path}: {reason}" if reason == MISSING else f"{path}={shown}: {reason}"
 
 
-def _shortened(value: Any) -> str:
-    """Return a value as text, without the rest of a long one."""
-    text = str(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+def _is_of_other_branch(detail: ErrorDetails, value: Any) -> bool:
+    """Return whether an error is about a list although the value is a number, or the other way around.
+
+    For a union, such as `int | list[int]`, pydantic reports the errors of all branches. Their location begins with the
+    name of the branch, and that of an element of a list continues with its index.
+    """
+    if not isinstance(value, list):
+        return detail["type"] in LIST_EXPECTED
+    location = detail["loc"]
+    return len(location) == 1 and isinstance(location[0], str) and detail["type"] not in WRONG_LENGTH

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 # Limits of a feature: its matrix is dense, so more categories could exhaust the memory.
 MAX_CATEGORIES = 1000
-MAX_CELLS = 1 << 28  # of all features of a table: 1 GB
-MAX_NUMBER = 1e100  # the squares of larger ones, for the standard deviation, may be infinite
-MAX_DEVIATION = 5.0  # numbers are cut at this many standard deviations: a few huge prices should not decide
+MAX_CELLS = 1 << 28  # of all features of a table: 1 GiB as float32
+MAX_NUMBER = 1e100  # the squares of larger numbers could overflow in the standard deviation
+MAX_DEVIATION = 5.0  # standardised numbers are clipped to this range, so that a few outliers do not dominate
 
 
 class FeatureMatrix(NamedTuple):
@@ -40,7 +40,7 @@ class Options:
 
     Attributes:
         chosen: names of the columns that are features; None: all that can be one.
-        categorical: names of columns with numbers that are categories, such as a brand number.
+        categorical: names of numeric columns that are categories, such as numbers of brands.
         list_separator: the character between the values of a text with several values.
     """
 
@@ -52,14 +52,16 @@ class Options:
 def make_features(table: pa.Table, options: Options, name: str) -> FeatureMatrix:
     """Return the features of the rows of a table.
 
-    - Text and booleans are categories: one column for each value. A text with several values, such as "tea|herbal", has
-      1/2 in the columns of both; so does a list of texts.
-    - Numbers and dates are standardised, and cut at `MAX_DEVIATION`. A missing value is 0, the mean, and has 1 in a
+    - Text, booleans and the columns in `options.categorical` are categories: one column for each value. A text with
+      several values, such as "tea|herbal", has 1/2 in the columns of both; so does a list of texts.
+    - Numbers and dates are standardised, and clipped to `MAX_DEVIATION`. A missing value is 0, the mean, and has 1 in a
       further column.
-    - Lists of numbers, all of the same length, are vectors: each dimension is standardised, and all are divided by the
-      square root of their number, so that a vector has about the same length as a category.
+    - Lists of numbers, all of the same length, are vectors: each dimension is standardised and clipped, and all are
+      divided by the square root of their number, so that a vector has about the same norm as a category. A missing
+      vector is 0.
 
-    Columns that are constant or always missing, and texts with too many values, are left out with a warning.
+    Columns that are constant, always missing or of another type, and texts with more than `MAX_CATEGORIES` values or
+    with a different value in each row, are left out with a warning.
 
     Args:
         table: one row per item or user; without the column of ids.
@@ -67,8 +69,8 @@ def make_features(table: pa.Table, options: Options, name: str) -> FeatureMatrix
         name: of the file, for messages.
 
     Raises:
-        DataError: a chosen column does not exist or cannot be a feature, vectors have different lengths, or the matrix
-            would be too large.
+        DataError: a chosen column does not exist or cannot be a feature, vectors have different lengths or a number
+            that is missing or too large, or the matrix would be too large.
     """
     chosen = table.column_names if options.chosen is None else list(options.chosen)
     if missing := [column for column in chosen if column not in table.column_names]:
@@ -120,7 +122,7 @@ def as_column(column: str, values: pa.Array, options: Options) -> pd.Series | No
     """Return a column for filters: numbers, dates, or texts, in which "|" separates several values.
 
     Returns:
-        The column; None for vectors, and, with a warning, for texts with a value that contains "|".
+        The column; None for vectors and other types, and, with a warning, for texts with a value that contains "|".
     """
     kind = kind_of(column, values, options)
     if kind == "number":
@@ -141,6 +143,7 @@ def as_column(column: str, values: pa.Array, options: Options) -> pd.Series | No
 
 
 def _unusable(values: pa.Array) -> str | None:
+    """Return why a column cannot be a feature; None if nothing is known yet."""
     if values.null_count == len(values):
         return "has no values"
     if pa.types.is_nested(values.type) or values.null_count or len(values.unique()) > 1:
@@ -162,7 +165,7 @@ def _encode(column: str, values: pa.Array, options: Options, name: str) -> Featu
     numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     missing = ~np.isfinite(numbers)
     if (np.abs(numbers[~missing]) > MAX_NUMBER).any():
-        return f"has a number above {MAX_NUMBER:g}"
+        return f"has a number beyond {MAX_NUMBER:g}"
     if missing.all() or np.ptp(numbers[~missing]) == 0:
         return "is constant"
     standard = _standardised(numbers[:, None], ~missing)
@@ -188,8 +191,13 @@ def _lists(values: pa.Array, kind: str, options: Options) -> list[list[str]]:
 
 
 def _categories(column: str, lists: list[list[str]]) -> FeatureMatrix | str:
+    """Return one feature per value, or why the column has none."""
     lengths = np.array([len(each) for each in lists])
     codes, names = pd.factorize(np.array([text for each in lists for text in each], dtype=object), sort=True)
+    if not len(names):
+        return "has no values"
+    if len(names) == 1 and (lengths > 0).all():
+        return f"is constant ({shortened(names[0])})"
     if len(names) > MAX_CATEGORIES:
         return f"has {len(names):,} distinct values, more than {MAX_CATEGORIES:,}"
     if len(names) == len(lists) > 1 and (lengths == 1).all():
@@ -204,6 +212,7 @@ def _categories(column: str, lists: list[list[str]]) -> FeatureMatrix | str:
 
 
 def _vectors(column: str, values: pa.Array, name: str) -> FeatureMatrix | str:
+    """Return one feature per dimension, or why the column has none."""
     lengths = compute.list_value_length(values)
     low, high = compute.min(lengths).as_py(), compute.max(lengths).as_py()
     if low != high:

@@ -26,7 +26,8 @@ def open_storage(folder: Path) -> "JournalStorage":
     """Return Optuna's storage for a sweep's folder; create the journal if it does not exist.
 
     Raises:
-        RunError: the journal is a symbolic or hard link, so Optuna would also change another file; its lock is none.
+        RunError: the journal is a symbolic or hard link, so Optuna would also write to another file; or the lock is not
+            a symbolic link.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -37,27 +38,34 @@ def open_storage(folder: Path) -> "JournalStorage":
 
 
 def _remove_stale_lock(journal: Path) -> None:
-    """Remove a lock that does not lead to the journal: that of a killed process in a folder that was moved since.
+    """Remove a lock that leads to another file: that of a killed process in a folder that was moved since.
 
     Optuna's lock is a symbolic link to the journal with an absolute path. For one without a target, Optuna would wait
     forever.
 
     Raises:
-        RunError: it is a file or folder that Optuna has not created.
+        RunError: the lock is a file or a folder, which Optuna has not created.
     """
     lock = journal.with_name(f"{journal.name}.lock")
-    if lock.exists() and not lock.is_symlink():  # Optuna would wait for half a minute
-        raise RunError(f"{lock}: is not a lock of Optuna, which is a symbolic link; delete it")
-    if lock.is_symlink() and os.path.realpath(lock) != os.path.realpath(journal):
-        log.warning("%s: a lock of another folder, removed", lock)
+    try:
+        target = os.readlink(lock)  # read once: another process may remove its own lock at any moment
+    except FileNotFoundError:
+        return
+    except OSError:  # Optuna would wait for half a minute
+        raise RunError(
+            f"{lock}: must be a symbolic link, the lock of Optuna, but is not; delete it"
+        ) from None
+    if os.path.realpath(lock.parent / target) != os.path.realpath(journal):
+        log.warning("%s: removed a lock that leads to another folder (%s)", lock, shortened(target))
         lock.unlink(missing_ok=True)
 
 
 @contextmanager
 def journal_errors(journal: Path) -> Iterator[None]:
-    """Convert exceptions of Optuna to an error that names the journal.
+    """Convert Optuna's exceptions to a RunError that names the journal.
 
-    For invalid records, Optuna raises many types, such as KeyError and ValueError.
+    For invalid records, Optuna raises many types, such as KeyError and ValueError. UserError, OSError and MemoryError
+    pass through.
 
     Raises:
         RunError: Optuna raised an exception.
@@ -93,9 +101,9 @@ def repair(journal: Path) -> None:
                 f"{journal}:{number}: {shown} is not a record of Optuna (a JSON object), {NEW_SEARCH}"
             )
     if lines and json.loads(lines[0]).get("op_code") != CREATE_STUDY:
+        shown = shortened(lines[0].decode(errors="replace"))
         raise RunError(
-            f"{journal}:1: must create a study, but is {shortened(lines[0].decode())}: the start of the file is "
-            f"missing, {NEW_SEARCH}"
+            f"{journal}:1: must create a study, but is {shown}: the start of the file is missing, {NEW_SEARCH}"
         )
     if incomplete:
         with journal.open("r+b") as file:

@@ -1,7 +1,7 @@
 """Check the state of training in a checkpoint before a run is resumed from it.
 
-Fused optimizers do not check the shapes of their state: with a wrong one, they read and write out of bounds. A wrong
-count or setting would show up during training, or never.
+Fused optimizers do not check the shapes of their state: a wrong shape makes them read and write out of bounds. A wrong
+count or setting would cause an error only during training, or silently wrong results.
 """
 
 import math
@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from torch import Tensor
 from torch.optim import lr_scheduler
 
+from recsys.errors import type_of
 from recsys.runs.torch_file import check_plain, check_tensor
 from recsys.training.callbacks.throughput import Throughput
 from recsys.training.module import RatingModule
@@ -57,6 +58,7 @@ def check_training_state(
             or a setting differs from that of a new run; a count is negative or exceeds the length of the run; a tensor
             of a fused optimizer has the wrong shape.
         LookupError: a key is missing.
+        RuntimeError, TypeError: a state is malformed in another way.
     """
     parameters = list(module.network.parameters())
     optimizer = module.make_optimizer(parameters)
@@ -66,11 +68,13 @@ def check_training_state(
     (state,), (schedule,) = content["optimizer_states"], content["lr_schedulers"]
     groups, loops = optimizer.state_dict()["param_groups"], content["loops"]["fit_loop"]
     _check_structure(groups, state["param_groups"], "optimizer")
-    for group, found in zip(groups, state["param_groups"], strict=True):
-        _check_equal(group, found, {"lr"}, "optimizer")
-    _check_structure(scheduler.state_dict(), schedule, "schedule")
-    if type(scheduler) in CHECKED_SCHEDULERS:
-        _check_equal(scheduler.state_dict(), schedule, CHANGING_KEYS, "schedule")
+    settings = scheduler.state_dict()
+    _check_structure(settings, schedule, "schedule")
+    if type(scheduler) in CHECKED_SCHEDULERS:  # others may change any setting
+        _check_equal(settings, schedule, CHANGING_KEYS, "schedule")
+        changing = {"lr", "betas", "momentum"} if settings.get("cycle_momentum") else {"lr"}
+        for group, found in zip(groups, state["param_groups"], strict=True):
+            _check_equal(group, found, changing, "optimizer")
     _check_structure(trainer.fit_loop.state_dict(), loops, "loops")
     module_state = {key: content[key] for key in MODULE_STATE}
     _check_structure(MODULE_STATE, module_state, "module")
@@ -84,34 +88,35 @@ def check_training_state(
         if isinstance(callback, WeightAveraging):
             _check_averaging(content, saved, steps)
     is_fused = any(group.get("fused") for group in optimizer.param_groups)
-    names = _state_names(module)
-    if steps and names and not state["state"]:
+    names = {parameter.ndim: _state_names(module, parameter.ndim) for parameter in parameters}
+    if steps and any(names.values()) and not state["state"]:
         raise ValueError("optimizer: the states of the parameters are missing")
     for index, values in state["state"].items():
         if type(index) is not int or not 0 <= index < len(parameters):
-            raise ValueError(f"optimizer: {index!r:.80} is not the number of a parameter")
-        _check_parameter_state(values, parameters[index], is_fused, names)
+            raise ValueError(f"optimizer: {index!r:.80} is not the index of a parameter")
+        parameter = parameters[index]
+        _check_parameter_state(values, parameter, is_fused, names[parameter.ndim])
 
 
 def batches_per_epoch(trainer: pl.Trainer, batches: int) -> int:
     """Return the number of training batches in an epoch of a Trainer.
 
     Args:
-        trainer: with limit_train_batches or overfit_batches.
+        trainer: the Trainer; Lightning sets its limit_train_batches if overfit_batches is given.
         batches: number of batches of the training set.
     """
     limit: int | float = trainer.limit_train_batches
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
-def _state_names(module: RatingModule) -> set[str]:
-    """Return the names of what the module's optimizer keeps for a parameter; empty if it cannot be tried out."""
-    parameter = torch.nn.Parameter(torch.zeros(1))
+def _state_names(module: RatingModule, ndim: int) -> set[str]:
+    """Return the keys of the optimizer's state for a parameter of `ndim` dimensions; empty if a trial step fails."""
+    parameter = torch.nn.Parameter(torch.zeros((1,) * ndim))
     optimizer = module.make_optimizer([parameter])
-    parameter.grad = torch.zeros(1)
+    parameter.grad = torch.zeros_like(parameter)
     try:
         optimizer.step()
-    except Exception:  # an optimizer of the user, which may need anything
+    except Exception:  # an optimizer of the user, which may need a closure
         return set()
     return set(optimizer.state[parameter])
 
@@ -130,10 +135,10 @@ def _check_generators(device: str, generators: dict[str, Tensor], world_size: in
 
 
 def _check_averaging(content: dict[str, Any], saved: dict[str, Any], steps: int) -> None:
-    """Check the weights that are averaged, and the average.
+    """Check the current and the averaged weights of `WeightAveraging`.
 
     Raises:
-        ValueError: weights have other names, shapes or types than the average, or it was updated after the last step.
+        ValueError: they differ in names, shapes or types, or the average was updated after the last step.
     """
     average, current = content["state_dict"], content["current_model_state"]
     _check_structure(average, current, "current_model_state")
@@ -152,8 +157,8 @@ def _check_parameter_state(
     """Check the state that an optimizer keeps for a parameter.
 
     Raises:
-        ValueError: a value is not a finite tensor, or, for a fused optimizer, has not the parameter's shape; one of
-            `names` is missing.
+        ValueError: a value is not a finite tensor, or, for a fused optimizer, does not have the shape and the type of
+            the parameter; one of `names` is missing.
     """
     if missing := names - set(values):
         raise ValueError(f"optimizer: {min(missing)} is missing")
@@ -164,7 +169,7 @@ def _check_parameter_state(
                 continue
             if name == "momentum_buffer" and value is None:  # SGD without momentum has none
                 continue
-            raise ValueError(f"optimizer: {name} is a {type(value).__name__}, not a tensor")
+            raise ValueError(f"optimizer: {name} is {type_of(value)}, not a tensor")
         if name == "step":
             check_tensor(value, (), (torch.float32,))
         elif is_fused:
@@ -198,7 +203,7 @@ def _check_progress(
         The number of optimizer steps.
 
     Raises:
-        ValueError: a count does, or a cycle of the schedule has no steps.
+        ValueError: a count is above its limit, or a cycle of the schedule has no steps.
     """
     steps = max_epochs * steps_per_epoch
     optimizer = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
@@ -212,19 +217,21 @@ def _check_progress(
     }
     for name, (count, limit) in counts.items():
         if count > limit:
-            raise ValueError(f"{name}: {count:,} exceeds the length of the run, {limit:,}")
+            raise ValueError(f"{name}: {count:,}, at most {limit:,} are possible")
     if schedule.get("T_i", 1) < 1:
         raise ValueError(f"schedule.T_i: {schedule['T_i']} is not at least 1")
     return optimizer["completed"]
 
 
 def _check_structure(expected: Any, found: Any, key: str) -> None:
-    """Check that `found` has the keys of `expected`, and the same types and lengths.
+    """Check that `found` has the same nested keys, types and lengths as `expected`.
 
-    If None is expected, any value is allowed. An integer is a count: it is not negative unless the expected one is.
+    An expected None allows any value, an expected empty dictionary any dictionary of plain values, and an expected
+    tensor that is not finite any floating-point tensor of its shape. An integer is a count: it is not negative unless
+    the expected one is.
 
     Raises:
-        ValueError: it does not match; the message contains the key.
+        ValueError: `found` does not match; the message names the key.
     """
     if expected is None:
         return

@@ -1,9 +1,12 @@
 """Errors of a configuration: one line each, with the key, its value and what is allowed."""
 
+from dataclasses import dataclass
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from recsys.config.validate import validate, validate_data, validate_ranking
+from recsys.config.values import target_errors
 from recsys.errors import ConfigError
 
 
@@ -71,6 +74,9 @@ CASES: list[tuple[list[str], str, list[str]]] = [
     (["loss=softmax", "averaging=ema", "snapshots=1"], "averaging: ", ["SampledSoftmax"]),
     (["optimizer=sparse-adam", "gradient_clip=1"], "gradient_clip=1: ", ["optimizer=sparse-adam"]),
     (["+nonsense=1"], "nonsense=1: ", ["no such key"]),
+    (["data=table", "data.path=x", "data.scale=[a,b]"], "data.scale=['a', 'b']: ", ["valid number"]),
+    (["data=table", "data.path=x", "data.scale=[1]"], "data.scale=[1]: ", ["too few values"]),
+    (["data=table", "data.path=x", "data.categorical=3"], "data.categorical=3: ", ["valid list"]),
     (
         ["split.val={_target_:collections.Counter}"],
         "split.val={'_target_': 'collections.Counter'}: ",
@@ -96,6 +102,27 @@ def test_an_error_names_key_value_and_what_is_allowed(
     (message,) = errors(compose(*overrides))
     assert message.startswith(key)
     assert [fact for fact in facts if fact not in message] == []
+
+
+@dataclass
+class Size:
+    width: int
+
+
+def of_unusual_types(size: Size, text: "a number", width: int) -> None:  # type: ignore[syntax]  # noqa: F722
+    pass
+
+
+def of_a_dataclass(size: Size, width: int) -> None:
+    pass
+
+
+def test_types_that_cannot_be_checked_are_not() -> None:
+    node = {"size": 3, "text": 3, "width": "x"}
+    assert list(target_errors("a", {**node, "_target_": f"{__name__}.of_unusual_types"})) == []
+    del node["text"]
+    (error,) = target_errors("a", {**node, "_target_": f"{__name__}.of_a_dataclass"})
+    assert error == "a.width=x: should be a valid integer"
 
 
 def test_all_errors_are_reported_at_once(compose) -> None:
@@ -219,7 +246,10 @@ def test_no_number_may_be_infinite_or_nan(compose, value: str) -> None:
         ("model.embedding_dim=1000000000000", "model.embedding_dim=1000000000000: should be less than"),
         ("model.hidden=[1000000000000]", "model.hidden=[1000000000000]: should be less than"),
         ("seed=1000000000000000000000000000000", "seed=1000000000000000000000000000000: should be less than"),
-        (f"seed=-{'1' * 4000}", f"seed=-{'1' * 99}...: should be greater than or equal to 0"),
+        (
+            f"seed=-{'1' * 4000}",
+            f"seed=-{'1' * 99}... (4,001 characters): should be greater than or equal to 0",
+        ),
         ("hardware.num_nodes=1000000000000", "hardware.num_nodes=1000000000000: should be less than"),
     ],
 )

@@ -79,7 +79,7 @@ def test_vectors_must_have_one_length_and_finite_numbers() -> None:
 
 def test_a_number_whose_square_is_infinite_is_no_feature(caplog: pytest.LogCaptureFixture) -> None:
     assert features(price=[1.0, 2.0, 1e200]).names == []
-    assert "column 'price' has a number above 1e+100; it is not used as a feature" in caplog.text
+    assert "column 'price' has a number beyond 1e+100; it is not used as a feature" in caplog.text
     assert features(price=[1.0, 2.0, 1e90]).names == ["price"]
 
 
@@ -87,6 +87,9 @@ def test_a_number_whose_square_is_infinite_is_no_feature(caplog: pytest.LogCaptu
     ("values", "reason"),
     [
         ([None, None, None], "has no values"),
+        (["", None, ""], "has no values"),
+        ([[""], [], None], "has no values"),
+        ([["same"]] * 3, r"is constant \('same'\)"),
         (["same"] * 3, r"is constant \('same'\)"),
         ([7.0] * 3, r"is constant \('7.0'\)"),
         ([f"text {row}" for row in range(3)], "has a different value in each row"),

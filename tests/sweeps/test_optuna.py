@@ -231,6 +231,13 @@ def test_a_damaged_line_of_a_journal_is_told(tmp_path: Path, line: str) -> None:
         open_study(tmp_path, options(2))
 
 
+def test_a_first_line_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    """JSON may also be UTF-16 or UTF-32."""
+    (tmp_path / "optuna.journal").write_bytes('{"op_code": 5, "é": 1}'.encode("utf-16-be") + b"\n")
+    with pytest.raises(RunError, match=r"optuna\.journal:1: must create a study, but is"):
+        open_study(tmp_path, options(1))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -286,7 +293,7 @@ def test_a_folder_in_place_of_the_lock_is_named(tmp_path: Path) -> None:
     """Optuna would wait for half a minute, and then fail."""
     open_study(tmp_path, options(1)).ask()
     (tmp_path / "optuna.journal.lock" / "full").mkdir(parents=True)
-    with pytest.raises(RunError, match=r"optuna\.journal\.lock: is not a lock of Optuna"):
+    with pytest.raises(RunError, match=r"optuna\.journal\.lock: must be a symbolic link"):
         open_study(tmp_path, options(1))
 
 

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from support.networks import OwnNetwork
 from support.tiny import PLAIN, SHORT, SMALL
-from support.training import train_result
+from support.training import interrupted, train_result
 from torch import Generator, Tensor
 from torch.nn import functional
 from torch.optim import Optimizer, lr_scheduler
@@ -80,6 +80,16 @@ class Seesaw(Schedule):
         return math.ceil(epochs / 2)
 
 
+class Momentum(Schedule):
+    """One cycle of the learning rate, and the opposite one of the momentum."""
+
+    def __call__(
+        self, optimizer: Optimizer, steps_per_epoch: int, max_epochs: int
+    ) -> lr_scheduler.LRScheduler:
+        highest = optimizer.param_groups[0]["lr"]
+        return lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps_per_epoch * max_epochs)
+
+
 class EveryNth(SplitMethod):
     """Tests on every nth rating, and validates on the one after it."""
 
@@ -113,6 +123,26 @@ SPLIT = ["split=leave-last", f"split._target_={__name__}.EveryNth", "+split.nth=
 RANKING = ["loss=pointwise", f"loss._target_={__name__}.Thermostat", "+loss.tightness=0.5"]
 RATING = ["loss=pointwise", f"loss._target_={__name__}.NegativesAreErrors"]
 RUN = [*SMALL, *PLAIN, *SHORT, "max_epochs=9", "batch_size=250", "optimizer.lr=0.03", *SCHEDULE, *SPLIT]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["schedule=constant", f"schedule._target_={__name__}.Momentum"],
+        ["schedule=constant", "~optimizer", "+optimizer={_target_:torch.optim.Adafactor,lr:0.01}"],
+    ],
+    ids=["momentum", "Adafactor"],
+)
+def test_schedules_and_optimizers_whose_state_differs_from_a_new_one_are_resumed(
+    overrides: list[str], compose, tmp_path: Path
+) -> None:
+    """OneCycleLR changes the betas of the optimizer; Adafactor keeps other tensors for matrices than for vectors."""
+    cfg = compose(*SMALL, *PLAIN, *SHORT, "max_epochs=3", *overrides)
+    interrupted(cfg, tmp_path / "run", step=3)
+    resumed = train_result(cfg, tmp_path / "run", resume=True)
+    whole = train_result(cfg, tmp_path / "whole")
+    assert resumed["metrics"] == whole["metrics"]
 
 
 @pytest.mark.slow

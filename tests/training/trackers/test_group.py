@@ -85,6 +85,18 @@ def test_a_tracker_knows_the_trainings_of_a_refit_and_the_step_of_a_resumed_one(
     assert "logger run 12 ''" in Recording.calls
 
 
+@pytest.mark.slow
+def test_a_resumed_run_keeps_its_csv_files_in_any_folder(compose, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "a"
+    cfg = compose(*QUICK, "max_epochs=4", "schedule.cycle_epochs=1", "logger=csv", "logger.csv.version=a")
+    interrupted(cfg, tmp_path / "run", 12)
+    first = (folder / "metrics.csv").read_text()
+    (folder / "metrics-1.csv").write_text("earlier")
+    train(cfg, tmp_path / "run", resume=True)
+    assert (folder / "metrics-1.csv").read_text() == "earlier"
+    assert (folder / "metrics-2.csv").read_text() == first
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
