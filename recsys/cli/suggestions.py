@@ -27,6 +27,7 @@ from recsys.runs.targets import import_target
 
 MOST = 3  # suggestions in one message
 SIMILAR = 0.8  # lowest ratio of difflib
+NEW_NODE = re.compile(r"(callbacks|metrics|logger)\.[^.]+\._target_")  # of groups that have nodes of any name
 
 
 def did_you_mean(suggestions: Iterable[str]) -> str:
@@ -76,7 +77,7 @@ class Command:
         The first of these that work: the key itself; keys that end with it (`lr`: `optimizer.lr`; `epochs`:
         `max_epochs`); options of its config group that have it (`data.path=x`: `data=table data.path=x`); similar keys
         (`modle`: `model`); an argument of the class that its node describes (`optimizer.eps=1e-6`:
-        `+optimizer.eps=1e-6`).
+        `+optimizer.eps=1e-6`); a new node (`callbacks.mine._target_=a.B`: `+callbacks.mine._target_=a.B`).
 
         Args:
             override: the key and the value, as typed.
@@ -93,6 +94,7 @@ class Command:
             (options, self._is_valid_except_its_value),
             ([[f"{own}={value}"] for own in _similar(key, known)], self._composes),
             ([[f"+{key}={value}"]], self._is_valid_argument),
+            ([[f"+{key}={value}"]] if NEW_NODE.fullmatch(key) else [], self._composes),
         ):
             if found := list(islice(filter(works, candidates), MOST)):
                 return list(map(shlex.join, found))

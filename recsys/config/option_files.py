@@ -1,5 +1,6 @@
 """The options of a config group, as the files in conf/ define them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ def _content(file: Path) -> dict[str, Any]:
     inherited = [
         file.parent / f"{str(entry).partition('@')[0]}.yaml" for entry in content.pop("defaults", ())
     ]
-    if "@package _global_" in file.read_text("utf-8"):
+    text = file.read_text("utf-8")
+    if "@package _global_" in text:
         content = content.get(file.parent.name) or {}
     merged = OmegaConf.merge(*(OmegaConf.load(base) for base in inherited if base.is_file()), content)
-    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+    plain: Any = OmegaConf.to_container(merged)
+    nested = re.search(rf"@package {file.parent.name}\.(\w+)$", text, re.MULTILINE)
+    return plain if nested is None else {nested[1]: plain}  # logger.csv: one node of several in the group

@@ -66,10 +66,12 @@ def load_ratings(run: LoadedRun, trust: Trust = False) -> RunRatings:
             f"run={run.folder}: its configuration of data or split is not valid ({named_line(error):.300})"
         ) from None
     if run.checkpoint.data != (fingerprint(dataset), split.fingerprint):
+        then, now = run.result["data"]["ratings"], len(dataset)
+        numbers = f" ({now} now, {then} then)" if now != then else ""
         raise RunError(
-            f"run={run.folder}: since the run was trained, the ratings of {dataset.name} have changed ({len(dataset)} "
-            f"ratings now, {run.result['data']['ratings']} then), or their split, or ids or features in the tables of "
-            "items and users, or another version of recsys drew the split; the run can still recommend"
+            f"run={run.folder}: since the run was trained, the ratings of {dataset.name} have changed{numbers}, or "
+            "their split, or ids or features in the tables of items and users, or another version of recsys drew the "
+            "split; the run can still recommend"
         )
     if run.checkpoint.is_refit:
         split = split.train_on_validation_set()

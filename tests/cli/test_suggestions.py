@@ -40,6 +40,16 @@ def message_for(name: str, words: list[str]) -> str:
         ("train", "experimnt=top-n", "experimnt: no such key\nDid you mean experiment=top-n?"),
         ("train", "model.hiden=[8]", "model.hiden: no such key\nDid you mean 'model.hidden=[8]'?"),
         ("train", "batch-size=5", "batch-size: no such key\nDid you mean batch_size=5?"),
+        (
+            "train",
+            "callbacks.mine._target_=a.B",
+            "callbacks.mine._target_: no such key\nDid you mean +callbacks.mine._target_=a.B?",
+        ),
+        (
+            "train",
+            "logger.csv.name=x",
+            "logger.csv.name: no such key\nDid you mean logger=csv logger.csv.name=x?",
+        ),
         ("prepare", "data.path=x", "data.path: no such key\nDid you mean data=table data.path=x?"),
         (
             "prepare",
