@@ -24,10 +24,12 @@ def _content(file: Path) -> dict[str, Any]:
     inherited = [
         file.parent / f"{str(entry).partition('@')[0]}.yaml" for entry in content.pop("defaults", ())
     ]
-    text = file.read_text("utf-8")
-    if "@package _global_" in text:
-        content = content.get(file.parent.name) or {}
+    group = file.parent.name
+    header = re.search(r"^# @package (\S+)$", file.read_text("utf-8"), re.MULTILINE)
+    package = group if header is None else header[1]
+    if package == "_global_":
+        content = content.get(group) or {}
     merged = OmegaConf.merge(*(OmegaConf.load(base) for base in inherited if base.is_file()), content)
     plain: Any = OmegaConf.to_container(merged)
-    nested = re.search(rf"@package {file.parent.name}\.(\w+)$", text, re.MULTILINE)
-    return plain if nested is None else {nested[1]: plain}  # logger.csv: one node of several in the group
+    node = package.removeprefix(f"{group}.")
+    return plain if node == package else {node: plain}  # logger.csv: one node of several in the group

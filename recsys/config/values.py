@@ -56,9 +56,7 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function, include_extras=True)
-    except (
-        Exception
-    ):  # annotations of other libraries, such as forward references, or texts that are no types
+    except Exception:  # annotations of others: forward references, or texts that do not name a type
         hints = {}
     accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     unknown = [] if accepts_any else [name for name in node if name not in (*HYDRA_KEYS, *parameters)]
@@ -72,20 +70,20 @@ def target_errors(key: str, node: Config) -> Iterator[str]:
         if name in unknown:
             shown = shortened(value, MAX_SHOWN, quoted=False)
             yield f"{path}={shown}: {node['_target_']} has no argument {name!r}; it has {', '.join(parameters)}"
-        elif isinstance(value, dict) and "_target_" in value and not is_plain(hints.get(name)):
+        elif isinstance(value, dict) and "_target_" in value and not _is_plain(hints.get(name)):
             yield from target_errors(path, value)
         elif name in hints:
             yield from type_errors(path, hints[name], value)
 
 
-def is_plain(kind: Any) -> bool:
+def _is_plain(kind: Any) -> bool:
     """Return whether a type allows only numbers, strings, booleans, None, and lists or tuples of these."""
     if kind in (int, float, str, bool, type(None)) or get_origin(kind) is Literal:
         return True
     if get_origin(kind) is Annotated:
-        return is_plain(get_args(kind)[0])
+        return _is_plain(get_args(kind)[0])
     members = [member for member in get_args(kind) if member is not Ellipsis]
-    return bool(members) and get_origin(kind) in PLAIN_ORIGINS and all(map(is_plain, members))
+    return bool(members) and get_origin(kind) in PLAIN_ORIGINS and all(map(_is_plain, members))
 
 
 def type_errors(key: str, kind: Any, value: Any) -> Iterator[str]:

@@ -88,7 +88,7 @@ def check_training_state(
         if isinstance(callback, WeightAveraging):
             _check_averaging(content, saved, steps)
     is_fused = any(group.get("fused") for group in optimizer.param_groups)
-    names = {parameter.ndim: _state_names(module, parameter.ndim) for parameter in parameters}
+    names = {ndim: _state_names(module, ndim) for ndim in {parameter.ndim for parameter in parameters}}
     if steps and any(names.values()) and not state["state"]:
         raise ValueError("optimizer: the states of the parameters are missing")
     for index, values in state["state"].items():

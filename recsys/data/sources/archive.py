@@ -47,8 +47,8 @@ def read_tabs(archive: Path, folder: str, scale: tuple[float, float], on_bad_row
     with _open(archive) as file:
         fmt = RatingsFormat(separator="\t")
         ratings, dropped = _ratings(file, f"{folder}/u.data", fmt, scale, on_bad_rows)
-        items = _decode(_read(file, f"{folder}/u.item"))
-        genres = _decode(_read(file, f"{folder}/u.genre"))
+        items = _decode(read_member(file, f"{folder}/u.item"))
+        genres = _decode(read_member(file, f"{folder}/u.genre"))
         users = _users(file, f"{folder}/u.user", "|", ["user", "age", "gender", "occupation"])
     genre_names = [line.split("|")[0] for line in _lines(genres) if "|" in line]
     rows = []
@@ -69,7 +69,7 @@ def read_colons(archive: Path, folder: str, scale: tuple[float, float], on_bad_r
     with _open(archive) as file:
         fmt = RatingsFormat(separator="::")
         ratings, dropped = _ratings(file, f"{folder}/ratings.dat", fmt, scale, on_bad_rows)
-        items = _decode(_read(file, f"{folder}/movies.dat"))
+        items = _decode(read_member(file, f"{folder}/movies.dat"))
         users = _users(file, f"{folder}/users.dat", "::", ["user", "gender", "age", "occupation"])
     rows = [line.split("::") for line in _lines(items)]
     return Tables(ratings, _items(rows, f"{archive.name}: {folder}/movies.dat"), dropped, users)
@@ -82,7 +82,7 @@ def read_csv(archive: Path, folder: str, scale: tuple[float, float], on_bad_rows
     )
     with _open(archive) as file:
         ratings, dropped = _ratings(file, f"{folder}/ratings.csv", fmt, scale, on_bad_rows)
-        items = _decode(_read(file, f"{folder}/movies.csv"))
+        items = _decode(read_member(file, f"{folder}/movies.csv"))
     where = f"{archive.name}: {folder}/movies.csv"
     rows = []
     for number, line in enumerate(lines_of(items), 1):
@@ -123,7 +123,7 @@ def _users(file: zipfile.ZipFile, member: str, separator: str, columns: list[str
     if member not in file.namelist():
         return None
     rows = []
-    for number, line in enumerate(_lines(_decode(_read(file, member))), 1):
+    for number, line in enumerate(_lines(_decode(read_member(file, member))), 1):
         fields = line.split(separator)
         if len(fields) != len(columns) + 1 or not fields[0].isdecimal():
             raise DataError(f"{file.filename}: {member} line {number}: {len(columns) + 1} fields expected")
@@ -159,8 +159,12 @@ def _ratings(
         return read_ratings(text, fmt, scale, on_bad_rows)
 
 
-def _read(file: zipfile.ZipFile, member: str) -> bytes:
-    """Return the content of a file in an archive."""
+def read_member(file: zipfile.ZipFile, member: str) -> bytes:
+    """Return the content of a file in an archive.
+
+    Raises:
+        DataError: the file is missing, refused (see `checked_member`) or damaged.
+    """
     info = checked_member(file, member)
     with _report_damage(file, member):
         return file.read(info)

@@ -49,8 +49,10 @@ def describe_items(side: SideTable, title: str, options: Options, name: str) -> 
     """
     columns: dict[str, pd.Series] = {}
     for column in side.columns.column_names:
+        if column == title:
+            continue
         values = as_column(column, side.columns[column].combine_chunks(), options)
-        if values is not None and column != title:
+        if values is not None:
             columns[column] = values
     years, genres = columns.pop("year", None), columns.pop("genres", None)
     known = pd.DataFrame(

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from recsys.data.sources.archive import DAMAGED, checked_member
+from recsys.data.sources.archive import DAMAGED, read_member
 from recsys.errors import DataError, DownloadError, first_line
 
 
@@ -67,14 +67,13 @@ def _read_tables(wheel: Path, name: str) -> dict[str, bytes]:
     """Return the tables inter, item and user of a data set.
 
     Raises:
-        DataError: a table is missing, or its size or compression is refused; see `checked_member`.
+        DataError: a table is missing or cannot be read; see `read_member`.
     """
     with zipfile.ZipFile(wheel) as file:
-        members = {
-            suffix: checked_member(file, f"recbole/dataset_example/{name}/{name}.{suffix}")
+        return {
+            suffix: read_member(file, f"recbole/dataset_example/{name}/{name}.{suffix}")
             for suffix in ("inter", "item", "user")
         }
-        return {suffix: file.read(member) for suffix, member in members.items()}
 
 
 def _official_layout(tables: dict[str, bytes]) -> dict[str, bytes]:

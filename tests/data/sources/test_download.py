@@ -331,19 +331,19 @@ def test_concurrent_downloads_end_with_one_archive(web, tmp_path: Path) -> None:
     assert content(tmp_path / "kept") == [KEPT]
 
 
-TABLE = "recbole/dataset_example/ml-100k/ml-100k"
-SUFFIXES = ("inter", "item", "user")
+def wheel_of(tables: dict[str, str | bytes]) -> bytes:
+    """Return a wheel with tables of ml-100k, by suffix."""
+    return zipped({f"recbole/dataset_example/ml-100k/ml-100k.{k}": v for k, v in tables.items()})
+
+
+def wheel_of_equal_tables(content: str | bytes) -> bytes:
+    return wheel_of(dict.fromkeys(("inter", "item", "user"), content))
 
 
 class TestPackage:
     """The copy in a Python package, with a fake pip that writes a wheel."""
 
-    WHEEL = zipped(
-        {
-            f"recbole/dataset_example/ml-100k/ml-100k.{k}": v
-            for k, v in package_tables(sample_ratings()).items()
-        }
-    )
+    WHEEL = wheel_of(package_tables(sample_ratings()))
 
     @pytest.fixture
     def pip(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
@@ -411,15 +411,9 @@ class TestPackage:
         [
             (b"no zip file", "File is not a zip file"),
             (zipped({"recbole/__init__.py": ""}), "holds no recbole/dataset_example/ml-100k/ml-100k.inter"),
-            (zipped({f"{TABLE}.{suffix}": b"\0" * 10**6 for suffix in SUFFIXES}), "claims to unpack"),
-            (
-                zipped(dict.fromkeys((f"{TABLE}.{suffix}" for suffix in SUFFIXES), "")),
-                "list index out of range",
-            ),
-            (
-                zipped(dict.fromkeys((f"{TABLE}.{suffix}" for suffix in SUFFIXES), b"\xff\n\xff")),
-                "can't decode",
-            ),
+            (wheel_of_equal_tables(b"\0" * 10**6), "claims to unpack"),
+            (wheel_of_equal_tables(""), "list index out of range"),
+            (wheel_of_equal_tables(b"\xff\n\xff"), "can't decode"),
         ],
     )
     def test_a_wheel_without_the_data_is_refused(

@@ -59,6 +59,16 @@ def test_values_that_contain_the_separator_of_filters_are_left_out_of_them(
     assert "column 'tags': the value 'a|b' contains \"|\", so where= cannot use the column" in caplog.text
 
 
+def test_a_title_may_contain_the_separator_of_filters(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "items.csv").write_text("sku;title;brand\n1;Tea | Green;x\n2;Coffee;y\n3;Milk;x\n")
+    side = read_side_table(tmp_path / "items.csv", "sku", "data.items", "title")
+    items = describe_items(side, "title", Options(None, (), ","), "data.items")
+    assert items.table["title"].tolist() == ["Tea | Green", "Coffee", "Milk"]
+    assert "where=" not in caplog.text
+
+
 @pytest.mark.parametrize("store_schema", [True, False])
 @pytest.mark.parametrize("kind", ["text", "list", "struct", "list of lists", "binary"])
 def test_equal_texts_in_parquet_do_not_fill_the_memory(kind: str, store_schema: bool, tmp_path: Path) -> None:
