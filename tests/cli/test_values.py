@@ -131,6 +131,6 @@ def test_a_folder_that_is_not_utf_8_is_one_line_with_tensorboard() -> None:
     words = ["data=synthetic", "data.ratings=600", "model=bias", "max_epochs=1", "hardware=cpu"]
     folder = os.fsdecode(b"k\xff\x1b[31mq")
     error = run("train", *words, f"output_dir={folder}", code=1).stderr
-    assert "the logger needs a name in UTF-8" in error.splitlines()[-1]
+    assert "must be valid UTF-8 for a logger" in error.splitlines()[-1]
     assert "\x1b" not in error
     run("train", *words, f"output_dir={folder}", "logger=none")

@@ -12,6 +12,7 @@ from pyarrow import compute, parquet
 
 from recsys.data.column_types import ID_TYPES, is_number, is_text, value_of
 from recsys.data.ids import MAX_ID_LENGTH, text_id_problem
+from recsys.data.ratings_file.file_kind import MAX_COMPRESSION_RATIO
 from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat
 from recsys.data.ratings_file.integer_ids import to_integers_if_possible
 from recsys.data.ratings_file.numbers import MAX_INTEGER
@@ -19,6 +20,7 @@ from recsys.data.ratings_file.times import DATES, parse_time, parse_times
 from recsys.errors import DataError, first_line, shortened
 
 MAX_VALUES_PER_BYTE = 100  # Parquet stores equal values once, so a small file could fill the memory
+MIN_LIMIT = 2**24  # bytes that a file of any size may unpack to
 
 
 class Column(NamedTuple):
@@ -33,18 +35,25 @@ def parquet_columns(path: Path) -> list[str]:
     """Return the names of the columns of a Parquet file.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or its footer says that it would take far more memory than the file.
     """
     try:
         with parquet.ParquetFile(path) as file:
             metadata, size = file.metadata, path.stat().st_size
-            values = sum(
-                metadata.row_group(group).column(column).num_values
+            parts = [
+                metadata.row_group(group).column(column)
                 for group in range(metadata.num_row_groups)
                 for column in range(metadata.num_columns)
-            )
+            ]
+            values = sum(part.num_values for part in parts)
             if max(values, metadata.num_rows) > MAX_VALUES_PER_BYTE * size:
                 raise DataError(f"{path}: claims to have {values:,} values in {size:,} bytes; check the file")
+            unpacked = sum(part.total_uncompressed_size for part in parts)
+            if unpacked > max(MAX_COMPRESSION_RATIO * size, MIN_LIMIT):  # one very long text, for example
+                raise DataError(
+                    f"{path}: its {size:,} bytes unpack to {unpacked:,}, more than {MAX_COMPRESSION_RATIO} times as "
+                    "many; check the file for very long texts"
+                )
             return file.schema_arrow.names
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None

@@ -16,13 +16,12 @@ from recsys.data.ids import text_id_problem
 from recsys.data.ratings_file.file_kind import kind_of, text_source
 from recsys.data.ratings_file.format import RatingsFormat, TextSource
 from recsys.data.ratings_file.integer_ids import integer_ids
-from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, parquet_columns
+from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, MIN_LIMIT, parquet_columns
 from recsys.data.ratings_file.read import read_header, with_separator
 from recsys.data.ratings_file.times import MICROSECONDS, parse_times
 from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
 
 MAX_COLUMNS = 2000
-MIN_LIMIT = 2**24  # characters of a column that are possible in any file
 BLOCK_SIZE = 2**26  # bytes of text; a field must fit into a block
 
 log = logging.getLogger(__name__)

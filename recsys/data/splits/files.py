@@ -1,5 +1,6 @@
 """The split that the files of the data define."""
 
+import logging
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -7,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from recsys.data.dataset import Dataset
-from recsys.data.splits.base import Split, SplitMethod
+from recsys.data.splits.base import Rows, Split, SplitMethod
 from recsys.data.splits.draw import hold_out
 from recsys.errors import DataError
 from recsys.types import Fraction, NonNegativeInt
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,18 @@ class FileSplit(SplitMethod):
             )
         starts = np.cumsum([0, *dataset.parts])
         rows = [np.arange(start, stop) for start, stop in pairwise(starts)]
+        _warn_of_other_ids(dataset, rows[0], rows[-1])
         if len(rows) == 3:
             return Split(*rows)
         return hold_out(dataset, rows[1], self.seed, self.val)
+
+
+def _warn_of_other_ids(dataset: Dataset, train: Rows, test: Rows) -> None:
+    """Warn if the two files have no user or no item in common, perhaps because their ids are written differently."""
+    for side, indices in (("user", dataset.users), ("item", dataset.items)):
+        if not np.isin(indices[test], indices[train]).any():
+            log.warning(
+                "split=files: no %s of the test file occurs in the training file; unless this is intended, check how "
+                "the files write their ids (001 is not 1 if some ids are text)",
+                side,
+            )

@@ -16,6 +16,7 @@ from support.repeated_text import ROWS as ROWS_OF_LARGE
 from support.repeated_text import large_column, write_large
 
 from recsys.data.dataset import Dataset
+from recsys.data.sources.side_table import read_side_table
 from recsys.data.sources.table import Table
 from recsys.data.splits import LeaveLastSplit
 from recsys.errors import DataError
@@ -317,6 +318,22 @@ def test_small_parquet_files_with_many_values_are_refused(tmp_path: Path) -> Non
         parquet.write_table(table, path, compression="zstd")
         with pytest.raises(DataError, match=r"claims to have [39],000,00[03] values in"):
             Table(str(path)).load()
+
+
+@pytest.mark.parametrize("column", ["user", "item", "comment"])
+@pytest.mark.parametrize("texts", [["x" * 20_000_000], [f"{row:03d}" + "x" * 200_000 for row in range(100)]])
+def test_long_texts_in_a_small_parquet_file_are_refused_unread(
+    column: str, texts: list[str], tmp_path: Path
+) -> None:
+    numbers = list(range(len(texts)))
+    path = tmp_path / "r.parquet"
+    parquet.write_table(pa.table({"user": numbers, "item": numbers, column: texts}), path, compression="zstd")
+    for read in (
+        lambda: Table(str(path), rating=None, on_bad_rows="drop").load(),
+        lambda: read_side_table(path, "item", "data.items"),
+    ):
+        with pytest.raises(DataError, match=r"bytes unpack to 20,\d{3},\d{3}, more than 100 times as many"):
+            read()
 
 
 @pytest.mark.parametrize("role", ["user", "item", "rating", "time"])
