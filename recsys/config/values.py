@@ -19,6 +19,7 @@ from recsys.runs.targets import import_target
 
 MAX_SHOWN = 100  # characters of a value in a message
 MISSING = "is missing"
+NO_SUCH_KEY = "no such key; recsys-train --help lists all keys"
 LIST_EXPECTED = ("list_type", "tuple_type")  # pydantic's types of errors
 WRONG_LENGTH = ("too_short", "too_long")
 PLAIN_ORIGINS = (Union, UnionType, list, tuple, Sequence)
@@ -112,7 +113,7 @@ def _messages(key: str, value: Any, error: ValidationError, is_model: bool) -> I
         path = ".".join([*([key] if key else []), *location])
         message = re.sub("^(Input|List|Tuple|Value error,) | after validation", "", detail["msg"])
         message = message.replace("valid array", "valid list")
-        own = {"extra_forbidden": "no such key", "missing": MISSING if is_model else "has too few values"}
+        own = {"extra_forbidden": NO_SUCH_KEY, "missing": MISSING if is_model else "has too few values"}
         message = own.get(detail["type"], message)
         found.setdefault(path, (detail["input"] if is_model else value, []))[1].append(message)
     for path, (given, messages) in found.items():

@@ -70,7 +70,7 @@ def test_arguments_that_another_key_sets_are_refused(compose, name: str) -> None
         (["trainer.check_val_every_n_epoch=null"], "trainer.check_val_every_n_epoch=None: "),
         (["trainer.profiler=fast"], "trainer.profiler=fast: should be 'simple', 'advanced' or 'pytorch'"),
         (["trainer.deterministic=yes-please"], "trainer.deterministic=yes-please: should be"),
-        (["+trainer.foo=1"], "trainer.foo=1: no such key"),
+        (["+trainer.foo=1"], "trainer.foo=1: no such key; recsys-train --help lists all keys"),
         (["trainer.check_val_every_n_epoch=5", "max_epochs=8"], "after epoch 4, 8, ..., and none of these"),
         (["trainer.min_epochs=9", "max_epochs=8"], "trainer.min_epochs=9: must be at most max_epochs=8"),
         (["trainer.overfit_batches=2", "refit=true"], "trainer.overfit_batches=2: not possible with refit"),
