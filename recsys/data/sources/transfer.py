@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from recsys.errors import DownloadError
 
+TIMEOUT = (5, 60)  # seconds to connect, and seconds without receiving data
 CHUNK_SIZE = 1 << 14  # bytes written at once; at most this much is lost if the connection breaks
 MAX_REDIRECTS = 10
 MAX_DIGITS = 18  # of a Content-Length; int() refuses more than 4,300
@@ -26,7 +27,7 @@ class _Session(requests.Session):
         """Return None, so that requests does not follow redirects."""
 
 
-def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float], max_size: int) -> None:
+def transfer(address: str, copy: Path, parts: Path, max_size: int) -> None:
     """Download a file, or the rest of it if an earlier call was interrupted.
 
     An interrupted download can be resumed only if the server gives the length and the version of the file (a
@@ -36,7 +37,6 @@ def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float]
         address: an http or https URL.
         copy: the path of the complete file.
         parts: a folder for incomplete files on the same file system; created if needed.
-        timeout: seconds to connect, and seconds without receiving data.
         max_size: the largest number of bytes to accept.
 
     Raises:
@@ -46,14 +46,14 @@ def transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float]
         Exception: of any other type, from a library that cannot parse a malformed response.
     """
     try:
-        _transfer(address, copy, parts, timeout, max_size)
+        _transfer(address, copy, parts, max_size)
     finally:
         if parts.exists() and not any(parts.iterdir()):
             parts.rmdir()
 
 
-def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float], max_size: int) -> None:
-    with _request(address, timeout) as response:
+def _transfer(address: str, copy: Path, parts: Path, max_size: int) -> None:
+    with _request(address) as response:
         response.raise_for_status()
         if response.status_code != requests.codes.ok:  # for example a part of the file that was not asked for
             raise DownloadError(f"the server answered {response.status_code} {response.reason}")
@@ -72,12 +72,12 @@ def _transfer(address: str, copy: Path, parts: Path, timeout: tuple[float, float
             received = 0
             _receive(response, part, 0, size, max_size)
     if 0 < received < size:
-        with _request(address, timeout, {"Range": f"bytes={received}-", "If-Range": version}) as response:
+        with _request(address, {"Range": f"bytes={received}-", "If-Range": version}) as response:
             if is_rest := _is_rest(response, received, size, version):
                 _receive(response, part, received, size, max_size)
         if not is_rest:
             part.unlink()
-            _transfer(address, copy, parts, timeout, max_size)
+            _transfer(address, copy, parts, max_size)
             return
     part.replace(copy)
 
@@ -87,9 +87,7 @@ def received_bytes(address: str, parts: Path) -> int:
     return sum(part.stat().st_size for part in parts.glob(f"{_digest(address)}-*"))
 
 
-def _request(
-    address: str, timeout: tuple[float, float], headers: dict[str, str] | None = None
-) -> requests.Response:
+def _request(address: str, headers: dict[str, str] | None = None) -> requests.Response:
     """Send a GET request and follow redirects, but only to http and https.
 
     The request asks for no compression: compressed bytes cannot be matched with a range.
@@ -98,7 +96,7 @@ def _request(
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs malformed headers with a traceback
     for _ in range(1 + MAX_REDIRECTS):
         with _Session() as session:
-            response = session.get(address, headers=headers, stream=True, timeout=timeout)
+            response = session.get(address, headers=headers, stream=True, timeout=TIMEOUT)
         if not response.is_redirect:
             return response
         with response:

@@ -18,8 +18,8 @@ from support.archives import (
 
 from recsys.data.sources import archive as archive_module
 from recsys.data.sources.archive import read_colons, read_csv, read_tabs, year_of
-from recsys.data.sources.download import member_digest
 from recsys.data.sources.movielens import Reader
+from recsys.data.sources.public_archive import member_digest
 from recsys.errors import DataError, DownloadError
 
 ROWS = sample_ratings()

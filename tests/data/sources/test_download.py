@@ -19,7 +19,8 @@ from support.archives import pack, package_tables, sample_ratings, tabs_members,
 from recsys.data.cache import data_folder
 from recsys.data.sources import download, transfer
 from recsys.data.sources.archive import read_tabs
-from recsys.data.sources.download import Archive, fetch
+from recsys.data.sources.download import fetch
+from recsys.data.sources.public_archive import Archive
 from recsys.errors import DownloadError
 
 ROWS = sample_ratings()
@@ -120,7 +121,7 @@ def test_an_interrupted_download_is_resumed(web, tmp_path: Path, monkeypatch: py
 def test_a_full_disk_deletes_the_incomplete_file(
     web, closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(address: str, copy: Path, parts: Path, timeout: tuple[float, float], max_size: int) -> None:
+    def fill(address: str, copy: Path, parts: Path, max_size: int) -> None:
         parts.mkdir()
         (parts / "incomplete").write_bytes(b"x")
         raise OSError(errno.ENOSPC, "No space left on device")

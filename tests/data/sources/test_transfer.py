@@ -13,7 +13,6 @@ from recsys.errors import DownloadError
 DATA = bytes(range(256)) * 256
 SIZE = len(DATA)
 INTERRUPTED = requests.exceptions.ChunkedEncodingError
-TIMEOUT = (5, 60)
 LIMIT = 2 * SIZE
 
 
@@ -23,7 +22,7 @@ def incomplete(folder: Path) -> list[bytes]:
 
 
 def download(address: str, folder: Path) -> bytes:
-    transfer(address, folder / "copy", folder / "parts", TIMEOUT, LIMIT)
+    transfer(address, folder / "copy", folder / "parts", LIMIT)
     return (folder / "copy").read_bytes()
 
 
@@ -149,12 +148,12 @@ def test_a_file_announced_as_too_large_is_refused_before_it_is_received(
     with pytest.raises(
         DownloadError, match=rf"announces [\d,]+ bytes, and data\.max_size={SIZE} allows fewer"
     ):
-        transfer(address, tmp_path / "copy", tmp_path / "parts", TIMEOUT, SIZE)
+        transfer(address, tmp_path / "copy", tmp_path / "parts", SIZE)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_of_the_largest_size_is_accepted(web, tmp_path: Path) -> None:
-    transfer(web.put("/file", DATA, version='"1"'), tmp_path / "copy", tmp_path / "parts", TIMEOUT, SIZE)
+    transfer(web.put("/file", DATA, version='"1"'), tmp_path / "copy", tmp_path / "parts", SIZE)
     assert (tmp_path / "copy").read_bytes() == DATA
 
 
@@ -183,7 +182,7 @@ def test_an_endless_download_is_ended_and_deleted(
         serving(lambda _: itertools.chain([response(200, headers)], itertools.repeat(part))) as server,
         pytest.raises(DownloadError, match=reason),
     ):
-        transfer(server.address, tmp_path / "copy", tmp_path / "parts", TIMEOUT, limit)
+        transfer(server.address, tmp_path / "copy", tmp_path / "parts", limit)
     assert list(tmp_path.iterdir()) == []
 
 
