@@ -151,7 +151,9 @@ def _exit_for(error: Exception, name: str, words: list[str]) -> NoReturn:
         case HydraException() | OmegaConfBaseException():  # for example seed=${nope}
             _exit(explain(error, name, words))
         case OSError() if error.errno in NO_ROOM:
-            _exit(f"{error.filename or 'a file'}: cannot be written ({error.strerror})")
+            # Only Hydra's own files are written without a name: those of a sweep.
+            folder = next((word for word in words if word.startswith("output_dir=")), "outputs")
+            _exit(f"{error.filename or folder}: cannot be written ({error.strerror})")
         case PermissionError() | FileExistsError() | NotADirectoryError() if isinstance(error.filename, str):
             _exit(f"{error.filename}: {error.strerror}; choose another folder, or make this one writable")
         case OSError() if error.errno == errno.ENAMETOOLONG:

@@ -47,7 +47,9 @@ def compare(
         try:
             write_page(page, ", ".join(folder.name for folder in folders), configurations, rows, unfinished)
         except OSError as error:
-            raise ConfigError(f"html={page}: {error.strerror}; choose a file in an existing folder") from None
+            raise ConfigError(
+                f"html={page}: {error.strerror}; choose a file in an existing folder with free space"
+            ) from None
     if form == "markdown":
         print_line(markdown(rows))
     elif form != "table":

@@ -91,6 +91,8 @@ class _Writer:
 
 def unreadable(path: Path, error: Exception) -> RunError:
     """Return the error for a file that cannot be read or parsed."""
+    if isinstance(error, PermissionError):
+        return RunError(f"{path}: cannot be read ({error.strerror}); make it readable for this user")
     return RunError(f"{path}: damaged, or not written by recsys ({named_line(error):.300})")
 
 

@@ -77,9 +77,7 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     assert list(Table([]).check()) == ["data.path=[]: give the path of a file, or a list of paths"]
 
 
-def test_a_test_file_without_known_ids_causes_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_without_known_ids_causes_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train, test = "1,10,4\n2,10,3\nx,20,1\n", "001,{item},4\n002,{item},3\n"
     FileSplit(val=0.4)(Table(files(tmp_path, train, test.format(item=10))).load())
     assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
@@ -89,4 +87,9 @@ def test_a_test_file_without_known_ids_causes_a_warning(
     FileSplit()(Table(files(tmp_path, train, "1,20,4\n", test.format(item=30) + "1,30,2\n")).load())
     assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
         "split=files: no item of the test file occurs in the training file"
+    ]
+    caplog.clear()
+    FileSplit()(Table(files(tmp_path, train, "001,10,4\n", "2,20,1\n")).load())
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "split=files: no user of the validation file occurs in the training file"
     ]

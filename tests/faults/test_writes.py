@@ -149,12 +149,29 @@ def test_a_full_disk_at_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
     assert files == ""
 
 
+def test_a_full_disk_at_the_start_of_a_sweep_names_its_folder(tmp_path: Path) -> None:
+    done, _ = on_small_disk(tmp_path / "disk", "4k", *QUICK, "-m", "seed=1,2", "output_dir=disk/sweep")
+    assert done.returncode == 1
+    assert done.stderr == "output_dir=disk/sweep: cannot be written (No space left on device)\n"
+
+
 class StopAfterOneEpoch(Callback):
     """Ends a run as a signal does."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch == 1:
             raise Stopped("enough", signal.SIGTERM)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(Stopped):
+        train(compose(*QUICK), folder, callbacks=[StopAfterOneEpoch()])
+    last = folder / "checkpoints" / "last.ckpt"
+    last.chmod(0)
+    done = without_privileges(f"run={folder}", "resume=true")
+    assert done.returncode == 1
+    assert done.stderr == f"{last}: cannot be read (Permission denied); make it readable for this user\n"
 
 
 @pytest.mark.parametrize("name", [".", "checkpoints", "train.log", "train.log is a folder"])

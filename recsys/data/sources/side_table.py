@@ -19,6 +19,7 @@ from recsys.data.ratings_file.integer_ids import integer_ids
 from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, MIN_LIMIT, parquet_columns
 from recsys.data.ratings_file.read import read_header, with_separator
 from recsys.data.ratings_file.times import MICROSECONDS, parse_times
+from recsys.data.sources.quotes import check_quotes
 from recsys.errors import DataError, first_line, listed, os_error_as_data_error, shortened
 
 MAX_COLUMNS = 2000
@@ -156,6 +157,7 @@ def _read_text(text: TextSource, path: Path, id_name: str, key: str, title: str 
     fmt = with_separator(text, RatingsFormat("", header=True, quoted=True), column=id_name)
     header = read_header(text, fmt)
     _require_column(header, id_name, path, key)
+    check_quotes(text, fmt.separator, f"{key}={path}", BLOCK_SIZE)
 
     def read(types: Mapping[str, pa.DataType]) -> pa.Table:
         with text.open() as file:

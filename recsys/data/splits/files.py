@@ -40,18 +40,20 @@ class FileSplit(SplitMethod):
             )
         starts = np.cumsum([0, *dataset.parts])
         rows = [np.arange(start, stop) for start, stop in pairwise(starts)]
-        _warn_of_other_ids(dataset, rows[0], rows[-1])
+        for name, held_out in zip(("test", "validation"), reversed(rows[1:]), strict=False):
+            _warn_of_other_ids(dataset, rows[0], held_out, name)
         if len(rows) == 3:
             return Split(*rows)
         return hold_out(dataset, rows[1], self.seed, self.val)
 
 
-def _warn_of_other_ids(dataset: Dataset, train: Rows, test: Rows) -> None:
-    """Warn if the two files have no user or no item in common, perhaps because their ids are written differently."""
+def _warn_of_other_ids(dataset: Dataset, train: Rows, held_out: Rows, name: str) -> None:
+    """Warn if two files have no user or no item in common, perhaps because their ids are written differently."""
     for side, indices in (("user", dataset.users), ("item", dataset.items)):
-        if not np.isin(indices[test], indices[train]).any():
+        if not np.isin(indices[held_out], indices[train]).any():
             log.warning(
-                "split=files: no %s of the test file occurs in the training file; unless this is intended, check how "
+                "split=files: no %s of the %s file occurs in the training file; unless this is intended, check how "
                 "the files write their ids (001 is not 1 if some ids are text)",
                 side,
+                name,
             )

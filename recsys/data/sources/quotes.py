@@ -1,0 +1,45 @@
+"""Check the quotes of a text table whose quoted fields may have line breaks."""
+
+import csv
+import io
+
+from recsys.data.ratings_file.format import TextSource
+from recsys.errors import DataError
+
+BLOCK_SIZE = 2**20  # bytes
+
+
+def check_quotes(text: TextSource, separator: str, place: str, longest: int) -> None:
+    """Check that each quoted field ends, and ends where a separator or the line does.
+
+    pyarrow accepts other quotes: one that is not closed takes all lines after it into its field.
+
+    Args:
+        text: the table.
+        separator: between fields.
+        place: what to call the table in errors.
+        longest: the largest number of characters in a field.
+
+    Raises:
+        DataError: a field does not; names the line where its row begins.
+    """
+    if not _has_quotes(text):
+        return
+    before, line = csv.field_size_limit(longest), 1
+    try:
+        with io.TextIOWrapper(text.open(), "utf-8", errors="replace", newline="") as lines:
+            rows = csv.reader(lines, delimiter=separator, strict=True)
+            for _ in rows:
+                line = rows.line_num + 1
+    except csv.Error:
+        raise DataError(
+            f"{place}:{line}: a quoted field of this row is not closed, or has text after its closing quote. In a "
+            'quoted field, a quote is written twice: "a 12"" disk"'
+        ) from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def _has_quotes(text: TextSource) -> bool:
+    with text.open() as file:
+        return any(b'"' in block for block in iter(lambda: file.read(BLOCK_SIZE), b""))
