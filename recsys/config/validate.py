@@ -15,7 +15,7 @@ import recsys.config.resolvers  # noqa: F401 (registers the resolvers of conf/)
 from recsys.config.constraints import Config, constraint_errors, data_errors
 from recsys.config.schema import Ranking, TrainConfig
 from recsys.config.trainer import OTHER_KEYS, Trainer, other_key_errors
-from recsys.config.values import non_finite, target_errors, type_errors
+from recsys.config.values import impossible_values, target_errors, type_errors
 from recsys.errors import ConfigError, first_line
 from recsys.training.auto_loss import choose_loss
 
@@ -37,7 +37,7 @@ def validate(cfg: DictConfig, on_this_machine: bool = True) -> None:
     cfg = choose_loss(cfg)
     config = _resolve(cfg)
     # Not resolved: an interpolated value has another key.
-    _raise(list(non_finite("", OmegaConf.to_container(cfg))))
+    _raise(list(impossible_values("", OmegaConf.to_container(cfg))))
     errors = list(type_errors("", TrainConfig, config))
     for group in GROUPS:
         if isinstance(config.get(group), dict):
@@ -83,7 +83,7 @@ def validate_data(cfg: DictConfig) -> None:
         ConfigError: as `validate`.
     """
     data = _resolve(cfg)["data"]
-    _raise(list(non_finite("data", data)))
+    _raise(list(impossible_values("data", data)))
     _raise(list(target_errors("data", data)) or list(data_errors(data)))
 
 
@@ -94,7 +94,7 @@ def validate_ranking(k: int | None, threshold: float | None) -> None:
         ConfigError: as `validate`.
     """
     given = {"k": 0 if k is None else k, "threshold": threshold}
-    _raise(list(non_finite("ranking", given)))
+    _raise(list(impossible_values("ranking", given)))
     _raise(list(type_errors("ranking", Ranking, given)))
 
 

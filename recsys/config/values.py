@@ -25,14 +25,16 @@ WRONG_LENGTH = ("too_short", "too_long")
 PLAIN_ORIGINS = (Union, UnionType, list, tuple, Sequence)
 
 
-def non_finite(key: str, node: Any) -> Iterator[str]:
-    """Yield an error for each number of a node that is infinite or NaN: no key of a configuration allows these."""
+def impossible_values(key: str, node: Any) -> Iterator[str]:
+    """Yield an error for each value of a node that no key allows: infinity, NaN, and texts with a NUL character."""
     if isinstance(node, dict):
         for name, value in node.items():
-            yield from non_finite(f"{key}.{name}" if key else str(name), value)
+            yield from impossible_values(f"{key}.{name}" if key else str(name), value)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from non_finite(f"{key}[{index}]", value)
+            yield from impossible_values(f"{key}[{index}]", value)
+    elif isinstance(node, str) and "\0" in node:
+        yield f"{key}={shortened(node, MAX_SHOWN)}: must not have a NUL character"
     elif isinstance(node, float) and not math.isfinite(node):
         yield f"{key}={node}: must be a finite number"
 

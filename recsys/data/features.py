@@ -163,7 +163,7 @@ def _encode(column: str, values: pa.Array, options: Options, name: str) -> Featu
     if kind == "date":
         values = values.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    missing = ~np.isfinite(numbers)
+    missing = np.isnan(numbers)
     if (np.abs(numbers[~missing]) > MAX_NUMBER).any():
         return f"has a number beyond {MAX_NUMBER:g}"
     if missing.all() or np.ptp(numbers[~missing]) == 0:

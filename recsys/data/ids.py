@@ -164,6 +164,8 @@ class IdMap:
         message = f"unknown {self.name} id{plural}: {shown}"
         if self.ids.dtype.kind in "iu":
             return message + self._nearest_to(int(unknown[0]))
+        if len(str(unknown[0])) > MAX_ID_LENGTH:  # no id is near, and the search would take long
+            return message
         return message + _list_of(difflib.get_close_matches(str(unknown[0]), self.ids.tolist(), n=3))
 
     def _describe_wrong_kind(self, wanted: object, kind: str) -> str:

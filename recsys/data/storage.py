@@ -14,7 +14,7 @@ from recsys.data.dataset import Dataset, raw_ids
 from recsys.data.features import FeatureMatrix
 from recsys.data.ids import IdMap
 
-CACHE_FORMAT = 7  # increase it when `save` or a reader changes: older files are then encoded again
+CACHE_FORMAT = 8  # increase it when `save` or a reader changes: older files are then encoded again
 FACTS = ("name", "scale", "sha256", "dropped", "has_ratings", "id_columns", "parts")  # in dataset.json
 
 

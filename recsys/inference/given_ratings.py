@@ -1,12 +1,12 @@
 """The ratings, interactions or features that describe a new user or a new item, given in Python."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from recsys.data.ratings_file.numbers import parse_number
-from recsys.errors import DataError, shortened, type_of
+from recsys.errors import DataError, listed, shortened, type_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -71,21 +71,28 @@ def index_interactions(items: Iterable[Any], to_index: Callable[[Any], int]) -> 
     return {_index_of(item, to_index, "item"): 1.0 for item in items}
 
 
-def given_features(features: Mapping[str, Any] | pd.Series | None) -> dict[Any, Any]:
+def given_features(features: Mapping[str, Any] | pd.Series | None, columns: Sequence[str]) -> dict[Any, Any]:
     """Return the features that are known; missing values, such as None or NaN, are not.
 
     Args:
         features: by column, such as a row of a table; None: none.
+        columns: those that the items have.
 
     Raises:
-        DataError: `features` is not a mapping.
+        DataError: `features` is not a mapping, or names another column.
     """
     if features is None:
         return {}
     if not _is_mapping(features):
         raise DataError(f"features: {type_of(features)} has no names; give {{column: value}}")
+    given = dict(features.items())  # iterating over a Series would give its values
+    if unknown := [column for column in given if column not in columns]:
+        raise DataError(
+            f"features: the items have no column {shortened(unknown[0])}; they have {listed(columns)}, and vectors "
+            "cannot be given"
+        )
     # For a list of values, pd.isna returns an array.
-    return {column: value for column, value in features.items() if pd.isna(value) is not True}
+    return {column: value for column, value in given.items() if pd.isna(value) is not True}
 
 
 def _index_of(id: Any, to_index: Callable[[Any], int], kind: str) -> int:

@@ -1,5 +1,6 @@
 """Prior distributions of a new item's vector, with or without known genres and year."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -98,11 +99,11 @@ class ItemPriors:
         The regression is that of `with_features`, on the features of `recsys.data.features.make_features`.
 
         Args:
-            values: by column; several values are a list, or text with "|" between them. Columns that are not given are
-                unknown.
+            values: by column, each of which exists; several values are a list, or text with "|" between them. Columns
+                that are not given are unknown.
 
         Raises:
-            DataError: a column does not exist, or a value has another type than the column.
+            DataError: a value has another type than the column.
         """
         known = self.item_table.drop(columns="title")
         row = {column: _like(known, column, value) for column, value in values.items()}
@@ -155,13 +156,8 @@ def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
     Otherwise, one large number would change the scale of all others.
 
     Raises:
-        DataError: there is no such column, the value has another type, or a text is none of its values.
+        DataError: the value has another type, or a text is none of its values.
     """
-    if column not in table:
-        raise DataError(
-            f"features: the items have no column {column!r}; they have {listed(list(table.columns))}, and vectors "
-            "cannot be given"
-        )
     known = table[column]
     if known.isna().all():
         raise DataError(f"features: column {column!r} has no values in this run; leave it out")
@@ -176,11 +172,8 @@ def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
                 f"features: column {column!r} has dates, such as '2026-11-27'; {given} is not"
             ) from None
     if pd.api.types.is_numeric_dtype(known.dtype):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float | np.integer | np.floating)
-            or value != value
-        ):
+        is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        if not is_number or not -math.inf < value < math.inf:
             raise DataError(f"features: column {column!r} has numbers, {shortened(value)} is not")
         return min(max(value, float(known.min())), float(known.max()))
     several = value if isinstance(value, list | tuple | set) else [value]

@@ -298,7 +298,8 @@ class Recommender:
         users = index_ratings(
             ratings, lambda id: int(self.user_ids.to_indices(id)), self.scorer.scale, "user"
         )
-        return self.cold_start.new_item(users, genres, year, given_features(features))
+        columns = list(self.run.data.item_table.columns.drop("title"))
+        return self.cold_start.new_item(users, genres, year, given_features(features, columns))
 
     def fold_in_file(self, path: str | Path) -> NewUser:
         """Return a new user described by a CSV file of ratings or interactions; see `recsys.inference.ratings_csv`.

@@ -2,6 +2,7 @@
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from recsys.errors import ConfigError, listed, shortened
 
 MAX_LENGTH = 1000  # characters of an expression
+DATE = re.compile(r"\d{4}-\d\d")  # how a date begins
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -118,6 +120,8 @@ def _like(column: pd.Series, value: Any) -> Any:
     if kind != "dates":
         return value
     try:
+        if not DATE.match(value):  # pandas also knows 'now' and '2026Q1'
+            raise ValueError
         return pd.Timestamp(value)
     except ValueError:
         raise ConfigError(

@@ -32,6 +32,9 @@ from recsys.leaderboard.values import prefers_log, scaled, sort_key
 MAX_CURVES = 8  # the colors of more curves would be too similar
 MAX_LABELS = 30  # of more points, only those on the Pareto front have labels
 MAX_LINES = 100  # more parallel coordinates hide each other
+MAX_KEYS = (
+    20  # varied keys in figures: there is one for each, and they would take minutes to draw and to load
+)
 
 
 class Chart(NamedTuple):
@@ -47,7 +50,7 @@ def plot_all(board: Board) -> list[Chart]:
     """Return the charts of a leaderboard; none for a single run."""
     charts = [
         plot_categories(board, key) if board.axis(key).kind == "categories" else plot_ordered(board, key)
-        for key in board.keys
+        for key in board.keys[:MAX_KEYS]
     ]
     if len(board.runs) > len(board.configurations):
         charts.append(plot_repeats(board))
@@ -223,7 +226,7 @@ def plot_cost(board: Board, name: Cost) -> Chart:
 def plot_parallel_coordinates(board: Board) -> Chart:
     """Plot one line per configuration through its choices and its objective; better lines are stronger."""
     shown = board.configurations[:MAX_LINES]
-    axes = {key: board.axis(key) for key in board.keys}
+    axes = {key: board.axis(key) for key in board.keys[:MAX_KEYS]}
     heights = {key: axis.heights() for key, axis in axes.items()}
     scores = [own.mean(board.metric) for own in shown]
     low, high = min(scores), max(scores)
@@ -250,7 +253,7 @@ def plot_parallel_coordinates(board: Board) -> Chart:
                 add_label(figure, column, height, shorten(value), "right")
     for score, height in ((low, 0), (high, 1)):
         add_label(figure, columns[-1], height, f"{score:.4f}", "left")
-    names = [*board.short.values(), board.metric]
+    names = [*(board.short[key] for key in axes), board.metric]
     lay_out(
         figure,
         {
@@ -265,4 +268,6 @@ def plot_parallel_coordinates(board: Board) -> Chart:
     note = "Orange: the best configuration."
     if len(shown) < len(board.configurations):
         note += f" Only the best {MAX_LINES} configurations are shown."
+    if len(axes) < len(board.keys):
+        note += f" Here and above, only the first {MAX_KEYS} of {len(board.keys)} varied keys are shown."
     return Chart("Parallel coordinates", note, figure, is_wide=True)

@@ -78,11 +78,11 @@ def check_plugins(config: DictConfig) -> None:
     Raises:
         ConfigError: one line per error.
     """
-    from recsys.config.values import non_finite, target_errors
+    from recsys.config.values import impossible_values, target_errors
 
     for node in ("launcher", "sweeper"):
         plain: Any = OmegaConf.to_container(config.hydra[node])
-        errors = list(non_finite(f"hydra.{node}", plain))
+        errors = list(impossible_values(f"hydra.{node}", plain))
         if getattr(get_class(plain["_target_"]), "has_typed_arguments", False):
             errors += target_errors(f"hydra.{node}", plain)
         if errors:

@@ -131,6 +131,12 @@ def test_all_errors_are_reported_at_once(compose) -> None:
     assert [message.split("=")[0] for message in messages] == keys
 
 
+def test_no_text_may_have_a_nul_character(compose) -> None:
+    """A path with one is a ValueError of the operating system's functions."""
+    (message,) = errors(compose("data=table", "data.path='a\0b'"))
+    assert message == r"data.path='a\x00b': must not have a NUL character"
+
+
 def test_all_violated_constraints_are_reported_at_once(compose) -> None:
     messages = errors(compose("loss=bpr", "ranking.k=0", "split=kfold", "split.fold=9", "averaging=swa"))
     assert [message.split(":")[0] for message in messages] == [

@@ -77,8 +77,11 @@ def test_vectors_must_have_one_length_and_finite_numbers() -> None:
             features(text=[[1.0, 2.0], [1.0, number]])
 
 
-def test_a_number_whose_square_is_infinite_is_no_feature(caplog: pytest.LogCaptureFixture) -> None:
-    assert features(price=[1.0, 2.0, 1e200]).names == []
+@pytest.mark.parametrize("number", [1e200, float("inf"), float("-inf")])
+def test_a_number_whose_square_is_infinite_is_no_feature(
+    number: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert features(price=[1.0, 2.0, number]).names == []
     assert "column 'price' has a number beyond 1e+100; it is not used as a feature" in caplog.text
     assert features(price=[1.0, 2.0, 1e90]).names == ["price"]
 

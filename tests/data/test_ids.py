@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.ids import IdMap, as_array
+from recsys.data.ids import MAX_ID_LENGTH, IdMap, as_array
 from recsys.errors import UnknownIdError
 
 SMALL = st.integers(0, 300)
@@ -98,6 +98,12 @@ def test_find_returns_minus_one_for_unknown_ids() -> None:
 def test_an_unknown_text_id_is_reported_with_similar_ids() -> None:
     with pytest.raises(UnknownIdError, match=r"unknown user id: anna \(the nearest known: hanna, ann"):
         IdMap.from_values(["hanna", "ann", "bob"], "user").to_indices("anna")
+
+
+def test_a_text_longer_than_any_id_is_reported_without_similar_ids() -> None:
+    known, wanted = "x" * MAX_ID_LENGTH, "x" * (MAX_ID_LENGTH + 1)
+    with pytest.raises(UnknownIdError, match=r"^unknown user id: x+\.\.\. \([\d,]+ characters\)$"):
+        IdMap.from_values([known], "user").to_indices(wanted)
 
 
 @pytest.mark.parametrize("wrap", [str, lambda id: [id], lambda id: pd.Series([id]), lambda id: (id, "u1")])

@@ -237,7 +237,10 @@ def test_a_new_item_is_predicted_from_its_features(compose, files: Path) -> None
     assert dear == dearest  # the highest known price
     for features, message in (
         ({"color": "red"}, "the items have no column 'color'; they have .*'colour', 'price', 'tags'"),
+        ({"color": None}, "the items have no column 'color'"),
         ({"price": "cheap"}, "column 'price' has numbers, 'cheap' is not"),
+        ({"price": float("inf")}, "column 'price' has numbers, .*inf.* is not"),
+        ({"price": np.float32("-inf")}, "column 'price' has numbers, .*inf.* is not"),
         ({"colour": 3}, "column 'colour' has no value '3'; it has 'blue', 'red'"),
         ({"tags": "new|old"}, "column 'tags' has no value 'old'; it has 'light', 'new'"),
         ([("price", 3)], "a list has no names; give {column: value}"),

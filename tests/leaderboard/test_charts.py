@@ -7,6 +7,7 @@ from support.run_records import write_folds, write_ranking_run, write_run
 from recsys.leaderboard.board import Board
 from recsys.leaderboard.figures import (
     MAX_CURVES,
+    MAX_KEYS,
     MAX_LABELS,
     MAX_LINES,
     plot_all,
@@ -53,6 +54,15 @@ def test_each_sweep_has_the_charts_that_fit_it(tmp_path: Path) -> None:
         "models": ["val/rmse by model", "val/rmse against parameters"],
         "single": [],
     }
+
+
+def test_many_varied_keys_have_a_limited_number_of_charts(tmp_path: Path) -> None:
+    for job in range(2):
+        write_run(tmp_path / str(job), [f"model.k{key}={job}" for key in range(MAX_KEYS + 5)], 0.9 + job)
+    *charts, last = plot_all(board_of(tmp_path))
+    assert [chart.title for chart in charts] == [f"val/rmse against k{key}" for key in range(MAX_KEYS)]
+    assert f"only the first {MAX_KEYS} of {MAX_KEYS + 5} varied keys are shown" in last.note
+    assert len(last.figure.data[0].x) == MAX_KEYS + 1
 
 
 def test_a_curve_is_sorted_by_value(tmp_path: Path) -> None:

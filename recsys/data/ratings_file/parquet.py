@@ -55,6 +55,8 @@ def parquet_columns(path: Path) -> list[str]:
                     "many; check the file for very long texts"
                 )
             return file.schema_arrow.names
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: the names of the columns are not UTF-8 text") from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
 

@@ -307,6 +307,15 @@ def test_parquet_text_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
         Table(str(tmp_path / "r.parquet")).load()
 
 
+def test_parquet_column_names_that_are_not_utf8_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    parquet.write_table(pa.table({"user": [1], "item": [1], "zzzz": [3]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xd4z"))
+    for read in (Table(str(path)).load, lambda: read_side_table(path, "item", "data.items")):
+        with pytest.raises(DataError, match=r"the names of the columns are not UTF-8 text"):
+            read()
+
+
 def test_small_parquet_files_with_many_values_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "r.parquet"
     many = pa.array(np.zeros(3_000_000, np.int8))
