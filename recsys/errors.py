@@ -17,7 +17,7 @@ class DataError(UserError):
 
 
 class DownloadError(UserError):
-    """No mirror returned a usable archive."""
+    """No location has a usable archive."""
 
 
 class UnknownIdError(UserError):

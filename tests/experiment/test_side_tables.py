@@ -328,5 +328,5 @@ def test_equal_long_texts_of_a_small_parquet_file_are_refused(tmp_path: Path) ->
     parquet.write_table(
         pa.table({"item": np.arange(2000), "text": texts}), tmp_path / "i.parquet", compression="zstd"
     )
-    with pytest.raises(DataError, match=r"column 'text' has texts of more than .* characters in all"):
+    with pytest.raises(DataError, match=r"column 'text' has texts of more than .* bytes in all"):
         Table(str(tmp_path / "r.csv"), items=str(tmp_path / "i.parquet")).load()

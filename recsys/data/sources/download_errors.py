@@ -12,14 +12,21 @@ MAX_REASON = 200  # characters
 
 
 def reason_of(problem: Exception) -> str:
-    """Return one short, printable line that says why a download failed. A server can decide parts of it."""
+    """Return one line that says why a download failed.
+
+    Parts of it may come from the server, so it is shortened, and characters that are not printable are replaced.
+    """
     reason = "".join(character if character.isprintable() else "?" for character in _description(problem))
     return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
 
 
 def _description(problem: Exception) -> str:
     if isinstance(problem, requests.exceptions.SSLError):
-        return "its certificate was refused (expired, or not trusted on this machine)"
+        if "CERTIFICATE_VERIFY_FAILED" in str(problem):
+            return "its certificate was refused (expired, or not trusted on this machine)"
+        return "no secure connection; it may not be an https server"
+    if isinstance(problem, requests.exceptions.ProxyError):
+        return "the proxy refuses, or cannot be reached; check HTTPS_PROXY and HTTP_PROXY"
     if isinstance(problem, requests.exceptions.ConnectTimeout):
         return f"no connection within {transfer.TIMEOUT[0]} seconds"
     if isinstance(problem, requests.exceptions.ReadTimeout) or "Read timed out" in str(problem):
@@ -34,7 +41,7 @@ def _description(problem: Exception) -> str:
         return f"the server answered {problem.response.status_code} {problem.response.reason}"
     if isinstance(problem, DownloadError | OSError | zipfile.BadZipFile):
         return first_line(problem)
-    return f"the response cannot be read ({named_line(problem)})"
+    return f"cannot be read ({named_line(problem)})"
 
 
 def _is_malformed(problem: requests.exceptions.ConnectionError) -> bool:

@@ -64,7 +64,7 @@ class MovieLens(Source):
         """Return the encoded dataset; the first call downloads and reads it, later calls map it into memory.
 
         Raises:
-            DownloadError: no mirror has a usable archive.
+            DownloadError: no location has a usable archive.
             DataError: the archive cannot be read, or RECSYS_DATA cannot be used.
         """
         # The name decides nothing: the configuration of another run may use it for other content, or read the same

@@ -113,7 +113,7 @@ def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
     for name in usable:
         if _decoded_size(table[name]) > limit:
             raise DataError(
-                f"{key}={path}: column {shortened(name)} has texts of more than {limit:,} characters in all"
+                f"{key}={path}: column {shortened(name)} has texts of more than {limit:,} bytes in all"
             )
     return _with_lists_of_text(table)
 
@@ -142,7 +142,7 @@ def _with_lists_of_text(table: pa.Table) -> pa.Table:
 
 
 def _decoded_size(column: pa.ChunkedArray) -> int:
-    """Return the number of characters in a column of dictionary-encoded texts, or of lists of these; 0 for others."""
+    """Return the number of bytes in a column of dictionary-encoded texts, or of lists of these; 0 for others."""
     size = 0
     for chunk in column.chunks:
         texts = chunk.flatten() if is_list(chunk.type) else chunk

@@ -1,4 +1,4 @@
-"""The split that the files of the data define."""
+"""A split that the files of `data.path` define."""
 
 import logging
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class FileSplit(SplitMethod):
     With two files, the validation set is drawn from the training set.
 
     Attributes:
-        seed: of the draw of the validation set.
-        val: the share of the first of two files in the validation set.
+        seed: the seed for drawing the validation set; used with two files only.
+        val: with two files, the fraction of the first file that becomes the validation set.
     """
 
     name: ClassVar[str] = "files"
@@ -35,19 +35,19 @@ class FileSplit(SplitMethod):
         """Divide the ratings by file."""
         if len(dataset.parts) not in (2, 3):
             raise DataError(
-                f"split=files: needs two or three files in data.path, {max(len(dataset.parts), 1)} given; use "
-                "data=table 'data.path=[train.csv,val.csv,test.csv]', or train and test only"
+                "split=files: needs data=table with two or three files: 'data.path=[train.csv,val.csv,test.csv]' or "
+                "'data.path=[train.csv,test.csv]'"
             )
         starts = np.cumsum([0, *dataset.parts])
         rows = [np.arange(start, stop) for start, stop in pairwise(starts)]
         for name, held_out in zip(("test", "validation"), reversed(rows[1:]), strict=False):
-            _warn_of_other_ids(dataset, rows[0], held_out, name)
+            _warn_if_nothing_in_common(dataset, rows[0], held_out, name)
         if len(rows) == 3:
             return Split(*rows)
         return hold_out(dataset, rows[1], self.seed, self.val)
 
 
-def _warn_of_other_ids(dataset: Dataset, train: Rows, held_out: Rows, name: str) -> None:
+def _warn_if_nothing_in_common(dataset: Dataset, train: Rows, held_out: Rows, name: str) -> None:
     """Warn if two files have no user or no item in common, perhaps because their ids are written differently."""
     for side, indices in (("user", dataset.users), ("item", dataset.items)):
         if not np.isin(indices[held_out], indices[train]).any():

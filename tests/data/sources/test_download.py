@@ -78,7 +78,7 @@ BAD = {
     "empty": (b"", {}, "not a zip archive (0 bytes, starts with b'')"),
     "truncated": (GOOD[:500], {"length": len(GOOD)}, "the connection was interrupted"),
     "cut": (GOOD[:500], {}, f"not a zip archive (500 bytes, starts with {GOOD[:20]!r})"),
-    "other": (OTHER, {}, f"md5 is {OTHER_MD5}, {GOOD_MD5} expected; {DATA} is not the original"),
+    "other": (OTHER, {}, f"md5 is {OTHER_MD5}, {GOOD_MD5} expected; {DATA} has another sha256"),
     "damaged": (DAMAGED, {}, f"Bad CRC-32 for file '{DATA}'"),
 }
 
@@ -93,7 +93,7 @@ def test_a_bad_mirror_is_skipped_and_reported(
     with pytest.raises(DownloadError) as error:
         fetch(archive(f"{closed}/official.zip", members=members), kept, mirror)
     assert str(error.value).splitlines() == [
-        "tiny: no mirror has a usable archive",
+        "tiny: no location has a usable archive",
         f"  {mirror}/tiny.zip: {reason}",
         f"  {closed}/official.zip: cannot be reached (no network, or the server is down)",
         "Put tiny.zip into a folder and set RECSYS_MIRROR=<folder>; data.verify=false accepts any checksum",
@@ -152,10 +152,15 @@ def test_a_large_file_or_a_pipe_in_a_mirror_folder_is_not_copied(closed: str, tm
 @pytest.mark.parametrize(
     ("problem", "reason"),
     [
-        (requests.exceptions.SSLError("x"), "its certificate was refused"),
+        (requests.exceptions.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED]"), "its certificate was refused"),
+        (
+            requests.exceptions.SSLError("[SSL] record layer failure"),
+            "no secure connection; it may not be an https",
+        ),
+        (requests.exceptions.ProxyError("x"), "the proxy refuses, or cannot be reached; check HTTPS_PROXY"),
         (requests.exceptions.ConnectTimeout("x"), "no connection within 5 seconds"),
         (requests.exceptions.ReadTimeout("read timed out\nat length"), "no data for 60 seconds\n"),
-        (ValueError("a\nb"), "the response cannot be read (ValueError: a)\n"),
+        (ValueError("a\nb"), "cannot be read (ValueError: a)\n"),
         (OSError("disk full \x1b[31m"), "disk full ?[31m\n"),
         (OSError("x" * 300), f"{'x' * 200}...\n"),
         (OSError(), "OSError\n"),
@@ -231,8 +236,8 @@ def test_a_repacked_archive_is_used_for_its_address_only(web, tmp_path: Path) ->
     ("body", "members", "message"),
     [
         (REPACKED, {}, " expected\n"),
-        (REPACKED, {DATA: sha256("else")}, f" expected; {DATA} is not the original\n"),
-        (REPACKED, {"ml-100k/lost": sha256("")}, " expected; ml-100k/lost is not the original\n"),
+        (REPACKED, {DATA: sha256("else")}, f" expected; {DATA} has another sha256\n"),
+        (REPACKED, {"ml-100k/lost": sha256("")}, " expected; ml-100k/lost is missing\n"),
     ],
     ids=["no checksums", "one differs", "one is missing"],
 )

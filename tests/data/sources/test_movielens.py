@@ -77,7 +77,7 @@ def test_another_folder_of_a_verified_archive_has_another_cache_entry(
 
 def test_nothing_is_kept_of_a_wrong_archive(source: MovieLens, tmp_path: Path) -> None:
     pack(tmp_path / "mirror" / "ml-100k.zip", tabs_members(ROWS[1:]))
-    with pytest.raises(DownloadError, match="ml-100k: no mirror has a usable archive"):
+    with pytest.raises(DownloadError, match="ml-100k: no location has a usable archive"):
         source.load()
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.suffix != ".lock"]
 

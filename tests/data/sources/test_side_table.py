@@ -77,7 +77,7 @@ def test_equal_texts_in_parquet_do_not_fill_the_memory(kind: str, store_schema: 
     before = pa.total_allocated_bytes()
     pa.default_memory_pool().release_unused()
     if kind in ("text", "list"):
-        with pytest.raises(DataError, match=r"column 'column' has texts of more than .* characters in all"):
+        with pytest.raises(DataError, match=r"column 'column' has texts of more than .* bytes in all"):
             read_side_table(path, "item", "data.items")
     else:
         assert read_side_table(path, "item", "data.items").columns.column_names == []

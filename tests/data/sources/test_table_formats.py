@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -382,7 +383,7 @@ def test_the_largest_integers_are_ids_in_any_format(tmp_path: Path) -> None:
         assert Table(str(write(tmp_path, form, rows))).load().user_ids.ids.tolist() == sorted(ids)
     too_large = pa.table({"user": pa.array([2**63], pa.uint64()), "item": [1], "rating": [3]})
     parquet.write_table(too_large, tmp_path / "u.parquet")
-    with pytest.raises(DataError, match=f"user '{2**63}' is not a whole number of 64 bits"):
+    with pytest.raises(DataError, match=f"user '{2**63}' is not a whole number of at most 64 bits"):
         Table(str(tmp_path / "u.parquet")).load()
 
 
@@ -448,3 +449,54 @@ def test_a_header_that_is_too_long_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("user,item,rating," + "x" * 100_000 + "\n1,2,3,4\n")
     with pytest.raises(DataError, match=r"line 1: longer than 100,000 bytes; not text with a header"):
         Table(str(tmp_path / "r.csv")).load()
+
+
+def test_unused_categories_do_not_decide_what_times_are(tmp_path: Path) -> None:
+    days = pd.Categorical(["2020-01-02", "2020-01-01"], ["0", "2020-01-01", "2020-01-02"])
+    rows = pd.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [3, 3], "time": days})
+    rows.to_parquet(tmp_path / "r.parquet")
+    times = Table(str(tmp_path / "r.parquet"), time="time").load().timestamps.tolist()
+    assert times == [datetime(2020, 1, day, tzinfo=UTC).timestamp() for day in (2, 1)]
+
+
+@pytest.mark.parametrize("convert", [lambda texts: texts, pd.Categorical])
+def test_dates_and_numbers_in_one_column_are_reported(convert: Callable, tmp_path: Path) -> None:
+    """The first row decides, also if the other kind is the first category."""
+    times = convert(["2020-01-02", "100"])
+    pd.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [3, 3], "time": times}).to_parquet(
+        tmp_path / "r.parquet"
+    )
+    with pytest.raises(DataError, match=r"row 2: time '100' is not a time since 1970"):
+        Table(str(tmp_path / "r.parquet"), time="time").load()
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [
+        (pa.date32(), 2**31 - 1),
+        (pa.timestamp("ms"), 2**62),
+        (pa.timestamp("ms", "Europe/Berlin"), 2**62),
+    ],
+)
+def test_dates_that_microseconds_cannot_represent_are_bad(
+    kind: pa.DataType, last: int, tmp_path: Path
+) -> None:
+    """Their product with the factor of the unit would overflow to another date."""
+    storage = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+    times = pa.array([1_000, last], storage).cast(kind)
+    parquet.write_table(
+        pa.table({"user": [1, 2], "item": [1, 2], "rating": [3, 3], "time": times}), tmp_path / "r.parquet"
+    )
+    with pytest.raises(DataError, match=r"row 2: time .* is not a time since 1970"):
+        Table(str(tmp_path / "r.parquet"), time="time").load()
+    assert len(Table(str(tmp_path / "r.parquet"), time="time", on_bad_rows="drop").load()) == 1
+
+
+def test_floating_point_ids_are_exact_up_to_53_bits(tmp_path: Path) -> None:
+    pd.DataFrame({"user": [1.0, 2.0**60], "item": [1, 2], "rating": [3, 3]}).to_parquet(
+        tmp_path / "r.parquet"
+    )
+    with pytest.raises(
+        DataError, match=r"row 2: user .* is not a whole number of at most 53 bits \(in a column"
+    ):
+        Table(str(tmp_path / "r.parquet")).load()
