@@ -132,7 +132,7 @@ def test_python_snippets_of_the_readme_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RECSYS_MIRROR", str(tmp_path))
-    monkeypatch.setattr(download, "_verify", lambda *_: (True, "synthetic ratings"))
+    monkeypatch.setattr(download, "verify_archive", lambda *_: (True, "synthetic ratings"))
     movies = {number: (f"Movie {number} (1990)", "Drama") for number in range(1, 61)}
     pack(tmp_path / "ml-100k.zip", tabs_members(sample_ratings(movies, users=50)[::2]))
     first, second = re.findall(r"```python\n(.*?)```", README, re.S)
