@@ -50,7 +50,9 @@ def _task(cfg: DictConfig) -> None:
     given = list(cfg.dir) if OmegaConf.is_list(cfg.dir) else [cfg.dir]
     if not given:
         raise ConfigError("dir=[]: must be a folder, or a list of folders: dir=[outputs/a,outputs/b]")
-    compare([find_sweep(str(folder)) for folder in given], cfg.format, cfg.test, page)
+    has_finished_run = compare([find_sweep(str(folder)) for folder in given], cfg.format, cfg.test, page)
+    if page is not None and not has_finished_run:
+        raise RunError(f"html={cfg.html}: not written, because no run has finished")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ SHORT = {
 
 def compare(
     folders: Sequence[Path], form: str = "table", test: bool = False, page: Path | None = None
-) -> None:
+) -> bool:
     """Print the leaderboard of all runs under some folders, the failed runs, and the command that repeats the best run.
 
     Args:
@@ -33,6 +33,9 @@ def compare(
         form: table, json, csv or markdown; the last three print only the rows.
         test: whether all rows show their test metric.
         page: path of an HTML page with the same content and figures; None: no page.
+
+    Returns:
+        Whether a run has finished; otherwise, no page is written.
 
     Raises:
         RunError: there are no runs, or they cannot be compared.
@@ -61,6 +64,7 @@ def compare(
         _print_notes(configurations, runs)
         if page is not None and configurations:
             print_line(f"page: {page}")
+    return bool(configurations)
 
 
 def _print_notes(configurations: Sequence[Configuration], runs: Sequence[RunRecord]) -> None:

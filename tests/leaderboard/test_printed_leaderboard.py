@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.commands import run
 from support.run_records import write_failed, write_folds, write_ranking_run, write_run
 
 from recsys.errors import ConfigError
@@ -125,3 +126,13 @@ def test_paths_are_shortened_to_file_names(tmp_path: Path, capsys: pytest.Captur
     write_run(tmp_path / "2", ["data.items=/other/items.csv"], 0.7)
     compare([tmp_path])
     assert "/long/path/items.csv" in capsys.readouterr().out, "two files have this name"
+
+
+def test_a_page_is_written_only_if_a_run_has_finished(tmp_path: Path) -> None:
+    write_failed(tmp_path / "sweep" / "0", "x", ["a=1"])
+    failed = run("compare", f"dir={tmp_path / 'sweep'}", "html=page.html", code=1)
+    assert "failed: job 0: x" in failed.stdout
+    assert failed.stderr == "html=page.html: not written, because no run has finished\n"
+    write_run(tmp_path / "sweep" / "1", ["a=2"], 0.9)
+    run("compare", f"dir={tmp_path / 'sweep'}", "html=page.html")
+    assert (tmp_path / "page.html").is_file()

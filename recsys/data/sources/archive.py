@@ -114,6 +114,7 @@ def _items(rows: list, where: str, header: int = 0) -> pd.DataFrame:
         ids.append(_parse_id(row[0], f"{where} line {number}"))
         titles.append(row[1].strip())
         genres.append("" if row[2] == "(no genres listed)" else row[2].strip())
+    _check_unique(ids, where, header)
     years = pd.array([year_of(title) for title in titles], dtype="Int32")
     return pd.DataFrame({"item": ids, "title": titles, "year": years, "genres": genres})
 
@@ -122,13 +123,27 @@ def _users(file: zipfile.ZipFile, member: str, separator: str, columns: list[str
     """Return the user table of a file with `columns` and a zip code; None if the archive has no such file."""
     if member not in file.namelist():
         return None
-    rows = []
+    ids, rows, where = [], [], f"{Path(str(file.filename)).name}: {member}"
     for number, line in enumerate(_lines(_decode(read_member(file, member))), 1):
         fields = line.split(separator)
         if len(fields) != len(columns) + 1 or not fields[0].isdecimal():
-            raise DataError(f"{file.filename}: {member} line {number}: {len(columns) + 1} fields expected")
-        rows.append((_parse_id(fields[0], f"{file.filename}: {member} line {number}"), *fields[1:-1]))
+            raise DataError(f"{where} line {number}: {len(columns) + 1} fields expected")
+        ids.append(_parse_id(fields[0], f"{where} line {number}"))
+        rows.append((ids[-1], *fields[1:-1]))
+    _check_unique(ids, where)
     return pd.DataFrame(rows, columns=columns)
+
+
+def _check_unique(ids: list[int], where: str, header: int = 0) -> None:
+    """Check that each id of a table occurs once.
+
+    Raises:
+        DataError: one does not; names the lines.
+    """
+    lines: dict[int, int] = {}
+    for number, id in enumerate(ids, 1 + header):
+        if (first := lines.setdefault(id, number)) != number:
+            raise DataError(f"{where} line {number}: id {id} occurs in line {first} already")
 
 
 def _parse_id(text: str, where: str) -> int:
