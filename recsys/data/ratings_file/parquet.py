@@ -108,7 +108,6 @@ def read_parquet(
         )
         raise DataError(f"{path} row {row + 1:,}: {reason}. data.on_bad_rows=drop skips such rows")
     kept = table[~bad].reset_index(drop=True)
-    kept = kept.astype({"rating": np.float32})
     for side in ("user", "item"):
         if kept[side].dtype.kind not in "iu":
             kept[side] = to_integers_if_possible(kept[side])
@@ -119,7 +118,7 @@ def _check_types(path: Path, fmt: RatingsFormat) -> None:
     """Check the types of the columns before they are read: other types can take much more memory than the file.
 
     Raises:
-        DataError: one cannot be used.
+        DataError: a column has a type that cannot be used.
     """
     schema = parquet.read_schema(path)
     for role, name in fmt.by_role.items():
@@ -142,10 +141,10 @@ def _check_types(path: Path, fmt: RatingsFormat) -> None:
 def _read_columns(path: Path, fmt: RatingsFormat) -> pa.Table:
     """Read the columns of a format.
 
-    Texts are read as dictionaries: Parquet stores a repeated text once, and so does the memory then.
+    Texts are read as dictionaries, so a repeated text is in memory only once, as it is in the file.
 
     Raises:
-        DataError: they cannot be read.
+        DataError: the columns cannot be read.
     """
     texts = [name for role, name in fmt.by_role.items() if role != "rating"]
     try:
@@ -185,13 +184,11 @@ def _ids(values: pa.Array) -> Column:
 
 def _whole(values: pa.Array) -> Column:
     """Convert whole numbers to int64; all other values are bad, and become 0."""
-    limit = "64 bits"
+    limit = "63 bits"
     if pa.types.is_integer(values.type):
         is_bad = compute.is_null(values)
         if pa.types.is_uint64(values.type):
-            is_bad = compute.or_(
-                is_bad, compute.fill_null(compute.greater(values, pa.scalar(MAX_INTEGER, pa.uint64())), True)
-            )
+            is_bad = compute.fill_null(compute.greater(values, pa.scalar(MAX_INTEGER, pa.uint64())), True)
         flags = is_bad.to_numpy(zero_copy_only=False)
     else:
         limit = "53 bits (in a column of floating-point numbers)"
@@ -202,7 +199,8 @@ def _whole(values: pa.Array) -> Column:
 
 
 def _ratings(values: pa.Array, scale: tuple[float, float]) -> Column:
-    ratings = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
+    with np.errstate(over="ignore"):  # too large a rating becomes infinite, which is off the scale
+        ratings = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
     low, high = np.float32(scale[0]), np.float32(scale[1])
     is_bad = ~((ratings >= low) & (ratings <= high))
     return Column(ratings, is_bad, f"is off the scale {low:g} to {high:g} (data.scale)")
@@ -211,19 +209,21 @@ def _ratings(values: pa.Array, scale: tuple[float, float]) -> Column:
 def _times(values: pa.Array) -> Column:
     reason = "is not a time since 1970"
     if pa.types.is_dictionary(values.type):
-        # In the order of the rows, because the first valid text says if they are dates; others may be unused.
+        # Distinct texts in the order of the rows: the first valid one decides whether they are dates. The dictionary
+        # may also have texts that no row uses.
         used = values.indices.drop_null().unique()
         texts = values.dictionary.take(used)
         distinct = _times(pa.concat_arrays([texts, pa.nulls(1, texts.type)]))
         positions = np.full(len(values.dictionary) + 1, len(used))
         positions[used.to_numpy()] = np.arange(len(used))
         codes = compute.fill_null(values.indices, len(values.dictionary)).to_numpy(zero_copy_only=False)
-        return Column(distinct.values[positions[codes]], distinct.is_bad[positions[codes]], reason)
+        return Column(distinct.values[positions[codes]], distinct.is_bad[positions[codes]], distinct.reason)
     if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
         return _dates(values, reason)
     kind = values.type
     if is_text(kind):
-        return Column(*_parsed(values.cast(pa.string())), reason)
+        mixed = "is not a time since 1970, or is a date among numbers, or a number among dates"
+        return Column(*_parsed(values.cast(pa.string())), mixed)
     times, is_bad, _ = _whole(values)
     return Column(times, is_bad | (times < 0), reason)
 
@@ -234,14 +234,17 @@ def _dates(values: pa.Array, reason: str) -> Column:
         values = values.cast(pa.timestamp("ms"))
     microseconds = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
     times, is_bad, _ = _whole(microseconds.cast(pa.int64()))
-    if getattr(kind, "unit", None) != "ns":  # of which some digits are lost; other units can overflow
+    if getattr(kind, "unit", None) != "ns":  # loses digits, but cannot overflow; other units can
         is_same = compute.equal(microseconds.cast(values.type, safe=False), values)
         is_bad = is_bad | ~compute.fill_null(is_same, False).to_numpy(zero_copy_only=False)
     return Column(times.view(DATES), is_bad | (times < 0), reason)
 
 
 def _parsed(texts: pa.Array) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Return the times that texts are, and which of them are none; the first valid one says if they are dates."""
+    """Return texts as times, and which of them are not valid times.
+
+    The first valid one decides whether the column has dates or numbers.
+    """
     times = np.full(len(texts), -1, np.int64)
     known = texts.is_valid().to_numpy(zero_copy_only=False)
     are_dates: bool | None = None

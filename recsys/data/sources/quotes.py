@@ -10,9 +10,9 @@ BLOCK_SIZE = 2**20  # bytes
 
 
 def check_quotes(text: TextSource, separator: str, place: str, longest: int) -> None:
-    """Check that each quoted field ends, and ends where a separator or the line does.
+    """Check that each quoted field is closed, and that a separator or the end of the line follows its closing quote.
 
-    pyarrow accepts other quotes: one that is not closed takes all lines after it into its field.
+    pyarrow does not report such errors: after a quote that is not closed, it reads all following lines into one field.
 
     Args:
         text: the table.
@@ -21,20 +21,21 @@ def check_quotes(text: TextSource, separator: str, place: str, longest: int) -> 
         longest: the largest number of characters in a field.
 
     Raises:
-        DataError: a field does not; names the line where its row begins.
+        DataError: a quoted field breaks this rule, or a field is too long; the message has the line where its row
+            begins.
     """
     if not _has_quotes(text):
         return
     before, line = csv.field_size_limit(longest), 1
     try:
-        with io.TextIOWrapper(text.open(), "utf-8", errors="replace", newline="") as lines:
+        with io.TextIOWrapper(text.open(), "utf-8-sig", errors="replace", newline="") as lines:
             rows = csv.reader(lines, delimiter=separator, strict=True)
             for _ in rows:
                 line = rows.line_num + 1
     except csv.Error:
         raise DataError(
-            f"{place}:{line}: a quoted field of this row is not closed, or has text after its closing quote. In a "
-            'quoted field, a quote is written twice: "a 12"" disk"'
+            f"{place}:{line}: a quoted field of this row is not closed, or has text after its closing quote, or a "
+            f'field has more than {longest:,} characters. In a quoted field, a quote is written twice: "a 12"" disk"'
         ) from None
     finally:
         csv.field_size_limit(before)

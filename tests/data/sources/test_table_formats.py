@@ -383,7 +383,7 @@ def test_the_largest_integers_are_ids_in_any_format(tmp_path: Path) -> None:
         assert Table(str(write(tmp_path, form, rows))).load().user_ids.ids.tolist() == sorted(ids)
     too_large = pa.table({"user": pa.array([2**63], pa.uint64()), "item": [1], "rating": [3]})
     parquet.write_table(too_large, tmp_path / "u.parquet")
-    with pytest.raises(DataError, match=f"user '{2**63}' is not a whole number of at most 64 bits"):
+    with pytest.raises(DataError, match=f"user '{2**63}' is not a whole number of at most 63 bits"):
         Table(str(tmp_path / "u.parquet")).load()
 
 

@@ -61,3 +61,10 @@ def test_what_the_csv_module_writes_is_read(
         writer.writerows([("item", "note"), *((f"i{row}", text) for row, text in enumerate(texts))])
     side = read_side_table(path, "item", "data.items", title="note")
     assert side.columns["note"].to_pylist() == texts
+
+
+def test_a_quoted_header_after_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text('\ufeff"a,""b""",item\n1,x\n2,y\n', encoding="utf-8")
+    side = read_side_table(path, "item", "data.items")
+    assert side.columns.to_pydict() == {'a,"b"': [1, 2]}
