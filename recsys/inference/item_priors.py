@@ -1,7 +1,6 @@
 """Prior distributions of a new item's vector, with or without known genres and year."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -17,6 +16,7 @@ from torch import Tensor
 from recsys.data.features import Options, make_features
 from recsys.errors import DataError, listed, shortened
 from recsys.inference.fold_in import Prior, noise_of, trained_rows
+from recsys.inference.where import parse_date
 from recsys.models.features import item_feature_table
 from recsys.models.transposed import TransposedScorer
 from recsys.runs.load import LoadedRun
@@ -163,13 +163,11 @@ def _like(table: pd.DataFrame, column: str, value: Any) -> Any:
         raise DataError(f"features: column {column!r} has no values in this run; leave it out")
     if pd.api.types.is_datetime64_any_dtype(known.dtype):
         try:
-            if not isinstance(value, date) and not re.match(r"\d{4}-\d\d", str(value)):
-                raise ValueError
-            return min(max(pd.Timestamp(value), known.min()), known.max())
+            given = pd.Timestamp(value) if isinstance(value, date) else parse_date(str(value))
+            return min(max(given, known.min()), known.max())
         except (TypeError, ValueError):
-            given = shortened(value)
             raise DataError(
-                f"features: column {column!r} has dates, such as '2026-11-27'; {given} is not"
+                f"features: column {column!r} has dates, such as '2026-11-27'; {shortened(value)} is not"
             ) from None
     if pd.api.types.is_numeric_dtype(known.dtype):
         is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

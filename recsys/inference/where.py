@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from recsys.errors import ConfigError, listed, shortened
 
 MAX_LENGTH = 1000  # characters of an expression
-DATE = re.compile(r"\d{4}-\d\d")  # how a date begins
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -120,13 +119,22 @@ def _like(column: pd.Series, value: Any) -> Any:
     if kind != "dates":
         return value
     try:
-        if not DATE.match(value):  # pandas also knows 'now' and '2026Q1'
-            raise ValueError
-        return pd.Timestamp(value)
+        return parse_date(value)
     except ValueError:
         raise ConfigError(
             f"where: column {column.name!r} has dates, such as '2026-11-27'; {shortened(value)} is not"
         ) from None
+
+
+def parse_date(text: str) -> pd.Timestamp:
+    """Return the date or time that a text is; it begins with year and month (pandas also knows 'now' and '2026Q1').
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.match(r"\d{4}-\d\d", text):
+        raise ValueError(text)
+    return pd.Timestamp(text)
 
 
 def _column(node: ast.expr, items: pd.DataFrame) -> pd.Series:

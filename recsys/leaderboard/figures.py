@@ -32,9 +32,7 @@ from recsys.leaderboard.values import prefers_log, scaled, sort_key
 MAX_CURVES = 8  # the colors of more curves would be too similar
 MAX_LABELS = 30  # of more points, only those on the Pareto front have labels
 MAX_LINES = 100  # more parallel coordinates hide each other
-MAX_KEYS = (
-    20  # varied keys in figures: there is one for each, and they would take minutes to draw and to load
-)
+MAX_KEYS = 20  # varied keys in figures; one figure for each of hundreds takes minutes to draw and to load
 
 
 class Chart(NamedTuple):

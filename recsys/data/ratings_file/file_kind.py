@@ -21,6 +21,11 @@ OTHER_STARTS = {
 }
 
 
+def unpacked_limit(path: Path, least: int) -> int:
+    """Return how many bytes a file may unpack to: MAX_COMPRESSION_RATIO times its size, but at least `least`."""
+    return max(MAX_COMPRESSION_RATIO * path.stat().st_size, least)
+
+
 def kind_of(path: Path) -> FileKind:
     """Return what a file contains.
 
@@ -53,7 +58,7 @@ class _LimitedGzip(io.RawIOBase):
 
     def __init__(self, path: Path, name: str) -> None:
         self.name_in_errors = name
-        self.left = max(MAX_COMPRESSION_RATIO * path.stat().st_size, SMALL)
+        self.left = unpacked_limit(path, SMALL)
         self.file = gzip.open(path, "rb")  # noqa: SIM115  # closed by `close`
 
     def readable(self) -> bool:

@@ -12,7 +12,7 @@ from pyarrow import compute, parquet
 
 from recsys.data.column_types import ID_TYPES, is_number, is_text, value_of
 from recsys.data.ids import MAX_ID_LENGTH, text_id_problem
-from recsys.data.ratings_file.file_kind import MAX_COMPRESSION_RATIO
+from recsys.data.ratings_file.file_kind import MAX_COMPRESSION_RATIO, unpacked_limit
 from recsys.data.ratings_file.format import COLUMNS, OnBadRows, RatingsFormat
 from recsys.data.ratings_file.integer_ids import to_integers_if_possible
 from recsys.data.ratings_file.numbers import MAX_INTEGER
@@ -21,6 +21,7 @@ from recsys.errors import DataError, first_line, shortened
 
 MAX_VALUES_PER_BYTE = 100  # Parquet stores equal values once, so a small file could fill the memory
 MIN_LIMIT = 2**24  # bytes that a file of any size may unpack to
+NO_TIME = "is not a time since 1970"
 
 
 class Column(NamedTuple):
@@ -49,7 +50,7 @@ def parquet_columns(path: Path) -> list[str]:
             if values > MAX_VALUES_PER_BYTE * size:
                 raise DataError(f"{path}: claims to have {values:,} values in {size:,} bytes; check the file")
             unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
-            if unpacked > max(MAX_COMPRESSION_RATIO * size, MIN_LIMIT):  # one very long text, for example
+            if unpacked > unpacked_limit(path, MIN_LIMIT):  # one very long text, for example
                 raise DataError(
                     f"{path}: its {size:,} bytes unpack to {unpacked:,}, more than {MAX_COMPRESSION_RATIO} times as "
                     "many; check the file for very long texts"
@@ -128,10 +129,8 @@ def _check_types(path: Path, fmt: RatingsFormat) -> None:
             is_usable, wanted = is_number(kind), "ratings must be numbers"
         elif role == "timestamp":
             is_time = is_plain_number or pa.types.is_date(kind) or pa.types.is_timestamp(kind)
-            is_usable, wanted = (
-                is_time or is_text(kind),
-                "times must be whole numbers, timestamps, dates or text",
-            )
+            is_usable = is_time or is_text(kind)
+            wanted = "times must be whole numbers, timestamps, dates or text"
         else:
             is_usable, wanted = is_plain_number or is_text(kind), ID_TYPES
         if not is_usable:
@@ -207,7 +206,6 @@ def _ratings(values: pa.Array, scale: tuple[float, float]) -> Column:
 
 
 def _times(values: pa.Array) -> Column:
-    reason = "is not a time since 1970"
     if pa.types.is_dictionary(values.type):
         # Distinct texts in the order of the rows: the first valid one decides whether they are dates. The dictionary
         # may also have texts that no row uses.
@@ -219,16 +217,15 @@ def _times(values: pa.Array) -> Column:
         codes = compute.fill_null(values.indices, len(values.dictionary)).to_numpy(zero_copy_only=False)
         return Column(distinct.values[positions[codes]], distinct.is_bad[positions[codes]], distinct.reason)
     if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
-        return _dates(values, reason)
-    kind = values.type
-    if is_text(kind):
-        mixed = "is not a time since 1970, or is a date among numbers, or a number among dates"
-        return Column(*_parsed(values.cast(pa.string())), mixed)
+        return _dates(values)
+    if is_text(values.type):
+        reason = f"{NO_TIME}, or is a date among numbers, or a number among dates"
+        return Column(*_parsed(values.cast(pa.string())), reason)
     times, is_bad, _ = _whole(values)
-    return Column(times, is_bad | (times < 0), reason)
+    return Column(times, is_bad | (times < 0), NO_TIME)
 
 
-def _dates(values: pa.Array, reason: str) -> Column:
+def _dates(values: pa.Array) -> Column:
     kind: Any = values.type
     if pa.types.is_date64(kind):  # milliseconds
         values = values.cast(pa.timestamp("ms"))
@@ -237,7 +234,7 @@ def _dates(values: pa.Array, reason: str) -> Column:
     if getattr(kind, "unit", None) != "ns":  # loses digits, but cannot overflow; other units can
         is_same = compute.equal(microseconds.cast(values.type, safe=False), values)
         is_bad = is_bad | ~compute.fill_null(is_same, False).to_numpy(zero_copy_only=False)
-    return Column(times.view(DATES), is_bad | (times < 0), reason)
+    return Column(times.view(DATES), is_bad | (times < 0), NO_TIME)
 
 
 def _parsed(texts: pa.Array) -> tuple[NDArray, NDArray[np.bool_]]:

@@ -3,10 +3,9 @@
 import csv
 import io
 
+from recsys.data.ratings_file.file_kind import BUFFER_SIZE
 from recsys.data.ratings_file.format import TextSource
 from recsys.errors import DataError
-
-BLOCK_SIZE = 2**20  # bytes
 
 
 def check_quotes(text: TextSource, separator: str, place: str, longest: int) -> None:
@@ -43,4 +42,4 @@ def check_quotes(text: TextSource, separator: str, place: str, longest: int) -> 
 
 def _has_quotes(text: TextSource) -> bool:
     with text.open() as file:
-        return any(b'"' in block for block in iter(lambda: file.read(BLOCK_SIZE), b""))
+        return any(b'"' in block for block in iter(lambda: file.read(BUFFER_SIZE), b""))

@@ -13,10 +13,10 @@ from pyarrow import compute, csv, parquet
 
 from recsys.data.column_types import ID_TYPES, is_list, is_number, is_text
 from recsys.data.ids import text_id_problem
-from recsys.data.ratings_file.file_kind import kind_of, text_source
+from recsys.data.ratings_file.file_kind import kind_of, text_source, unpacked_limit
 from recsys.data.ratings_file.format import RatingsFormat, TextSource
 from recsys.data.ratings_file.integer_ids import integer_ids
-from recsys.data.ratings_file.parquet import MAX_VALUES_PER_BYTE, MIN_LIMIT, parquet_columns
+from recsys.data.ratings_file.parquet import MIN_LIMIT, parquet_columns
 from recsys.data.ratings_file.read import read_header, with_separator
 from recsys.data.ratings_file.times import MICROSECONDS, parse_times
 from recsys.data.sources.quotes import check_quotes
@@ -109,7 +109,7 @@ def _read_parquet(path: Path, id_name: str, key: str) -> pa.Table:
             log.warning(
                 "%s=%s: column %s has the type %s, and is not read", key, path, field.name, field.type
             )
-    limit = max(MAX_VALUES_PER_BYTE * path.stat().st_size, MIN_LIMIT)
+    limit = unpacked_limit(path, MIN_LIMIT)
     for name in usable:
         if _decoded_size(table[name]) > limit:
             raise DataError(
